@@ -1,0 +1,119 @@
+"""What every speed benchmark shares: interleaved timing, peak memory, and the table with its JSON file."""
+
+import gc
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from itertools import accumulate
+from pathlib import Path
+from time import perf_counter
+from typing import Any, cast
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # read when torch loads: the profiler's own notices hide the table
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.profiler import ProfilerActivity, profile
+
+Row = Mapping[str, object]
+
+
+def interleaved(cases: dict[str, Callable[[], object]], *, repeats: int, warmup: int = 1) -> dict[str, float]:
+    """Return the least seconds that each case took, the cases running in turn.
+
+    Taking turns gives every case the same share of a noisy neighbour's load; the minimum is the run that was
+    disturbed least.
+
+    Args:
+        cases: name → a callable without arguments, whose whole duration is measured.
+        repeats: timed rounds; in each round every case runs once.
+        warmup: rounds before these that are not timed.
+    """
+    least = dict.fromkeys(cases, float("inf"))
+    for turn in range(warmup + repeats):
+        for name, case in cases.items():
+            gc.collect()
+            start = perf_counter()
+            case()
+            seconds = perf_counter() - start
+            if turn >= warmup:
+                least[name] = min(least[name], seconds)
+    return least
+
+
+def peak_bytes(case: Callable[[], object]) -> int:
+    """Return the most bytes of tensors that live at once on the CPU and were allocated during `case()`.
+
+    Counted from the profiler's allocation events, so buffers inside an operation count too; tensors that exist
+    before the call do not. The case runs once beforehand, so that lazy set-up is not charged to it.
+    """
+    case()
+    gc.collect()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        case()
+    results = profiler.profiler.kineto_results if profiler.profiler is not None else None
+    recorded = [] if results is None else cast("list[Any]", results.events())  # the stubs lack nbytes
+    events = [event for event in recorded if event.name() == "[memory]"]
+    if not events:
+        raise RuntimeError("the profiler recorded no allocation: this version of torch reports memory in another way")
+    events.sort(key=lambda event: event.start_ns())
+    return max(0, *accumulate(event.nbytes() for event in events))
+
+
+def report(title: str, rows: Sequence[Row], out: str | Path | None) -> None:
+    """Print the rows as a table and, given `out`, write them with the machine and the versions as JSON.
+
+    Args:
+        title: heading of the table.
+        rows: column name → value; all rows have the same columns, numbers are shown with four digits.
+        out: JSON file to write, or None.
+    """
+    table = Table(title=title)
+    for column in rows[0]:
+        table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    if out is not None:
+        content = {
+            "title": title,
+            "command": " ".join(["python", *sys.argv]),
+            **_machine(),
+            "rows": [dict(row) for row in rows],
+        }
+        Path(out).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def _machine() -> dict[str, object]:
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in ("torch", "torchvision", "pot", "geomloss")},
+    }
+
+
+def _cpu_model() -> str:
+    facts = Path("/proc/cpuinfo")
+    names = [line for line in facts.read_text().splitlines() if line.startswith("model name")] if facts.exists() else []
+    return names[0].split(":", 1)[1].strip() if names else platform.processor()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
