@@ -1,0 +1,135 @@
+"""What a network predicts on a test set, and how often and how surely it is right."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
+
+from wcord.checks import UsageError, require_finite, require_same_rows
+from wcord.data.batch import Batch
+from wcord.features import capture
+
+CALIBRATION_BINS = 15
+"""Bins of the expected calibration error (Guo et al., ICML 2017, section 4)."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one network says about every sample of a test set, in the order of the samples.
+
+    Attributes:
+        logits: N×C, float32 on the CPU.
+        targets: true class numbers, N, int64 on the CPU.
+        embeddings: input of the classifier head, N×D, float32 on the CPU.
+    """
+
+    logits: Tensor
+    targets: Tensor
+    embeddings: Tensor
+
+    def __len__(self) -> int:
+        return self.targets.shape[0]
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes that the network tells apart."""
+        return self.logits.shape[1]
+
+    @property
+    def top1(self) -> Tensor:
+        """Predicted class numbers, N."""
+        return self.logits.argmax(dim=1)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[nn.Module]:
+    """Put a network into eval mode without gradients, and give every module its own mode back at the end.
+
+    Each flag is restored by itself: a network may keep some of its modules (a frozen BatchNorm) in another mode.
+
+    >>> net = nn.Sequential(nn.Dropout(), nn.Dropout().eval())
+    >>> with evaluating(net):
+    ...     net[0].training
+    False
+    >>> net[0].training, net[1].training
+    (True, False)
+    """
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield network
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def predict(
+    network: nn.Module,
+    batches: Iterable[Batch],
+    *,
+    device: torch.device | str = "cpu",
+    side: Literal["student", "teacher"] = "student",
+) -> Predictions:
+    """Run a network over batches in eval mode and keep logits, targets and embeddings.
+
+    Args:
+        network: the network, already on `device`; its training mode is restored afterwards.
+        batches: batches of a test split, not shuffled.
+        device: where the network is.
+        side: whether the network sees the student's or the teacher's input.
+
+    Raises:
+        UsageError: if there is no batch.
+    """
+    logits, targets, embeddings = [], [], []
+    with evaluating(network), capture(network) as tap:
+        for batch in batches:
+            moved = batch.to(device)
+            features = tap(moved.student_input if side == "student" else moved.teacher_input)
+            logits.append(features.logits.detach().float().cpu())
+            embeddings.append(features.embedding.detach().flatten(1).float().cpu())
+            targets.append(batch.target.cpu())
+    if not logits:
+        raise UsageError("the evaluation received no batch: the test split is empty; check the data or --holdout")
+    return Predictions(torch.cat(logits), torch.cat(targets), torch.cat(embeddings))
+
+
+def accuracy(predictions: Predictions) -> dict[str, float]:
+    """Return top-1, top-5, calibration error and negative log-likelihood of predictions.
+
+    `top1` and `top5` are in percent (`top5` is left out below six classes, where it says nothing), `ece` is the
+    expected calibration error as a fraction in [0, 1] (15 equal bins, L1), `nll` the mean cross-entropy in nats.
+
+    Raises:
+        UsageError: if the logits hold NaN or infinity, or a target is not a class of the network.
+
+    >>> logits = torch.tensor([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0], [4.0, 0.0]])
+    >>> told = accuracy(Predictions(logits, torch.tensor([0, 1, 0, 1]), torch.zeros(4, 1)))
+    >>> {name: round(value, 3) for name, value in told.items()}
+    {'top1': 75.0, 'ece': 0.232, 'nll': 1.018}
+    """
+    logits, targets = predictions.logits, predictions.targets
+    require_finite("logits", logits)
+    require_same_rows("logits", logits, "targets", targets)
+    classes = predictions.num_classes
+    if int(targets.min()) < 0 or int(targets.max()) >= classes:
+        raise UsageError(
+            f"targets run from {int(targets.min())} to {int(targets.max())} but the network has {classes} classes: "
+            "evaluate it on the data whose classes it was trained for"
+        )
+    told = {"top1": 100.0 * float(multiclass_accuracy(logits, targets, num_classes=classes, average="micro"))}
+    if classes > 5:
+        top5 = multiclass_accuracy(logits, targets, num_classes=classes, average="micro", top_k=5)
+        told["top5"] = 100.0 * float(top5)
+    ece = multiclass_calibration_error(
+        logits.softmax(dim=1), targets, num_classes=classes, n_bins=CALIBRATION_BINS, norm="l1"
+    )
+    told["ece"] = float(ece)
+    told["nll"] = float(F.cross_entropy(logits, targets))
+    return told

@@ -1,0 +1,105 @@
+"""How alike a student and its teacher are: in what they predict, and in how they see the samples and the classes."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wcord.checks import UsageError, require_matrix, require_same_rows
+from wcord.evaluation.accuracy import Predictions
+
+
+def agreement(student: Predictions, teacher: Predictions) -> dict[str, float]:
+    """Return every measure of agreement that applies to the two networks.
+
+    `agreement` is the share of samples with the same top-1 class, in percent; `fidelity_kl` the mean KL(teacher‖student)
+    of the class probabilities at temperature 1, in nats; `correlation_gap` the mean absolute entry of
+    `class_correlation_difference`; `cka` the linear CKA of the embeddings, in [0, 1]. Networks with different numbers of
+    classes share no logits, so only `cka` is left.
+
+    Raises:
+        UsageError: if the two did not see the same number of samples.
+
+    >>> same = Predictions(torch.eye(3), torch.arange(3), torch.eye(3))
+    >>> {name: round(value, 3) for name, value in agreement(same, same).items()}
+    {'agreement': 100.0, 'fidelity_kl': 0.0, 'correlation_gap': 0.0, 'cka': 1.0}
+    """
+    require_same_rows("the student's predictions", student.logits, "the teacher's predictions", teacher.logits)
+    told: dict[str, float] = {}
+    if student.num_classes == teacher.num_classes:
+        told["agreement"] = 100.0 * float((student.top1 == teacher.top1).double().mean())
+        kl = F.kl_div(
+            student.logits.double().log_softmax(dim=1),
+            teacher.logits.double().log_softmax(dim=1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        told["fidelity_kl"] = max(float(kl), 0.0)
+        told["correlation_gap"] = float(class_correlation_difference(student, teacher).abs().mean())
+    told["cka"] = linear_cka(student.embeddings, teacher.embeddings)
+    return told
+
+
+def linear_cka(x: Tensor, y: Tensor) -> float:
+    """Return the linear centred kernel alignment of two representations of the same samples.
+
+    |Yᵀ X|²_F / (|Xᵀ X|_F |Yᵀ Y|_F) with the columns of X (N×D₁) and Y (N×D₂) centred: 1 for representations that are
+    equal up to rotation and scale, near 0 for unrelated ones (Kornblith et al., ICML 2019, equation 1 with the linear
+    kernel). Computed in float64; the N×N Gram matrices are used where there are fewer samples than columns. Zero when
+    one of the two is the same for all samples, where the ratio is undefined.
+
+    Raises:
+        UsageError: if the inputs are no matrices with the same number of rows, at least two.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 1.0]])
+    >>> round(linear_cka(x, x @ torch.tensor([[0.0, 5.0], [-5.0, 0.0]])), 6)
+    1.0
+    """
+    require_matrix("x", x, min_rows=2)
+    require_matrix("y", y, min_rows=2)
+    require_same_rows("x", x, "y", y)
+    x, y = (z.double() - z.double().mean(dim=0) for z in (x, y))
+    if x.shape[0] < max(x.shape[1], y.shape[1]):
+        gram_x, gram_y = x @ x.T, y @ y.T
+        cross, within = (gram_x * gram_y).sum(), gram_x.norm() * gram_y.norm()
+    else:
+        cross, within = (y.T @ x).square().sum(), (x.T @ x).norm() * (y.T @ y).norm()
+    return float(cross / within) if float(within) > 0 else 0.0
+
+
+def class_correlation(logits: Tensor) -> Tensor:
+    """Return the C×C Pearson correlation of the class logits over the samples; 0 for a class whose logit is constant.
+
+    >>> class_correlation(torch.tensor([[1.0, -1.0, 5.0], [2.0, -2.0, 5.0], [3.0, -3.0, 5.0]])).round().abs()
+    tensor([[1., 1., 0.],
+            [1., 1., 0.],
+            [0., 0., 0.]])
+    """
+    require_matrix("logits", logits, min_rows=2)
+    centred = logits.double() - logits.double().mean(dim=0)
+    spread = centred.norm(dim=0)
+    # A constant column keeps a spread of rounding noise only, whose direction means nothing.
+    alive = spread > 1e-9 * (1.0 + logits.double().abs().amax(dim=0)) * logits.shape[0] ** 0.5
+    unit = centred * torch.where(alive, 1.0 / spread.clamp_min(1e-300), 0.0)
+    return (unit.T @ unit).float()
+
+
+def class_correlation_difference(student: Predictions, teacher: Predictions) -> Tensor:
+    """Return the student's class-to-class logit correlations minus the teacher's, C×C with entries in [-2, 2].
+
+    This is the figure of the CRD paper (Tian et al., ICLR 2020, figure 2): a student that has learned which classes
+    the teacher thinks alike has a difference near zero everywhere.
+
+    Raises:
+        UsageError: if the two have different numbers of classes or samples.
+
+    >>> p = Predictions(torch.eye(3), torch.arange(3), torch.eye(3))
+    >>> float(class_correlation_difference(p, p).abs().max())
+    0.0
+    """
+    require_same_rows("the student's predictions", student.logits, "the teacher's predictions", teacher.logits)
+    if student.num_classes != teacher.num_classes:
+        raise UsageError(
+            f"class correlations need the same classes, received a student with {student.num_classes} and a teacher "
+            f"with {teacher.num_classes}: compare networks of one data set"
+        )
+    return class_correlation(student.logits) - class_correlation(teacher.logits)

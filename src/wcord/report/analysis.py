@@ -1,0 +1,186 @@
+"""What a run keeps so that its report needs neither the data nor the networks."""
+
+import io
+import math
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wcord.checks import UsageError, require_file, require_same_rows
+from wcord.evaluation.accuracy import Predictions
+from wcord.report.record import write_atomically
+from wcord.transport import cosine_cost, sinkhorn
+
+LOGIT_ENTRIES = 20_000_000
+"""Logits kept of one network: 40 MB as float16. Larger test sets keep evenly spaced rows; predictions are all kept."""
+EMBEDDING_ROWS = 1000
+PLAN_CLASSES, PLAN_ROWS = 8, 64
+PLAN_EPSILON, PLAN_ITERATIONS = 0.05, 200
+GALLERY = 24
+THUMBNAIL = 96
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Arrays of one run on its test set (N samples, C classes); the teacher's are None where they do not apply.
+
+    Attributes:
+        targets: true classes, N.
+        student_top1: classes predicted by the student, N.
+        teacher_top1: classes predicted by the teacher, N; None without a teacher or when its classes are others.
+        logit_rows: rows of the test set whose logits are kept, L.
+        student_logits: L×C, float16.
+        teacher_logits: L×C, float16, or None as for `teacher_top1`.
+        embedding_rows: rows whose embeddings are kept, E ≤ 1000.
+        student_embeddings: E×D, float16.
+        teacher_embeddings: E×D', float16, or None without a teacher.
+        plan: transport plan of one batch, student's samples down, teacher's across, B×B with B ≤ 64, summing to 1.
+        plan_rows: the samples of that batch, sorted by class, B.
+        gallery_rows: samples that the student gets wrong (and the teacher right, where that can be said), G ≤ 24.
+        gallery: their thumbnails, G×H×W×(1 or 3), uint8.
+    """
+
+    targets: NDArray[Any]
+    student_top1: NDArray[Any]
+    logit_rows: NDArray[Any]
+    student_logits: NDArray[Any]
+    embedding_rows: NDArray[Any]
+    student_embeddings: NDArray[Any]
+    gallery_rows: NDArray[Any]
+    gallery: NDArray[Any]
+    teacher_top1: NDArray[Any] | None = None
+    teacher_logits: NDArray[Any] | None = None
+    teacher_embeddings: NDArray[Any] | None = None
+    plan: NDArray[Any] | None = None
+    plan_rows: NDArray[Any] | None = None
+
+    def save(self, path: str | Path) -> None:
+        """Write the arrays to a compressed .npz; the file is complete or absent at any moment."""
+        present = {field.name: getattr(self, field.name) for field in fields(self)}
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **{name: array for name, array in present.items() if array is not None})
+        write_atomically(Path(path), buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Analysis":
+        """Read what `save` wrote.
+
+        Raises:
+            UsageError: if the file is missing, damaged or of another kind.
+        """
+        file = require_file(path, "analysis")
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                return cls(**{name: stored[name] for name in stored.files})
+        except (OSError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+            raise UsageError(
+                f"analysis {str(file)!r} cannot be read ({error}): evaluate the run again, or delete the file and "
+                "the report will do without it"
+            ) from error
+
+
+def analyse(student: Predictions, teacher: Predictions | None, images: Callable[[Tensor], Tensor]) -> Analysis:
+    """Reduce the predictions of a run to what its report shows.
+
+    Args:
+        student: predictions of the student on the test set.
+        teacher: predictions of the teacher on the same samples in the same order, or None.
+        images: returns the images of given rows, B×C×H×W, uint8 or floating-point in [0, 1].
+
+    Raises:
+        UsageError: if the two networks did not see the same number of samples.
+    """
+    if teacher is not None:
+        require_same_rows("the student's predictions", student.logits, "the teacher's predictions", teacher.logits)
+    comparable = teacher if teacher is not None and teacher.num_classes == student.num_classes else None
+    logit_rows = _spread(len(student), max(1, LOGIT_ENTRIES // student.num_classes))
+    embedding_rows = _spread(len(student), EMBEDDING_ROWS)
+    missed = _missed(student, comparable)
+    plan_rows = None if teacher is None else _batch_of_few_classes(student.targets)
+    plan = None if teacher is None or plan_rows is None else _plan(student, teacher, plan_rows)
+    return Analysis(
+        targets=student.targets.numpy().astype(np.int32),
+        student_top1=student.top1.numpy().astype(np.int32),
+        teacher_top1=None if comparable is None else comparable.top1.numpy().astype(np.int32),
+        logit_rows=logit_rows.numpy(),
+        student_logits=_half(student.logits[logit_rows]),
+        teacher_logits=None if comparable is None else _half(comparable.logits[logit_rows]),
+        embedding_rows=embedding_rows.numpy(),
+        student_embeddings=_half(student.embeddings[embedding_rows]),
+        teacher_embeddings=None if teacher is None else _half(teacher.embeddings[embedding_rows]),
+        plan=None if plan is None else plan.numpy().astype(np.float32),
+        plan_rows=None if plan_rows is None else plan_rows.numpy(),
+        gallery_rows=missed.numpy(),
+        gallery=_thumbnails(images(missed)) if len(missed) else np.zeros((0, 1, 1, 1), np.uint8),
+    )
+
+
+def _spread(total: int, limit: int) -> Tensor:
+    """Return at most `limit` row numbers, evenly spaced over `total`."""
+    if total <= limit:
+        return torch.arange(total)
+    return torch.linspace(0, total - 1, limit, dtype=torch.float64).round().long()
+
+
+def _half(x: Tensor) -> NDArray[Any]:
+    return x.clamp(-65504.0, 65504.0).half().numpy()  # float16 would turn larger numbers into infinity
+
+
+def _missed(student: Predictions, teacher: Predictions | None) -> Tensor:
+    """Return the samples that the student misses by most: the teacher's probability of the truth minus the student's."""
+    rows, truth = torch.arange(len(student)), student.targets
+    gap = 1.0 - student.logits.softmax(dim=1)[rows, truth]
+    missed = student.top1 != truth
+    if teacher is not None:
+        missed &= teacher.top1 == truth
+        gap += teacher.logits.softmax(dim=1)[rows, truth] - 1.0
+    candidates = missed.nonzero().flatten()
+    return candidates[gap[candidates].argsort(descending=True, stable=True)[:GALLERY]]
+
+
+def _batch_of_few_classes(targets: Tensor) -> Tensor:
+    """Return up to 64 samples of up to 8 evenly spaced classes, sorted by class: blocks that an eye can see."""
+    present = targets.unique(sorted=True)
+    chosen = present[_spread(len(present), PLAN_CLASSES)]
+    each = PLAN_ROWS // len(chosen)
+    return torch.cat([(targets == label).nonzero().flatten()[:each] for label in chosen])
+
+
+def _plan(student: Predictions, teacher: Predictions, rows: Tensor) -> Tensor | None:
+    """Return the entropic plan between the student's samples, brought into the teacher's space, and the teacher's.
+
+    The two spaces have different axes, and the heads that a loss learned are not kept. So the student's embeddings are
+    mapped by ridge regression, fitted on the *other* test samples only: what matches here was not fitted here. The cost
+    is the cosine cost of the centred embeddings, with the temperature that the local contrastive term starts from.
+    """
+    others = torch.ones(len(student), dtype=torch.bool)
+    others[rows] = False
+    if int(others.sum()) < 2 or len(rows) < 2:
+        return None
+    x, y = student.embeddings.double(), teacher.embeddings.double()
+    x, y = x - x[others].mean(dim=0), y - y[others].mean(dim=0)
+    gram = x[others].T @ x[others]
+    ridge = 1e-2 * gram.diagonal().mean().clamp_min(1e-12) * torch.eye(x.shape[1], dtype=torch.float64)
+    mapped = x[rows] @ torch.linalg.solve(gram + ridge, x[others].T @ y[others])
+    cost = cosine_cost(mapped, y[rows])
+    return sinkhorn(cost, epsilon=PLAN_EPSILON, iterations=PLAN_ITERATIONS).plan
+
+
+def _thumbnails(images: Tensor) -> NDArray[Any]:
+    """Return images as uint8 B×H×W×(1 or 3), no side longer than 96 pixels."""
+    shown = images.float() / 255.0 if images.dtype == torch.uint8 else images.float()
+    if shown.shape[1] not in (1, 3):
+        shown = shown.mean(dim=1, keepdim=True)
+    shrink = THUMBNAIL / max(shown.shape[2:])
+    if shrink < 1:
+        size = [math.ceil(side * shrink) for side in shown.shape[2:]]
+        shown = F.interpolate(shown, size=size, mode="bilinear", antialias=True)
+    return (shown.clamp(0, 1) * 255.0).round().byte().permute(0, 2, 3, 1).numpy()

@@ -1,0 +1,184 @@
+"""The record of one run: everything that a table or a page says about it, as one JSON file."""
+
+import dataclasses
+import json
+import math
+import os
+import platform
+import subprocess
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+
+import torch
+
+from wcord.checks import UsageError, require_choice, require_file
+
+SCHEMA_VERSION = 1
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One finished run.
+
+    Attributes:
+        schema_version: version of this layout.
+        name: short name of the run, usually its folder's.
+        kind: "train" (no teacher) or "distill".
+        method: the method's name, such as "wcord+kd"; "ce" for plain training.
+        student: name of the trained architecture.
+        teacher: name of the teacher's architecture, or None.
+        data: name of the data set.
+        seed: the seed.
+        config: the resolved configuration.
+        num_classes: number of classes.
+        classes: their names.
+        epochs: one dict an epoch: epoch, lr, loss, parts (name to mean), test_top1 in percent, seconds, …
+        metrics: top1_last, top1_best, top5 (percent), ece, nll, agreement (percent), …
+        teacher_metrics: top1, top5, ece, nll of the teacher, or None.
+        cost: "student" and "teacher" (or None) to parameters, macs, latency_ms, size_bytes.
+        environment: versions and hardware.
+        commit: git commit of the working directory, or None.
+        wall_seconds: duration of the run.
+        created: time of writing, ISO 8601.
+        notes: what a reader has to know, one sentence each.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    kind: Literal["train", "distill"]
+    method: str
+    student: str
+    teacher: str | None = None
+    data: str
+    seed: int
+    config: dict[str, Any]
+    num_classes: int
+    classes: list[str]
+    epochs: list[dict[str, Any]]
+    metrics: dict[str, Any]
+    teacher_metrics: dict[str, Any] | None = None
+    cost: dict[str, Any]
+    environment: dict[str, Any]
+    commit: str | None = None
+    wall_seconds: float
+    created: str = field(default_factory=_now)
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self, path: str | Path) -> None:
+        """Write the record; the file is complete or absent at any moment. NaN and infinity become null."""
+        text = json.dumps(_finite(dataclasses.asdict(self)), indent=1, ensure_ascii=False, allow_nan=False)
+        write_atomically(Path(path), text.encode() + b"\n")
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> Self:
+        """Read a record.
+
+        Raises:
+            UsageError: if the file is missing, is no JSON, or has unknown, missing or ill-typed fields.
+        """
+        file = require_file(path, "record")
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UsageError(f"record {str(file)!r} is not valid JSON ({error}): write it again") from error
+        _check(content, str(file), get_type_hints(cls))
+        return cls(**content)
+
+
+def _check(content: object, file: str, hints: dict[str, Any]) -> None:
+    if not isinstance(content, dict):
+        raise UsageError(f"record {file!r} must hold a JSON object, received a {type(content).__name__}")
+    written = content.get("schema_version")
+    if written != SCHEMA_VERSION:
+        raise UsageError(
+            f"record {file!r} has schema version {written}, this wcord reads {SCHEMA_VERSION}: use the wcord that wrote it"
+        )
+    if unknown := sorted(content.keys() - hints.keys()):
+        raise UsageError(f"record {file!r} has unknown fields: {', '.join(unknown)}: was it written by a newer wcord?")
+    if missing := sorted(hints.keys() - content.keys()):
+        raise UsageError(f"record {file!r} lacks the fields {', '.join(missing)}: is it a record.json of wcord?")
+    require_choice("kind of run", str(content["kind"]), ("train", "distill"))
+    for name, hint in hints.items():
+        if name != "kind" and not _is_of(content[name], hint):
+            raise UsageError(f"record {file!r}: field {name} has the wrong type, received {content[name]!r:.60}")
+
+
+def _is_of(value: object, hint: Any) -> bool:
+    if hint is float:
+        return isinstance(value, int | float)
+    outer = get_origin(hint) or hint
+    if isinstance(outer, type):
+        return isinstance(value, outer)
+    return any(_is_of(value, option) for option in get_args(hint))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file by way of a temporary one beside it, so that no reader ever sees half of it.
+
+    Raises:
+        UsageError: if the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UsageError(
+            f"cannot write {str(path)!r} ({error.strerror}): name a file in a folder that can be written"
+        ) from error
+
+
+def describe_environment(device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Return the versions and the hardware that a result depends on.
+
+    >>> sorted(describe_environment())
+    ['device', 'hardware', 'platform', 'python', 'threads', 'torch', 'wcord']
+    """
+    on = torch.device(device)
+    return {
+        "wcord": version("wcord"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": str(on),
+        "hardware": torch.cuda.get_device_name(on) if on.type == "cuda" else platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def working_commit(folder: str | Path = ".") -> str | None:
+    """Return the git commit of a folder, with "+changes" where files differ from it; None outside of git."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10
+        )
+        return done.stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        return f"{commit}+changes" if git("status", "--porcelain", "--untracked-files=no") else commit
+    except (OSError, subprocess.SubprocessError):
+        return None
