@@ -1,0 +1,38 @@
+"""What a batch is: the inputs of both networks, the targets and the row numbers."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One mini-batch, as every term of a loss sees it.
+
+    Attributes:
+        student_input: what the student sees, images as float32 in [0, 1], B×C×H×W.
+        teacher_input: what the teacher sees; the same tensor where both see the same.
+        target: class numbers, B.
+        index: row numbers in the training set, B, or None where there are none.
+    """
+
+    student_input: Tensor
+    teacher_input: Tensor
+    target: Tensor
+    index: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.target.shape[0]
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Return the batch on `device`; an input that both networks share stays shared."""
+        student_input = self.student_input.to(device, non_blocking=True)
+        shared = self.teacher_input is self.student_input
+        return replace(
+            self,
+            student_input=student_input,
+            teacher_input=student_input if shared else self.teacher_input.to(device, non_blocking=True),
+            target=self.target.to(device, non_blocking=True),
+            index=None if self.index is None else self.index.to(device, non_blocking=True),
+        )

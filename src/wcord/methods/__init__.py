@@ -1,0 +1,1 @@
+"""A method names its features, heads, losses and weights."""

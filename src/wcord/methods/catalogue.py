@@ -1,0 +1,121 @@
+"""The methods by name: what each is, where it comes from, its weight and what it needs. Imports nothing heavy."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """One summand that a method's name can hold.
+
+    Attributes:
+        title: the method in a few words.
+        paper: where it was published.
+        year: when.
+        weight: the factor of its term in a sum, from the paper unless the docs say otherwise.
+        needs: what the data and the networks must give, in words.
+        family: the term class that computes it (see methods/build.py).
+        options: what this name sets differently from the defaults of the loss.
+        cross_entropy: the factor of the cross-entropy in a sum that holds this summand.
+        alone: (cross-entropy, own) factors where the paper weighs the method differently when it stands alone.
+    """
+
+    title: str
+    paper: str
+    year: int
+    weight: float
+    needs: str
+    family: str
+    options: dict[str, object] = field(default_factory=dict)
+    cross_entropy: float = 1.0
+    alone: tuple[float, float] | None = None
+
+
+_FEATURES = "an embedding of each network; any classes"
+_MEMORY = f"{_FEATURES}; a row number per sample, else a queue"
+_WCORD = "Chen, Wang, Gan, Liu, Henao, Carin: Wasserstein Contrastive Representation Distillation, CVPR"
+_CRD = "Tian, Krishnan, Isola: Contrastive Representation Distillation, ICLR"
+
+METHODS: dict[str, MethodInfo] = {
+    "ce": MethodInfo("cross-entropy with the labels", "the plain student", 1986, 1.0, "labels", "ce"),
+    "kd": MethodInfo(
+        title="softened logits",
+        paper="Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network",
+        year=2015,
+        weight=1.0,
+        needs="logits over the same classes",
+        family="kd",
+        alone=(0.1, 0.9),
+    ),
+    "lskd": MethodInfo(
+        title="logit standardisation",
+        paper="Sun, Ren, Li, Wang, Cao: Logit Standardization in Knowledge Distillation, CVPR",
+        year=2024,
+        weight=9.0,
+        needs="logits over the same classes",
+        family="kd",
+        options={"temperature": 2.0, "standardize": True},
+        cross_entropy=0.1,
+    ),
+    "crd": MethodInfo(
+        title="contrastive, memory of the training set",
+        paper=_CRD,
+        year=2020,
+        weight=0.8,
+        needs=f"{_FEATURES}; a row number per sample",
+        family="crd",
+    ),
+    "crd-std": MethodInfo(
+        title="CRD on standardised features",
+        paper=f"{_CRD}; the standardisation is ours",
+        year=2020,
+        weight=0.8,
+        needs=f"{_FEATURES}; a row number per sample",
+        family="crd",
+        options={"standardize": True},
+    ),
+    "gckt": MethodInfo(
+        title="WCoRD's global part: contrast under a 1-Lipschitz critic",
+        paper=_WCORD,
+        year=2021,
+        weight=1.0,
+        needs=_MEMORY,
+        family="wcord",
+        options={"lckt_weight": 0.0},
+    ),
+    "lckt": MethodInfo(
+        title="WCoRD's local part: transport inside the batch",
+        paper=_WCORD,
+        year=2021,
+        weight=1.0,
+        needs=f"{_FEATURES}; batches of at least 2",
+        family="wcord",
+        options={"gckt_weight": 0.0},
+    ),
+    "wcord": MethodInfo(
+        title="both parts: 0.8 gckt + 0.05 lckt",
+        paper=_WCORD,
+        year=2021,
+        weight=1.0,
+        needs=f"{_MEMORY}; batches of at least 2",
+        family="wcord",
+    ),
+    "lckt-a": MethodInfo(
+        title="transport anchored at the pairs of the batch",
+        paper="this project, after WCoRD",
+        year=2026,
+        weight=1.0,
+        needs=f"{_FEATURES}; batches of at least 2",
+        family="wcord",
+        options={"gckt_weight": 0.0, "lckt_weight": 5.0, "anchor": 0.5, "lckt_standardize": True},
+    ),
+    "wcord-a": MethodInfo(
+        title="0.8 gckt + 3 anchored transport",
+        paper="this project, after WCoRD",
+        year=2026,
+        weight=1.0,
+        needs=f"{_MEMORY}; batches of at least 2",
+        family="wcord",
+        options={"lckt_weight": 3.0, "anchor": 0.5, "lckt_standardize": True},
+    ),
+}
+"""What a method's name may hold; `+` adds summands: wcord+kd."""

@@ -1,0 +1,32 @@
+"""Contrastive representation distillation as a term: heads and banks of the whole training set."""
+
+from torch import Tensor
+
+from wcord.data.batch import Batch
+from wcord.features import Features
+from wcord.losses import CRDLoss
+from wcord.methods.term import Needs, Setting, Term
+
+
+class CRDTerm(Term):
+    """CRD between the embeddings; options are those of `losses.CRDLoss`."""
+
+    needs = Needs(index=True, one_process=True)
+
+    def __init__(self, name: str, setting: Setting, **options: object) -> None:
+        super().__init__()
+        self.parts = {name: 1.0}
+        num_samples = setting.num_samples
+        self.check(name, setting)
+        assert num_samples is not None
+        self.loss = CRDLoss(
+            setting.student_dim,
+            setting.teacher_dim,
+            num_samples=num_samples,
+            **options,  # pyright: ignore[reportArgumentType]  # names are checked against the signature in build
+        )
+
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        """Return both directions summed."""
+        report = self.loss(student.embedding, teacher.embedding, batch.index, labels=batch.target)
+        return report.total

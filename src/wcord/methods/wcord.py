@@ -1,0 +1,33 @@
+"""WCoRD as a term: its global and local part, either alone, and the anchored form."""
+
+from wcord.data.batch import Batch
+from wcord.features import Features
+from wcord.losses import LossReport, WCoRDLoss
+from wcord.methods.term import Needs, Setting, Term
+
+
+class WCoRDTerm(Term):
+    """WCoRD between the embeddings; options are those of `losses.WCoRDLoss`.
+
+    Its parts keep their weights inside the loss, because they may share one critic.
+    """
+
+    needs = Needs(min_batch=2, one_process=True)
+
+    def __init__(self, setting: Setting, **options: object) -> None:
+        super().__init__()
+        self.loss = WCoRDLoss(
+            setting.student_dim,
+            setting.teacher_dim,
+            num_samples=setting.num_samples,
+            **options,  # pyright: ignore[reportArgumentType]  # names are checked against the signature in build
+        )
+        self.parts = {
+            part: weight
+            for part, weight in (("gckt", self.loss.gckt_weight), ("lckt", self.loss.lckt_weight))
+            if weight != 0
+        }
+
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> LossReport:
+        """Return the weighted total with both parts unweighted."""
+        return self.loss(student.embedding, teacher.embedding, batch.index, labels=batch.target)

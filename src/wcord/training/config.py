@@ -1,0 +1,234 @@
+"""What can be said about a run: the only source of these defaults, and how recipes fill them. Imports no torch."""
+
+import dataclasses
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import tomli_w
+
+from wcord import checks
+from wcord.checks import UsageError
+from wcord.data.config import DataConfig
+
+SMALL_RATE_STUDENTS = ("MobileNetV2", "ShuffleV1", "ShuffleV2")
+"""The CRD benchmark trains these with a fifth of the learning rate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How the student is trained; the defaults are the CRD benchmark's."""
+
+    epochs: int = 240
+    """Passes over the training data."""
+    batch_size: int = 64
+    """Samples in a step, over all processes."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """Update rule of the student and of the method's heads."""
+    lr: float | None = None
+    """Learning rate; default 0.05, or 0.01 for MobileNetV2, ShuffleV1 and ShuffleV2, or 0.001 with adamw."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    weight_decay: float = 5e-4
+    """Weight decay on all trainable parameters."""
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    """step: ten times smaller at each milestone; cosine: to 0 over the run."""
+    milestones: tuple[float, ...] = (0.625, 0.75, 0.875)
+    """Fractions of the run at which the step schedule decays (150, 180, 210 of 240 epochs)."""
+    warmup_epochs: float = 0.0
+    """Epochs of linear warm-up from 0."""
+    label_smoothing: float = 0.0
+    """Smoothing of the labels in the cross-entropy."""
+    clip_norm: float | None = None
+    """Largest gradient norm."""
+    ema: float | None = None
+    """Decay of a moving average of the student (0.999, say), which is then evaluated and saved."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the networks; losses are computed in single precision either way."""
+    compile: bool = False
+    """Compile the student with torch.compile."""
+    channels_last: bool = False
+    """Keep images and convolution weights in channels-last layout."""
+    seed: int = 0
+    """Seed of everything random; it is recorded."""
+    device: str = "auto"
+    """auto | cpu | cuda | cuda:1 | mps"""
+    eval_every: int = 1
+    """Epochs between evaluations; the last epoch is always evaluated."""
+    checkpoint_every: int = 0
+    """Steps between checkpoints; 0: at the end of each epoch."""
+    max_time: float | None = None
+    """Minutes after which the run saves itself and stops, to be resumed later."""
+    tracker: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    """Also log to these."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Train a network on labels alone, for instance a teacher."""
+
+    model: str
+    """Network: a name of `wcord list`, timm:NAME, torchvision:NAME, hf:NAME or package.module:factory."""
+    weights: Path | None = None
+    """Start from these weights instead of random ones."""
+    out: Path
+    """Folder of the run; it must not exist yet."""
+    overwrite: bool = False
+    """Replace what --out holds."""
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig:
+    """Distil a trained teacher into a student."""
+
+    teacher: str
+    """Teacher network: a name of `wcord list`, timm:NAME, torchvision:NAME, hf:NAME or package.module:factory."""
+    teacher_weights: Path | None = None
+    """The teacher's trained weights (.pth, .safetensors)."""
+    teacher_classes: int | None = None
+    """Number of the teacher's classes, where it is not that of the data."""
+    teacher_mean: tuple[float, ...] | None = None
+    """Mean that the teacher's input is normalised with, per channel in [0, 1]; default: what its file or timm states,
+    else that of the training data."""
+    teacher_std: tuple[float, ...] | None = None
+    """Standard deviation that the teacher's input is divided by."""
+    teacher_size: int | None = None
+    """Resize the teacher's input to this many pixels a side."""
+    student: str
+    """Student network, named like the teacher."""
+    student_weights: Path | None = None
+    """Start the student from these weights."""
+    student_size: int | None = None
+    """Resize the student's input to this many pixels a side."""
+    method: str = "wcord+kd"
+    """Method, or a sum of methods: see `wcord list`."""
+    set: tuple[str, ...] = ()
+    """Options of a method's summands: wcord.epsilon=0.1 kd.temperature=2"""
+    allow_weak_teacher: bool = False
+    """Go on although the teacher is near chance on this data."""
+    out: Path
+    """Folder of the run; it must not exist yet."""
+    overwrite: bool = False
+    """Replace what --out holds."""
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+Config = TypeVar("Config", TrainConfig, DistillConfig)
+
+
+def learning_rate(training: TrainingConfig, student: str) -> float:
+    """Return the learning rate that is meant where none is given."""
+    if training.lr is not None:
+        return training.lr
+    if training.optimizer == "adamw":
+        return 1e-3
+    return 0.01 if student in SMALL_RATE_STUDENTS else 0.05
+
+
+def configure(kind: type[Config], settings: Mapping[str, object], *, missing: object = None) -> Config:
+    """Return a configuration from settings by name, flat (`epochs`) or in tables (`[training] epochs`).
+
+    Args:
+        kind: TrainConfig or DistillConfig.
+        settings: name → value, or table name → such a mapping.
+        missing: stands in for required settings that are absent; None: their absence is an error.
+
+    Raises:
+        UsageError: on an unknown name (the nearest is offered), a value of another type, a missing setting.
+    """
+    flat = _flatten(kind, settings)
+    groups = _groups(kind)
+    nested = {
+        group: table(**{name: flat.pop(name) for name in _hints(table) if name in flat})
+        for group, table in groups.items()
+    }
+    required = [f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING]
+    absent = [name for name in required if name not in flat]
+    if absent and missing is None:
+        raise UsageError(f"missing setting {absent[0]!r}: give --{absent[0].replace('_', '-')}")
+    values: dict[str, Any] = dict.fromkeys(absent, missing) | flat | nested
+    return kind(**values)
+
+
+def read_recipe(path: Path) -> dict[str, object]:
+    """Return the settings of a TOML recipe.
+
+    Raises:
+        UsageError: where the file is missing or is not TOML.
+    """
+    checks.require_file(path, "recipe")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"recipe {str(path)!r} is not valid TOML: {error}") from None
+
+
+def to_toml(config: TrainConfig | DistillConfig) -> str:
+    """Return the configuration as a recipe that gives the same configuration back."""
+    return tomli_w.dumps(_plain(dataclasses.asdict(config)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def _groups(kind: type) -> dict[str, type]:
+    return {name: hint for name, hint in _hints(kind).items() if dataclasses.is_dataclass(hint)}
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
+    """Return name → converted value; `data` may be the table or the source that it holds."""
+    groups = _groups(kind)
+    places = {name: hint for name, hint in _hints(kind).items() if name not in groups}
+    for table in groups.values():
+        places |= _hints(table)
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name in groups and isinstance(value, Mapping):
+            unknown = next((key for key in value if key not in _hints(groups[name])), None)
+            if unknown is not None:
+                raise checks.unknown(f"setting in [{name}]", unknown, _hints(groups[name]))
+            flat |= {key: _convert(key, item, places[key]) for key, item in value.items()}
+        elif name in places:
+            flat[name] = _convert(name, value, places[name])
+        else:
+            raise checks.unknown("setting", name, places)
+    return flat
+
+
+def _convert(name: str, value: Any, hint: Any) -> Any:
+    """Return `value` as the type that the setting declares."""
+    options = typing.get_args(hint) if not isinstance(hint, type) else (hint,)
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        if value not in options:
+            raise UsageError(f"{name} must be one of {', '.join(map(str, options))}, received {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise UsageError(f"{name} must be a list, received {value!r}")
+        return tuple(_convert(name, item, options[0]) for item in value)
+    if origin is not None and type(None) in options:
+        inner = next(option for option in options if option is not type(None))
+        return None if value is None else _convert(name, value, inner)
+    if hint is Path and isinstance(value, str | Path):
+        return Path(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise UsageError(f"{name} must be of type {hint.__name__}, received {value!r}")
+    return value

@@ -1,0 +1,32 @@
+"""Student and objective as one trainable module: one forward gives the loss of a batch."""
+
+from torch import Tensor, nn
+
+from wcord.data.batch import Batch
+from wcord.features import Features, Tap
+from wcord.losses import LossReport
+from wcord.methods.term import Objective
+from wcord.models.network import Network
+
+
+class Distiller(nn.Module):
+    """What is trained: the student, and the objective's heads, which a distributed wrapper must see too.
+
+    Args:
+        student: the network to be trained.
+        objective: the loss.
+        tap: reads the student's features.
+    """
+
+    def __init__(self, student: Network, objective: Objective, tap: Tap) -> None:
+        super().__init__()
+        self.student = student
+        self.objective = objective
+        self._tap = tap
+
+    def forward(self, batch: Batch, teacher: Features | None) -> tuple[LossReport, Tensor]:
+        """Return the loss and the number of samples classified rightly; without a teacher the terms see the student."""
+        student = self._tap(batch.student_input)
+        report = self.objective(student, student if teacher is None else teacher, batch)
+        correct = (student.logits.detach().argmax(dim=1) == batch.target).sum()
+        return report, correct

@@ -1,0 +1,75 @@
+"""Running means of the loss parts over an epoch, and the watch for values that are not finite."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wcord.checks import RunError
+from wcord.losses import LossReport
+
+
+class EpochMeter:
+    """Sample-weighted means of the total, each part and the training accuracy.
+
+    Values stay on their device until `flush`, one transfer for many steps, so that an accelerator is not stalled.
+
+    Args:
+        parts: names of the loss parts.
+    """
+
+    def __init__(self, parts: tuple[str, ...]) -> None:
+        self.names = ("loss", *parts, "train_top1")
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new epoch."""
+        self.sums = torch.zeros(len(self.names), dtype=torch.float64)
+        self.samples = 0
+        self.latest: dict[str, float] = {}
+        self._pending: list[tuple[int, int, Tensor]] = []
+
+    def add(self, step: int, report: LossReport, correct: Tensor, samples: int) -> None:
+        """Note one step: its loss and how many of its samples were classified rightly."""
+        values = [report.total, *report.parts.values(), 100 * correct / samples]
+        self._pending.append((step, samples, torch.stack([value.detach().float() for value in values])))
+
+    def flush(self) -> None:
+        """Fetch what was noted.
+
+        Raises:
+            RunError: at the first value that is NaN or infinite, naming the part and the step.
+        """
+        if not self._pending:
+            return
+        rows = torch.stack([row for _, _, row in self._pending]).double().cpu()
+        for (step, samples, _), row in zip(self._pending, rows, strict=True):
+            self._refuse_non_finite(step, row)
+            self.sums += samples * row
+            self.samples += samples
+        self.latest = dict(zip(self.names, rows[-1].tolist(), strict=True))
+        self._pending = []
+
+    def means(self) -> dict[str, float]:
+        """Return the means so far."""
+        return dict(zip(self.names, (self.sums / max(self.samples, 1)).tolist(), strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint needs; call `flush` first."""
+        return {"sums": self.sums, "samples": self.samples}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.reset()
+        self.sums, self.samples = state["sums"], state["samples"]
+
+    def _refuse_non_finite(self, step: int, row: Tensor) -> None:
+        if bool(row.isfinite().all()):
+            return
+        # The total is listed first but is only the sum: the part that went wrong is the one to name.
+        order = [*range(1, len(self.names)), 0]
+        bad = next(i for i in order if not bool(row[i].isfinite()))
+        raise RunError(
+            f"{self.names[bad]} became {row[bad].item()} at step {step}: lower --lr, set --clip-norm, "
+            "or look at the data; the last good checkpoint is kept"
+        )

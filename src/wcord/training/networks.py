@@ -1,0 +1,155 @@
+"""From names and weight files to networks that know their own preprocessing, and the check that a teacher knows its data."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from wcord.checks import UsageError
+from wcord.data.loader import Loader
+from wcord.data.sources import DataSet
+from wcord.data.statistics import channel_statistics
+from wcord.evaluation.accuracy import accuracy, predict
+from wcord.models.card import ModelCard
+from wcord.models.create import create_model
+from wcord.models.network import Network
+from wcord.models.preprocess import Preprocess, stated_preprocess
+from wcord.models.weights import load_weights, read_card
+
+TEACHER_SAMPLES = 1000
+"""Samples on which a teacher is looked at before a distillation starts."""
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What is asked of a network.
+
+    Attributes:
+        role: teacher, student or model, for messages.
+        name: as `create_model` takes it.
+        weights: file to start from.
+        num_classes: its logits; None: those of the weights' card, else of the data.
+        mean: input mean per channel; None: what card or timm state, else the training data's.
+        std: input standard deviation per channel.
+        size: side of its input in pixels; None: as card or timm state, else as the data comes.
+    """
+
+    role: str
+    name: str
+    weights: Path | None = None
+    num_classes: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    size: int | None = None
+
+
+def build_network(spec: NetworkSpec, data: DataSet) -> Network:
+    """Return the network that a spec asks for, with its weights and its preprocessing.
+
+    Raises:
+        UsageError: on an unknown name, weights that do not fit, or images of another number of channels.
+    """
+    card = None if spec.weights is None else read_card(spec.weights)
+    num_classes = spec.num_classes or (card.num_classes if card else len(data.classes))
+    channels = data.train.shape[0]
+    if card is not None and card.in_channels != channels:
+        raise _wrong_channels(spec, card.in_channels, channels)
+    backbone = create_model(spec.name, num_classes=num_classes, in_channels=channels)
+    if spec.weights is not None:
+        _load(backbone, spec, num_classes, channels)
+    classes = card.classes if card else data.classes if num_classes == len(data.classes) else ()
+    return Network(backbone, _preprocess(spec, backbone, card, data), classes)
+
+
+def adopt_network(module: nn.Module, data: DataSet) -> Network:
+    """Return a user's own module as a network; one that is a Network already is left as it is."""
+    if isinstance(module, Network):
+        return module
+    spec = NetworkSpec("model", type(module).__name__)
+    return Network(module, _preprocess(spec, module, None, data), data.classes)
+
+
+def describe(network: Network, name: str, data: DataSet, num_classes: int) -> ModelCard:
+    """Return the card that goes into a saved student."""
+    channels, height, width = data.train.shape
+    return ModelCard(
+        architecture=name,
+        num_classes=num_classes,
+        in_channels=channels,
+        image_size=(height, width),
+        classes=network.classes,
+        mean=network.preprocess.mean_values,
+        std=network.preprocess.std_values,
+        size=network.preprocess.size,
+    )
+
+
+def check_teacher(teacher: Network, data: DataSet, *, batch_size: int, device: str, allow_weak: bool) -> float:
+    """Return the teacher's top-1 accuracy on a part of the evaluation data, refusing a teacher near chance.
+
+    Near chance means below the larger of 2/C and 1/C plus three standard errors, for C classes.
+
+    Raises:
+        UsageError: for a teacher near chance, with the usual causes.
+    """
+    loader = Loader(data.test, batch_size=batch_size, shuffle=True, device=device)
+    batches = (batch for batch, _ in zip(loader.batches(), range(math.ceil(TEACHER_SAMPLES / batch_size)), strict=False))
+    predictions = predict(teacher, batches, device=device, side="teacher")
+    top1 = accuracy(predictions)["top1"]
+    chance = 1 / len(data.classes)
+    noise = 3 * math.sqrt(chance * (1 - chance) / len(predictions.targets))
+    limit = 100 * max(min(2 * chance, 0.9), chance + noise) if len(data.classes) > 2 else 100 * (chance + noise)
+    if top1 < limit and not allow_weak:
+        raise UsageError(
+            f"the teacher reaches {top1:.2f} % on {len(predictions.targets)} samples of this data, near chance "
+            f"({100 * chance:.2f} %). Usual causes: another normalisation (--teacher-mean, --teacher-std), another "
+            "order of the classes, another input size (--teacher-size), or no --teacher-weights; "
+            "--allow-weak-teacher goes on regardless"
+        )
+    return top1
+
+
+def _preprocess(spec: NetworkSpec, backbone: nn.Module, card: ModelCard | None, data: DataSet) -> Preprocess:
+    """What was asked for, else what the file's card says, else what the library states, else the training data's."""
+    stated = card.preprocess() if card else stated_preprocess(backbone)
+    mean, std, size = spec.mean, spec.std, spec.size
+    if stated is not None:
+        mean, std, size = mean or stated.mean_values, std or stated.std_values, size or stated.size
+    if mean is None or std is None:
+        measured = channel_statistics(data.train)
+        mean, std = mean or measured[0], std or measured[1]
+    channels = data.train.shape[0]
+    if stated is not None and channels == 1 and len(mean) == 3:
+        mean, std = (sum(mean) / 3,), (sum(std) / 3,)
+    return Preprocess(mean, std, size)
+
+
+def _load(backbone: nn.Module, spec: NetworkSpec, num_classes: int, channels: int) -> None:
+    assert spec.weights is not None
+    try:
+        load_weights(backbone, spec.weights)
+    except UsageError:
+        for other in {1, 3} - {channels}:
+            if _fits(spec, num_classes, other):
+                raise _wrong_channels(spec, other, channels) from None
+        raise
+
+
+def _fits(spec: NetworkSpec, num_classes: int, channels: int) -> bool:
+    assert spec.weights is not None
+    try:
+        load_weights(create_model(spec.name, num_classes=num_classes, in_channels=channels), spec.weights)
+    except ValueError:
+        return False
+    return True
+
+
+def _wrong_channels(spec: NetworkSpec, wanted: int, given: int) -> UsageError:
+    names = {1: "grey", 3: "colour"}
+    return UsageError(
+        f"the {spec.role}'s weights {str(spec.weights)!r} are for {wanted}-channel ({names.get(wanted, 'other')}) images, "
+        f"but the data holds {given}-channel ({names.get(given, 'other')}) ones: use data or weights of the other kind"
+    )
+
+

@@ -1,0 +1,94 @@
+"""The folder of a run: who may write it, its configuration and its log of metrics."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from wcord.checks import UsageError
+
+CONFIG = "config.toml"
+METRICS = "metrics.jsonl"
+STUDENT = "student.safetensors"
+RECORD = "record.json"
+ANALYSIS = "analysis.npz"
+REPORT = "report.html"
+
+
+class RunFolder:
+    """One run's folder, created by the run or opened to be resumed.
+
+    Args:
+        path: the folder; it must hold a configuration.
+
+    Raises:
+        UsageError: where the folder is missing or is not a run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_dir():
+            raise UsageError(f"run folder {str(path)!r} does not exist: check the path")
+        if not (path / CONFIG).is_file():
+            raise UsageError(f"{str(path)!r} is not a run folder: it holds no {CONFIG}")
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+
+    @classmethod
+    def create(cls, path: Path, config: str, *, overwrite: bool = False) -> "RunFolder":
+        """Make a new run folder that holds its resolved configuration.
+
+        Raises:
+            UsageError: where the folder exists and may not be replaced, or cannot be written.
+        """
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"--out {str(path)!r} is a file: name a folder")
+        if path.is_dir() and any(path.iterdir()):
+            _clear(path, overwrite=overwrite)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_atomically(path / CONFIG, config.encode())
+        except OSError as error:
+            raise UsageError(f"--out {str(path)!r} cannot be written: {error.strerror}") from None
+        return cls(path)
+
+    def log(self, entry: Mapping[str, object]) -> None:
+        """Append one line to the metrics."""
+        with (self.path / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def metrics(self) -> list[dict[str, object]]:
+        """Return all logged lines; a line cut short by a kill is left out."""
+        path = self.path / METRICS
+        if not path.is_file():
+            return []
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        return [json.loads(line) for line in lines]
+
+    def rewind(self, lines: int) -> None:
+        """Forget what was logged after the checkpoint that a run resumes from."""
+        kept = self.metrics()[:lines]
+        text = "".join(json.dumps(entry) + "\n" for entry in kept)
+        write_atomically(self.path / METRICS, text.encode())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a kill at any moment, finds the old content or the new one."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with scratch.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def _clear(path: Path, *, overwrite: bool) -> None:
+    if not overwrite:
+        raise UsageError(f"--out {str(path)!r} exists: name another folder, give --overwrite, or go on with --resume")
+    if not (path / CONFIG).is_file():
+        raise UsageError(f"--out {str(path)!r} holds other things than a run and is not overwritten: name another folder")
+    shutil.rmtree(path)
