@@ -28,3 +28,14 @@ class DataConfig:
     """Worker processes that decode images when the split is not held in memory."""
     skip_bad_images: bool = False
     """Leave out images that cannot be read, and count them, instead of stopping."""
+
+
+SOURCES: dict[str, str] = {
+    "digits": "1,797 handwritten digits of 8×8 pixels, embedded (scikit-learn)",
+    "parquet:DIR": "parquet files named train* and test*, as on the Hugging Face hub",
+    "imagefolder:DIR": "a folder per class, or train/ and test/ (val/) with a folder per class",
+    "hub:NAME": "a data set of the Hugging Face hub",
+    "torchvision:NAME@DIR": "a data set of torchvision that lies in DIR: CIFAR100, MNIST, …",
+    "npz:FILE": "arrays x_train, y_train and, if there, x_test, y_test",
+}
+"""What `--data` takes."""

@@ -30,28 +30,28 @@ class MethodInfo:
     alone: tuple[float, float] | None = None
 
 
-_FEATURES = "an embedding of each network; any classes"
-_MEMORY = f"{_FEATURES}; a row number per sample, else a queue"
-_WCORD = "Chen, Wang, Gan, Liu, Henao, Carin: Wasserstein Contrastive Representation Distillation, CVPR"
-_CRD = "Tian, Krishnan, Isola: Contrastive Representation Distillation, ICLR"
+_FEATURES = "embeddings; any classes"
+_MEMORY = f"{_FEATURES}; row numbers, else a queue"
+_WCORD = "Chen et al., CVPR"
+_CRD = "Tian et al., ICLR"
 
 METHODS: dict[str, MethodInfo] = {
-    "ce": MethodInfo("cross-entropy with the labels", "the plain student", 1986, 1.0, "labels", "ce"),
+    "ce": MethodInfo("cross-entropy with the labels", "the plain student", 2015, 1.0, "labels", "ce"),
     "kd": MethodInfo(
         title="softened logits",
-        paper="Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network",
+        paper="Hinton et al., arXiv 1503.02531,",
         year=2015,
         weight=1.0,
-        needs="logits over the same classes",
+        needs="the same classes",
         family="kd",
         alone=(0.1, 0.9),
     ),
     "lskd": MethodInfo(
         title="logit standardisation",
-        paper="Sun, Ren, Li, Wang, Cao: Logit Standardization in Knowledge Distillation, CVPR",
+        paper="Sun et al., CVPR",
         year=2024,
         weight=9.0,
-        needs="logits over the same classes",
+        needs="the same classes",
         family="kd",
         options={"temperature": 2.0, "standardize": True},
         cross_entropy=0.1,
@@ -61,15 +61,15 @@ METHODS: dict[str, MethodInfo] = {
         paper=_CRD,
         year=2020,
         weight=0.8,
-        needs=f"{_FEATURES}; a row number per sample",
+        needs=f"{_FEATURES}; row numbers",
         family="crd",
     ),
     "crd-std": MethodInfo(
-        title="CRD on standardised features",
-        paper=f"{_CRD}; the standardisation is ours",
+        title="CRD on standardised features (our addition)",
+        paper=_CRD,
         year=2020,
         weight=0.8,
-        needs=f"{_FEATURES}; a row number per sample",
+        needs=f"{_FEATURES}; row numbers",
         family="crd",
         options={"standardize": True},
     ),
@@ -87,7 +87,7 @@ METHODS: dict[str, MethodInfo] = {
         paper=_WCORD,
         year=2021,
         weight=1.0,
-        needs=f"{_FEATURES}; batches of at least 2",
+        needs=f"{_FEATURES}; batches ≥ 2",
         family="wcord",
         options={"gckt_weight": 0.0},
     ),
@@ -96,7 +96,7 @@ METHODS: dict[str, MethodInfo] = {
         paper=_WCORD,
         year=2021,
         weight=1.0,
-        needs=f"{_MEMORY}; batches of at least 2",
+        needs=f"{_MEMORY}; batches ≥ 2",
         family="wcord",
     ),
     "lckt-a": MethodInfo(
@@ -104,7 +104,7 @@ METHODS: dict[str, MethodInfo] = {
         paper="this project, after WCoRD",
         year=2026,
         weight=1.0,
-        needs=f"{_FEATURES}; batches of at least 2",
+        needs=f"{_FEATURES}; batches ≥ 2",
         family="wcord",
         options={"gckt_weight": 0.0, "lckt_weight": 5.0, "anchor": 0.5, "lckt_standardize": True},
     ),
@@ -113,7 +113,7 @@ METHODS: dict[str, MethodInfo] = {
         paper="this project, after WCoRD",
         year=2026,
         weight=1.0,
-        needs=f"{_MEMORY}; batches of at least 2",
+        needs=f"{_MEMORY}; batches ≥ 2",
         family="wcord",
         options={"lckt_weight": 3.0, "anchor": 0.5, "lckt_standardize": True},
     ),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from wcord.checks import RunError
-from wcord.training.run import write_atomically
+from wcord.files import write_atomically
 
 KEPT = 2
 """The newest checkpoint, and the one before it in case the disk loses the newest."""
@@ -52,7 +52,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 
 def random_state() -> dict[str, Any]:
     """Return the state of every random generator that a run may use."""
-    version, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    version, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002  # others draw from it
     python_version, internal, gauss_next = random.getstate()
     return {
         "torch": torch.get_rng_state(),
@@ -68,7 +68,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
     if state["cuda"]:
         torch.cuda.set_rng_state_all(state["cuda"])
     version, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((version, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    np.random.set_state((version, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
     python_version, internal, gauss_next = state["python"]
     random.setstate((python_version, tuple(internal), gauss_next))
 

@@ -156,6 +156,13 @@ def configure(kind: type[Config], settings: Mapping[str, object], *, missing: ob
     return kind(**values)
 
 
+def setting_names(kind: type) -> list[str]:
+    """Return the names of all settings of a configuration, those in its tables included."""
+    groups = _groups(kind)
+    own = [name for name in _hints(kind) if name not in groups or name in _hints(groups[name])]
+    return own + [name for table in groups.values() for name in _hints(table) if name not in own]
+
+
 def read_recipe(path: Path) -> dict[str, object]:
     """Return the settings of a TOML recipe.
 

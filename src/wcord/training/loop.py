@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from wcord.checks import UsageError
@@ -194,9 +194,7 @@ class Trainer:
             return teacher(batch.teacher_input)
 
     def _learning_rate(self) -> float:
-        return learning_rate_at(
-            self.steps_done, steps_per_epoch=len(self.train), base=self.base_lr, config=self.config
-        )
+        return learning_rate_at(self.steps_done, steps_per_epoch=len(self.train), base=self.base_lr, config=self.config)
 
     def _share(self, local: int) -> float:
         """Weight of this process's mean, so that the average over processes is the mean over the global batch."""

@@ -1,4 +1,4 @@
-"""From names and weight files to networks that know their own preprocessing, and the check that a teacher knows its data."""
+"""From names and weight files to networks with their preprocessing; a look at whether a teacher knows its data."""
 
 import math
 from dataclasses import dataclass
@@ -94,7 +94,9 @@ def check_teacher(teacher: Network, data: DataSet, *, batch_size: int, device: s
         UsageError: for a teacher near chance, with the usual causes.
     """
     loader = Loader(data.test, batch_size=batch_size, shuffle=True, device=device)
-    batches = (batch for batch, _ in zip(loader.batches(), range(math.ceil(TEACHER_SAMPLES / batch_size)), strict=False))
+    batches = (
+        batch for batch, _ in zip(loader.batches(), range(math.ceil(TEACHER_SAMPLES / batch_size)), strict=False)
+    )
     predictions = predict(teacher, batches, device=device, side="teacher")
     top1 = accuracy(predictions)["top1"]
     chance = 1 / len(data.classes)
@@ -148,8 +150,7 @@ def _fits(spec: NetworkSpec, num_classes: int, channels: int) -> bool:
 def _wrong_channels(spec: NetworkSpec, wanted: int, given: int) -> UsageError:
     names = {1: "grey", 3: "colour"}
     return UsageError(
-        f"the {spec.role}'s weights {str(spec.weights)!r} are for {wanted}-channel ({names.get(wanted, 'other')}) images, "
-        f"but the data holds {given}-channel ({names.get(given, 'other')}) ones: use data or weights of the other kind"
+        f"the {spec.role}'s weights {str(spec.weights)!r} are for {wanted}-channel ({names.get(wanted, 'other')}) "
+        f"images, but the data holds {given}-channel ({names.get(given, 'other')}) ones: "
+        f"use data or weights of the other kind"
     )
-
-

@@ -1,12 +1,12 @@
 """The folder of a run: who may write it, its configuration and its log of metrics."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from wcord.checks import UsageError
+from wcord.checks import RunError, UsageError
+from wcord.files import write_atomically
 
 CONFIG = "config.toml"
 METRICS = "metrics.jsonl"
@@ -50,12 +50,19 @@ class RunFolder:
             write_atomically(path / CONFIG, config.encode())
         except OSError as error:
             raise UsageError(f"--out {str(path)!r} cannot be written: {error.strerror}") from None
+        except RunError as error:
+            raise UsageError(f"--out: {error}") from None
         return cls(path)
 
     def log(self, entry: Mapping[str, object]) -> None:
         """Append one line to the metrics."""
-        with (self.path / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        try:
+            with (self.path / METRICS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise RunError(
+                f"cannot write the metrics of {str(self.path)!r} ({error.strerror}): free some space"
+            ) from None
 
     def metrics(self) -> list[dict[str, object]]:
         """Return all logged lines; a line cut short by a kill is left out."""
@@ -72,23 +79,11 @@ class RunFolder:
         write_atomically(self.path / METRICS, text.encode())
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a kill at any moment, finds the old content or the new one."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with scratch.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
-
-
 def _clear(path: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise UsageError(f"--out {str(path)!r} exists: name another folder, give --overwrite, or go on with --resume")
     if not (path / CONFIG).is_file():
-        raise UsageError(f"--out {str(path)!r} holds other things than a run and is not overwritten: name another folder")
+        raise UsageError(
+            f"--out {str(path)!r} holds other things than a run and is not overwritten: name another folder"
+        )
     shutil.rmtree(path)

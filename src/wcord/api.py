@@ -1,0 +1,371 @@
+"""What the command line calls and a notebook can: train, distil, resume, evaluate, predict, build a method."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from torch import Tensor, nn
+
+from wcord.checks import UsageError
+from wcord.data.config import DataConfig
+from wcord.data.images import find_images, read_images
+from wcord.data.loader import Loader
+from wcord.data.sources import DataSet, open_data
+from wcord.evaluation.accuracy import Predictions, accuracy, predict
+from wcord.evaluation.agreement import agreement
+from wcord.evaluation.cost import measure_cost
+from wcord.methods.build import Options, build_objective
+from wcord.methods.observe import observe
+from wcord.methods.term import Objective
+from wcord.models.network import Network
+from wcord.models.weights import open_network, save_weights
+from wcord.report.analysis import analyse
+from wcord.report.html import write_report
+from wcord.report.record import Record, describe_environment, working_commit
+from wcord.training.config import DistillConfig, TrainConfig, configure, learning_rate, read_recipe, to_toml
+from wcord.training.job import EVALUATION_BATCH, Job, Own, Say, prepare
+from wcord.training.loop import Outcome, Trainer, make_accelerator, resolve_device
+from wcord.training.networks import NetworkSpec, adopt_network, build_network, describe
+from wcord.training.run import ANALYSIS, CONFIG, RECORD, REPORT, STUDENT, RunFolder
+
+RESUMABLE = ("device", "max_time", "workers", "in_memory")
+"""Settings that may differ when a run is resumed, because they do not change its result."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training call gives back.
+
+    Attributes:
+        run: the run's folder.
+        outcome: finished, or stopped and to be resumed.
+        record: what was reached; None while stopped.
+        student: the trained network.
+    """
+
+    run: Path
+    outcome: Outcome
+    record: Record | None
+    student: Network
+
+
+def distill(
+    teacher: str | nn.Module,
+    student: str | nn.Module,
+    *,
+    out: str | Path,
+    data: str | DataSet = "digits",
+    **settings: Any,
+) -> Result:
+    """Distil a teacher into a student, as `wcord distill` does.
+
+    Args:
+        teacher: name as `create_model` takes it (give `teacher_weights` too), or a trained module.
+        student: name, or a module to be trained.
+        out: folder of the run; it must not exist yet.
+        data: source as in `--data`, or a data set from `wcord.data.sources.from_arrays`.
+        **settings: any setting of the command line by name: method, epochs, batch_size, lr, seed, …
+
+    Returns:
+        The run's folder, its record and the trained student.
+
+    Raises:
+        UsageError: for a mistake in what was given.
+        RunError: where the run fails under way.
+    """
+    names = {
+        "teacher": teacher if isinstance(teacher, str) else type(teacher).__name__,
+        "student": student if isinstance(student, str) else type(student).__name__,
+        "out": out,
+        "data": data if isinstance(data, str) else data.name,
+    }
+    own = Own(
+        None if isinstance(teacher, str) else teacher,
+        None if isinstance(student, str) else student,
+        None if isinstance(data, str) else data,
+    )
+    return start(configure(DistillConfig, names | settings), own)
+
+
+def start(config: TrainConfig | DistillConfig, own: Own | None = None, say: Say = print) -> Result:
+    """Begin a run: check everything, then make its folder, then train.
+
+    Args:
+        config: what to do.
+        own: modules and data that stand in for names in the configuration.
+        say: takes the lines that tell what happens.
+
+    Raises:
+        UsageError: for a mistake in what was given; no folder is made.
+        RunError: where the run fails under way.
+    """
+    _refuse_taken(config)
+    state = PartialState(cpu=resolve_device(config.training.device).type == "cpu")
+    job = prepare(config, own or Own(), say, rank=state.process_index, processes=state.num_processes)
+    if state.is_main_process:
+        RunFolder.create(config.out, to_toml(config), overwrite=config.overwrite)
+    state.wait_for_everyone()
+    return _train(job, RunFolder(config.out), say)
+
+
+def resume(run: str | Path, *, own: Own | None = None, say: Say = print, **changes: Any) -> Result:
+    """Go on with a stopped or killed run, bit for bit as if it had not been.
+
+    Args:
+        run: the run's folder.
+        own: the modules and data that the run was started with, where it was not by name.
+        say: takes the lines that tell what happens.
+        **changes: settings that may differ (device, max_time, workers, in_memory).
+
+    Raises:
+        UsageError: where the folder is no run, or other settings are to be changed.
+    """
+    folder = RunFolder(Path(run))
+    for name in changes:
+        if name not in RESUMABLE:
+            raise UsageError(f"{name} cannot change when a run is resumed: start a new run; {', '.join(RESUMABLE)} can")
+    config = read_config(folder.path)
+    training = replace(config.training, **{k: v for k, v in changes.items() if k in ("device", "max_time")})
+    data = replace(config.data, **{k: v for k, v in changes.items() if k in ("workers", "in_memory")})
+    config = replace(config, out=folder.path, training=training, data=data)
+    state = PartialState(cpu=resolve_device(training.device).type == "cpu")
+    job = prepare(config, own or Own(), say, rank=state.process_index, processes=state.num_processes)
+    return _train(job, folder, say)
+
+
+def read_config(run: Path) -> TrainConfig | DistillConfig:
+    """Return the configuration of a run from its folder."""
+    settings = read_recipe(run / CONFIG)
+    return configure(TrainConfig if "model" in settings else DistillConfig, settings)
+
+
+def evaluate(
+    model: str | nn.Module | None = None,
+    *,
+    weights: str | Path | None = None,
+    data: str | DataSet = "digits",
+    device: str = "auto",
+    **settings: Any,
+) -> dict[str, float]:
+    """Return top-1, top-5, calibration error and log-likelihood of a network on the evaluation split.
+
+    Args:
+        model: name, or a module; may be left out where the weights carry a card.
+        weights: its weights.
+        data: source as in `--data`, or a data set.
+        device: where to compute.
+        **settings: settings of the data: label, image_size, …
+
+    Raises:
+        UsageError: for a mistake in what was given.
+    """
+    opened = open_data(DataConfig(data=data, **settings)) if isinstance(data, str) else data
+    network = _network(model, weights, opened)
+    where = resolve_device(device)
+    predictions = _predict(network.to(where), Loader(opened.test, batch_size=EVALUATION_BATCH, device=str(where)))
+    return accuracy(predictions)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a network says of one picture: its most probable classes, best first."""
+
+    path: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+def predict_images(
+    weights: str | Path, paths: Sequence[str | Path], *, top: int = 3, device: str = "auto"
+) -> list[Guess]:
+    """Return the most probable classes of pictures, from a student's file alone.
+
+    Args:
+        weights: a file that carries its card, such as a run's student.safetensors.
+        paths: pictures, or folders that hold them.
+        top: how many classes to name.
+        device: where to compute.
+
+    Raises:
+        UsageError: where a file is missing or is no picture.
+    """
+    where = resolve_device(device)
+    network = open_network(weights)
+    network.to(where).eval()
+    files = find_images([Path(path) for path in paths])
+    guesses = []
+    for file in files:
+        image = read_images([file], shape=network.input_shape).to(where)
+        with torch.inference_mode():
+            probabilities = network(image).float().softmax(dim=1)[0].cpu()
+        best = probabilities.topk(min(top, len(probabilities)))
+        names = tuple(network.classes[i] if network.classes else str(i) for i in best.indices.tolist())
+        guesses.append(Guess(str(file), names, tuple(best.values.tolist())))
+    return guesses
+
+
+def build_method(
+    method: str,
+    student: nn.Module,
+    teacher: nn.Module,
+    *,
+    sample: Tensor | None = None,
+    teacher_sample: Tensor | None = None,
+    num_samples: int | None = None,
+    batch_size: int | None = None,
+    label_smoothing: float = 0.0,
+    options: Options | None = None,
+) -> Objective:
+    """Return a method's objective for two networks, to be used in any loop.
+
+    Args:
+        method: summands joined by `+`, such as `wcord+kd`; see `wcord list`.
+        student: the network to be trained.
+        teacher: the trained network.
+        sample: a batch of what the student sees; default: 32×32 images of the channels of its first layer.
+        teacher_sample: a batch of what the teacher sees; default: `sample`.
+        num_samples: rows of the training set, for memories by sample index; None: a queue is used where one can be.
+        batch_size: samples in a batch, to refuse a method that needs more.
+        label_smoothing: of the cross-entropy.
+        options: summand → option → value, as keyword arguments of its loss.
+
+    Raises:
+        UsageError: on unknown names, and where the method needs what the networks or the data do not give.
+
+    Example:
+        >>> from wcord import capture, create_model
+        >>> from wcord.data.batch import Batch
+        >>> student, teacher = create_model("resnet8", num_classes=10), create_model("resnet14", num_classes=10)
+        >>> objective = build_method("wcord+kd", student, teacher)
+        >>> objective.formula
+        '1 ce + 0.8 gckt + 0.05 lckt + 1 kd'
+        >>> images, target = torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 2, 3])
+        >>> with capture(student) as student_tap, capture(teacher) as teacher_tap:
+        ...     with torch.no_grad():
+        ...         seen = teacher_tap(images)
+        ...     report = objective(student_tap(images), seen, Batch(images, images, target))
+        >>> sorted(report.parts)
+        ['ce', 'gckt', 'kd', 'lckt']
+    """
+    setting = observe(
+        student,
+        teacher,
+        student_sample=sample,
+        teacher_sample=teacher_sample,
+        num_samples=num_samples,
+        batch_size=batch_size,
+        label_smoothing=label_smoothing,
+    )
+    return build_objective(method, setting, options=options)
+
+
+def _refuse_taken(config: TrainConfig | DistillConfig) -> None:
+    """Say that the folder is taken before any work is done for it."""
+    if config.out.is_dir() and any(config.out.iterdir()) and not config.overwrite:
+        raise UsageError(
+            f"--out {str(config.out)!r} exists: name another folder, give --overwrite, or go on with --resume"
+        )
+
+
+def _train(job: Job, run: RunFolder, say: Say) -> Result:
+    training = job.config.training
+    accelerator = make_accelerator(training, run)
+    if training.tracker:
+        accelerator.init_trackers("wcord", config={"config": to_toml(job.config)})
+    say(f"training {_trained_name(job.config)} by {job.objective.formula} into {run.path}")
+    trainer = Trainer(
+        student=job.student,
+        teacher=job.teacher,
+        objective=job.objective,
+        train=job.train,
+        test=job.test,
+        config=training,
+        base_lr=learning_rate(training, _trained_name(job.config)),
+        run=run,
+        accelerator=accelerator,
+    )
+    outcome = trainer.fit()
+    record = None
+    if outcome.status == "finished" and accelerator.is_main_process:
+        record = _finish(job, run, trainer.shipped, outcome, str(accelerator.device))
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return Result(run.path, outcome, record, trainer.shipped)
+
+
+def _finish(job: Job, run: RunFolder, student: Network, outcome: Outcome, device: str) -> Record:
+    """Save the student, measure it against the teacher, write the record and the report."""
+    config = job.config
+    name = _trained_name(config)
+    student_predictions = _predict(student, job.test)
+    save_weights(
+        student.backbone, run.path / STUDENT, card=describe(student, name, job.data, student_predictions.num_classes)
+    )
+    teacher_predictions = None if job.teacher is None else _predict(job.teacher, job.test, side="teacher")
+    analyse(student_predictions, teacher_predictions, job.data.test.read).save(run.path / ANALYSIS)
+    epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics()]
+    record = Record(
+        name=run.path.name,
+        kind="train" if isinstance(config, TrainConfig) else "distill",
+        method="ce" if isinstance(config, TrainConfig) else config.method,
+        student=name,
+        teacher=None if isinstance(config, TrainConfig) else config.teacher,
+        data=job.data.name,
+        seed=config.training.seed,
+        config=dataclasses.asdict(config),
+        num_classes=len(job.data.classes),
+        classes=list(job.data.classes),
+        epochs=epochs,
+        metrics=_metrics(student_predictions, teacher_predictions, epochs),
+        teacher_metrics=_teacher_metrics(teacher_predictions, len(job.data.classes)),
+        cost={
+            "student": _cost(student, job.data, device),
+            "teacher": None if job.teacher is None else _cost(job.teacher, job.data, device),
+        },
+        environment=describe_environment(device),
+        commit=working_commit(),
+        wall_seconds=outcome.seconds,
+        notes=list(job.notes),
+    )
+    record.to_json(run.path / RECORD)
+    write_report([run.path], run.path / REPORT)
+    return record
+
+
+def _metrics(student: Predictions, teacher: Predictions | None, epochs: list[dict[str, Any]]) -> dict[str, Any]:
+    measured = accuracy(student)
+    values: dict[str, Any] = {"top1_last": measured.pop("top1")} | measured
+    values["top1_best"] = max(entry["test_top1"] for entry in epochs if "test_top1" in entry)
+    return values if teacher is None else values | agreement(student, teacher)
+
+
+def _teacher_metrics(teacher: Predictions | None, num_classes: int) -> dict[str, float] | None:
+    return None if teacher is None or teacher.num_classes != num_classes else accuracy(teacher)
+
+
+def _cost(network: Network, data: DataSet, device: str) -> dict[str, Any]:
+    return dataclasses.asdict(measure_cost(network, data.train.shape, device=device))
+
+
+def _predict(network: nn.Module, loader: Loader, *, side: str = "student") -> Predictions:
+    device = next(network.parameters()).device
+    return predict(network, loader.batches(), device=device, side="teacher" if side == "teacher" else "student")
+
+
+def _trained_name(config: TrainConfig | DistillConfig) -> str:
+    return config.model if isinstance(config, TrainConfig) else config.student
+
+
+def _network(model: str | nn.Module | None, weights: str | Path | None, data: DataSet) -> Network:
+    path = None if weights is None else Path(weights)
+    if isinstance(model, nn.Module):
+        return adopt_network(model, data)
+    if model is not None:
+        return build_network(NetworkSpec("model", model, path), data)
+    if path is None:
+        raise UsageError("nothing to evaluate: give --weights of a student, or --model with its --weights")
+    return open_network(path)

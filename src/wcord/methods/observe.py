@@ -1,0 +1,79 @@
+"""Find out by one dry forward what two networks give to a method: widths and classes."""
+
+import torch
+from torch import Tensor, nn
+
+from wcord.checks import UsageError
+from wcord.features import Features, capture, unwrap
+from wcord.methods.term import Setting
+
+GUESSED_SIDE = 32
+"""Side of the images that are tried where no sample is given."""
+
+
+def observe(
+    student: nn.Module,
+    teacher: nn.Module,
+    *,
+    student_sample: Tensor | None = None,
+    teacher_sample: Tensor | None = None,
+    num_samples: int | None = None,
+    batch_size: int | None = None,
+    processes: int = 1,
+    label_smoothing: float = 0.0,
+) -> Setting:
+    """Return the setting in which a method will work; neither network is changed.
+
+    Args:
+        student: any network.
+        teacher: any network.
+        student_sample: a batch of at least one input; default: zeros of 32×32 pixels, or as wide as the first layer.
+        teacher_sample: as `student_sample`; default: the student's.
+        num_samples: rows of the training set.
+        batch_size: samples in a batch.
+        processes: how many processes train together.
+        label_smoothing: of the cross-entropy.
+
+    Raises:
+        UsageError: where a network cannot take the sample.
+    """
+    student_sample = _guess(student) if student_sample is None else student_sample
+    student_features = _dry_run("student", student, student_sample)
+    teacher_features = _dry_run("teacher", teacher, student_sample if teacher_sample is None else teacher_sample)
+    return Setting(
+        student_dim=student_features.embedding.shape[1],
+        teacher_dim=teacher_features.embedding.shape[1],
+        student_classes=student_features.logits.shape[1],
+        teacher_classes=teacher_features.logits.shape[1],
+        num_samples=num_samples,
+        batch_size=batch_size,
+        processes=processes,
+        label_smoothing=label_smoothing,
+    )
+
+
+def _dry_run(role: str, network: nn.Module, sample: Tensor) -> Features:
+    modes = [(module, module.training) for module in network.modules()]
+    device = next((p.device for p in network.parameters()), sample.device)
+    network.eval()
+    try:
+        with torch.no_grad(), capture(network) as tap:
+            return tap(sample.to(device))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"the {role} cannot take an input of shape {tuple(sample.shape)} ({reason}): "
+            "give a sample of what it sees, or check its input channels and size"
+        ) from None
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _guess(network: nn.Module) -> Tensor:
+    for module in unwrap(network).modules():
+        if isinstance(module, nn.Conv2d):
+            return torch.zeros(2, module.in_channels, GUESSED_SIDE, GUESSED_SIDE)
+        if isinstance(module, nn.Linear):
+            return torch.zeros(2, module.in_features)
+    raise UsageError("what the student sees cannot be guessed from its layers: give sample=, a batch of its inputs")

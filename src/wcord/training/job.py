@@ -1,0 +1,176 @@
+"""From a configuration to everything that a run needs, checked before the first step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from wcord.checks import UsageError
+from wcord.data.loader import Loader
+from wcord.data.sources import DataSet, open_data
+from wcord.methods.build import build_objective
+from wcord.methods.observe import observe
+from wcord.methods.options import parse_options
+from wcord.methods.term import Objective
+from wcord.models.network import Network
+from wcord.training.config import DistillConfig, TrainConfig
+from wcord.training.loop import resolve_device, seed_everything
+from wcord.training.networks import NetworkSpec, adopt_network, build_network, check_teacher
+from wcord.training.schedule import check_schedule
+
+EVALUATION_BATCH = 256
+
+Say = Callable[[str], None]
+"""Takes a line for the user."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """Modules and data that a caller brings instead of naming them."""
+
+    teacher: nn.Module | None = None
+    student: nn.Module | None = None
+    data: DataSet | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a run needs.
+
+    Attributes:
+        config: what was asked for.
+        data: the data set.
+        student: the network to be trained.
+        teacher: the frozen network, or None.
+        objective: the method.
+        train: training batches.
+        test: evaluation batches.
+        notes: what a reader of the result has to know.
+    """
+
+    config: TrainConfig | DistillConfig
+    data: DataSet
+    student: Network
+    teacher: Network | None
+    objective: Objective
+    train: Loader
+    test: Loader
+    notes: tuple[str, ...]
+
+
+def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: int = 0, processes: int = 1) -> Job:
+    """Open the data, build the networks and the method, and check that they fit each other.
+
+    Args:
+        config: what to do.
+        own: modules and data that stand in for names in the configuration.
+        say: told what is found on the way.
+        rank: number of this process.
+        processes: how many train together.
+
+    Raises:
+        UsageError: for any mistake that can be seen before the first step.
+    """
+    training = config.training
+    check_schedule(training)
+    device = resolve_device(training.device)
+    data = own.data if own.data is not None else open_data(config.data, seed=training.seed)
+    for note in data.notes:
+        say(f"note: {note}")
+    # The students' initial weights depend on the seed alone, not on what was drawn before.
+    seed_everything(training.seed)
+    student = own.student and adopt_network(own.student, data)
+    student = student or build_network(_student_spec(config), data)
+    teacher = _teacher(config, own, data)
+    train = Loader(
+        data.train,
+        batch_size=training.batch_size,
+        seed=training.seed,
+        augment=data.augment,
+        shuffle=True,
+        rank=rank,
+        world_size=processes,
+        device=str(device),
+        workers=config.data.workers,
+        drop_single=True,
+    )
+    if len(train) == 0:
+        raise UsageError(f"the training data holds {len(data.train)} samples, too few for one step: use more")
+    test = Loader(data.test, batch_size=EVALUATION_BATCH, device=str(device), workers=config.data.workers)
+    objective = _objective(config, student, teacher, data, processes)
+    notes = list(data.notes)
+    if train.dropped:
+        notes.append("the last training batch of each epoch held a single sample and was dropped")
+        say(f"note: {notes[-1]}")
+    if teacher is not None and isinstance(config, DistillConfig):
+        notes += _look_at_teacher(config, teacher, data, str(device), say)
+    return Job(config, data, student, teacher, objective, train, test, tuple(notes))
+
+
+def _student_spec(config: TrainConfig | DistillConfig) -> NetworkSpec:
+    if isinstance(config, TrainConfig):
+        return NetworkSpec("model", config.model, config.weights)
+    return NetworkSpec("student", config.student, config.student_weights, size=config.student_size)
+
+
+def _teacher(config: TrainConfig | DistillConfig, own: Own, data: DataSet) -> Network | None:
+    if isinstance(config, TrainConfig):
+        return None
+    if own.teacher is not None:
+        return adopt_network(own.teacher, data)
+    spec = NetworkSpec(
+        "teacher",
+        config.teacher,
+        config.teacher_weights,
+        num_classes=config.teacher_classes,
+        mean=config.teacher_mean,
+        std=config.teacher_std,
+        size=config.teacher_size,
+    )
+    return build_network(spec, data)
+
+
+def _objective(
+    config: TrainConfig | DistillConfig, student: Network, teacher: Network | None, data: DataSet, processes: int
+) -> Objective:
+    sample = torch.zeros(2, *data.train.shape)
+    setting = observe(
+        student,
+        student if teacher is None else teacher,
+        student_sample=sample,
+        num_samples=len(data.train),
+        batch_size=min(_smallest_batch(len(data.train), config.training.batch_size), config.training.batch_size),
+        processes=processes,
+        label_smoothing=config.training.label_smoothing,
+    )
+    if setting.student_classes != len(data.classes):
+        raise UsageError(
+            f"the student has {setting.student_classes} logits, but the data {len(data.classes)} classes: "
+            "use weights or a network of as many classes"
+        )
+    if isinstance(config, TrainConfig):
+        return build_objective("ce", setting)
+    return build_objective(config.method, setting, options=parse_options(config.set))
+
+
+def _smallest_batch(samples: int, batch_size: int) -> int:
+    """Return the size of the smallest batch that training will see; a last one of a single sample is dropped."""
+    rest = samples % batch_size
+    return rest if rest > 1 else batch_size
+
+
+def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, device: str, say: Say) -> list[str]:
+    with torch.no_grad():
+        logits: Tensor = teacher.eval()(torch.zeros(1, *data.train.shape))
+    if logits.shape[1] != len(data.classes):
+        note = (
+            f"the teacher has {logits.shape[1]} classes and the data {len(data.classes)}: its accuracy is not measured"
+        )
+        say(f"note: {note}")
+        return [note]
+    top1 = check_teacher(
+        teacher, data, batch_size=EVALUATION_BATCH, device=device, allow_weak=config.allow_weak_teacher
+    )
+    say(f"teacher {config.teacher}: {top1:.2f} % on {min(len(data.test), 1024)} samples of the evaluation data")
+    return []
