@@ -1,6 +1,7 @@
 """Checkpoints: everything that a run needs to go on bit for bit, written so that no kill leaves half of one."""
 
 import io
+import pickle
 import random
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     for path in paths:
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, OSError, ValueError):
+        except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError):
             continue
     if paths:
         raise RunError(f"no checkpoint in {str(folder)!r} can be read: start the run again with --overwrite")

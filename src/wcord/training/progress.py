@@ -51,4 +51,4 @@ class RunProgress:
 
     def line(self, text: str) -> None:
         """Print a line above the bar."""
-        self._progress.console.print(text, highlight=False, soft_wrap=True)
+        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,128 @@
+"""Names that add up, their weights, their options, and what is refused before the first step."""
+
+import pytest
+import torch
+
+from wcord.checks import UsageError
+from wcord.data.batch import Batch
+from wcord.features import Features
+from wcord.losses import cross_entropy_loss, kd_loss
+from wcord.methods.build import build_objective, option_names, parse_method
+from wcord.methods.catalogue import METHODS
+from wcord.methods.term import Setting
+
+SETTING = Setting(student_dim=6, teacher_dim=10, student_classes=5, teacher_classes=5, num_samples=40, batch_size=8)
+
+
+def features(dim: int, classes: int, seed: int) -> Features:
+    generator = torch.Generator().manual_seed(seed)
+    return Features(
+        logits=torch.randn(8, classes, generator=generator).requires_grad_(),
+        embedding=torch.randn(8, dim, generator=generator).requires_grad_(),
+        maps={},
+    )
+
+
+def batch() -> Batch:
+    images = torch.zeros(8, 1, 2, 2)
+    return Batch(images, images, torch.arange(8) % 5, torch.arange(8))
+
+
+@pytest.mark.parametrize(
+    ("method", "weights"),
+    [
+        ("ce", {"ce": 1.0}),
+        ("kd", {"ce": 0.1, "kd": 0.9}),
+        ("ce+kd", {"ce": 1.0, "kd": 1.0}),
+        ("wcord", {"ce": 1.0, "wcord": 1.0}),
+        ("wcord+kd", {"ce": 1.0, "wcord": 1.0, "kd": 1.0}),
+        ("crd+kd", {"ce": 1.0, "crd": 0.8, "kd": 1.0}),
+        ("lskd", {"ce": 0.1, "lskd": 9.0}),
+        ("lskd+wcord", {"ce": 0.1, "lskd": 9.0, "wcord": 1.0}),
+    ],
+)
+def test_names_add_up_with_cross_entropy_once(method: str, weights: dict[str, float]) -> None:
+    assert parse_method(method) == weights
+
+
+def test_unknown_and_repeated_names_are_refused_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="unknown method 'wcrod': did you mean 'wcord'"):
+        parse_method("wcrod+kd")
+    with pytest.raises(UsageError, match="holds kd more than once"):
+        parse_method("kd+wcord+kd")
+
+
+@pytest.mark.parametrize("method", [*METHODS, "wcord+kd", "crd+kd", "wcord-a+kd"])
+def test_every_method_gives_a_finite_total_that_is_the_weighted_sum_of_its_parts(method: str) -> None:
+    torch.manual_seed(0)
+    options = {
+        name: {"num_negatives": 16} for name in parse_method(method) if "num_negatives" in option_names(name)
+    }
+    objective = build_objective(method, SETTING, options=options)
+    student, teacher = features(6, 5, 1), features(10, 5, 2)
+    report = objective(student, teacher, batch())
+    expected = sum(weight * report.parts[part] for part, weight in objective.part_weights.items())
+    torch.testing.assert_close(report.total, torch.as_tensor(expected))
+    assert set(report.parts) == set(objective.part_weights)
+    report.total.backward()
+    for tensor in (student.logits, student.embedding):
+        assert tensor.grad is None or tensor.grad.isfinite().all()
+    assert student.logits.grad is not None
+    assert teacher.embedding.grad is None
+    assert teacher.logits.grad is None
+
+
+def test_kd_alone_is_the_paper_weighting_of_both_losses() -> None:
+    student, teacher = features(6, 5, 1), features(10, 5, 2)
+    report = build_objective("kd", SETTING)(student, teacher, batch())
+    expected = 0.1 * cross_entropy_loss(student.logits, batch().target) + 0.9 * kd_loss(student.logits, teacher.logits)
+    torch.testing.assert_close(report.total, expected)
+
+
+def test_wcord_formula_is_the_one_of_the_paper_reading() -> None:
+    assert build_objective("wcord+kd", SETTING).formula == "1 ce + 0.8 gckt + 0.05 lckt + 1 kd"
+
+
+def test_lskd_standardises_with_base_temperature_two() -> None:
+    student, teacher = features(6, 5, 1), features(10, 5, 2)
+    report = build_objective("lskd", SETTING)(student, teacher, batch())
+    expected = kd_loss(student.logits, teacher.logits, temperature=2.0, standardize=True)
+    torch.testing.assert_close(report.parts["lskd"], expected)
+
+
+def test_options_reach_the_loss_and_unknown_ones_are_refused() -> None:
+    student, teacher = features(6, 5, 1), features(10, 5, 2)
+    report = build_objective("kd", SETTING, options={"kd": {"temperature": 2.0}})(student, teacher, batch())
+    torch.testing.assert_close(report.parts["kd"], kd_loss(student.logits, teacher.logits, temperature=2.0))
+    with pytest.raises(UsageError, match="unknown option of wcord 'epsilom': did you mean 'epsilon'"):
+        build_objective("wcord", SETTING, options={"wcord": {"epsilom": 1}})
+    with pytest.raises(UsageError, match="unknown summand 'kd'"):
+        build_objective("wcord", SETTING, options={"kd": {"temperature": 2.0}})
+
+
+def test_other_classes_are_refused_under_kd_and_work_under_wcord() -> None:
+    setting = Setting(student_dim=6, teacher_dim=10, student_classes=5, teacher_classes=7, num_samples=40)
+    with pytest.raises(UsageError, match=r"kd compares logits, but the teacher has 7 classes and the student 5.*wcord"):
+        build_objective("kd", setting)
+    options = {"wcord": {"num_negatives": 16}}
+    report = build_objective("wcord", setting, options=options)(features(6, 5, 1), features(10, 7, 2), batch())
+    assert report.total.isfinite()
+
+
+def test_what_data_cannot_give_is_refused() -> None:
+    no_rows = Setting(student_dim=6, teacher_dim=10, student_classes=5, teacher_classes=5)
+    with pytest.raises(UsageError, match=r"crd keeps a row per training sample.*num_samples"):
+        build_objective("crd", no_rows)
+    build_objective("wcord", no_rows)
+    alone = Setting(student_dim=6, teacher_dim=10, student_classes=5, teacher_classes=5, num_samples=40, batch_size=1)
+    with pytest.raises(UsageError, match="needs at least 2, received batches of 1"):
+        build_objective("wcord", alone)
+    several = Setting(student_dim=6, teacher_dim=10, student_classes=5, teacher_classes=5, num_samples=40, processes=2)
+    with pytest.raises(UsageError, match="wcord keeps statistics that are not yet synchronised"):
+        build_objective("wcord+kd", several)
+    build_objective("kd", several)
+
+
+def test_two_terms_may_not_hold_the_same_part() -> None:
+    with pytest.raises(UsageError, match="both hold gckt"):
+        build_objective("wcord+gckt", SETTING)

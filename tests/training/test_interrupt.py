@@ -1,0 +1,38 @@
+"""Signals become a wish to stop; the second one is not held back."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from wcord.training.interrupt import Interrupt
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_first_signal_sets_the_flag(number: signal.Signals) -> None:
+    previous = signal.getsignal(number)
+    with Interrupt() as interrupt:
+        assert interrupt.received is None
+        os.kill(os.getpid(), number)
+        assert interrupt.received is number
+    assert signal.getsignal(number) is previous
+
+
+def test_second_ctrl_c_raises() -> None:
+    with pytest.raises(KeyboardInterrupt), Interrupt():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_other_threads_are_left_alone() -> None:
+    seen = []
+
+    def work() -> None:
+        with Interrupt() as interrupt:
+            seen.append(interrupt.received)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [None]
