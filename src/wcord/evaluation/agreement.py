@@ -11,10 +11,10 @@ from wcord.evaluation.accuracy import Predictions
 def agreement(student: Predictions, teacher: Predictions) -> dict[str, float]:
     """Return every measure of agreement that applies to the two networks.
 
-    `agreement` is the share of samples with the same top-1 class, in percent; `fidelity_kl` the mean KL(teacher‖student)
-    of the class probabilities at temperature 1, in nats; `correlation_gap` the mean absolute entry of
-    `class_correlation_difference`; `cka` the linear CKA of the embeddings, in [0, 1]. Networks with different numbers of
-    classes share no logits, so only `cka` is left.
+    `agreement` is the share of samples with the same top-1 class, in percent; `fidelity_kl` the mean
+    KL(teacher‖student) of the class probabilities at temperature 1, in nats; `correlation_gap` the mean absolute entry
+    of `class_correlation_difference`; `cka` the linear CKA of the embeddings, in [0, 1]. Networks with different
+    numbers of classes share no logits, so only `cka` is left.
 
     Raises:
         UsageError: if the two did not see the same number of samples.

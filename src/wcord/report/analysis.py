@@ -135,7 +135,7 @@ def _half(x: Tensor) -> NDArray[Any]:
 
 
 def _missed(student: Predictions, teacher: Predictions | None) -> Tensor:
-    """Return the samples that the student misses by most: the teacher's probability of the truth minus the student's."""
+    """Return the samples that the student misses by most: teacher's minus student's probability of the truth."""
     rows, truth = torch.arange(len(student)), student.targets
     gap = 1.0 - student.logits.softmax(dim=1)[rows, truth]
     missed = student.top1 != truth

@@ -98,7 +98,8 @@ def _check(content: object, file: str, hints: dict[str, Any]) -> None:
     written = content.get("schema_version")
     if written != SCHEMA_VERSION:
         raise UsageError(
-            f"record {file!r} has schema version {written}, this wcord reads {SCHEMA_VERSION}: use the wcord that wrote it"
+            f"record {file!r} has schema version {written}, this wcord reads {SCHEMA_VERSION}: "
+            "use the wcord that wrote it"
         )
     if unknown := sorted(content.keys() - hints.keys()):
         raise UsageError(f"record {file!r} has unknown fields: {', '.join(unknown)}: was it written by a newer wcord?")

@@ -1,0 +1,211 @@
+"""Runs as rows: seeds of one configuration grouped, the teacher beside them, for terminal, Markdown and CSV."""
+
+import csv
+import io
+import json
+import re
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os.path import commonprefix
+from typing import Any
+
+from rich.table import Table
+
+from wcord.report.record import Record
+
+MISSING = "–"
+_ONE_RUN_ONLY = {"seed", "out", "name", "resume", "overwrite", "device", "max_time"}
+"""Settings that may differ between runs of one configuration."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration, or a teacher, with one value per seed in each measure (none where it was not measured).
+
+    Top-1, top-5 and agreement are in percent, latency in milliseconds, the calibration error a fraction.
+    """
+
+    run: str
+    method: str
+    student: str
+    parameters: float | None
+    macs: float | None
+    latency_ms: float | None
+    top1_last: tuple[float, ...] = ()
+    top1_best: tuple[float, ...] = ()
+    top5: tuple[float, ...] = ()
+    ece: tuple[float, ...] = ()
+    agreement: tuple[float, ...] = ()
+    is_teacher: bool = False
+
+    @property
+    def top1(self) -> float | None:
+        """Mean top-1 of the last epoch."""
+        return statistics.fmean(self.top1_last) if self.top1_last else None
+
+
+def group(records: Sequence[Record]) -> list[list[int]]:
+    """Return the positions of the records, those of one configuration (all but the seed) together, in order."""
+    groups: dict[str, list[int]] = {}
+    for position, record in enumerate(records):
+        groups.setdefault(_configuration(record), []).append(position)
+    return list(groups.values())
+
+
+def rows(records: Sequence[Record]) -> list[Row]:
+    """Return one row per configuration, preceded by one per teacher, in the order of the records."""
+    found: list[Row] = []
+    for row in map(teacher_row, records):
+        if row is not None and row not in found:
+            found.append(row)
+    return [*found, *(group_row([records[i] for i in positions]) for positions in group(records))]
+
+
+def group_row(records: Sequence[Record]) -> Row:
+    """Return the row of several seeds of one configuration."""
+    first = records[0]
+    cost = first.cost.get("student") or {}
+    measured = {name: _values(records, name) for name in ("top1_last", "top1_best", "top5", "ece", "agreement")}
+    return Row(
+        run=group_name([record.name for record in records]),
+        method=first.method,
+        student=first.student,
+        parameters=cost.get("parameters"),
+        macs=cost.get("macs"),
+        latency_ms=cost.get("latency_ms"),
+        **measured,
+    )
+
+
+def teacher_row(record: Record) -> Row | None:
+    """Return the row of a record's teacher, or None where there was none."""
+    if record.teacher is None:
+        return None
+    cost, metrics = record.cost.get("teacher") or {}, record.teacher_metrics or {}
+    top1 = metrics.get("top1", metrics.get("top1_last"))
+    return Row(
+        run="teacher",
+        method=MISSING,
+        student=record.teacher,
+        parameters=cost.get("parameters"),
+        macs=cost.get("macs"),
+        # Timed anew in every run: left out, or one teacher would become several.
+        latency_ms=None,
+        top1_last=() if top1 is None else (round(top1, 2),),
+        top5=() if metrics.get("top5") is None else (round(metrics["top5"], 2),),
+        ece=() if metrics.get("ece") is None else (round(metrics["ece"], 4),),
+        is_teacher=True,
+    )
+
+
+def group_name(names: Sequence[str]) -> str:
+    """Return what the names of several seeds share.
+
+    >>> group_name(["r20_kd_seed0", "r20_kd_seed1"]), group_name(["a", "b"]), group_name(["r20"])
+    ('r20_kd', 'a …', 'r20')
+    """
+    if len(set(names)) == 1:
+        return names[0]
+    shared = re.sub(r"[-_. /]*(seed|s)?[-_. =]*\d*$", "", commonprefix(list(names)))
+    return shared or f"{names[0]} …"
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Return one value, or the mean ± sample standard deviation (number) of several.
+
+    >>> spread([72.0]), spread([72.0, 73.0, 74.0], 1), spread([])
+    ('72.00', '73.0 ± 1.0 (3)', '–')
+    """
+    if not values:
+        return MISSING
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{statistics.fmean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f} ({len(values)})"
+
+
+def counted(number: float | None) -> str:
+    """Return a count in millions, or in thousands where it is small.
+
+    >>> counted(278_324), counted(40_820_000), counted(8_034), counted(None)
+    ('0.28 M', '40.8 M', '8.0 k', '–')
+    """
+    if number is None:
+        return MISSING
+    if number < 1e5:
+        return f"{number / 1e3:.1f} k"
+    return f"{number / 1e6:.2f} M" if number < 1e7 else f"{number / 1e6:.1f} M"
+
+
+_COLUMNS: dict[str, Callable[[Row], str]] = {
+    "run": lambda row: row.run,
+    "method": lambda row: row.method,
+    "network": lambda row: row.student,
+    "parameters": lambda row: counted(row.parameters),
+    "MACs": lambda row: counted(row.macs),
+    "latency, ms": lambda row: MISSING if row.latency_ms is None else f"{row.latency_ms:.2f}",
+    "top-1 last, %": lambda row: spread(row.top1_last),
+    "top-1 best, % (chosen on test)": lambda row: spread(row.top1_best),
+    "top-5, %": lambda row: spread(row.top5),
+    "ECE": lambda row: spread(row.ece, 3),
+    "agreement, %": lambda row: spread(row.agreement, 1),
+}
+HEADINGS = tuple(_COLUMNS)
+TEXT_COLUMNS = 3
+"""The first columns hold text and are set flush left; numbers follow."""
+
+
+def cells(row: Row) -> list[str]:
+    """Return the text of a row, one cell per heading."""
+    return [write(row) for write in _COLUMNS.values()]
+
+
+def terminal_table(table_rows: Sequence[Row], title: str | None = None) -> Table:
+    """Return a table for a terminal."""
+    table = Table(title=title)
+    for number, heading in enumerate(HEADINGS):
+        table.add_column(heading, justify="left" if number < TEXT_COLUMNS else "right", overflow="fold")
+    for row in table_rows:
+        table.add_row(*cells(row), style="dim" if row.is_teacher else None)
+    return table
+
+
+def markdown(table_rows: Sequence[Row]) -> str:
+    """Return a Markdown table, ending with a line break."""
+    rule = [":---"] * TEXT_COLUMNS + ["---:"] * (len(HEADINGS) - TEXT_COLUMNS)
+    lines = [list(HEADINGS), rule, *([cell.replace("|", "\\|") for cell in cells(row)] for row in table_rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def csv_text(table_rows: Sequence[Row]) -> str:
+    """Return comma-separated values: plain numbers, mean, standard deviation and number of seeds; empty if missing."""
+    out = io.StringIO()
+    measures = ("top1_last", "top1_best", "top5", "ece", "agreement")
+    plain = ("run", "method", "student", "is_teacher", "parameters", "macs", "latency_ms")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*plain, *(f"{name}{part}" for name in measures for part in ("_mean", "_std", "_n"))])
+    for row in table_rows:
+        numbers: list[Any] = []
+        for name in measures:
+            values: tuple[float, ...] = getattr(row, name)
+            mean = statistics.fmean(values) if values else None
+            deviation = statistics.stdev(values) if len(values) > 1 else None
+            numbers += [mean, deviation, len(values)]
+        writer.writerow([*(getattr(row, name) for name in plain), *numbers])
+    return out.getvalue()
+
+
+def _configuration(record: Record) -> str:
+    told = [record.kind, record.method, record.student, record.teacher, record.data, _without_run(record.config)]
+    return json.dumps(told, sort_keys=True, default=str)
+
+
+def _without_run(config: Any) -> Any:
+    if isinstance(config, dict):
+        return {key: _without_run(value) for key, value in config.items() if key not in _ONE_RUN_ONLY}
+    return config
+
+
+def _values(records: Sequence[Record], name: str) -> tuple[float, ...]:
+    found = (record.metrics.get(name) for record in records)
+    return tuple(float(value) for value in found if value is not None)
