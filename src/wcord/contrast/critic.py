@@ -1,0 +1,94 @@
+"""The critic: two spectrally normalised maps whose inner product scores a pair of feature vectors."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from wcord.checks import require_choice, require_matrix, require_same_rows
+from wcord.numerics import autocast_off, full_precision, unit_rows
+
+Normalize = Literal["before", "after"]
+
+EMBEDDING_DIM = 128
+"""Width of the embeddings, from CRD's public code."""
+
+
+class Critic(nn.Module):
+    r"""Map both feature vectors of a pair so that the inner product of the images is a Lipschitz score.
+
+    ĝ(h_s, h_t) = ⟨B n(h_s), A n(h_t)⟩,  n(h) = h / sqrt(|h|² + 1e-6)
+
+    h_s is `student` (B×student_dim), h_t is `teacher` (B×teacher_dim), both standardised per dimension over the batch
+    by a BatchNorm without affine parameters first. B and A are linear maps **without bias** into `embedding_dim`
+    dimensions, each divided by its largest singular value, which one power iteration per training step follows. So ‖A‖,
+    ‖B‖ ≤ 1 and |ĝ| ≤ 1 up to the error of the power iteration (σmax about 1.03 at the start), and ĝ is 1-Lipschitz in
+    the standardised unit vectors for |u−u'| + |v−v'|. The normalisation before it is not Lipschitz near zero.
+
+    A bias would escape the constraint: with one, training diverges. Without standardisation the common mean of ReLU
+    features leaves all cosines near 0.8 and nothing is learned. `normalize="after"` brings the *images* to unit length
+    instead, which undoes the scale that spectral normalisation has set; it is there for comparison only.
+
+    Both maps are trained with the student, so gradients flow to the parameters of the teacher's side; whoever calls
+    detaches the teacher's *features*.
+
+    Args:
+        student_dim: width of the student's features.
+        teacher_dim: width of the teacher's features.
+        embedding_dim: width of the images; CRD's 128.
+        normalize: unit length before the map, or after it.
+        standardize: standardise each dimension over the batch first (running statistics in eval mode).
+
+    Raises:
+        UsageError: on a batch of one in training mode with `standardize`, or on sides that differ in rows.
+
+    Example:
+        >>> import torch
+        >>> student, teacher = Critic(6, 10, embedding_dim=4)(torch.randn(8, 6), torch.randn(8, 10))
+        >>> student.shape, teacher.shape, bool(((student * teacher).sum(1).abs() <= 1.1).all())
+        (torch.Size([8, 4]), torch.Size([8, 4]), True)
+    """
+
+    def __init__(
+        self,
+        student_dim: int,
+        teacher_dim: int,
+        *,
+        embedding_dim: int = EMBEDDING_DIM,
+        normalize: Normalize = "before",
+        standardize: bool = True,
+    ) -> None:
+        super().__init__()
+        require_choice("normalize", normalize, ("before", "after"))
+        self.normalize = normalize
+        self.standardize = standardize
+        self.student_moments = moments(student_dim, standardize)
+        self.teacher_moments = moments(teacher_dim, standardize)
+        self.student_map = spectral_norm(nn.Linear(student_dim, embedding_dim, bias=False))
+        self.teacher_map = spectral_norm(nn.Linear(teacher_dim, embedding_dim, bias=False))
+
+    def forward(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the embeddings of both sides, B×embedding_dim each."""
+        least = 2 if self.training and self.standardize else 1
+        require_matrix("the student's embedding", student, min_rows=least)
+        require_matrix("the teacher's embedding", teacher, min_rows=least)
+        require_same_rows("the student's embedding", student, "the teacher's embedding", teacher)
+        # A bf16 power iteration would follow the wrong singular vector, so autocast stops here.
+        with autocast_off(student):
+            return (
+                self._embed(full_precision(student), self.student_moments, self.student_map),
+                self._embed(full_precision(teacher), self.teacher_moments, self.teacher_map),
+            )
+
+    def _embed(self, features: Tensor, standardise: nn.Module, linear: nn.Module) -> Tensor:
+        features = standardise(features)
+        return linear(unit_rows(features)) if self.normalize == "before" else unit_rows(linear(features))
+
+
+def moments(dim: int, standardize: bool) -> nn.Module:
+    """Return what standardises each of `dim` dimensions over the batch, or passes features on as they are.
+
+    >>> moments(3, True), moments(3, False)
+    (BatchNorm1d(3, eps=1e-05, momentum=0.1, affine=False, track_running_stats=True), Identity())
+    """
+    return nn.BatchNorm1d(dim, affine=False) if standardize else nn.Identity()

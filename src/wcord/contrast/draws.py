@@ -1,0 +1,82 @@
+"""Which rows of a memory are the negatives of which anchor."""
+
+import torch
+from torch import Tensor
+
+from wcord.checks import UsageError
+
+
+def draw_rows(
+    num_valid: int, count: int, *, batch: int, device: torch.device, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw `count` of the rows 0 … num_valid−1 for each of `batch` anchors, uniformly.
+
+    Without replacement while `count` ≤ `num_valid`, with replacement beyond. Without replacement, all anchors share
+    one permutation of the rows, and each reads a cyclic window of it that starts at a random place of its own: every
+    anchor's draw is by itself a uniform subset, while two anchors' draws are not independent. That costs one
+    permutation a batch, where independent subsets cost one an anchor.
+
+    Args:
+        num_valid: number of rows to draw from, above 0.
+        count: K, rows per anchor.
+        batch: B, number of anchors.
+        device: where the draw is made.
+        generator: source of randomness; the global one of the device when None.
+
+    Returns:
+        Row numbers, B×K.
+
+    Example:
+        >>> drawn = draw_rows(10, 10, batch=2, device=torch.device("cpu"))
+        >>> drawn.sort(dim=1).values[1]
+        tensor([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    """
+    if count > num_valid:
+        return torch.randint(num_valid, (batch, count), generator=generator, device=device)
+    return _windows(torch.randperm(num_valid, generator=generator, device=device), count, batch, generator)
+
+
+def draw_other_class(
+    row_labels: Tensor, labels: Tensor, count: int, *, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw `count` rows for each anchor, uniformly over the rows whose class is not the anchor's.
+
+    As `draw_rows`, over each class's candidates. A row of unknown class (-1) is a candidate for every anchor.
+
+    Args:
+        row_labels: class of each valid row, N.
+        labels: class of each anchor, B.
+        count: K, rows per anchor.
+        generator: source of randomness; the global one of the device when None.
+
+    Returns:
+        Row numbers, B×K.
+
+    Raises:
+        UsageError: if all rows are of an anchor's own class.
+
+    Example:
+        >>> draw_other_class(torch.tensor([0, 1, 1]), torch.tensor([1]), 2)
+        tensor([[0, 0]])
+    """
+    order = torch.randperm(row_labels.shape[0], generator=generator, device=row_labels.device)
+    ordered_labels = row_labels[order]
+    drawn = order.new_empty(labels.shape[0], count)
+    for label in labels.unique().tolist():
+        anchors = (labels == label).nonzero().squeeze(1)
+        candidates = order[ordered_labels != label]
+        if candidates.numel() == 0:
+            raise UsageError(
+                f"negatives='other_class' found no row of another class for an anchor of class {label}: shuffle the "
+                "training data, or use negatives='uniform'"
+            )
+        drawn[anchors] = _windows(candidates, count, anchors.shape[0], generator)
+    return drawn
+
+
+def _windows(order: Tensor, count: int, batch: int, generator: torch.Generator | None) -> Tensor:
+    """Return a cyclic window of `order` for each anchor, or entries drawn with replacement where it is too short."""
+    if count > order.shape[0]:
+        return order[torch.randint(order.shape[0], (batch, count), generator=generator, device=order.device)]
+    start = torch.randint(order.shape[0], (batch,), generator=generator, device=order.device)
+    return torch.cat([order, order[: count - 1]]).unfold(0, count, 1)[start]

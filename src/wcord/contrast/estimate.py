@@ -1,0 +1,267 @@
+"""The value and the gradient of a contrastive loss over many negatives, in one pass and little memory.
+
+Three estimators share one form. Dots of anchors with blocks of rows come with a weight, and a way to pull slopes
+with respect to the dots back to the anchors. With the constant fixed, the slope of a pair is known as soon as its dot
+is, so loss and gradient come out of one pass over the rows in forward, and only B×D numbers are kept for backward.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from wcord.checks import UsageError, require_choice, require_matrix, require_positive, require_same_shape
+from wcord.numerics import autocast_off, full_precision
+
+Objective = Literal["nce", "dual"]
+
+GATHER_RATIO = 15
+"""Rows per drawn negative from which gathering rows is cheaper than all dots (measured on a CPU at D = 128)."""
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """The rows that stand against each anchor, and how many negatives they stand for.
+
+    Attributes:
+        rows: N×D.
+        index: B×K row numbers (each anchor's own), K row numbers (one draw for all), or None (all rows).
+        total: M, the number of negatives that they stand for.
+        labels: classes of the anchors, B, or None; with them, rows of the anchor's class weigh nothing.
+        row_labels: classes of the rows, N.
+    """
+
+    rows: Tensor
+    index: Tensor | None
+    total: int
+    labels: Tensor | None = None
+    row_labels: Tensor | None = None
+
+
+class _Block(NamedTuple):
+    dots: Tensor
+    weight: float | Tensor
+    pull: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """How the dot of a pair becomes a loss and a slope."""
+
+    objective: str
+    temperature: float
+    bias: Tensor
+    total: int
+
+    def positive(self, dots: Tensor) -> tuple[Tensor, Tensor]:
+        if self.objective == "dual":
+            return -dots, torch.full_like(dots, -1.0)
+        scores = dots / self.temperature - self.bias
+        return -F.logsigmoid(scores), -torch.sigmoid(-scores) / self.temperature
+
+    def negative(self, dots: Tensor, weight: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of each anchor and the slopes, which overwrite `dots`."""
+        if self.objective == "dual":
+            share = weight / self.total
+            return (dots * share).sum(1), dots.fill_(1.0).mul_(share)
+        scores = dots.div_(self.temperature).sub_(self.bias)
+        # Beyond 40 softplus is the identity in double precision too; the default threshold of 20 is felt there.
+        loss = F.softplus(scores, threshold=40.0)
+        if isinstance(weight, Tensor):
+            loss = loss.mul_(weight).sum(1)
+        else:
+            loss = loss.sum(1).mul_(weight)
+        return loss, scores.sigmoid_().mul_(weight / self.temperature)
+
+
+def nce_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    rows: Tensor,
+    index: Tensor | None = None,
+    *,
+    temperature: float,
+    log_mean_exp: Tensor | float = 0.0,
+    num_negatives: int | None = None,
+    objective: Objective = "nce",
+    labels: Tensor | None = None,
+    row_labels: Tensor | None = None,
+) -> Tensor:
+    r"""Return the contrastive loss of anchors against their positives and rows of a memory.
+
+    nce:   1/B Σ_i [ softplus(−s_i⁺) + Σ_k softplus(s_ik) ],  s = ⟨a, b⟩/τ − log(Z·M/N),
+    log(Z/N) = log mean exp(⟨a, b⟩/τ)
+
+    dual:  1/B Σ_i [ −⟨a_i, p_i⟩ + 1/M Σ_k ⟨a_i, r_k⟩ ]
+
+    with a `anchor` (B×D), p `positive` (B×D), r `rows` (N×D, never differentiated), τ `temperature`, M `num_negatives`
+    and log(Z/N) `log_mean_exp`; N cancels. This is CRD's −log(P/(P+M/N)) − Σ log((M/N)/(P_k+M/N)) without its 1e-7, as
+    a binary cross-entropy with a constant bias, which is finite at every temperature.
+
+    The estimator follows from `index`: B×K draws each anchor's own negatives (*sampled*), K shares one draw
+    (*shared*), and None takes every row with weight M/N (*expected*: the mean over all draws, without their noise).
+    The gradient is formed in forward and scaled by the incoming one in backward; there is no second derivative.
+
+    Args:
+        anchor: embeddings that are taught, B×D.
+        positive: the opposite embedding of the same sample, B×D; differentiated if it asks for it.
+        rows: embeddings of other samples, N×D.
+        index: row numbers of the negatives, see above.
+        temperature: τ, above 0; not used by `dual`.
+        log_mean_exp: the normalising constant log(Z/N), a number or a scalar tensor.
+        num_negatives: M; as many as drawn by default (N without `index`).
+        objective: `nce` or `dual`.
+        labels: classes of the anchors, B: with `row_labels`, rows of the anchor's own class weigh nothing and the
+            others make up for them. For *expected* and *shared*; a B×K index is drawn without such rows instead.
+        row_labels: classes of the rows, N.
+
+    Returns:
+        A scalar, the mean over the batch, in at least single precision.
+
+    Raises:
+        UsageError: on shapes that do not fit, an unknown objective, a temperature not above 0, or no rows.
+
+    Example:
+        >>> rows = torch.eye(4)
+        >>> nce_loss(rows[:2], rows[:2], rows, torch.tensor([[2, 3], [0, 3]]), temperature=1.0)
+        tensor(2.1269)
+    """
+    negatives = _checked(anchor, positive, rows, index, num_negatives, labels, row_labels)
+    require_choice("objective", objective, ("nce", "dual"))
+    require_positive("temperature", temperature)
+    with autocast_off(anchor):
+        rows = full_precision(rows)
+        bias = torch.as_tensor(log_mean_exp, dtype=rows.dtype, device=rows.device) + math.log(negatives.total)
+        rule = _Rule(objective, temperature, bias, negatives.total)
+        anchor, positive = anchor.to(rows.dtype), positive.to(rows.dtype)
+        return _Contrast.apply(anchor, positive, negatives, rule, torch.is_grad_enabled())
+
+
+@torch.no_grad()
+def log_mean_exp_score(anchor: Tensor, positive: Tensor, negatives: Negatives, *, temperature: float) -> Tensor:
+    """Return log of the mean of exp(⟨a, b⟩/τ) over all pairs, positives included: CRD's log(Z/N) of one batch.
+
+    >>> rows = torch.eye(3)
+    >>> log_mean_exp_score(rows[:1], rows[:1], Negatives(rows, torch.tensor([[1, 2]]), 2), temperature=1.0).exp()
+    tensor(1.5728)
+    """
+    with autocast_off(anchor):
+        rows = full_precision(negatives.rows)
+        anchor, positive = anchor.to(rows.dtype), positive.to(rows.dtype)
+        total = torch.logsumexp((anchor * positive).sum(1) / temperature, dim=0)
+        for dots, weight, _ in _blocks(anchor, negatives):
+            logits = dots / temperature + torch.as_tensor(weight, dtype=dots.dtype, device=dots.device).log()
+            total = torch.logaddexp(total, torch.logsumexp(logits.flatten(), dim=0))
+        return total - math.log(anchor.shape[0] * (negatives.total + 1))
+
+
+class _Contrast(torch.autograd.Function):
+    """The loss, with the gradients of anchors and positives formed beside it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, anchor: Tensor, positive: Tensor, negatives: Negatives, rule: _Rule, grad_enabled: bool
+    ) -> Tensor:
+        want_anchor, want_positive = (grad_enabled and need for need in ctx.needs_input_grad[:2])
+        loss, slope = rule.positive((anchor * positive).sum(1))
+        slope = slope.unsqueeze(1)
+        grad_anchor = slope * positive if want_anchor else None
+        for dots, weight, pull in _blocks(anchor, negatives):
+            part, slopes = rule.negative(dots, weight)
+            loss = loss + part
+            if grad_anchor is not None:
+                grad_anchor += pull(slopes)
+        batch = anchor.shape[0]
+        ctx.save_for_backward(
+            None if grad_anchor is None else grad_anchor.div_(batch), slope * anchor / batch if want_positive else None
+        )
+        return loss.mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        grads = [None if grad is None else grad_outputs[0] * grad for grad in ctx.saved_tensors]
+        return (*grads, None, None, None)
+
+
+def _blocks(anchor: Tensor, negatives: Negatives) -> Iterator[_Block]:
+    index = negatives.index
+    if index is None or index.dim() == 1:
+        return _whole_blocks(anchor, negatives)
+    if negatives.rows.shape[0] > GATHER_RATIO * index.shape[1]:
+        return _gathered_blocks(anchor, negatives.rows, index, negatives.total / index.shape[1])
+    return _dense_block(anchor, negatives.rows, index, negatives.total / index.shape[1])
+
+
+def _dense_block(anchor: Tensor, rows: Tensor, index: Tensor, weight: float) -> Iterator[_Block]:
+    """All B×N dots by one product, of which only scalars are gathered: reads each row once rather than B·K/N times."""
+    dots = anchor @ rows.T
+    yield _Block(dots.gather(1, index), weight, lambda slopes: dots.zero_().scatter_add_(1, index, slopes) @ rows)
+
+
+def _gathered_blocks(anchor: Tensor, rows: Tensor, index: Tensor, weight: float) -> Iterator[_Block]:
+    """Some columns of the draw at a time: for memories so large that all dots cost more than the drawn rows."""
+    width = max(1, _block_rows(anchor, 2048) // anchor.shape[0])
+    for columns in index.split(width, dim=1):
+        near = rows[columns]
+        dots = torch.bmm(near, anchor.unsqueeze(2)).squeeze(2)
+        yield _Block(dots, weight, partial(_pull_gathered, near))
+
+
+def _pull_gathered(near: Tensor, slopes: Tensor) -> Tensor:
+    return torch.bmm(slopes.unsqueeze(1), near).squeeze(1)
+
+
+def _whole_blocks(anchor: Tensor, negatives: Negatives) -> Iterator[_Block]:
+    """All anchors against the same rows, some rows at a time."""
+    rows, index, labels = negatives.rows, negatives.index, negatives.labels
+    count = rows.shape[0] if index is None else index.shape[0]
+    weight: float | Tensor = negatives.total / count
+    row_labels = negatives.row_labels if index is None or negatives.row_labels is None else negatives.row_labels[index]
+    if labels is not None and row_labels is not None:
+        others = (labels.unsqueeze(1) != row_labels).sum(1, keepdim=True)
+        weight = negatives.total / others.clamp(min=1).to(anchor.dtype)
+    step = _block_rows(anchor, 4096)
+    for start in range(0, count, step):
+        block = slice(start, start + step)
+        near = rows[block] if index is None else rows[index[block]]
+        if labels is not None and row_labels is not None:
+            share = (labels.unsqueeze(1) != row_labels[block]) * weight
+        else:
+            share = weight
+        yield _Block(anchor @ near.T, share, partial(torch.matmul, other=near))
+
+
+def _block_rows(anchor: Tensor, on_cpu: int) -> int:
+    """Return how many rows a block holds: what stays in a CPU's cache; more elsewhere, where launches cost more."""
+    return on_cpu if anchor.device.type == "cpu" else 1 << 17
+
+
+def _checked(
+    anchor: Tensor,
+    positive: Tensor,
+    rows: Tensor,
+    index: Tensor | None,
+    num_negatives: int | None,
+    labels: Tensor | None,
+    row_labels: Tensor | None,
+) -> Negatives:
+    require_matrix("anchor", anchor)
+    require_matrix("rows", rows, min_rows=1)
+    require_same_shape("anchor", anchor, "positive", positive)
+    if rows.shape[1] != anchor.shape[1]:
+        raise UsageError(f"anchor and rows must have one width, received {anchor.shape[1]} and {rows.shape[1]}")
+    if index is not None and index.shape[:-1] not in ((), anchor.shape[:1]):
+        raise UsageError(
+            f"index must have shape (K,) or (batch, K) with a batch of {anchor.shape[0]}, received {tuple(index.shape)}"
+        )
+    if (labels is None) != (row_labels is None):
+        raise UsageError("labels and row_labels belong together, received only one: give both or neither")
+    drawn = rows.shape[0] if index is None else index.shape[-1]
+    return Negatives(full_precision(rows), index, num_negatives or drawn, labels, row_labels)

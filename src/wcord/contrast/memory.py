@@ -1,0 +1,161 @@
+"""Where embeddings of other samples are kept: one row per training sample, or the newest rows first in, first out."""
+
+import torch
+from torch import Tensor, nn
+
+from wcord.checks import UsageError, require_fraction, require_positive
+from wcord.numerics import full_precision, unit_rows
+
+MOMENTUM = 0.5
+"""Weight of the old row when a bank is written, from CRD's public code."""
+QUEUE_SIZE = 16384
+"""Rows of a queue: as many as CRD draws negatives."""
+UNKNOWN = -1
+"""The label of a row whose class has not been told."""
+
+
+class Bank(nn.Module):
+    r"""Keep one embedding of every training sample, as a moving average.
+
+    row_i ← m·row_i + (1−m)·z_i
+
+    All N rows are valid from the start, drawn uniformly from ±1/sqrt(D/3), so that their length is about 1 (as CRD
+    does). `write` is explicit and always writes; whoever owns the bank leaves it alone in eval mode. An index that
+    occurs twice in a batch is written once, from its **last** occurrence. Everything is a persistent buffer.
+
+    Args:
+        num_samples: N, the number of training samples.
+        dim: D, the width of the embeddings.
+        momentum: m in [0, 1], the weight of the old row.
+        renormalize: bring written rows to unit length, as CRD does.
+
+    Raises:
+        UsageError: if an index does not fit `num_samples`.
+
+    Example:
+        >>> bank = Bank(10, 4, momentum=0.0)
+        >>> bank.write(torch.ones(1, 4), torch.tensor([3]))
+        >>> bank.read(torch.tensor([3]))
+        tensor([[1., 1., 1., 1.]])
+    """
+
+    storage: Tensor
+    classes: Tensor
+
+    def __init__(self, num_samples: int, dim: int, *, momentum: float = MOMENTUM, renormalize: bool = False) -> None:
+        super().__init__()
+        require_positive("num_samples", num_samples)
+        require_fraction("momentum", momentum)
+        self.momentum = momentum
+        self.renormalize = renormalize
+        bound = (dim / 3) ** -0.5
+        self.register_buffer("storage", torch.empty(num_samples, dim).uniform_(-bound, bound))
+        self.register_buffer("classes", torch.full((num_samples,), UNKNOWN))
+
+    @property
+    def num_valid(self) -> int:
+        """How many rows hold something: all of them."""
+        return self.storage.shape[0]
+
+    @property
+    def rows(self) -> Tensor:
+        """The valid rows, N×D."""
+        return self.storage
+
+    @property
+    def labels(self) -> Tensor:
+        """The class of each valid row, -1 where it is not known yet."""
+        return self.classes
+
+    def read(self, index: Tensor) -> Tensor:
+        """Return a copy of the rows at `index`."""
+        self.check(index)
+        return self.storage[index]
+
+    @torch.no_grad()
+    def write(self, rows: Tensor, index: Tensor, labels: Tensor | None = None) -> None:
+        """Move the rows at `index` towards `rows`, and note their classes where `labels` are given."""
+        self.check(index)
+        index, order = index.sort(stable=True)
+        # Equal indices all take the last one's values: no order of writing, not even a GPU's, can change the result.
+        last = order[torch.searchsorted(index, index, right=True) - 1]
+        fresh = self.momentum * self.storage[index] + (1 - self.momentum) * rows[last].to(self.storage.dtype)
+        self.storage[index] = unit_rows(fresh) if self.renormalize else fresh
+        if labels is not None:
+            self.classes[index] = labels[last]
+
+    def check(self, index: Tensor) -> None:
+        """Raise unless `index` holds row numbers of this bank.
+
+        Asked on an accelerator too, although it waits: the alternative is a failed device that no message mends.
+        """
+        if index.is_floating_point() or index.dtype == torch.bool:
+            raise TypeError(f"index must hold row numbers of the training set, received {index.dtype}: use torch.long")
+        if index.numel() == 0:
+            return
+        low, high = (int(end) for end in index.aminmax())
+        if low < 0 or high >= self.num_valid:
+            raise UsageError(
+                f"num_samples={self.num_valid} is too small for index {high if low >= 0 else low}: give the number of "
+                "training samples, and row numbers from 0"
+            )
+
+
+class Queue(nn.Module):
+    """Keep the newest embeddings, first in, first out; it needs no sample numbers.
+
+    It starts empty. `rows` holds the valid ones, which are not in order of age once the ring has gone round.
+    Of a batch larger than the queue only the newest rows stay. Contents, pointer and count are persistent buffers.
+
+    Args:
+        size: rows kept at most.
+        dim: D, the width of the embeddings.
+
+    Example:
+        >>> queue = Queue(3, 1)
+        >>> queue.write(torch.tensor([[1.0], [2.0]]))
+        >>> queue.num_valid
+        2
+        >>> queue.write(torch.tensor([[3.0], [4.0]]))
+        >>> queue.rows.flatten()
+        tensor([4., 2., 3.])
+    """
+
+    storage: Tensor
+    classes: Tensor
+    pointer: Tensor
+    count: Tensor
+
+    def __init__(self, size: int, dim: int) -> None:
+        super().__init__()
+        require_positive("the queue's size", size)
+        self.register_buffer("storage", torch.zeros(size, dim))
+        self.register_buffer("classes", torch.full((size,), UNKNOWN))
+        self.register_buffer("pointer", torch.tensor(0))
+        self.register_buffer("count", torch.tensor(0))
+
+    @property
+    def num_valid(self) -> int:
+        """How many rows hold something."""
+        return int(self.count)
+
+    @property
+    def rows(self) -> Tensor:
+        """The valid rows, count×D, a view."""
+        return self.storage[: self.num_valid]
+
+    @property
+    def labels(self) -> Tensor:
+        """The class of each valid row, -1 where none was told."""
+        return self.classes[: self.num_valid]
+
+    @torch.no_grad()
+    def write(self, rows: Tensor, labels: Tensor | None = None) -> None:
+        """Put `rows` in the places of the oldest ones, with their classes where `labels` are given."""
+        size, written = self.storage.shape[0], rows.shape[0]
+        newest = torch.arange(max(0, written - size), written, device=rows.device)
+        place = (self.pointer + newest) % size
+        self.storage[place] = full_precision(rows[newest]).to(self.storage.dtype)
+        self.classes[place] = UNKNOWN if labels is None else labels[newest]
+        self.pointer.copy_((self.pointer + written) % size)
+        self.count.copy_((self.count + written).clamp(max=size))

@@ -1,0 +1,120 @@
+"""Contrastive representation distillation (Tian, Krishnan and Isola, ICLR 2020, arXiv 1910.10699)."""
+
+from torch import Tensor, nn
+
+from wcord.checks import require_finite, require_matrix, require_same_rows
+from wcord.contrast.critic import EMBEDDING_DIM, moments
+from wcord.contrast.crossed import CrossedNCE
+from wcord.contrast.memory import MOMENTUM
+from wcord.contrast.nce import NUM_NEGATIVES, TEMPERATURE, Estimator, NegativeChoice
+from wcord.losses.loss_report import LossReport
+from wcord.numerics import autocast_off, full_precision, unit_rows
+
+
+class CRDLoss(nn.Module):
+    r"""Teach the student's embedding to tell its own sample's teacher embedding from those of other samples.
+
+    L = NCE(v_s, bank_t) + NCE(v_t, bank_s),  v = n(W h + b)
+
+    where h is `student_embedding` (B×student_dim) or `teacher_embedding` (B×teacher_dim), n brings a row to unit
+    length, and NCE is `contrast.nce_loss` with τ 0.07 and M = 16384 negatives per anchor. The positive is the *stored*
+    opposite row. The banks move by v ← n(0.5·old + 0.5·v) at the end of a training-mode forward, never in eval mode.
+    The constant Z of each direction is set once, at the first training step. All defaults are those of the authors'
+    public code.
+
+    Where it differs from that code: the binary cross-entropy form lacks its 1e-7 in the logarithms, which shifts the
+    loss by 2e-7·N and no gradient, and is finite at every temperature; n adds 1e-6 to the squared length; negatives are
+    drawn by `contrast` (its loader excludes the sample's own class: `negatives="other_class"`).
+
+    The teacher's *features* are detached. The teacher's head trains: an embedding of its own is part of the method.
+
+    Args:
+        student_dim: width of the student's embedding.
+        teacher_dim: width of the teacher's embedding.
+        num_samples: N, number of training samples.
+        embedding_dim: width of v.
+        num_negatives: M, negatives per anchor.
+        temperature: τ.
+        momentum: weight of the old row when a bank is written.
+        standardize: standardise the features over the batch before the heads (`crd-std`; not in the paper).
+        estimator: `sampled` (the paper's), `expected` or `shared`.
+        negatives: `uniform` over all samples, or `other_class`.
+
+    Raises:
+        UsageError: on shapes that do not fit, an index beyond `num_samples`, NaN or infinity, or a batch of one in
+            training mode with `standardize`.
+
+    Example:
+        >>> import torch
+        >>> criterion = CRDLoss(6, 10, num_samples=50, num_negatives=20)
+        >>> report = criterion(torch.randn(4, 6), torch.randn(4, 10), torch.tensor([0, 7, 9, 49]))
+        >>> sorted(report.parts), bool(report.total > 0)
+        (['crd'], True)
+    """
+
+    def __init__(
+        self,
+        student_dim: int,
+        teacher_dim: int,
+        *,
+        num_samples: int,
+        embedding_dim: int = EMBEDDING_DIM,
+        num_negatives: int = NUM_NEGATIVES,
+        temperature: float = TEMPERATURE,
+        momentum: float = MOMENTUM,
+        standardize: bool = False,
+        estimator: Estimator = "sampled",
+        negatives: NegativeChoice = "uniform",
+    ) -> None:
+        super().__init__()
+        self.standardize = standardize
+        self.student_moments = moments(student_dim, standardize)
+        self.teacher_moments = moments(teacher_dim, standardize)
+        self.student_head = nn.Linear(student_dim, embedding_dim)
+        self.teacher_head = nn.Linear(teacher_dim, embedding_dim)
+        self.contrast = CrossedNCE(
+            embedding_dim,
+            num_samples=num_samples,
+            queue_size=num_samples,
+            momentum=momentum,
+            renormalize=True,
+            num_negatives=num_negatives,
+            temperature=temperature,
+            objective="nce",
+            estimator=estimator,
+            constant="first",
+            negatives=negatives,
+        )
+
+    def forward(
+        self,
+        student_embedding: Tensor,
+        teacher_embedding: Tensor,
+        index: Tensor,
+        *,
+        labels: Tensor | None = None,
+        negative_index: Tensor | None = None,
+    ) -> LossReport:
+        """Return the loss of a batch, and in training mode move the banks.
+
+        Args:
+            student_embedding: features of the student, B×student_dim.
+            teacher_embedding: features of the teacher, B×teacher_dim.
+            index: row numbers in the training set, B.
+            labels: classes, B, for `negatives="other_class"`.
+            negative_index: row numbers of the negatives, B×K; drawn here when None.
+        """
+        least = 2 if self.training and self.standardize else 1
+        for name, side in (("student_embedding", student_embedding), ("teacher_embedding", teacher_embedding)):
+            require_matrix(name, side, min_rows=least)
+            require_finite(name, side)
+        require_same_rows("student_embedding", student_embedding, "teacher_embedding", teacher_embedding)
+        with autocast_off(student_embedding):
+            student = full_precision(student_embedding)
+            teacher = full_precision(teacher_embedding.detach())
+            student = unit_rows(self.student_head(self.student_moments(student)))
+            teacher = unit_rows(self.teacher_head(self.teacher_moments(teacher)))
+            loss = self.contrast(student, teacher, index, labels=labels, negative_index=negative_index)
+            if self.training:
+                self.contrast.write(student, teacher, index, labels)
+        return LossReport(loss, {"crd": loss})
