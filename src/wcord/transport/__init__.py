@@ -1,0 +1,11 @@
+"""Entropic and exact optimal transport between two sets of vectors; it has never heard of distillation."""
+
+from wcord.transport.cost import cosine_cost as cosine_cost
+from wcord.transport.cost import squared_euclidean_cost as squared_euclidean_cost
+from wcord.transport.exact import exact as exact
+from wcord.transport.loss import TransportParts as TransportParts
+from wcord.transport.loss import transport_loss as transport_loss
+from wcord.transport.loss import transport_parts as transport_parts
+from wcord.transport.plan import ConvergenceWarning as ConvergenceWarning
+from wcord.transport.plan import Plan as Plan
+from wcord.transport.sinkhorn import sinkhorn as sinkhorn

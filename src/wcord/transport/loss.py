@@ -1,0 +1,245 @@
+"""Transport cost of two batches as a loss: one autograd function that never unrolls the iteration."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from wcord.checks import require_choice, require_finite, require_matrix
+from wcord.numerics import autocast_off, full_precision, unit_rows
+from wcord.transport.cost import require_same_width
+from wcord.transport.sinkhorn import (
+    PLAIN_BOUND,
+    TINY,
+    Scaling,
+    centre,
+    require_prior,
+    require_settings,
+    scale,
+    uniform,
+    warn_if_unconverged,
+)
+
+GRADIENTS = ("entropic", "sharp")
+
+MAX_ADJOINT_STEPS = 500
+
+
+class TransportParts(NamedTuple):
+    """The loss and what should be logged beside it; only `cost` carries a gradient."""
+
+    cost: Tensor
+    """Σ P_ij C_ij."""
+    diagonal_mass: Tensor
+    """Σ_i P_ii, the share of the mass that stays with its own sample; NaN where the batches differ in size."""
+    marginal_error: Tensor
+    """L1 error of the row sums; the column sums are exact."""
+
+
+def transport_loss(
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    epsilon: float = 0.05,
+    iterations: int = 10,
+    prior: Tensor | None = None,
+    gradient: str = "entropic",
+    tolerance: float | None = None,
+) -> Tensor:
+    r"""Return the cost of carrying the student's batch onto the teacher's, under the entropic plan.
+
+    Σ P_ij C_ij,  C_ij = 1 − cos(student_i, teacher_j),
+    P = argmin over P of Σ P_ij C_ij + ε KL(P ‖ Q), P 1 = 1/n, Pᵀ 1 = 1/m; Q uniform unless a prior is given.
+
+    This is LCKT of Chen et al. (2021), "Wasserstein Contrastive Representation Distillation". The paper leaves open the
+    cost, ε, and how the gradient passes the plan: cosine, 0.05 and 10 iterations (a gradient error below 0.4 % on
+    clustered features) were chosen by measurement. The two gradients are far apart (their norms differ up to twofold):
+
+    - "entropic" holds the plan constant: dC is weighted by P. With a converged plan this is the exact gradient of the
+      *entropic* value Σ P C + ε KL(P‖Q), not of the Σ P C that is returned; otherwise its relative error is about that
+      of the marginals.
+    - "sharp" is the gradient of Σ P C itself, the plan's own movement included, by implicit differentiation
+      (conjugate gradients on the Schur complement of the optimality conditions). With a converged plan it equals
+      differentiation through the iterations run to convergence. With an unconverged plan it is the exact gradient of
+      the transport problem which that plan does solve, the one between its own marginals, held fixed; that is not the
+      gradient of the truncated iteration. On an accelerator each of its steps waits for the device.
+
+    Both arguments are differentiated: the caller detaches the teacher. The gradients are formed during forward, so
+    nothing of size n×m outlives it; for the same reason a second derivative is refused.
+
+    Args:
+        student: n×D; need not be normalised. A zero row costs 1 against all rows, with a finite gradient.
+        teacher: m×D.
+        epsilon: ε, in units of the cost, which spans [0, 2].
+        iterations: Sinkhorn iterations, or with a tolerance the most of them.
+        prior: Q, n×m, non-negative, sum 1; see `sinkhorn`.
+        gradient: "entropic" or "sharp".
+        tolerance: L1 error of the marginals to stop at, looked at every 10 iterations; None makes all iterations.
+
+    Returns:
+        A scalar in [0, 2], float32 at least whatever the inputs or autocast say.
+
+    Raises:
+        UsageError: fewer than two rows on a side, widths that differ, NaN or infinity (looked for on the CPU), an
+            unknown gradient, a setting out of range, or a prior that is none.
+        TypeError: an argument does not hold floating-point numbers.
+
+    Warns:
+        ConvergenceWarning: on the CPU, if the marginals are off by more than the tolerance (0.01 if none is given). On
+            an accelerator the question would stall the queue: log `transport_parts(...).marginal_error` there.
+
+    >>> teacher = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> student = torch.tensor([[0.0, 2.0], [3.0, 0.0]], requires_grad=True)
+    >>> loss = transport_loss(student, teacher)  # the same points in another order
+    >>> round(loss.item(), 4)
+    0.0
+    """
+    return _solve(student, teacher, epsilon, iterations, prior, gradient, tolerance).cost
+
+
+def transport_parts(
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    epsilon: float = 0.05,
+    iterations: int = 10,
+    prior: Tensor | None = None,
+    gradient: str = "entropic",
+    tolerance: float | None = None,
+) -> TransportParts:
+    """Return `transport_loss` together with the plan's diagonal mass and marginal error, at no further cost.
+
+    Arguments, errors and warnings are those of `transport_loss`.
+
+    >>> same = torch.eye(3)
+    >>> parts = transport_parts(same, same, epsilon=0.1)
+    >>> round(float(parts.diagonal_mass), 3)
+    1.0
+    """
+    return _solve(student, teacher, epsilon, iterations, prior, gradient, tolerance)
+
+
+def _solve(
+    student: Tensor,
+    teacher: Tensor,
+    epsilon: float,
+    iterations: int,
+    prior: Tensor | None,
+    gradient: str,
+    tolerance: float | None,
+) -> TransportParts:
+    require_choice("gradient", gradient, GRADIENTS)
+    require_settings(epsilon, iterations, tolerance)
+    for name, tensor in (("student", student), ("teacher", teacher)):
+        require_matrix(name, tensor, min_rows=2)
+        require_finite(name, tensor)
+    require_same_width(student, teacher, ("student", "teacher"))
+    with autocast_off(student):
+        x, y = unit_rows(full_precision(student)), unit_rows(full_precision(teacher))
+        if x.dtype != y.dtype:
+            x, y = x.double(), y.double()
+        if prior is not None:
+            a, b = (uniform(tensor.shape[0], tensor) for tensor in (x, y))
+            prior = require_prior(prior, a, b)
+        wanted = torch.is_grad_enabled()
+        formed = (wanted and x.requires_grad, wanted and y.requires_grad)
+        parts = TransportParts(
+            *_Transport.apply(x, y, prior, epsilon, iterations, tolerance, gradient == "sharp", formed)
+        )
+    if parts.marginal_error.device.type == "cpu":
+        warn_if_unconverged(float(parts.marginal_error), iterations, tolerance, stacklevel=4)
+    return parts
+
+
+def _pull_back(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+    # dC_ij = −⟨dx_i, y_j⟩ − ⟨x_i, dy_j⟩
+    grads = [None if pull is None else pull * -grad_outputs[0] for pull in ctx.saved_tensors]
+    return *grads, *[None] * 6
+
+
+class _Transport(torch.autograd.Function):
+    """The cost of the plan between unit rows x and y; its gradients are formed in forward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        y: Tensor,
+        prior: Tensor | None,
+        epsilon: float,
+        iterations: int,
+        tolerance: float | None,
+        sharp: bool,
+        formed: tuple[bool, bool],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        scaling, a = _match(x, y, prior, epsilon, iterations, tolerance)
+        kernel, u, v = scaling.kernel, scaling.u[:, None], scaling.v[:, None]
+        # P = diag(u) K diag(v) is never formed: the scalings go onto the B×D side of the products.
+        carried = (kernel @ (v * y)).mul_(u)
+        cost = scaling.row_mass.sum() - torch.dot(x.flatten(), carried.flatten())
+        diagonal = (scaling.u * kernel.diagonal() * scaling.v).sum() if len(x) == len(y) else x.new_tensor(torch.nan)
+        error = (scaling.row_mass - a).abs().sum()
+        if sharp and any(formed):
+            pulls = _sharp_weights(kernel.mul_(u).mul_(v.T), x, y, epsilon)
+            to_x, to_y = (pulls @ y if formed[0] else None), (pulls.T @ x if formed[1] else None)
+        else:
+            to_x, to_y = (carried if formed[0] else None), ((kernel.T @ (u * x)).mul_(v) if formed[1] else None)
+        ctx.save_for_backward(to_x, to_y)
+        ctx.mark_non_differentiable(diagonal, error)
+        return cost, diagonal, error
+
+    backward: Any = staticmethod(once_differentiable(_pull_back))
+
+
+def _match(
+    x: Tensor, y: Tensor, prior: Tensor | None, epsilon: float, iterations: int, tolerance: float | None
+) -> tuple[Scaling, Tensor]:
+    """Return the scaled kernel between unit rows, and the weights of x."""
+    # L = ⟨x, y⟩/ε: the constant 1/ε of the cost falls out of the plan, and BLAS applies the factor for nothing.
+    log_kernel = torch.addmm(x.new_zeros(()), x, y.T, beta=0, alpha=1 / epsilon)
+    bound = 1 / epsilon
+    if prior is not None:
+        log_kernel += prior.log()
+    if prior is not None or bound > PLAIN_BOUND:
+        _, bound = centre(log_kernel)
+    a, b = uniform(len(x), x), uniform(len(y), y)
+    return scale(log_kernel, a, b, bound=bound, iterations=iterations, tolerance=tolerance), a
+
+
+def _sharp_weights(plan: Tensor, x: Tensor, y: Tensor, epsilon: float) -> Tensor:
+    r"""Return d(Σ P C)/dC = P ⊙ (1 − (C − α − β)/ε), where α and β make its row and column sums those of P.
+
+    With p = P 1 and q = Pᵀ 1, (α, β) solves  p α + P β = (P⊙C) 1,  Pᵀ α + q β = (P⊙C)ᵀ 1.
+    """
+    cost = torch.addmm(x.new_ones(()), x, y.T, alpha=-1)
+    alpha, beta = _adjoint(plan, (plan * cost).sum(dim=1), torch.einsum("ij,ij->j", plan, cost))
+    return cost.sub_(alpha[:, None]).sub_(beta).mul_(-1 / epsilon).add_(1).mul_(plan)
+
+
+def _adjoint(plan: Tensor, row_costs: Tensor, column_costs: Tensor) -> tuple[Tensor, Tensor]:
+    """Solve the system above by conjugate gradients on its Schur complement, scaled to a unit diagonal.
+
+    The operator is 1 − NᵀN with N = p^(−1/2) P q^(−1/2), positive semi-definite with the one null vector q^(1/2) (a
+    constant moved from α to β), which the right-hand side does not contain. Clusters of features give a few
+    eigenvalues near zero, which stall alternating projections and cost conjugate gradients a step each.
+    """
+    p, q = plan.sum(dim=1).clamp_min_(TINY), plan.sum(dim=0).clamp_min_(TINY)
+    root = q.sqrt()
+    residual = (column_costs - (row_costs / p) @ plan) / root
+    gamma, direction = torch.zeros_like(residual), residual
+    square = float(residual @ residual)
+    goal = square * (10 * torch.finfo(plan.dtype).eps) ** 2
+    for _ in range(MAX_ADJOINT_STEPS):
+        if square <= goal:
+            break
+        image = direction - (((plan @ (direction / root)) / p) @ plan) / root
+        curvature = float(direction @ image)
+        if curvature <= 0:  # only rounding is left
+            break
+        gamma = gamma + (square / curvature) * direction
+        residual = residual - (square / curvature) * image
+        square, before = float(residual @ residual), square
+        direction = residual + (square / before) * direction
+    beta = gamma / root
+    return (row_costs - plan @ beta) / p, beta
