@@ -88,7 +88,8 @@ class Critic(nn.Module):
 def moments(dim: int, standardize: bool) -> nn.Module:
     """Return what standardises each of `dim` dimensions over the batch, or passes features on as they are.
 
-    >>> moments(3, True), moments(3, False)
-    (BatchNorm1d(3, eps=1e-05, momentum=0.1, affine=False, track_running_stats=True), Identity())
+    >>> import torch
+    >>> moments(1, True)(torch.tensor([[1.0], [3.0]])).flatten(), moments(1, False)
+    (tensor([-1.0000,  1.0000]), Identity())
     """
     return nn.BatchNorm1d(dim, affine=False) if standardize else nn.Identity()

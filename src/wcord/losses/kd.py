@@ -39,7 +39,7 @@ def kd_loss(
     Example:
         >>> import torch
         >>> kd_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([[4.0, 0.0]]))
-        tensor(1.7715)
+        tensor(1.7751)
     """
     require_matrix("student_logits", student_logits)
     require_matrix("teacher_logits", teacher_logits)

@@ -1,6 +1,6 @@
 """Wasserstein contrastive representation distillation (Chen et al., CVPR 2021, arXiv 2012.08674)."""
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from wcord.contrast.memory import MOMENTUM, QUEUE_SIZE
 from wcord.contrast.nce import NUM_NEGATIVES, TEMPERATURE, Constant, Estimator, NegativeChoice
 from wcord.losses.loss_report import LossReport
 from wcord.numerics import autocast_off, full_precision
-from wcord.transport import cosine_cost, sinkhorn, transport_loss
+from wcord.transport import transport_parts
 
 TransportGradient = Literal["entropic", "sharp"]
 TransportFeatures = Literal["raw", "critic"]
@@ -42,6 +42,9 @@ class WCoRDLoss(nn.Module):
     constants and moments move at the end of a training-mode forward and stand still in eval mode. All of it is in the
     state dict.
 
+    The report's diagnostics hold the mass on the diagonal of LCKT's plan, which says whether transport does more than
+    match each sample with itself, and the error of the plan's marginals.
+
     A part of weight 0 is neither built nor computed. Autocast is switched off inside: the heads are small.
     The teacher's *features* are detached; the critic's teacher side trains, as the critic is fitted to tell pairs.
 
@@ -68,7 +71,7 @@ class WCoRDLoss(nn.Module):
         features: of LCKT: `raw` (the teacher's as they are, the student's through one learned map without bias), or
             `critic` (GCKT's embeddings, whose learned sides only GCKT keeps from collapsing).
         anchor: α in [0, 1] of the plan's prior Q = (1−α)·uniform + α·identity: 0 is the paper's LCKT, towards 1 row i
-            must go to row i. Above 0 the report's diagnostics hold the mass on the plan's diagonal.
+            must go to row i.
         lckt_standardize: standardise both sides of LCKT over the batch first, as the anchored form does.
 
     Raises:
@@ -76,7 +79,7 @@ class WCoRDLoss(nn.Module):
             that contradict each other.
 
     Example:
-        >>> criterion = WCoRDLoss(6, 10, num_samples=50, num_negatives=20)
+        >>> criterion = WCoRDLoss(6, 10, num_samples=50, num_negatives=20, epsilon=0.5)
         >>> report = criterion(torch.randn(4, 6), torch.randn(4, 10), torch.tensor([0, 7, 9, 49]))
         >>> sorted(report.parts)
         ['gckt', 'lckt']
@@ -115,6 +118,7 @@ class WCoRDLoss(nn.Module):
         require_fraction("anchor", anchor)
         self.gckt_weight = gckt_weight
         self.lckt_weight = lckt_weight
+        self.share_critic = features == "critic"
         self.critic: Critic | None = None
         self.contrast: CrossedNCE | None = None
         self.local: _Local | None = None
@@ -136,11 +140,10 @@ class WCoRDLoss(nn.Module):
                 negatives=negatives,
             )
         if lckt_weight:
-            raw = features == "raw"
             self.local = _Local(
-                student_dim if raw else embedding_dim,
-                teacher_dim if raw else embedding_dim,
-                mapped=raw,
+                embedding_dim if self.share_critic else student_dim,
+                embedding_dim if self.share_critic else teacher_dim,
+                mapped=not self.share_critic,
                 standardize=lckt_standardize,
                 epsilon=epsilon,
                 iterations=iterations,
@@ -170,17 +173,16 @@ class WCoRDLoss(nn.Module):
             parts: dict[str, Tensor] = {}
             diagnostics: dict[str, Tensor] = {}
             total = student.new_zeros(())
-            embedded = (student, teacher)
+            sides = embedded = (student, teacher)
             if self.critic is not None and self.contrast is not None:
-                embedded = self.critic(student, teacher)
-                parts["gckt"] = self.contrast(*embedded, index, labels=labels)
+                embedded = cast("tuple[Tensor, Tensor]", self.critic(student, teacher))
+                parts["gckt"] = self.contrast(embedded[0], embedded[1], index, labels=labels)
                 total = total + self.gckt_weight * parts["gckt"]
             if self.local is not None:
-                sides = (student, teacher) if self.local.mapped else embedded
-                parts["lckt"], diagnostics = self.local(*sides)
+                parts["lckt"], diagnostics = self.local(*(embedded if self.share_critic else sides))
                 total = total + self.lckt_weight * parts["lckt"]
             if self.contrast is not None and self.training:
-                self.contrast.write(*embedded, index, labels)
+                self.contrast.write(embedded[0], embedded[1], index, labels)
         return LossReport(total, parts, diagnostics)
 
     def _check(self, student: Tensor, teacher: Tensor) -> None:
@@ -206,7 +208,6 @@ class _Local(nn.Module):
         anchor: float,
     ) -> None:
         super().__init__()
-        self.mapped = mapped
         self.epsilon = epsilon
         self.iterations = iterations
         self.gradient: TransportGradient = gradient
@@ -219,21 +220,15 @@ class _Local(nn.Module):
         student = self.student_map(self.student_moments(student))
         teacher = self.teacher_moments(teacher)
         prior = self._prior(student) if self.anchor else None
-        loss = transport_loss(
+        solved = transport_parts(
             student, teacher, epsilon=self.epsilon, iterations=self.iterations, prior=prior, gradient=self.gradient
         )
-        return loss, {} if prior is None else {"diagonal_mass": self._diagonal_mass(student, teacher, prior)}
+        return solved.cost, {"diagonal_mass": solved.diagonal_mass, "marginal_error": solved.marginal_error}
 
     def _prior(self, student: Tensor) -> Tensor:
         n = student.shape[0]
         identity = torch.eye(n, dtype=student.dtype, device=student.device)
         return (1 - self.anchor) / n**2 + self.anchor / n * identity
-
-    @torch.no_grad()
-    def _diagonal_mass(self, student: Tensor, teacher: Tensor, prior: Tensor) -> Tensor:
-        cost = cosine_cost(student, teacher)
-        plan = sinkhorn(cost, epsilon=self.epsilon, iterations=self.iterations, prior=prior)
-        return plan.plan.diagonal().sum()
 
 
 def _check_weights(gckt_weight: float, lckt_weight: float, features: str) -> None:
