@@ -63,6 +63,7 @@ METHODS: dict[str, MethodInfo] = {
         weight=0.8,
         needs=f"{_FEATURES}; row numbers",
         family="crd",
+        options={"negatives": "other_class"},
     ),
     "crd-std": MethodInfo(
         title="CRD on standardised features (our addition)",
@@ -71,7 +72,7 @@ METHODS: dict[str, MethodInfo] = {
         weight=0.8,
         needs=f"{_FEATURES}; row numbers",
         family="crd",
-        options={"standardize": True},
+        options={"negatives": "other_class", "standardize": True},
     ),
     "gckt": MethodInfo(
         title="WCoRD's global part: contrast under a 1-Lipschitz critic",

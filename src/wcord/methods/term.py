@@ -80,7 +80,8 @@ class Term(nn.Module, ABC):
         if needs.same_classes and setting.student_classes != setting.teacher_classes:
             raise UsageError(
                 f"{name} compares logits, but the teacher has {setting.teacher_classes} classes "
-                f"and the student {setting.student_classes}: use a method on features (wcord, gckt, crd), or a teacher of the same classes"
+                f"and the student {setting.student_classes}: use a method on features (wcord, gckt, crd), "
+                "or a teacher of the same classes"
             )
         if needs.index and setting.num_samples is None:
             raise UsageError(
