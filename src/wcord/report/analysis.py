@@ -16,7 +16,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_file, require_same_rows
 from wcord.evaluation.accuracy import Predictions
-from wcord.report.record import write_atomically
+from wcord.files import write_atomically
 from wcord.transport import cosine_cost, sinkhorn
 
 LOGIT_ENTRIES = 20_000_000
@@ -67,7 +67,7 @@ class Analysis:
         present = {field.name: getattr(self, field.name) for field in fields(self)}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **{name: array for name, array in present.items() if array is not None})
-        write_atomically(Path(path), buffer.getvalue())
+        write_atomically(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> "Analysis":

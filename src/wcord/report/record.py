@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import platform
 import subprocess
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 import torch
 
 from wcord.checks import UsageError, require_choice, require_file
+from wcord.files import write_atomically
 
 SCHEMA_VERSION = 1
 
@@ -74,7 +74,7 @@ class Record:
     def to_json(self, path: str | Path) -> None:
         """Write the record; the file is complete or absent at any moment. NaN and infinity become null."""
         text = json.dumps(_finite(dataclasses.asdict(self)), indent=1, ensure_ascii=False, allow_nan=False)
-        write_atomically(Path(path), text.encode() + b"\n")
+        write_atomically(path, text.encode() + b"\n")
 
     @classmethod
     def from_json(cls, path: str | Path) -> Self:
@@ -128,27 +128,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file by way of a temporary one beside it, so that no reader ever sees half of it.
-
-    Raises:
-        UsageError: if the file cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UsageError(
-            f"cannot write {str(path)!r} ({error.strerror}): name a file in a folder that can be written"
-        ) from error
 
 
 def describe_environment(device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -7,7 +7,6 @@ import re
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import Any
 
 from rich.table import Table
@@ -57,7 +56,7 @@ def rows(records: Sequence[Record]) -> list[Row]:
     """Return one row per configuration, preceded by one per teacher, in the order of the records."""
     found: list[Row] = []
     for row in map(teacher_row, records):
-        if row is not None and row not in found:
+        if row is not None and _who(row) not in map(_who, found):
             found.append(row)
     return [*found, *(group_row([records[i] for i in positions]) for positions in group(records))]
 
@@ -66,7 +65,6 @@ def group_row(records: Sequence[Record]) -> Row:
     """Return the row of several seeds of one configuration."""
     first = records[0]
     cost = first.cost.get("student") or {}
-    measured = {name: _values(records, name) for name in ("top1_last", "top1_best", "top5", "ece", "agreement")}
     return Row(
         run=group_name([record.name for record in records]),
         method=first.method,
@@ -74,7 +72,11 @@ def group_row(records: Sequence[Record]) -> Row:
         parameters=cost.get("parameters"),
         macs=cost.get("macs"),
         latency_ms=cost.get("latency_ms"),
-        **measured,
+        top1_last=_values(records, "top1_last"),
+        top1_best=_values(records, "top1_best"),
+        top5=_values(records, "top5"),
+        ece=_values(records, "ece"),
+        agreement=_values(records, "agreement"),
     )
 
 
@@ -90,13 +92,17 @@ def teacher_row(record: Record) -> Row | None:
         student=record.teacher,
         parameters=cost.get("parameters"),
         macs=cost.get("macs"),
-        # Timed anew in every run: left out, or one teacher would become several.
-        latency_ms=None,
+        latency_ms=cost.get("latency_ms"),
         top1_last=() if top1 is None else (round(top1, 2),),
         top5=() if metrics.get("top5") is None else (round(metrics["top5"], 2),),
         ece=() if metrics.get("ece") is None else (round(metrics["ece"], 4),),
         is_teacher=True,
     )
+
+
+def _who(row: Row) -> tuple[Any, ...]:
+    # Latency is timed anew in every run: by it, one teacher would become several.
+    return row.student, row.parameters, row.top1_last
 
 
 def group_name(names: Sequence[str]) -> str:
@@ -107,8 +113,8 @@ def group_name(names: Sequence[str]) -> str:
     """
     if len(set(names)) == 1:
         return names[0]
-    shared = re.sub(r"[-_. /]*(seed|s)?[-_. =]*\d*$", "", commonprefix(list(names)))
-    return shared or f"{names[0]} …"
+    stems = {re.sub(r"[-_. /]*(seed|s)?[-_. =]*\d+$", "", name) for name in names}
+    return stems.pop() if len(stems) == 1 else f"{names[0]} …"
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:

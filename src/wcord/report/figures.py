@@ -1,0 +1,158 @@
+"""Figures that need only records: curves over epochs, and accuracy against size."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+from wcord.report import canvas
+from wcord.report.record import Record
+from wcord.report.tables import Row, counted
+
+
+@dataclass(frozen=True)
+class Series:
+    """The runs of one configuration, which share a name, a colour and a line.
+
+    Attributes:
+        name: what the legend says.
+        position: which colour, dash and marker.
+        records: one a seed.
+    """
+
+    name: str
+    position: int
+    records: tuple[Record, ...]
+
+
+def accuracy_curves(series: Sequence[Series], teachers: Sequence[Row]) -> str:
+    """Draw top-1 on the test set over epochs, and the teachers' as a line; empty if none was measured."""
+    figure, (ax,) = canvas.new_figure(canvas.HALF, 3.7)
+    drawn = [_curve(ax, one, lambda epoch: epoch.get("test_top1")) for one in series]
+    if not any(drawn):
+        return ""
+    for row in teachers:
+        if row.top1 is not None:
+            ax.axhline(row.top1, color=canvas.TEACHER_COLOUR, linestyle=(0, (4, 3)), label=f"teacher {row.student}")
+    low, high = ax.get_ylim()
+    if high - low > 30:  # the first epochs, near chance, must not squeeze the ones that matter
+        values = [v for one in series for v in _values(one, lambda epoch: epoch.get("test_top1")).ravel() if v == v]
+        ax.set_ylim(max(low, float(np.percentile(values, 8)) - 3), high)
+    canvas.label(ax, x="epoch", y="test top-1, %")
+    _legend(ax)
+    return canvas.svg(figure, "accuracy")
+
+
+def loss_curves(series: Sequence[Series]) -> str:
+    """Draw the whole training loss over epochs; empty if none was kept."""
+    figure, (ax,) = canvas.new_figure(canvas.HALF, 3.7)
+    drawn = [_curve(ax, one, lambda epoch: epoch.get("loss")) for one in series]
+    if not any(drawn):
+        return ""
+    _logarithmic_if_wide(ax)
+    canvas.label(ax, x="epoch", y="training loss")
+    _legend(ax)
+    return canvas.svg(figure, "loss")
+
+
+def part_curves(series: Sequence[Series]) -> dict[str, str]:
+    """Draw each part of the loss over epochs in a figure of its own."""
+    names = list(
+        dict.fromkeys(
+            name for one in series for r in one.records for epoch in r.epochs for name in epoch.get("parts") or {}
+        )
+    )
+    return {name: _part(series, name, number) for number, name in enumerate(names)}
+
+
+def _part(series: Sequence[Series], name: str, number: int) -> str:
+    figure, (ax,) = canvas.new_figure(canvas.THIRD, 2.5)
+    for one in series:
+        _curve(ax, one, lambda epoch: (epoch.get("parts") or {}).get(name))
+    _logarithmic_if_wide(ax)
+    canvas.label(ax, x="epoch", title=name)
+    return canvas.svg(figure, f"part{number}")
+
+
+def accuracy_against_size(rows: Sequence[Row]) -> str:
+    """Draw last-epoch top-1 against the number of parameters; empty where fewer than two can be placed.
+
+    Args:
+        rows: the teachers' rows first, then one row per series in the series' order.
+    """
+    placed = [row for row in rows if row.parameters and row.top1 is not None]
+    if len(placed) < 2:
+        return ""
+    figure, (ax,) = canvas.new_figure(canvas.HALF, 3.7)
+    students = [row for row in rows if not row.is_teacher]
+    for row in placed:
+        _place(ax, row, 0 if row.is_teacher else students.index(row))
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: counted(value).replace(".00", "").replace(".0", "")))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.margins(x=0.12, y=0.18)
+    canvas.label(ax, x="parameters", y="test top-1, %")
+    _legend(ax)
+    return canvas.svg(figure, "size")
+
+
+def _place(ax: Axes, row: Row, position: int) -> None:
+    look: dict[str, Any] = {"color": canvas.colour(position), "marker": canvas.marker(position), "markersize": 9}
+    if row.is_teacher:
+        look = {"color": canvas.TEACHER_COLOUR, "marker": "*", "markersize": 15}
+    name = f"teacher {row.student}" if row.is_teacher else f"{row.student} {row.method}"
+    error = float(np.std(row.top1_last, ddof=1)) if len(row.top1_last) > 1 else None
+    ax.errorbar([row.parameters or 0], [row.top1 or 0], yerr=error, linestyle="none", capsize=4, label=name, **look)
+
+
+def _values(one: Series, read: Callable[[dict[str, Any]], Any]) -> np.ndarray:
+    """Return runs × epochs, NaN where a run measured nothing."""
+    length = max((len(record.epochs) for record in one.records), default=0)
+    table = np.full((len(one.records), length), np.nan)
+    for row, record in enumerate(one.records):
+        for column, epoch in enumerate(record.epochs):
+            value = read(epoch)
+            table[row, column] = np.nan if value is None else value
+    return table
+
+
+def _curve(ax: Axes, one: Series, read: Callable[[dict[str, Any]], Any]) -> bool:
+    """Draw the mean over seeds and, for several, the range between them; False if there is nothing to draw."""
+    table = _values(one, read)
+    table = table[:, ~np.isnan(table).all(axis=0)] if table.size else table
+    measured = _epochs(one, read)
+    if table.size == 0:
+        return False
+    look = {"color": canvas.colour(one.position), "linestyle": canvas.dashes(one.position)}
+    mean = np.nanmean(table, axis=0)
+    ax.plot(measured, mean, linewidth=2, label=one.name, **look)
+    ax.plot(measured[-1:], mean[-1:], marker=canvas.marker(one.position), color=look["color"], markersize=6)
+    if len(table) > 1:
+        low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
+        ax.fill_between(measured, low, high, color=look["color"], alpha=0.18, linewidth=0)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    return True
+
+
+def _epochs(one: Series, read: Callable[[dict[str, Any]], Any]) -> list[int]:
+    """Return the epoch numbers, from 1, in which any seed measured the value."""
+    found = {
+        epoch.get("epoch", number)
+        for record in one.records
+        for number, epoch in enumerate(record.epochs, 1)
+        if read(epoch) is not None
+    }
+    return sorted(found)
+
+
+def _logarithmic_if_wide(ax: Axes) -> None:
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.lines] or [np.zeros(0)])
+    if values.size and values.min() > 0 and values.max() > 30 * values.min():
+        ax.set_yscale("log")
+
+
+def _legend(ax: Axes) -> None:
+    ax.legend(fontsize=canvas.POINTS - 0.5, frameon=True, framealpha=0.85, edgecolor="none", loc="best")

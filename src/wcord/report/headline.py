@@ -1,0 +1,101 @@
+"""What was gained, in one sentence, and how sure that is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wcord.report.analysis import Analysis
+from wcord.report.record import Record
+from wcord.report.tables import Row
+
+ALONE = "ce"
+"""Plain training: the method that a distilled student is first of all measured against."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One configuration as the headline sees it: its row, and the record and analysis of its first seed."""
+
+    row: Row
+    record: Record
+    analysis: Analysis | None = None
+
+
+def main_side(sides: Sequence[Side]) -> int:
+    """Return the position of the configuration that the report is about: the best distilled one, else the best."""
+    distilled = [i for i, side in enumerate(sides) if side.record.teacher is not None and side.row.method != ALONE]
+    return max(distilled or range(len(sides)), key=lambda i: sides[i].row.top1 or 0.0)
+
+
+def baseline_side(sides: Sequence[Side], main: int) -> int | None:
+    """Return what the main one is measured against: the same network and data with `ce`, else `kd`, else the first."""
+    wanted = (sides[main].record.student, sides[main].record.data)
+    others = [i for i, side in enumerate(sides) if i != main and (side.record.student, side.record.data) == wanted]
+    preference = {ALONE: 0, "kd": 1}
+    return min(others, key=lambda i: preference.get(sides[i].row.method, 2), default=None)
+
+
+def headline(main: Side, baseline: Side | None, teacher: Row | None) -> str:
+    """Return one sentence on the last epoch's accuracy, against the baseline and the teacher, and on the size."""
+    row = main.row
+    if row.top1 is None:
+        return f"{row.student} was trained on {main.record.data}, but its accuracy was not measured."
+    told = f"{row.student} {_by(main)} reaches {row.top1:.1f} % on {main.record.data}"
+    against: list[str] = []
+    gain = None
+    if baseline is not None and baseline.row.top1 is not None:
+        gain = row.top1 - baseline.row.top1
+        against.append(f"{_points(gain)} the same network {_by(baseline)} ({baseline.row.top1:.1f} %)")
+    if teacher is not None and teacher.top1 is not None:
+        against.append(f"{_points(row.top1 - teacher.top1)} its teacher {teacher.student} ({teacher.top1:.1f} %)")
+    if against:
+        told += ", " + " and ".join(against)
+    if teacher is not None and teacher.parameters and row.parameters and teacher.parameters > 1.05 * row.parameters:
+        told += f", with {_fraction(teacher.parameters / row.parameters)} of the teacher's parameters"
+    return ("No gain: " if gain is not None and round(gain, 1) <= 0 else "") + told + "."
+
+
+def certainty(main: Side, baseline: Side | None) -> list[str]:
+    """Return what a careful reader asks next: how many seeds, and how many test samples decide the difference."""
+    seeds = len(main.row.top1_last)
+    told = []
+    if seeds > 1:
+        told.append(f"Mean of {seeds} seeds; standard deviation {np.std(main.row.top1_last, ddof=1):.2f} points.")
+    else:
+        told.append("One seed: another seed may move the result by as much as a change of method does.")
+    if baseline is not None and (paired := _paired(main.analysis, baseline.analysis)):
+        told.append(paired)
+    return told
+
+
+def _paired(main: Analysis | None, baseline: Analysis | None) -> str | None:
+    """Compare two runs sample by sample; the interval is the normal approximation for paired proportions."""
+    if main is None or baseline is None or not np.array_equal(main.targets, baseline.targets):
+        return None
+    right, base = main.student_top1 == main.targets, baseline.student_top1 == baseline.targets
+    won, lost, total = int((right & ~base).sum()), int((base & ~right).sum()), len(right)
+    difference = (won - lost) / total
+    reach = 1.96 * max((won + lost) / total - difference**2, 0.0) ** 0.5 / total**0.5
+    low, high = 100 * (difference - reach), 100 * (difference + reach)
+    return (
+        f"Of the same {total:,} test samples {won} are newly right and {lost} newly wrong: {low:+.1f} to {high:+.1f} "
+        "points at 95 % from the choice of test samples alone (first seed of each)."
+    ).replace("-", "−")
+
+
+def _by(side: Side) -> str:
+    if side.row.method == ALONE:
+        return "trained alone"
+    return f"trained with {side.row.method}" if side.record.teacher is None else f"with {side.row.method}"
+
+
+def _points(difference: float) -> str:
+    size = f"{abs(difference):.1f}"
+    if size == "0.0":
+        return "level with"
+    return f"{size} points {'above' if difference > 0 else 'below'}"
+
+
+def _fraction(ratio: float) -> str:
+    return f"1/{ratio:.0f}" if ratio >= 9.5 or abs(ratio - round(ratio)) < 0.05 else f"1/{ratio:.1f}"

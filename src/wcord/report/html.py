@@ -1,0 +1,173 @@
+"""One self-contained page about one run, or about several compared."""
+
+import importlib.resources
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from wcord.checks import UsageError
+from wcord.files import write_atomically
+from wcord.report import canvas, tables
+from wcord.report.analysis import Analysis
+from wcord.report.figures import Series
+from wcord.report.headline import Side, baseline_side, certainty, headline, main_side
+from wcord.report.pictures import thumbnail
+from wcord.report.record import Record
+from wcord.report.sections import Shown, sections
+
+RECORD, ANALYSIS, CONFIG = "record.json", "analysis.npz", "config.toml"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds that a report needs."""
+
+    folder: Path
+    record: Record
+    analysis: Analysis | None
+    config: str
+
+
+def load_run(folder: str | Path) -> Run:
+    """Read a finished run.
+
+    Raises:
+        UsageError: if the folder is missing, or holds no finished run; the message names what is missing.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise UsageError(f"run folder {str(path)!r} does not exist: give a folder made by wcord train or wcord distill")
+    if not (path / RECORD).is_file():
+        if (path / CONFIG).is_file():
+            raise UsageError(f"run {str(path)!r} is not finished: it holds no {RECORD} yet; resume it first")
+        raise UsageError(f"{str(path)!r} is no run: it holds no {RECORD} (and no {CONFIG}); name the run's own folder")
+    record = Record.from_json(path / RECORD)
+    config = path / CONFIG
+    return Run(
+        folder=path,
+        record=record,
+        analysis=Analysis.load(path / ANALYSIS) if (path / ANALYSIS).is_file() else None,
+        config=config.read_text(encoding="utf-8") if config.is_file() else tomli_w.dumps(_without_none(record.config)),
+    )
+
+
+def write_report(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
+    """Write one HTML file about runs, which asks nothing of the network or of other files, and return its path.
+
+    Runs that differ in nothing but the seed are shown as one, as mean ± standard deviation.
+
+    Args:
+        run_dirs: folders of finished runs, at least one.
+        out: the file to write; replaced if it exists, complete or untouched at any moment.
+
+    Raises:
+        UsageError: if a folder is no finished run, is named twice, or `out` is a folder or lies in none.
+        RunError: if the file cannot be written.
+    """
+    if not run_dirs:
+        raise UsageError("a report needs at least one run folder: name the folders of the runs to show")
+    resolved = [Path(folder).resolve() for folder in run_dirs]
+    if len(set(resolved)) < len(resolved):
+        raise UsageError("a run folder is named twice: name each run once")
+    target = Path(out)
+    if target.is_dir():
+        raise UsageError(
+            f"the report's file {str(target)!r} is a folder: name a file, such as {target / 'report.html'}"
+        )
+    if not target.parent.is_dir():
+        raise UsageError(f"the report's folder {str(target.parent)!r} does not exist: make it, or name another file")
+    write_atomically(target, render([load_run(folder) for folder in run_dirs]).encode())
+    return target
+
+
+def render(runs: Sequence[Run]) -> str:
+    """Return the page about runs."""
+    shown = _arrange(runs)
+    subject = shown.subject
+    baseline = None if shown.baseline is None else shown.sides[shown.baseline]
+    teacher = tables.teacher_row(subject.record)
+    template = importlib.resources.files("wcord.report").joinpath("template.html.j2").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(
+        title=_title(shown),
+        headline=headline(subject, baseline, teacher),
+        certainty=certainty(subject, baseline),
+        headings=tables.HEADINGS,
+        text_columns=tables.TEXT_COLUMNS,
+        rows=_table(shown),
+        sections=sections(shown),
+        gallery=_gallery(subject),
+        subject=subject,
+        runs=runs,
+        without_analysis=[run.record.name for run in runs if run.analysis is None],
+        svg=Markup,  # the drawings are ours; everything else is escaped
+    )
+
+
+def _arrange(runs: Sequence[Run]) -> Shown:
+    """Group the runs by configuration and choose what the page is about."""
+    records = [run.record for run in runs]
+    groups = tables.group(records)
+    rows = [tables.group_row([records[i] for i in positions]) for positions in groups]
+    sides = [
+        Side(row, records[positions[0]], runs[positions[0]].analysis)
+        for row, positions in zip(rows, groups, strict=True)
+    ]
+    main = main_side(sides)
+    return Shown(
+        sides=sides,
+        series=[
+            Series(row.run, number, tuple(records[i] for i in positions))
+            for number, (row, positions) in enumerate(zip(rows, groups, strict=True))
+        ],
+        teachers=[row for row in tables.rows(records) if row.is_teacher],
+        main=main,
+        baseline=baseline_side(sides, main),
+        seeds=[[a for i in positions if (a := runs[i].analysis) is not None] for positions in groups],
+    )
+
+
+def _title(shown: Shown) -> str:
+    if len(shown.sides) > 1:
+        return f"{len(shown.sides)} runs on {shown.subject.record.data} compared"
+    row = shown.subject.row
+    return f"{row.student} by {row.method} on {shown.subject.record.data}"
+
+
+def _table(shown: Shown) -> list[dict[str, Any]]:
+    teachers = [
+        {"cells": tables.cells(row), "colour": canvas.TEACHER_COLOUR, "teacher": True} for row in shown.teachers
+    ]
+    return teachers + [
+        {"cells": tables.cells(side.row), "colour": canvas.colour(number), "teacher": False}
+        for number, side in enumerate(shown.sides)
+    ]
+
+
+def _gallery(side: Side) -> list[dict[str, str]]:
+    """Return the samples that the student misses: picture, truth, what the student says."""
+    analysis, names = side.analysis, side.record.classes
+    if analysis is None:
+        return []
+    return [
+        {
+            "source": thumbnail(image),
+            "truth": names[int(analysis.targets[row])],
+            "student": names[int(analysis.student_top1[row])],
+        }
+        for row, image in zip(analysis.gallery_rows, analysis.gallery, strict=True)
+    ]
+
+
+def _without_none(value: Any) -> Any:
+    """Return settings as TOML can say them: it knows no null."""
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value if item is not None]
+    return value
