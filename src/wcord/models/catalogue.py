@@ -1,0 +1,84 @@
+"""The names of the networks and what each is built from; torch-free, so that listing them is instant."""
+
+import re
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+WRN_DEPTHS_AND_WIDTHS = ((16, 1), (16, 2), (40, 1), (40, 2))
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network by family and size.
+
+    Attributes:
+        family: which class builds it; `create.FAMILIES` maps it to that class.
+        arguments: what that class is called with, besides the number of classes and of input channels.
+    """
+
+    family: str
+    arguments: MappingProxyType[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def _spec(family: str, **arguments: Any) -> NetworkSpec:
+    return NetworkSpec(family, MappingProxyType(arguments))
+
+
+def _resnet(depth: int, widening: int = 1) -> NetworkSpec:
+    """Return a CIFAR ResNet; a widened one has its stem widened as well, from 8 channels and not from 16."""
+    stem = 16 if widening == 1 else 8 * widening
+    return _spec("resnet", depth=depth, widths=(stem, 16 * widening, 32 * widening, 64 * widening))
+
+
+def _vgg(*blocks: tuple[int, ...]) -> NetworkSpec:
+    return _spec("vgg", blocks=blocks)
+
+
+CIFAR_NETWORKS: MappingProxyType[str, NetworkSpec] = MappingProxyType(
+    {f"resnet{depth}": _resnet(depth) for depth in (8, 14, 20, 32, 44, 56, 110)}
+    | {"resnet8x4": _resnet(8, 4), "resnet32x4": _resnet(32, 4), "resnet14x2": _resnet(14, 2)}
+    | {"ResNet50": _spec("resnet50")}
+    | {f"wrn_{d}_{k}": _spec("wrn", depth=d, widening=k) for d, k in WRN_DEPTHS_AND_WIDTHS}
+    | {
+        "vgg8": _vgg((64,), (128,), (256,), (512,), (512,)),
+        "vgg11": _vgg((64,), (128,), (256,) * 2, (512,) * 2, (512,) * 2),
+        "vgg13": _vgg((64,) * 2, (128,) * 2, (256,) * 2, (512,) * 2, (512,) * 2),
+        "vgg16": _vgg((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3),
+        "vgg19": _vgg((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4),
+        "MobileNetV2": _spec("mobilenetv2"),
+        "ShuffleV1": _spec("shufflenetv1"),
+        "ShuffleV2": _spec("shufflenetv2"),
+    }
+)
+"""The networks of the CRD benchmark, under its names, and resnet14x2, a small teacher for 16×16 images."""
+
+CIFAR_MODELS: tuple[str, ...] = tuple(CIFAR_NETWORKS)
+"""The names of the built-in networks; they are case-sensitive."""
+
+PREFIXES: dict[str, str] = {
+    "timm:": "any network of timm, e.g. timm:resnet50",
+    "torchvision:": "any classifier of torchvision, e.g. torchvision:mobilenet_v3_small",
+    "hf:": "an image classifier of the Hugging Face hub or of a local folder, e.g. hf:microsoft/resnet-18",
+    "package.module:": "your own function or class that returns a torch.nn.Module, e.g. mypackage.nets:small",
+}
+"""What a name with a colon may begin with, and what it then means."""
+
+
+def cifar_spec(name: str) -> NetworkSpec | None:
+    """Return what the built-in network `name` is built from, or None where there is none of that name.
+
+    Besides the listed names, every widened resnet{D}x2 and resnet{D}x4 with D = 6n + 2 is known.
+
+    >>> cifar_spec("resnet26x2").arguments["widths"]
+    (16, 32, 64, 128)
+    >>> cifar_spec("resnet50") is None  # names are case-sensitive: CIFAR's variant is ResNet50
+    True
+    """
+    if name in CIFAR_NETWORKS:
+        return CIFAR_NETWORKS[name]
+    match = re.fullmatch(r"resnet([1-9]\d{0,3})x([24])", name)
+    if match is None:
+        return None
+    depth = int(match[1])
+    return _resnet(depth, int(match[2])) if depth >= 8 and depth % 6 == 2 else None
