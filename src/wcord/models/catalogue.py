@@ -56,6 +56,9 @@ CIFAR_NETWORKS: MappingProxyType[str, NetworkSpec] = MappingProxyType(
 CIFAR_MODELS: tuple[str, ...] = tuple(CIFAR_NETWORKS)
 """The names of the built-in networks; they are case-sensitive."""
 
+LIBRARIES: tuple[str, ...] = ("timm", "torchvision", "hf")
+"""Prefixes that mean a library; any other is a module of the user's own."""
+
 PREFIXES: dict[str, str] = {
     "timm:": "any network of timm, e.g. timm:resnet50",
     "torchvision:": "any classifier of torchvision, e.g. torchvision:mobilenet_v3_small",

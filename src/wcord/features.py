@@ -1,0 +1,266 @@
+"""Read logits, embedding and maps out of one forward pass of any network, by hooks that are always removed."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from wcord.checks import UsageError
+from wcord.models.network import is_compiled, logits_of
+from wcord.models.network import unwrap as unwrap
+
+
+@dataclass(frozen=True)
+class Features:
+    """What one forward pass gives.
+
+    Attributes:
+        logits: B×classes.
+        embedding: B×D, the input of the classifier, averaged over positions where it has any.
+        maps: by the name that was asked for, B×C×H×W, or B×T×D of a transformer.
+    """
+
+    logits: Tensor
+    embedding: Tensor
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@runtime_checkable
+class StatesMaps(Protocol):
+    """A network that names its maps as data: name → path of the module whose output is the map."""
+
+    map_paths: Mapping[str, str]
+
+
+@runtime_checkable
+class StatesClassifier(Protocol):
+    """A network that says which module is its classifier, as timm's do."""
+
+    def get_classifier(self) -> Any:
+        """Return the classifier, or several of which the first counts."""
+        ...
+
+
+def map_names(model: nn.Module) -> tuple[str, ...]:
+    """Return the names under which a network states its maps, from input to output; none for a foreign one.
+
+    >>> from wcord.models.create import create_model
+    >>> map_names(create_model("resnet8"))
+    ('stem', 'stage1', 'stage2', 'stage3')
+    """
+    network = unwrap(model)
+    return tuple(network.map_paths) if isinstance(network, StatesMaps) else ()
+
+
+@contextmanager
+def capture(model: nn.Module, maps: Sequence[str] = (), embedding: str | None = None) -> "Iterator[Tap]":
+    """Open a tap on a network: within the context, `tap(x)` runs it and returns its `Features`.
+
+    The model is called as given, so DDP and torch.compile work; the hooks sit on the network inside. They keep
+    references alone and are gone when the context ends, however it ends.
+
+    Args:
+        model: any module that returns logits (or an output that holds `.logits`).
+        maps: which maps to read: names that the network states (see `map_names`), or paths of its modules, as in
+            `named_modules()`, whose outputs are then the maps.
+        embedding: path of the module whose *input* is the embedding. Default: the classifier that the network states
+            (timm's `get_classifier()`), else its last `nn.Linear`; that one must give the logits, which is verified.
+
+    Raises:
+        UsageError: a path does not exist; a module did not run, ran more than once, or its output was changed in place
+            afterwards; the classifier could not be found.
+
+    >>> import torch
+    >>> from wcord.models.create import create_model
+    >>> with capture(create_model("resnet8"), maps=["stage3"]) as tap:
+    ...     features = tap(torch.zeros(2, 3, 32, 32))
+    >>> features.logits.shape, features.embedding.shape, features.maps["stage3"].shape
+    (torch.Size([2, 100]), torch.Size([2, 64]), torch.Size([2, 64, 8, 8]))
+    """
+    tap = Tap(model, maps, embedding)
+    handles = []
+    try:
+        for path, module in tap.outputs.items():
+            handles.append(module.register_forward_hook(tap.output_hook(path)))
+        head = tap.classifier
+        handles.append(head.register_forward_pre_hook(tap.input_hook(), with_kwargs=True))
+        yield tap
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A tensor as a hook saw it, and how often it had been changed in place by then."""
+
+    tensor: Tensor
+    version: int
+
+
+class Tap:
+    """What `capture` yields: calls the model and gathers what its hooks saw."""
+
+    def __init__(self, model: nn.Module, maps: Sequence[str], embedding: str | None) -> None:
+        if isinstance(maps, str):
+            raise TypeError(f"maps must be a list of names, received the string {maps!r}: write [{maps!r}]")
+        if isinstance(model, nn.DataParallel):
+            raise UsageError("nn.DataParallel splits what the hooks see: use DistributedDataParallel")
+        self.model = model
+        self.network = unwrap(model)
+        self.paths = {name: _resolve(self.network, name) for name in maps}
+        self.found_by_itself = embedding is None
+        self.classifier_path = _find_classifier(self.network) if embedding is None else embedding
+        modules = dict(self.network.named_modules())
+        if self.classifier_path not in modules:
+            raise _no_such_path(self.network, self.classifier_path)
+        self.classifier = modules[self.classifier_path]
+        watched = {*self.paths.values(), *([self.classifier_path] if self.found_by_itself else [])}
+        self.outputs = {path: modules[path] for path in sorted(watched)}
+        self._running = False
+        self._outputs: dict[str, tuple[Any, ...]] = {}
+        self._inputs: tuple[Any, ...] = ()
+
+    def __call__(self, *inputs: Any, **named: Any) -> Features:
+        """Run the model once and return what it gave; arguments are the model's own."""
+        self._outputs, self._inputs, self._running = {}, (), True
+        try:
+            logits = logits_of(self.model(*inputs, **named))
+            return Features(logits, self._embedding(logits), {name: self._map(name) for name in self.paths})
+        finally:
+            self._outputs, self._inputs, self._running = {}, (), False
+
+    def output_hook(self, path: str) -> Any:
+        """Return a hook that keeps a module's output."""
+
+        def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            # Outside a call of the tap (gradient checkpointing runs modules again in backward) nothing is kept.
+            if self._running:
+                self._outputs[path] = (*self._outputs.get(path, ()), _seen(output))
+
+        return hook
+
+    def input_hook(self) -> Any:
+        """Return a hook that keeps the classifier's input."""
+
+        def hook(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+            if self._running:
+                self._inputs = (*self._inputs, _seen(next(iter((*args, *named.values())), None)))
+
+        return hook
+
+    def _map(self, name: str) -> Tensor:
+        path = self.paths[name]
+        seen = self._outputs.get(path, ())
+        if len(seen) > 1:
+            raise UsageError(f"map {name!r}: module {path!r} runs {len(seen)} times in a forward pass, which is meant?")
+        if not seen:
+            raise self._never_ran("map", name, path)
+        return _intact(seen[0], f"map {name!r} (output of {path!r})")
+
+    def _embedding(self, logits: Tensor) -> Tensor:
+        path = self.classifier_path
+        outputs = self._outputs.get(path, ())
+        if not self._inputs:
+            raise self._never_ran("embedding", path, path)
+        if self.found_by_itself and not (len(outputs) == len(self._inputs) and _gives(outputs[-1], logits)):
+            raise UsageError(
+                f"the classifier was not found: the output of {path!r} is not the logits {tuple(logits.shape)}; "
+                f'tell which module\'s input is the embedding, embedding="path", e.g. {_candidates(self.network)}'
+            )
+        inputs = _intact(self._inputs[-1], f"embedding (input of {path!r})")
+        return _average_positions(inputs, channels_last=isinstance(self.classifier, nn.Linear))
+
+    def _never_ran(self, kind: str, name: str, path: str) -> UsageError:
+        if is_compiled(self.model):
+            return UsageError(
+                f"{kind} {name!r} was not seen: the model was compiled before capture began; open capture before the "
+                "compiled model first runs, or call torch.compiler.reset()"
+            )
+        near = _near(path, [other for other, _ in self.network.named_modules() if other != path])
+        return UsageError(f"{kind} {name!r}: module {path!r} did not run in this forward pass{near}")
+
+
+def _seen(value: Any) -> _Seen | None:
+    """Note the tensor that a module was given or gave; of several, the first, as transformers' layers give it."""
+    if isinstance(value, (tuple, list)) and value:
+        value = value[0]
+    if not isinstance(value, Tensor):
+        return None
+    # In inference mode PyTorch does not count changes.
+    return _Seen(value, 0 if value.is_inference() else value._version)
+
+
+def _intact(seen: _Seen | None, what: str) -> Tensor:
+    if seen is None:
+        raise UsageError(f"{what} is not a tensor: name another module")
+    if not seen.tensor.is_inference() and seen.tensor._version != seen.version:
+        raise UsageError(f"{what} is changed in place afterwards (inplace=True?): name the module that changes it")
+    return seen.tensor
+
+
+def _resolve(network: nn.Module, name: str) -> str:
+    """Return the module path of a map: the stated one, else the name itself."""
+    stated = network.map_paths if isinstance(network, StatesMaps) else {}
+    path = stated.get(name, name)
+    if path not in dict(network.named_modules()) or not path:
+        raise _no_such_path(network, name)
+    return path
+
+
+def _no_such_path(network: nn.Module, path: str) -> UsageError:
+    known = [*map_names(network), *(name for name, _ in network.named_modules() if name)]
+    stated = f"; its maps: {', '.join(map_names(network))}" if map_names(network) else ""
+    return UsageError(f"{type(network).__name__} has no module {path!r}{_near(path, known)}{stated}")
+
+
+def _near(path: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(path, list(dict.fromkeys(known)), n=3, cutoff=0.4)
+    return f": did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+
+
+def _linears(network: nn.Module) -> list[str]:
+    return [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+
+
+def _candidates(network: nn.Module) -> str:
+    paths = [path for path in _linears(network) if path] or [path for path, _ in network.named_modules() if path]
+    return ", ".join(repr(path) for path in paths[-5:]) or "none"
+
+
+def _find_classifier(network: nn.Module) -> str:
+    """Return the path of the stated classifier, else of the last `nn.Linear` in order of registration."""
+    stated = network.get_classifier() if isinstance(network, StatesClassifier) else None
+    first = stated[0] if isinstance(stated, (tuple, list)) and stated else stated
+    for path, module in network.named_modules():
+        if module is first and not isinstance(module, nn.Identity):
+            return path
+    linears = _linears(network)
+    if not linears:
+        raise UsageError(
+            f"{type(network).__name__} has no nn.Linear that could be its classifier: "
+            f'tell which module\'s input is the embedding, embedding="path", e.g. {_candidates(network)}'
+        )
+    return linears[-1]
+
+
+def _gives(seen: _Seen | None, logits: Tensor) -> bool:
+    """Return whether a module's output can be the logits: same batch and classes, before positions are averaged."""
+    if seen is None or seen.tensor.shape[0] != logits.shape[0]:
+        return False
+    shape, classes = seen.tensor.shape, logits.shape[-1]
+    return classes in ((shape[1], shape[-1]) if seen.tensor.dim() == 4 else (shape[-1],))
+
+
+def _average_positions(x: Tensor, *, channels_last: bool) -> Tensor:
+    """Return B×D of B×D, of tokens B×T×D, or of a map B×C×H×W (B×H×W×C before a Linear)."""
+    if x.dim() == 2:
+        return x
+    if x.dim() == 3:
+        return x.mean(dim=1)
+    if x.dim() == 4:
+        return x.mean(dim=(1, 2) if channels_last else (2, 3))
+    raise UsageError(f"an embedding must have 2, 3 or 4 dimensions, received {tuple(x.shape)}: name another module")
