@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from wcord.checks import require_choice, require_finite, require_matrix
 from wcord.numerics import autocast_off, full_precision, unit_rows
@@ -81,6 +80,7 @@ def transport_loss(
         A scalar in [0, 2], float32 at least whatever the inputs or autocast say.
 
     Raises:
+        RuntimeError: backward is called with create_graph=True.
         UsageError: fewer than two rows on a side, widths that differ, NaN or infinity (looked for on the CPU), an
             unknown gradient, a setting out of range, or a prior that is none.
         TypeError: an argument does not hold floating-point numbers.
@@ -152,12 +152,6 @@ def _solve(
     return parts
 
 
-def _pull_back(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-    # dC_ij = −⟨dx_i, y_j⟩ − ⟨x_i, dy_j⟩
-    grads = [None if pull is None else pull * -grad_outputs[0] for pull in ctx.saved_tensors]
-    return *grads, *[None] * 6
-
-
 class _Transport(torch.autograd.Function):
     """The cost of the plan between unit rows x and y; its gradients are formed in forward."""
 
@@ -189,7 +183,15 @@ class _Transport(torch.autograd.Function):
         ctx.mark_non_differentiable(diagonal, error)
         return cost, diagonal, error
 
-    backward: Any = staticmethod(once_differentiable(_pull_back))
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        # The pulls depend on x and y, but not for autograd: under create_graph=True, where gradients are recorded, a
+        # second derivative would silently lack that part (once_differentiable does not see this).
+        if torch.is_grad_enabled():
+            raise RuntimeError("transport_loss has no second derivative: call backward without create_graph=True")
+        # dC_ij = −⟨dx_i, y_j⟩ − ⟨x_i, dy_j⟩
+        grads = [None if pull is None else pull * -grad_outputs[0] for pull in ctx.saved_tensors]
+        return *grads, *[None] * 6
 
 
 def _match(

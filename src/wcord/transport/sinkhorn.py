@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import maximum_flow
 from torch import Tensor
 
 from wcord.checks import UsageError, require_finite, require_matrix, require_positive
-from wcord.numerics import full_precision
+from wcord.numerics import autocast_off, full_precision
 from wcord.transport.plan import DEFAULT_TOLERANCE, ConvergenceWarning, Plan
 
 PLAIN_BOUND = 30.0
@@ -111,7 +111,7 @@ def sinkhorn(
     values = full_precision(cost.detach())
     rows = weights("a", a, values.shape[0], values)
     columns = weights("b", b, values.shape[1], values)
-    with torch.no_grad():
+    with torch.no_grad(), autocast_off(values):
         log_kernel = values / -epsilon
         if prior is not None:
             prior = require_prior(prior, rows, columns)
