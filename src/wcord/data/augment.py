@@ -1,0 +1,160 @@
+"""Training augmentation as operations on a whole batch: first what is drawn for each sample, then its doing.
+
+Drawing and doing are apart so that the numbers of a whole batch can be drawn in one place and each process apply its
+part. Images come in as uint8 (or float in [0, 1]) and go out as float32 in [0, 1]; borders are black, as when a
+picture is padded before it is normalised.
+"""
+
+import math
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wcord.checks import require_choice
+
+AUGMENTATIONS = ("none", "shift", "crop-flip", "resized-crop")
+CROP_AREA = (0.08, 1.0)
+"""Share of the picture that a resized crop covers (Szegedy et al. 2015, as in torchvision)."""
+CROP_RATIO = (3 / 4, 4 / 3)
+"""Width : height of a resized crop."""
+CROP_TRIES = 10
+"""Crops drawn for a sample; the first that fits is taken, else the whole picture."""
+
+
+def margin(kind: str, height: int) -> int:
+    """Return how many pixels a picture of `height` may be moved: an eighth for crop-flip, 1 up to 31 px for shift.
+
+    >>> margin("crop-flip", 32), margin("shift", 8)
+    (4, 1)
+    """
+    return max(1, height // (8 if kind == "crop-flip" else 16))
+
+
+def draw(kind: str, count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
+    """Draw what happens to each of `count` samples, on the CPU, so that every device sees the same.
+
+    Returns:
+        B×0 for "none"; B×3 int64 (top, left, flip) for "shift" and "crop-flip", with top and left counted in the
+        padded picture; B×5 float32 (top, left, crop height, crop width, flip) for "resized-crop".
+    """
+    require_choice("augmentation", kind, AUGMENTATIONS)
+    if kind == "none":
+        return torch.empty(count, 0)
+    if kind == "resized-crop":
+        return _draw_boxes(count, height, width, generator)
+    drawn = torch.randint(0, 2 * margin(kind, height) + 1, (count, 3), generator=generator)
+    if kind == "shift":
+        drawn[:, 2] = 0
+    else:
+        drawn[:, 2] = torch.randint(0, 2, (count,), generator=generator)
+    return drawn
+
+
+def augment(kind: str, images: Tensor, drawn: Tensor) -> Tensor:
+    """Do to each image what was drawn for it.
+
+    >>> square = torch.full((1, 1, 8, 8), 255, dtype=torch.uint8)
+    >>> moved = augment("shift", square, torch.tensor([[0, 1, 0]]))  # the window starts one pixel higher
+    >>> moved[0, 0, :2, 0]
+    tensor([0., 1.])
+
+    Args:
+        kind: one of `AUGMENTATIONS`.
+        images: B×C×H×W, uint8 or float32 in [0, 1].
+        drawn: what `draw` returned for these samples, on any device.
+
+    Returns:
+        B×C×H×W, float32 in [0, 1].
+    """
+    drawn = drawn.to(images.device, non_blocking=True)
+    if kind == "resized-crop":
+        return crop_resize(to_unit(images), drawn)
+    if kind != "none":
+        images = crop(images, drawn, padding=margin(kind, images.shape[2]))
+    return to_unit(images)
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """Return images as float32 in [0, 1]: uint8 divided by 255, floats as they are."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
+
+
+def crop(images: Tensor, drawn: Tensor, *, padding: int) -> Tensor:
+    """Pad with black, cut each sample's window out of that, and mirror it where asked.
+
+    One gather for the batch: position h, w of the result is read at (top + h)·(W + 2p) + left + w, or at its mirror
+    image in w, of the flattened padded picture; the parts that do not depend on the sample are looked up in a table.
+
+    Args:
+        images: B×C×H×W, any type.
+        drawn: B×3 whole numbers: top and left in 0 … 2·padding, and 1 where the window is mirrored.
+        padding: black pixels on each side.
+    """
+    batch, channels, height, width = images.shape
+    padded = F.pad(images, (padding,) * 4)
+    top, left, flip = drawn.unbind(1)
+    inside = _window(height, width, width + 2 * padding, images.device).index_select(0, flip)
+    inside.add_((top * (width + 2 * padding) + left)[:, None])
+    where = inside[:, None].expand(batch, channels, height * width)
+    return padded.flatten(2).gather(2, where).view(images.shape)
+
+
+@lru_cache(maxsize=16)
+def _window(height: int, width: int, stride: int, device: torch.device) -> Tensor:
+    """Return the flat positions of a window at the origin, as it is and mirrored, 2×(H·W)."""
+    down, across = torch.arange(height)[:, None] * stride, torch.arange(width)
+    return torch.stack([(down + across).flatten(), (down + across.flip(0)).flatten()]).to(device)
+
+
+def crop_resize(images: Tensor, drawn: Tensor) -> Tensor:
+    """Cut each sample's box out, stretch it bilinearly over the whole picture, and mirror it where asked.
+
+    Equal to F.interpolate of each box alone: sampling positions are kept inside the box, so no pixel around it
+    bleeds in. A box is never larger than the picture, hence no antialiasing.
+
+    Args:
+        images: B×C×H×W float32.
+        drawn: B×5 (top, left, height, width, mirrored).
+    """
+    height, width = images.shape[-2:]
+    top, left, tall, wide, flip = drawn.to(images.dtype).unbind(1)
+    down = _positions(top, tall, height)
+    across = _positions(left, wide, width)
+    across = torch.where(flip[:, None] > 0, across.flip(1), across)
+    grid = torch.stack(
+        [
+            ((2 * across + 1) / width - 1)[:, None, :].expand(-1, height, -1),
+            ((2 * down + 1) / height - 1)[:, :, None].expand(-1, -1, width),
+        ],
+        dim=-1,
+    )
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False).clamp_(0, 1)
+
+
+def _positions(start: Tensor, length: Tensor, size: int) -> Tensor:
+    """Return where `size` output pixels are read along one side, in pixels, B×size."""
+    steps = (torch.arange(size, device=start.device) + 0.5) / size
+    inside = (steps * length[:, None] - 0.5).clamp_min(0)
+    return start[:, None] + torch.minimum(inside, length[:, None] - 1)
+
+
+def _draw_boxes(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
+    """Draw boxes uniform in area and in the logarithm of their ratio, the first of ten that fits the picture."""
+    chance = torch.rand(count, CROP_TRIES, 4, generator=generator)
+    area = (CROP_AREA[0] + (CROP_AREA[1] - CROP_AREA[0]) * chance[..., 0]) * (height * width)
+    low, high = math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])
+    ratio = (low + (high - low) * chance[..., 1]).exp()
+    tall, wide = (area / ratio).sqrt().round().clamp_min(1), (area * ratio).sqrt().round().clamp_min(1)
+    fits = (tall <= height) & (wide <= width)
+    first = fits.float().argmax(1)  # argmax gives the first of equals; 0 where none fits
+    rows = torch.arange(count)
+    none_fits = ~fits.any(1)
+    tall, wide = tall[rows, first], wide[rows, first]
+    tall, wide = tall.masked_fill(none_fits, height), wide.masked_fill(none_fits, width)
+    top = (chance[rows, first, 2] * (height - tall + 1)).floor()
+    left = (chance[rows, first, 3] * (width - wide + 1)).floor()
+    top, left = torch.minimum(top, height - tall), torch.minimum(left, width - wide)  # rounding may reach the end
+    flip = torch.randint(0, 2, (count,), generator=generator).float()
+    return torch.stack([top, left, tall, wide, flip], dim=1)

@@ -1,0 +1,70 @@
+"""Which columns of a table are the image and the label."""
+
+import datasets
+from datasets import ClassLabel, Features, Value
+
+from wcord.checks import UsageError, unknown
+
+LABEL_NAMES = frozenset({"label", "labels", "target", "targets", "class", "y"})
+"""Names that settle it where several columns could be the label."""
+
+
+def image_column(features: Features, chosen: str | None) -> str:
+    """Return the image column: the one asked for, else the only one.
+
+    Raises:
+        UsageError: there is none, or there are several.
+    """
+    if chosen is not None:
+        return _existing("image", features, chosen)
+    found = [name for name, feature in features.items() if _is_image(feature)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"the data has several image columns, choose one: --image {' | '.join(found)}")
+    raise UsageError(f"the data has no image column; its columns: {', '.join(features)}")
+
+
+def label_column(features: Features, chosen: str | None, image: str) -> str:
+    """Return the label column: the one asked for, else the only one that holds classes.
+
+    Columns declared as class labels come first; where there are none, whole numbers, truth values and text.
+
+    Raises:
+        UsageError: there is none, or there are several.
+    """
+    if chosen is not None:
+        return _existing("label", features, chosen)
+    declared = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
+    found = declared or [name for name, feature in features.items() if name != image and _could_be_label(feature)]
+    named = [name for name in found if name.lower() in LABEL_NAMES]
+    if len(found) == 1 or (len(named) == 1 and not declared):
+        return (named or found)[0]
+    if found:
+        raise UsageError(f"the data has several label columns, choose one: --label {' | '.join(found)}")
+    raise UsageError(f"the data has no label column; its columns: {', '.join(features)}")
+
+
+def class_names(features: Features, label: str) -> list[str] | None:
+    """Return the names that the table declares for its classes, if it does."""
+    feature = features[label]
+    return list(feature.names) if isinstance(feature, ClassLabel) else None
+
+
+def _existing(kind: str, features: Features, chosen: str) -> str:
+    if chosen not in features:
+        raise unknown(f"{kind} column", chosen, features)
+    return chosen
+
+
+def _is_image(feature: object) -> bool:
+    """Tell an image column, also in a file without the hub's metadata: raw bytes, or bytes beside a path."""
+    if isinstance(feature, dict):
+        return set(feature) == {"bytes", "path"}
+    return isinstance(feature, datasets.Image) or (isinstance(feature, Value) and "binary" in feature.dtype)
+
+
+def _could_be_label(feature: object) -> bool:
+    return isinstance(feature, Value) and (
+        feature.dtype.startswith(("int", "uint", "bool")) or "string" in feature.dtype
+    )

@@ -1,0 +1,60 @@
+"""Which form the images of a set are brought to, found by looking at some of them."""
+
+from collections import Counter
+
+import torch
+
+from wcord.checks import UsageError
+from wcord.data.images import BadImageError, Form, is_grey, open_upright
+from wcord.data.samples import Samples
+from wcord.data.stores import ImageStore
+
+LOOKED_AT = 1000
+"""Images of each split whose header is read: enough to see a mixture, and under a second."""
+MIXED_SIZE = 224
+"""Pixels a side where sizes differ and none was asked for: what most ImageNet models were trained on."""
+
+
+def find_form(splits: list[Samples], image_size: int | None) -> tuple[Form, tuple[str, ...]]:
+    """Look at up to `LOOKED_AT` evenly spaced images of each split and return the form that suits all of them.
+
+    Grey if all of them are grey, else colour. As large as they are if all have one size, else (or if asked for)
+    squares of `image_size` or 224 pixels.
+
+    Returns:
+        The form, and notes for the reader of the result.
+
+    Raises:
+        UsageError: none of the images can be read.
+    """
+    modes: Counter[bool] = Counter()
+    sizes: Counter[tuple[int, int]] = Counter()
+    for samples in splits:
+        for grey, size in _headers(samples):
+            modes[grey] += 1
+            sizes[size] += 1
+    if not sizes:
+        raise UsageError(f"none of the {sum(map(len, splits))} images can be read: check that they are image files")
+    mode = "RGB" if modes[False] else "L"
+    if image_size is not None:
+        return Form(mode, image_size, image_size), ()
+    if len(sizes) == 1:
+        ((width, height),) = sizes
+        return Form(mode, height, width), ()
+    note = f"images of {len(sizes)} or more sizes, each resized to {MIXED_SIZE}×{MIXED_SIZE} (choose by --image-size)"
+    return Form(mode, MIXED_SIZE, MIXED_SIZE), (note,)
+
+
+def _headers(samples: Samples) -> list[tuple[bool, tuple[int, int]]]:
+    """Return (is grey, (width, height)) of some images; those that cannot be read are told about later."""
+    store = samples.store
+    assert isinstance(store, ImageStore)
+    places = torch.linspace(0, len(samples) - 1, min(LOOKED_AT, len(samples))).round().long()
+    found = []
+    for row in samples.rows[places].tolist():
+        try:
+            image = open_upright(lambda row=row: store.open(row), store.name(row))
+        except BadImageError:
+            continue
+        found.append((is_grey(image.mode), image.size))
+    return found

@@ -1,0 +1,116 @@
+"""Tables read by Hugging Face datasets: parquet folders and data sets of the hub."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import datasets
+import numpy as np
+from datasets.exceptions import DatasetGenerationError, DatasetsError
+
+from wcord.checks import UsageError
+from wcord.data.columns import class_names, image_column, label_column
+from wcord.data.labels import Labels, number_labels
+from wcord.data.samples import Source, all_rows
+from wcord.data.stores import ColumnImages
+
+TEST_SPLITS = ("test", "validation", "valid", "val")
+"""In this order; the first that exists and is labelled is the test split."""
+
+
+def parquet_source(place: str, *, image: str | None, label: str | None) -> Source:
+    """Read train*.parquet and test*.parquet (or validation*, val*) in a folder, at any depth.
+
+    Raises:
+        UsageError: no such folder or files, unreadable files, or columns that cannot be told.
+    """
+    root = Path(place)
+    if not root.is_dir():
+        raise UsageError(f"parquet folder {place!r} does not exist: check the path")
+    found = sorted(path.resolve() for path in root.rglob("*.parquet"))
+    files = {
+        split: [str(path) for path in found if path.name.lower().startswith(split)]
+        for split in ("train", *TEST_SPLITS[:2])
+    }
+    files["validation"] = files["validation"] or [str(path) for path in found if path.name.lower().startswith("val")]
+    if not files["train"]:
+        names = ", ".join(path.name for path in found[:5]) or "no .parquet file"
+        raise UsageError(f"parquet folder {place!r} needs files named train*.parquet; it holds {names}")
+    with _quiet(f"parquet folder {place!r}"):
+        tables = datasets.load_dataset("parquet", data_files={split: paths for split, paths in files.items() if paths})
+    return table_source(tables, root.resolve().name, image=image, label=label)
+
+
+def hub_source(name: str, *, image: str | None, label: str | None) -> Source:
+    """Load a data set of the hub, `NAME` or `NAME@CONFIGURATION`, or a local folder that `load_dataset` understands.
+
+    Raises:
+        UsageError: it cannot be found or loaded, has no train split, or columns that cannot be told.
+    """
+    repository, _, configuration = name.partition("@")
+    with _quiet(f"hub data set {name!r}"):
+        tables = datasets.load_dataset(repository, configuration or None)
+    return table_source(tables, repository.rstrip("/").rsplit("/", 1)[-1], image=image, label=label)
+
+
+def table_source(tables: object, name: str, *, image: str | None, label: str | None) -> Source:
+    """Find the splits, the columns and the classes of loaded tables; images stay encoded."""
+    if not isinstance(tables, datasets.DatasetDict) or "train" not in tables:
+        held = ", ".join(map(str, tables)) if isinstance(tables, datasets.DatasetDict) else type(tables).__name__
+        raise UsageError(f"data set {name!r} has no split named 'train'; it has {held}")
+    features = tables["train"].features
+    image = image_column(features, image)
+    label = label_column(features, label, image)
+    chosen = {"train": tables["train"]}
+    labels = {"train": _labels(tables["train"], label)}
+    for split in TEST_SPLITS:
+        if split in tables and {image, label} <= set(tables[split].column_names):
+            values = _labels(tables[split], label)
+            if len(values) and not _unlabelled(values):
+                chosen["test"], labels["test"] = tables[split], values
+                break
+    targets, classes = number_labels(labels, class_names(features, label))
+    samples = {
+        split: all_rows(ColumnImages(_encoded(table, image), image, split), targets[split])
+        for split, table in chosen.items()
+    }
+    return Source(samples["train"], samples.get("test"), classes, name)
+
+
+def _labels(table: datasets.Dataset, column: str) -> Labels:
+    values = np.asarray(table.with_format("arrow")[:][column].to_pylist())
+    return values.astype(np.int64) if values.dtype.kind == "b" else values
+
+
+def _unlabelled(values: Labels) -> bool:
+    """Tell a test split whose labels are kept back: the hub marks them all with −1."""
+    return values.dtype.kind == "i" and bool((values == np.int64(-1)).all())
+
+
+def _encoded(table: datasets.Dataset, image: str) -> datasets.Dataset:
+    try:
+        return table.cast_column(image, datasets.Image(decode=False))
+    except (TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"column {image!r} does not hold images ({reason}): choose the image column by --image"
+        ) from None
+
+
+@contextmanager
+def _quiet(what: str) -> Iterator[None]:
+    """Load without the library's own progress bars, and tell its failures in one line."""
+    shown = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        cause = error.__cause__ if isinstance(error, DatasetGenerationError) else error
+        lines = str(cast("BaseException", cause or error)).strip().splitlines() or [type(error).__name__]
+        raise UsageError(
+            f"{what} cannot be loaded ({lines[0]}): check the name, the files and, for the hub, the connection"
+        ) from None
+    finally:
+        if shown:
+            datasets.enable_progress_bars()

@@ -1,0 +1,83 @@
+"""From label values of any kind to class numbers and class names."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wcord.checks import UsageError
+
+Labels = NDArray[Any]
+
+
+def number_labels(
+    splits: dict[str, Labels], names: Sequence[str] | None = None
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Turn label values into class numbers 0 … C−1, the same in every split.
+
+    With `names` the labels are class numbers already; without, the sorted values that occur in any split are the
+    classes, named by themselves.
+
+    >>> targets, classes = number_labels({"train": np.array(["cat", "ant", "cat"]), "test": np.array(["ant"])})
+    >>> targets["train"], classes
+    (tensor([1, 0, 1]), ('ant', 'cat'))
+
+    Raises:
+        UsageError: a label is missing or outside the names, or the test split has a class that training lacks.
+    """
+    for split, values in splits.items():
+        _require_labels(split, values)
+    if names is None:
+        kinds = np.unique(np.concatenate([np.asarray(values) for values in splits.values()]))
+        numbered = {split: np.searchsorted(kinds, values) for split, values in splits.items()}
+        names = [str(kind) for kind in kinds]
+    else:
+        numbered = splits
+        for split, values in splits.items():
+            _require_within(split, values, len(names))
+    targets = {split: torch.as_tensor(np.asarray(values).astype(np.int64)) for split, values in numbered.items()}
+    classes = tuple(str(name) for name in names)
+    if len(classes) < 2:
+        raise UsageError(f"a classifier needs at least 2 classes, the data has {len(classes)}: {', '.join(classes)}")
+    _require_trained(targets, classes)
+    return targets, classes
+
+
+def _require_labels(split: str, values: Labels) -> None:
+    if values.ndim != 1:
+        raise UsageError(
+            f"the labels of the {split} split must be one value a sample, received shape {tuple(values.shape)}: "
+            "turn one-hot rows into class numbers by argmax"
+        )
+    if values.dtype.kind == "O" and any(value is None for value in values):
+        raise UsageError(f"the {split} split has samples without a label: remove them, or choose another label column")
+    if values.dtype.kind == "f":
+        raise UsageError(
+            f"the labels of the {split} split are fractions ({values.dtype}): classes must be whole numbers"
+        )
+    if values.dtype.kind == "i" and (values < 0).any():
+        raise UsageError(
+            f"the {split} split has {int((values < 0).sum())} samples with a negative label, which means unlabelled: "
+            "evaluate on a part of the training samples instead, by --holdout 0.1"
+        )
+
+
+def _require_within(split: str, values: Labels, classes: int) -> None:
+    if values.dtype.kind not in "iu":
+        raise UsageError(f"with class names given, labels must be class numbers; the {split} split has {values.dtype}")
+    if len(values) and int(values.max()) >= classes:
+        raise UsageError(f"the {split} split has class number {int(values.max())}, but there are {classes} class names")
+
+
+def _require_trained(targets: dict[str, Tensor], classes: tuple[str, ...]) -> None:
+    trained = set(targets["train"].unique().tolist())
+    for split, numbers in targets.items():
+        strange = [classes[number] for number in numbers.unique().tolist() if number not in trained]
+        if strange:
+            raise UsageError(
+                f"the {split} split has classes that the train split lacks: {', '.join(strange[:5])}; "
+                "both must hold the same classes"
+            )

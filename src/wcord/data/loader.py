@@ -1,0 +1,163 @@
+"""Batches of a split, in an order and with augmentation that depend on seed, epoch and batch number alone."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from wcord.checks import UsageError, require_choice
+from wcord.data.augment import AUGMENTATIONS, augment, draw
+from wcord.data.batch import Batch
+from wcord.data.split import MemorySplit, Split
+
+_ORDER, _AUGMENT = 0, 1  # separate streams of random numbers
+
+
+class Loader:
+    """Yields the batches of a split, epoch by epoch.
+
+    No state is kept between epochs or batches: batch k of epoch e is a function of (seed, e, k), whoever asks and
+    whatever was asked before, so a run can go on from any batch, and a streamed split gives the same batches as one
+    in memory. Random numbers are drawn for the batch of all processes, of which each takes its part; the parts in
+    the order of the ranks are that batch.
+
+    >>> images = torch.arange(5, dtype=torch.uint8).view(5, 1, 1, 1)
+    >>> loader = Loader(MemorySplit(images, torch.zeros(5, dtype=torch.long)), batch_size=2, drop_single=True)
+    >>> [batch.index.tolist() for batch in loader.batches()], loader.dropped
+    ([[0, 1], [2, 3]], 1)
+
+    Args:
+        split: where the samples are read.
+        batch_size: samples of a batch, over all processes.
+        seed: of order and augmentation.
+        augment: one of `AUGMENTATIONS`.
+        shuffle: a new order every epoch, or the order of the split.
+        rank: which process this is.
+        world_size: how many processes share each batch.
+        device: where batches go; a split in memory is kept there.
+        workers: processes that decode a streamed split; 0 decodes in this one.
+        drop_single: leave out a last batch that would give some process a single sample (or none), which batch
+            normalisation and losses over pairs cannot use.
+
+    Attributes:
+        dropped: samples left out of each epoch: 0 or 1 for one process.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        augment: str = "none",
+        shuffle: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | str = "cpu",
+        workers: int = 0,
+        drop_single: bool = False,
+    ) -> None:
+        require_choice("augmentation", augment, AUGMENTATIONS)
+        _require_shares(batch_size, rank, world_size, workers)
+        self.split = split.to(device) if isinstance(split, MemorySplit) else split
+        self.targets = split.targets.to(device)
+        self.batch_size, self.seed, self.augment, self.shuffle = batch_size, seed, augment, shuffle
+        self.rank, self.world_size, self.workers = rank, world_size, workers
+        self.device = torch.device(device)
+        self.dropped = _left_over(len(split), batch_size, world_size) if drop_single else 0
+        if self.dropped == len(split):
+            raise UsageError(
+                f"{len(split)} samples are too few for {world_size} process(es): each needs at least 2 in a batch"
+            )
+
+    def __len__(self) -> int:
+        """Return the batches of an epoch."""
+        return -(-(len(self.split) - self.dropped) // self.batch_size)
+
+    def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch from number `start` on, exactly as they come in a whole epoch."""
+        if not 0 <= start <= len(self):
+            raise UsageError(f"start must lie between 0 and {len(self)}, the batches of an epoch, received {start}")
+        order = self._order(epoch)
+        shares = [self._rows(order, number) for number in range(start, len(self))]
+        for number, rows, images in zip(range(start, len(self)), shares, self._read(shares), strict=True):
+            drawn = self._share(self._draw(epoch, number))
+            seen = augment(self.augment, images.to(self.device, non_blocking=True), drawn)
+            yield Batch(seen, seen, self.targets.index_select(0, rows), rows)
+
+    def _order(self, epoch: int) -> Tensor:
+        if not self.shuffle:
+            return torch.arange(len(self.split), device=self.device)
+        return torch.randperm(len(self.split), generator=_generator(self.seed, epoch, _ORDER)).to(self.device)
+
+    def _rows(self, order: Tensor, number: int) -> Tensor:
+        return self._share(order[number * self.batch_size : (number + 1) * self.batch_size])
+
+    def _draw(self, epoch: int, number: int) -> Tensor:
+        count = min(self.batch_size, len(self.split) - number * self.batch_size)
+        _, height, width = self.split.shape
+        return draw(self.augment, count, height, width, _generator(self.seed, epoch, _AUGMENT, number))
+
+    def _share(self, whole: Tensor) -> Tensor:
+        return whole if self.world_size == 1 else whole.tensor_split(self.world_size)[self.rank]
+
+    def _read(self, shares: list[Tensor]) -> Iterator[Tensor]:
+        if isinstance(self.split, MemorySplit) or self.workers == 0:
+            yield from (self.split.read(rows.to(self.split.targets.device)) for rows in shares)
+            return
+        # A generator of its own, because the iterator would otherwise draw from the global one, and so change what
+        # a network's dropout draws, depending on where the images lie.
+        decoded = DataLoader(
+            _Decoding(self.split, [rows.cpu() for rows in shares]),
+            batch_size=None,
+            num_workers=min(self.workers, max(1, len(shares))),
+            generator=torch.Generator(),
+            pin_memory=self.device.type == "cuda",
+        )
+        for images in decoded:
+            if isinstance(images, UsageError):
+                raise images
+            yield images
+
+
+class _Decoding(Dataset["Tensor | UsageError"]):
+    """Decodes batch by batch in a worker; hands a user's error over as it is, where raising would wrap it."""
+
+    def __init__(self, split: Split, shares: list[Tensor]) -> None:
+        self.split = split
+        self.shares = shares
+
+    def __len__(self) -> int:
+        return len(self.shares)
+
+    def __getitem__(self, number: int) -> "Tensor | UsageError":
+        try:
+            return self.split.read(self.shares[number])
+        except UsageError as error:
+            return error
+
+
+def _generator(*key: int) -> torch.Generator:
+    """Return a generator whose numbers depend on the whole key, with no pattern between neighbouring keys."""
+    words = np.random.SeedSequence([part % 2**64 for part in key]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(words[0]))
+
+
+def _left_over(samples: int, batch_size: int, world_size: int) -> int:
+    """Return the size of the last batch if it would starve a process: fewer than 2 samples where a full batch has 2."""
+    last = samples % batch_size
+    return last if last < min(2, batch_size // world_size) * world_size else 0
+
+
+def _require_shares(batch_size: int, rank: int, world_size: int, workers: int) -> None:
+    if batch_size < 1 or world_size < 1 or batch_size % world_size:
+        raise UsageError(
+            f"batch_size is shared by all processes and must be a positive multiple of their number, {world_size}; "
+            f"received {batch_size}"
+        )
+    if not 0 <= rank < world_size:
+        raise UsageError(f"rank must lie between 0 and {world_size - 1}, received {rank}")
+    if workers < 0:
+        raise UsageError(f"workers must be 0 or more, received {workers}")

@@ -1,0 +1,145 @@
+"""Reads a whole split into memory: decoded by several threads, with a progress bar once it takes long."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from wcord.checks import UsageError
+from wcord.data.images import BadImageError, Form, bad_image, decode, open_upright
+from wcord.data.samples import Samples
+from wcord.data.stores import ImageStore
+
+CHUNK = 256
+"""Images a thread takes at a time."""
+PATIENCE = 1.0
+"""Seconds before a progress bar appears."""
+
+
+@dataclass(frozen=True)
+class Bad:
+    """An image that cannot be read: its position among the samples, its name, and why."""
+
+    position: int
+    name: str
+    reason: str
+
+
+def decode_all(samples: Samples, form: Form, *, title: str) -> tuple[Tensor, list[Bad]]:
+    """Decode every image, N×C×H×W uint8; those that cannot be read are zero, and listed.
+
+    Threads, not processes: Pillow lets go of the interpreter while it decompresses, and nothing has to be copied.
+    """
+    images = np.zeros((len(samples), *form.shape), np.uint8)
+    bad: list[Bad] = []
+    for found in _in_chunks(samples, form, title, images):
+        bad += found
+    return torch.from_numpy(images), bad
+
+
+def check_all(samples: Samples, form: Form, *, title: str) -> list[Bad]:
+    """Decode every image and keep none: which of them cannot be read."""
+    return [one for found in _in_chunks(samples, form, title, None) for one in found]
+
+
+def without_bad(samples: Samples, bad: list[Bad], *, skip: bool, split: str) -> tuple[Tensor, tuple[str, ...]]:
+    """Return the positions of the samples that can be read, and a note on the others.
+
+    Raises:
+        UsageError: there are others and `skip` is false, naming the first; or none is left.
+    """
+    keep = torch.ones(len(samples), dtype=torch.bool)
+    if not bad:
+        return torch.where(keep)[0], ()
+    if not skip:
+        raise bad_image(bad[0].name, bad[0].reason)
+    if len(bad) == len(samples):
+        raise UsageError(f"none of the {len(samples)} {split} images can be read; the first: {bad[0].name}")
+    keep[[one.position for one in bad]] = False
+    names = ", ".join(one.name for one in bad[:3]) + (", …" if len(bad) > 3 else "")
+    return torch.where(keep)[0], (f"left out {len(bad)} of {len(samples)} {split} images, unreadable: {names}",)
+
+
+def resize_all(images: Tensor, size: int) -> Tensor:
+    """Fit decoded images, N×C×H×W, to squares of `size` pixels: shorter side resized, then the centre."""
+    height, width = images.shape[-2:]
+    if (height, width) == (size, size):
+        return images
+    scale = size / min(height, width)
+    fitted = (max(size, round(height * scale)), max(size, round(width * scale)))
+    top, left = (fitted[0] - size) // 2, (fitted[1] - size) // 2
+    out = images.new_empty(len(images), images.shape[1], size, size)
+    for start in range(0, len(images), 4096):  # in blocks, because the work is done in floating point
+        block = F.interpolate(images[start : start + 4096].float(), fitted, mode="bilinear", antialias=True)
+        block = block[..., top : top + size, left : left + size]
+        out[start : start + 4096] = block if images.is_floating_point() else block.round().clamp(0, 255).byte()
+    return out
+
+
+def _in_chunks(samples: Samples, form: Form, title: str, images: NDArray[np.uint8] | None) -> Iterator[list[Bad]]:
+    starts = range(0, len(samples), CHUNK)
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    try:
+        with _progress(title, len(samples)) as advance:
+            for start, found in zip(
+                starts, pool.map(lambda start: _decode_chunk(samples, form, start, images), starts), strict=True
+            ):
+                advance(min(CHUNK, len(samples) - start))
+                yield found
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decode_chunk(samples: Samples, form: Form, start: int, images: NDArray[np.uint8] | None) -> list[Bad]:
+    store = samples.store
+    assert isinstance(store, ImageStore)
+    bad = []
+    for position, row in enumerate(samples.rows[start : start + CHUNK].tolist(), start):
+        name = store.name(row)
+        try:
+            pixels = decode(open_upright(lambda row=row: store.open(row), name), form)
+        except BadImageError as error:
+            bad.append(Bad(position, name, str(error)))
+            continue
+        if images is not None:
+            images[position] = pixels
+    return bad
+
+
+@contextmanager
+def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal's error stream, gone when done, for what takes longer than `PATIENCE`."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+        transient=True,
+    )
+    task = bar.add_task(title, total=total)
+    begun, shown = monotonic(), False
+
+    def advance(count: int) -> None:
+        nonlocal shown
+        bar.advance(task, count)
+        if not shown and bar.console.is_terminal and monotonic() - begun > PATIENCE:
+            bar.start()
+            shown = True
+
+    try:
+        yield advance
+    finally:
+        if shown:
+            bar.stop()

@@ -1,0 +1,64 @@
+"""Which samples are used: subsets and held-out parts, the same share of every class."""
+
+import torch
+from torch import Tensor
+
+from wcord.checks import UsageError, require_positive
+
+
+def held_out(targets: Tensor, fraction: float, *, seed: int) -> tuple[Tensor, Tensor]:
+    """Split the positions of `targets` in two, in each class in the same proportion.
+
+    Every class keeps at least one sample on the first side, and gives at least one where it has two.
+
+    >>> kept, held = held_out(torch.tensor([0, 0, 0, 0, 1, 1, 1, 1]), 0.25, seed=0)
+    >>> len(kept), len(held)
+    (6, 2)
+
+    Returns:
+        The positions that stay and those held out, each ascending.
+    """
+    if not 0 < fraction < 1:
+        raise UsageError(f"holdout must lie between 0 and 1 (both excluded), received {fraction}")
+    generator = torch.Generator().manual_seed(seed)
+    held = torch.zeros(len(targets), dtype=torch.bool)
+    for positions in _by_class(targets, generator):
+        count = len(positions)
+        held[positions[: min(count - 1, max(1, round(fraction * count)))]] = True
+    return torch.where(~held)[0], torch.where(held)[0]
+
+
+def subset(targets: Tensor, amount: float, classes: tuple[str, ...], *, seed: int) -> Tensor:
+    """Choose `amount` samples of each class (1 or more), or that fraction of each class (below 1).
+
+    >>> subset(torch.tensor([0, 0, 0, 1, 1, 1]), 2, ("ant", "bee"), seed=0).shape
+    torch.Size([4])
+
+    Returns:
+        The chosen positions, ascending.
+
+    Raises:
+        UsageError: a class has fewer samples, or the amount is neither a count nor a fraction.
+    """
+    require_positive("subset", amount)
+    if amount >= 1 and amount != int(amount):
+        raise UsageError(f"subset from 1 on is images per class and must be a whole number, received {amount}")
+    counts = torch.bincount(targets, minlength=len(classes))
+    if amount >= 1 and int(counts.min()) < amount:
+        poorest = int(counts.argmin())
+        raise UsageError(
+            f"subset asks for {int(amount)} images of each class, but class {classes[poorest]!r} has "
+            f"{int(counts[poorest])}: ask for at most that many"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    chosen = [
+        positions[: int(amount) if amount >= 1 else max(1, round(amount * len(positions)))]
+        for positions in _by_class(targets, generator)
+    ]
+    return torch.cat(chosen).sort().values
+
+
+def _by_class(targets: Tensor, generator: torch.Generator) -> list[Tensor]:
+    """Return the positions of each class that occurs, shuffled."""
+    positions = [torch.where(targets == number)[0] for number in targets.unique().tolist()]
+    return [rows[torch.randperm(len(rows), generator=generator)] for rows in positions]
