@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
@@ -95,10 +96,10 @@ def capture(model: nn.Module, maps: Sequence[str] = (), embedding: str | None = 
 
 @dataclass(frozen=True)
 class _Seen:
-    """A tensor as a hook saw it, and how often it had been changed in place by then."""
+    """A tensor as a hook saw it, and how often it had been changed in place by then, where that is counted."""
 
     tensor: Tensor
-    version: int
+    version: int | None
 
 
 class Tap:
@@ -190,14 +191,15 @@ def _seen(value: Any) -> _Seen | None:
         value = value[0]
     if not isinstance(value, Tensor):
         return None
-    # In inference mode PyTorch does not count changes.
-    return _Seen(value, 0 if value.is_inference() else value._version)
+    # A compiled graph breaks at the count, and in inference mode PyTorch does not keep one.
+    uncounted = torch.compiler.is_compiling() or value.is_inference()
+    return _Seen(value, None if uncounted else value._version)
 
 
 def _intact(seen: _Seen | None, what: str) -> Tensor:
     if seen is None:
         raise UsageError(f"{what} is not a tensor: name another module")
-    if not seen.tensor.is_inference() and seen.tensor._version != seen.version:
+    if seen.version is not None and seen.tensor._version != seen.version:
         raise UsageError(f"{what} is changed in place afterwards (inplace=True?): name the module that changes it")
     return seen.tensor
 
