@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
-from wcord.data.images import find_images, read_images
 from wcord.data.loader import Loader
-from wcord.data.sources import DataSet, open_data
+from wcord.data.pictures import find_pictures, read_picture
+from wcord.data.sources import open_data
+from wcord.data.split import DataSet
 from wcord.evaluation.accuracy import Predictions, accuracy, predict
 from wcord.evaluation.agreement import agreement
 from wcord.evaluation.cost import measure_cost
@@ -22,11 +23,11 @@ from wcord.methods.build import Options, build_objective
 from wcord.methods.observe import observe
 from wcord.methods.term import Objective
 from wcord.models.network import Network
-from wcord.models.weights import open_network, save_weights
+from wcord.models.weights import open_network, read_card, save_weights
 from wcord.report.analysis import analyse
 from wcord.report.html import write_report
 from wcord.report.record import Record, describe_environment, working_commit
-from wcord.training.config import DistillConfig, TrainConfig, configure, learning_rate, read_recipe, to_toml
+from wcord.training.config import DistillConfig, TrainConfig, configure, learning_rate, read_config, to_toml
 from wcord.training.job import EVALUATION_BATCH, Job, Own, Say, prepare
 from wcord.training.loop import Outcome, Trainer, make_accelerator, resolve_device
 from wcord.training.networks import NetworkSpec, adopt_network, build_network, describe
@@ -128,7 +129,7 @@ def resume(run: str | Path, *, own: Own | None = None, say: Say = print, **chang
     for name in changes:
         if name not in RESUMABLE:
             raise UsageError(f"{name} cannot change when a run is resumed: start a new run; {', '.join(RESUMABLE)} can")
-    config = read_config(folder.path)
+    config = read_config(folder.path / CONFIG)
     training = replace(config.training, **{k: v for k, v in changes.items() if k in ("device", "max_time")})
     data = replace(config.data, **{k: v for k, v in changes.items() if k in ("workers", "in_memory")})
     config = replace(config, out=folder.path, training=training, data=data)
@@ -137,17 +138,13 @@ def resume(run: str | Path, *, own: Own | None = None, say: Say = print, **chang
     return _train(job, folder, say)
 
 
-def read_config(run: Path) -> TrainConfig | DistillConfig:
-    """Return the configuration of a run from its folder."""
-    settings = read_recipe(run / CONFIG)
-    return configure(TrainConfig if "model" in settings else DistillConfig, settings)
-
-
 def evaluate(
     model: str | nn.Module | None = None,
     *,
     weights: str | Path | None = None,
-    data: str | DataSet = "digits",
+    data: str | DataConfig | DataSet = "digits",
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
     device: str = "auto",
     **settings: Any,
 ) -> dict[str, float]:
@@ -156,15 +153,18 @@ def evaluate(
     Args:
         model: name, or a module; may be left out where the weights carry a card.
         weights: its weights.
-        data: source as in `--data`, or a data set.
+        data: source as in `--data`, its configuration, or a data set.
+        mean: mean that the input is normalised with; default: what the file, timm or the training data say.
+        std: standard deviation that the input is divided by.
         device: where to compute.
-        **settings: settings of the data: label, image_size, …
+        **settings: settings of the data, where it is named: label, image_size, …
 
     Raises:
         UsageError: for a mistake in what was given.
     """
-    opened = open_data(DataConfig(data=data, **settings)) if isinstance(data, str) else data
-    network = _network(model, weights, opened)
+    opened = DataConfig(data=data, **settings) if isinstance(data, str) else data
+    opened = open_data(opened) if isinstance(opened, DataConfig) else opened
+    network = _network(model, weights, opened, mean, std)
     where = resolve_device(device)
     predictions = _predict(network.to(where), Loader(opened.test, batch_size=EVALUATION_BATCH, device=str(where)))
     return accuracy(predictions)
@@ -194,12 +194,15 @@ def predict_images(
         UsageError: where a file is missing or is no picture.
     """
     where = resolve_device(device)
-    network = open_network(weights)
-    network.to(where).eval()
-    files = find_images([Path(path) for path in paths])
+    network, card = open_network(weights).to(where).eval(), read_card(weights)
+    files = find_pictures([Path(path) for path in paths])
+    # open_network refuses a file without card; one that fits any size is shown the picture at the usual 224.
+    assert card is not None
+    height, width = card.image_size or (224, 224)
+    shape = (card.in_channels, height, width)
     guesses = []
     for file in files:
-        image = read_images([file], shape=network.input_shape).to(where)
+        image = read_picture(file, shape).to(where)
         with torch.inference_mode():
             probabilities = network(image).float().softmax(dim=1)[0].cpu()
         best = probabilities.topk(min(top, len(probabilities)))
@@ -302,9 +305,7 @@ def _finish(job: Job, run: RunFolder, student: Network, outcome: Outcome, device
     config = job.config
     name = _trained_name(config)
     student_predictions = _predict(student, job.test)
-    save_weights(
-        student.backbone, run.path / STUDENT, card=describe(student, name, job.data, student_predictions.num_classes)
-    )
+    save_weights(student.backbone, run.path / STUDENT, card=describe(student, name, job.data))
     teacher_predictions = None if job.teacher is None else _predict(job.teacher, job.test, side="teacher")
     analyse(student_predictions, teacher_predictions, job.data.test.read).save(run.path / ANALYSIS)
     epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics()]
@@ -360,12 +361,18 @@ def _trained_name(config: TrainConfig | DistillConfig) -> str:
     return config.model if isinstance(config, TrainConfig) else config.student
 
 
-def _network(model: str | nn.Module | None, weights: str | Path | None, data: DataSet) -> Network:
+def _network(
+    model: str | nn.Module | None,
+    weights: str | Path | None,
+    data: DataSet,
+    mean: tuple[float, ...] | None,
+    std: tuple[float, ...] | None,
+) -> Network:
     path = None if weights is None else Path(weights)
     if isinstance(model, nn.Module):
         return adopt_network(model, data)
-    if model is not None:
-        return build_network(NetworkSpec("model", model, path), data)
-    if path is None:
+    card = None if path is None else read_card(path)
+    name = model or (card.architecture if card else None)
+    if name is None:
         raise UsageError("nothing to evaluate: give --weights of a student, or --model with its --weights")
-    return open_network(path)
+    return build_network(NetworkSpec("model", name, path, mean=mean, std=std), data)

@@ -75,7 +75,9 @@ def require_matrix(name: str, tensor: "Tensor", *, min_rows: int = 1) -> None:
 def require_same_shape(first: str, a: "Tensor", second: str, b: "Tensor") -> None:
     """Raise unless both tensors have one shape."""
     if a.shape != b.shape:
-        raise UsageError(f"{first} and {second} must have the same shape, received {tuple(a.shape)} and {tuple(b.shape)}")
+        raise UsageError(
+            f"{first} and {second} must have the same shape, received {tuple(a.shape)} and {tuple(b.shape)}"
+        )
 
 
 def require_same_rows(first: str, a: "Tensor", second: str, b: "Tensor") -> None:

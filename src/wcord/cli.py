@@ -20,7 +20,7 @@ from wcord.data.config import DataConfig
 from wcord.training.config import DistillConfig, TrainConfig, configure, read_recipe, setting_names
 
 Parsed = TypeVar("Parsed")
-Run = TypeVar("Run", TrainConfig, DistillConfig)
+Run = TypeVar("Run", bound=TrainConfig | DistillConfig)
 
 RUN_HELP = """
 
@@ -249,11 +249,15 @@ def _show_result(result: Any) -> int:
         ERR.print(f"{escape(outcome.reason)}: state saved; go on with: wcord distill --resume {result.run}")
         return 0 if outcome.signal is None else 128 + outcome.signal
     if result.record is not None:
-        from wcord.report.tables import rich_table
-
-        OUT.print(rich_table([result.record]))
+        _print_table([result.record])
         OUT.print(f"student  {result.run / 'student.safetensors'}\nreport   {result.run / 'report.html'}")
     return 0
+
+
+def _print_table(records: list[Any]) -> None:
+    from wcord.report.tables import rows, terminal_table
+
+    OUT.print(terminal_table(rows(records)))
 
 
 def _evaluate(arguments: list[str]) -> int:
@@ -304,10 +308,9 @@ def _report(arguments: list[str]) -> int:
         raise UsageError("nothing to report on: name the folders of runs")
     from wcord.report.html import write_report
     from wcord.report.record import Record
-    from wcord.report.tables import rich_table
 
     written = write_report(asked.runs, asked.out)
-    OUT.print(rich_table([Record.from_json(run / "record.json") for run in asked.runs]))
+    _print_table([Record.from_json(run / "record.json") for run in asked.runs])
     OUT.print(f"report   {written}")
     return 0
 
@@ -355,9 +358,7 @@ def _demo(arguments: list[str]) -> int:
     from wcord.demo import run_demo
 
     records, page = run_demo(asked.out, seed=asked.seed, say=_say)
-    from wcord.report.tables import rich_table
-
-    OUT.print(rich_table(records))
+    _print_table(records)
     OUT.print(f"report   {page}")
     return 0
 

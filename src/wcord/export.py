@@ -14,9 +14,9 @@ from wcord.data.loader import Loader
 from wcord.data.sources import open_data
 from wcord.files import write_atomically
 from wcord.models.network import Network
-from wcord.models.weights import open_network
+from wcord.models.weights import open_network, read_card
 from wcord.report.record import Record
-from wcord.training.config import DistillConfig, TrainConfig, configure, read_recipe
+from wcord.training.config import read_config
 from wcord.training.run import CONFIG, RECORD, STUDENT, RunFolder
 
 TOLERANCE = 1e-4
@@ -75,14 +75,16 @@ def export(run: Path, format: Format, *, out: Path | None = None, data: str | No
         content = draft.read_bytes()
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, content)
-    write_atomically(target.with_suffix(".md"), model_card(folder, target, network).encode())
+    write_atomically(target.with_suffix(".md"), model_card(folder, target).encode())
     return Exported(target, sum(len(images) for images in batches), source, difference)
 
 
-def model_card(run: RunFolder, exported: Path, network: Network) -> str:
+def model_card(run: RunFolder, exported: Path) -> str:
     """Return a Markdown description of an exported student: what it takes, gives, reaches and where it comes from."""
     record = Record.from_json(run.path / RECORD)
-    channels, height, width = network.input_shape
+    card = read_card(run.path / STUDENT)
+    height, width = (card and card.image_size) or ("H", "W")
+    channels = card.in_channels if card else "C"
     teacher = f", distilled from {record.teacher} by {record.method}" if record.teacher else ""
     size = record.cost["student"]
     return "\n".join(
@@ -106,8 +108,7 @@ def model_card(run: RunFolder, exported: Path, network: Network) -> str:
 
 
 def _real_batches(run: RunFolder, source: str | None) -> tuple[str, list[Tensor]]:
-    settings = read_recipe(run.path / CONFIG)
-    config = configure(TrainConfig if "model" in settings else DistillConfig, settings).data
+    config = read_config(run.path / CONFIG).data
     opened = open_data(config if source is None else replace(config, data=source))
     if len(opened.test) < sum(BATCHES):
         raise UsageError(

@@ -1,7 +1,5 @@
 """The guarded operations that every loss shares: enough precision, and unit rows with a bounded gradient."""
 
-from contextlib import AbstractContextManager
-
 import torch
 from torch import Tensor
 
@@ -14,7 +12,7 @@ def full_precision(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
-def autocast_off(tensor: Tensor) -> AbstractContextManager[None]:
+def autocast_off(tensor: Tensor) -> torch.autocast:
     """Return a context in which no operation on the tensor's device is autocast to half precision."""
     return torch.autocast(tensor.device.type, enabled=False)
 

@@ -7,7 +7,7 @@ is, so loss and gradient come out of one pass over the rows in forward, and only
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -21,8 +21,13 @@ from wcord.numerics import autocast_off, full_precision
 
 Objective = Literal["nce", "dual"]
 
+EXACT = 40.0
+"""Score beyond which softplus is the identity in double precision too; torch's threshold of 20 is felt there."""
 GATHER_RATIO = 15
 """Rows per drawn negative from which gathering rows is cheaper than all dots (measured on a CPU at D = 128)."""
+
+CACHED = 1 << 17
+"""Scores that are taken to their loss at a time, so that what is made on the way stays in a CPU's cache."""
 
 
 @dataclass(frozen=True)
@@ -43,41 +48,72 @@ class Negatives:
     labels: Tensor | None = None
     row_labels: Tensor | None = None
 
+    @property
+    def own_draws(self) -> bool:
+        """Whether each anchor has a draw of its own."""
+        return self.index is not None and self.index.dim() == 2
+
+    @property
+    def count(self) -> int:
+        """How many rows stand against an anchor."""
+        return self.rows.shape[0] if self.index is None else self.index.shape[-1]
+
+    @property
+    def factor(self) -> float:
+        """What the sum over those rows is multiplied by; with classes each row's weight holds it already."""
+        return 1.0 if self.labels is not None and not self.own_draws else self.total / self.count
+
 
 class _Block(NamedTuple):
+    """Dots of all anchors with some rows, their weights, and the way from slopes of dots to slopes of anchors."""
+
     dots: Tensor
-    weight: float | Tensor
+    weight: Tensor | None
     pull: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """How the dot of a pair becomes a loss and a slope."""
+    """How a score, the dot of a scaled anchor and a row, becomes a loss and a slope."""
 
     objective: str
-    temperature: float
+    scale: float
     bias: Tensor
     total: int
 
     def positive(self, dots: Tensor) -> tuple[Tensor, Tensor]:
         if self.objective == "dual":
             return -dots, torch.full_like(dots, -1.0)
-        scores = dots / self.temperature - self.bias
-        return -F.logsigmoid(scores), -torch.sigmoid(-scores) / self.temperature
+        scores = dots - self.bias
+        return F.softplus(-scores, threshold=EXACT), -torch.sigmoid(-scores)
 
-    def negative(self, dots: Tensor, weight: float | Tensor) -> tuple[Tensor, Tensor]:
+    def negative(self, dots: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the loss of each anchor and the slopes, which overwrite `dots`."""
         if self.objective == "dual":
-            share = weight / self.total
-            return (dots * share).sum(1), dots.fill_(1.0).mul_(share)
-        scores = dots.div_(self.temperature).sub_(self.bias)
-        # Beyond 40 softplus is the identity in double precision too; the default threshold of 20 is felt there.
-        loss = F.softplus(scores, threshold=40.0)
-        if isinstance(weight, Tensor):
-            loss = loss.mul_(weight).sum(1)
+            loss = (dots if weight is None else dots * weight).sum(1) / self.total
+            slopes = dots.fill_(1 / self.total)
+        elif weight is None:
+            anchors = max(1, CACHED // dots.shape[1]) if dots.device.type == "cpu" else dots.shape[0]
+            loss = torch.cat([_softplus_sum(part.sub_(self.bias)) for part in dots.split(anchors)])
+            slopes = dots.sigmoid_()
         else:
-            loss = loss.sum(1).mul_(weight)
-        return loss, scores.sigmoid_().mul_(weight / self.temperature)
+            loss = (F.softplus(dots.sub_(self.bias), threshold=EXACT) * weight).sum(1)
+            slopes = dots.sigmoid_()
+        return loss, slopes if weight is None else slopes.mul_(weight)
+
+
+def _softplus_sum(scores: Tensor) -> Tensor:
+    """Return the sum of softplus over each row, with an eighth of the logarithms.
+
+    softplus(s) = max(s, 0) + log(1 + e), e = exp(−|s|). Factors 1 + e are multiplied in pairs before the logarithm
+    is taken, as (1+a)(1+b) − 1 = a + b + ab, so that small ones are not rounded away beside the 1.
+    """
+    tails = scores.abs().neg_().exp_()
+    for _ in range(3):
+        if tails.shape[1] % 2 == 0:
+            left, right = tails.chunk(2, dim=1)
+            tails = torch.addcmul(left + right, left, right)
+    return scores.clamp(min=0).sum(1) + tails.log1p_().sum(1)
 
 
 def nce_loss(
@@ -138,7 +174,7 @@ def nce_loss(
     with autocast_off(anchor):
         rows = full_precision(rows)
         bias = torch.as_tensor(log_mean_exp, dtype=rows.dtype, device=rows.device) + math.log(negatives.total)
-        rule = _Rule(objective, temperature, bias, negatives.total)
+        rule = _Rule(objective, 1.0 if objective == "dual" else 1 / temperature, bias, negatives.total)
         anchor, positive = anchor.to(rows.dtype), positive.to(rows.dtype)
         return _Contrast.apply(anchor, positive, negatives, rule, torch.is_grad_enabled())
 
@@ -152,12 +188,12 @@ def log_mean_exp_score(anchor: Tensor, positive: Tensor, negatives: Negatives, *
     tensor(1.5728)
     """
     with autocast_off(anchor):
-        rows = full_precision(negatives.rows)
-        anchor, positive = anchor.to(rows.dtype), positive.to(rows.dtype)
-        total = torch.logsumexp((anchor * positive).sum(1) / temperature, dim=0)
-        for dots, weight, _ in _blocks(anchor, negatives):
-            logits = dots / temperature + torch.as_tensor(weight, dtype=dots.dtype, device=dots.device).log()
-            total = torch.logaddexp(total, torch.logsumexp(logits.flatten(), dim=0))
+        negatives = replace(negatives, rows=full_precision(negatives.rows))
+        scaled, positive = anchor.to(negatives.rows.dtype) / temperature, positive.to(negatives.rows.dtype)
+        total = torch.logsumexp((scaled * positive).sum(1), dim=0)
+        for dots, weight, _ in _blocks(scaled, negatives):
+            logits = dots if weight is None else dots + weight.log()
+            total = torch.logaddexp(total, torch.logsumexp(logits.flatten(), dim=0) + math.log(negatives.factor))
         return total - math.log(anchor.shape[0] * (negatives.total + 1))
 
 
@@ -175,19 +211,19 @@ class _Contrast(torch.autograd.Function):
         ctx: Any, anchor: Tensor, positive: Tensor, negatives: Negatives, rule: _Rule, grad_enabled: bool
     ) -> Tensor:
         want_anchor, want_positive = (grad_enabled and need for need in ctx.needs_input_grad[:2])
+        anchor = anchor * rule.scale
         loss, slope = rule.positive((anchor * positive).sum(1))
         slope = slope.unsqueeze(1)
-        grad_anchor = slope * positive if want_anchor else None
+        pushed, pull_sum = torch.zeros_like(loss), torch.zeros_like(anchor)
         for dots, weight, pull in _blocks(anchor, negatives):
             part, slopes = rule.negative(dots, weight)
-            loss = loss + part
-            if grad_anchor is not None:
-                grad_anchor += pull(slopes)
+            pushed += part
+            if want_anchor:
+                pull_sum += pull(slopes)
         batch = anchor.shape[0]
-        ctx.save_for_backward(
-            None if grad_anchor is None else grad_anchor.div_(batch), slope * anchor / batch if want_positive else None
-        )
-        return loss.mean()
+        to_anchor = (slope * positive + negatives.factor * pull_sum) * (rule.scale / batch) if want_anchor else None
+        ctx.save_for_backward(to_anchor, slope * anchor / batch if want_positive else None)
+        return (loss + negatives.factor * pushed).mean()
 
     # The stubs take what once_differentiable returns for a method of another shape.
     backward: Any = staticmethod(once_differentiable(_scaled))
@@ -198,23 +234,23 @@ def _blocks(anchor: Tensor, negatives: Negatives) -> Iterator[_Block]:
     if index is None or index.dim() == 1:
         return _whole_blocks(anchor, negatives)
     if negatives.rows.shape[0] > GATHER_RATIO * index.shape[1]:
-        return _gathered_blocks(anchor, negatives.rows, index, negatives.total / index.shape[1])
-    return _dense_block(anchor, negatives.rows, index, negatives.total / index.shape[1])
+        return _gathered_blocks(anchor, negatives.rows, index)
+    return _dense_block(anchor, negatives.rows, index)
 
 
-def _dense_block(anchor: Tensor, rows: Tensor, index: Tensor, weight: float) -> Iterator[_Block]:
+def _dense_block(anchor: Tensor, rows: Tensor, index: Tensor) -> Iterator[_Block]:
     """All B×N dots by one product, of which only scalars are gathered: reads each row once rather than B·K/N times."""
     dots = anchor @ rows.T
-    yield _Block(dots.gather(1, index), weight, lambda slopes: dots.zero_().scatter_add_(1, index, slopes) @ rows)
+    yield _Block(dots.gather(1, index), None, lambda slopes: dots.zero_().scatter_add_(1, index, slopes) @ rows)
 
 
-def _gathered_blocks(anchor: Tensor, rows: Tensor, index: Tensor, weight: float) -> Iterator[_Block]:
+def _gathered_blocks(anchor: Tensor, rows: Tensor, index: Tensor) -> Iterator[_Block]:
     """Some columns of the draw at a time: for memories so large that all dots cost more than the drawn rows."""
-    width = max(1, _block_rows(anchor, 2048) // anchor.shape[0])
-    for columns in index.split(width, dim=1):
-        near = rows[columns]
+    batch = anchor.shape[0]
+    for columns in index.split(max(1, _block_rows(anchor, 2048) // batch), dim=1):
+        near = rows.index_select(0, columns.flatten()).view(batch, -1, rows.shape[1])
         dots = torch.bmm(near, anchor.unsqueeze(2)).squeeze(2)
-        yield _Block(dots, weight, partial(_pull_gathered, near))
+        yield _Block(dots, None, partial(_pull_gathered, near))
 
 
 def _pull_gathered(near: Tensor, slopes: Tensor) -> Tensor:
@@ -223,22 +259,26 @@ def _pull_gathered(near: Tensor, slopes: Tensor) -> Tensor:
 
 def _whole_blocks(anchor: Tensor, negatives: Negatives) -> Iterator[_Block]:
     """All anchors against the same rows, some rows at a time."""
-    rows, index, labels = negatives.rows, negatives.index, negatives.labels
-    count = rows.shape[0] if index is None else index.shape[0]
-    weight: float | Tensor = negatives.total / count
-    row_labels = negatives.row_labels if index is None or negatives.row_labels is None else negatives.row_labels[index]
-    if labels is not None and row_labels is not None:
-        others = (labels.unsqueeze(1) != row_labels).sum(1, keepdim=True)
-        weight = negatives.total / others.clamp(min=1).to(anchor.dtype)
+    rows, index = negatives.rows, negatives.index
+    weights = _class_weights(negatives)
     step = _block_rows(anchor, 4096)
-    for start in range(0, count, step):
+    for start in range(0, negatives.count, step):
         block = slice(start, start + step)
-        near = rows[block] if index is None else rows[index[block]]
-        if labels is not None and row_labels is not None:
-            share = (labels.unsqueeze(1) != row_labels[block]) * weight
-        else:
-            share = weight
-        yield _Block(anchor @ near.T, share, partial(torch.matmul, other=near))
+        near = rows[block] if index is None else rows.index_select(0, index[block])
+        yield _Block(anchor @ near.T, weights(block), partial(torch.matmul, other=near))
+
+
+def _class_weights(negatives: Negatives) -> Callable[[slice], Tensor | None]:
+    """Return the function from a block of rows to weights, M over the rows of other classes, or 0 for its own class."""
+    labels, row_labels = negatives.labels, negatives.row_labels
+    if labels is None or row_labels is None:
+        return lambda _: None
+    if negatives.index is not None:
+        row_labels = row_labels[negatives.index]
+    of_anchor, of_row = labels.unsqueeze(1), row_labels
+    others = (of_anchor != of_row).sum(1, keepdim=True).clamp(min=1)
+    share = negatives.total / others.to(negatives.rows.dtype)
+    return lambda block: (of_anchor != of_row[block]) * share
 
 
 def _block_rows(anchor: Tensor, on_cpu: int) -> int:

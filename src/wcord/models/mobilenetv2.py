@@ -70,4 +70,6 @@ class MobileNetV2(nn.Module):
 
 def _stage(in_channels: int, expansion: int, out_channels: int, blocks: int, stride: int) -> nn.Sequential:
     first = InvertedResidual(in_channels, out_channels, expansion, stride)
-    return nn.Sequential(first, *(InvertedResidual(out_channels, out_channels, expansion, 1) for _ in range(blocks - 1)))
+    return nn.Sequential(
+        first, *(InvertedResidual(out_channels, out_channels, expansion, 1) for _ in range(blocks - 1))
+    )

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from wcord.report import canvas
 from wcord.report.record import Record
-from wcord.report.tables import Row, counted
+from wcord.report.tables import Row
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,7 @@ def accuracy_curves(series: Sequence[Series], teachers: Sequence[Row]) -> str:
     for row in teachers:
         if row.top1 is not None:
             ax.axhline(row.top1, color=canvas.TEACHER_COLOUR, linestyle=(0, (4, 3)), label=f"teacher {row.student}")
-    low, high = ax.get_ylim()
-    if high - low > 30:  # the first epochs, near chance, must not squeeze the ones that matter
-        values = [v for one in series for v in _values(one, lambda epoch: epoch.get("test_top1")).ravel() if v == v]
-        ax.set_ylim(max(low, float(np.percentile(values, 8)) - 3), high)
+    _look_at_the_end(ax)
     canvas.label(ax, x="epoch", y="test top-1, %")
     _legend(ax)
     return canvas.svg(figure, "accuracy")
@@ -91,12 +88,16 @@ def accuracy_against_size(rows: Sequence[Row]) -> str:
     for row in placed:
         _place(ax, row, 0 if row.is_teacher else students.index(row))
     ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: counted(value).replace(".00", "").replace(".0", "")))
+    ax.xaxis.set_major_formatter(FuncFormatter(_millions))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.margins(x=0.12, y=0.18)
     canvas.label(ax, x="parameters", y="test top-1, %")
     _legend(ax)
     return canvas.svg(figure, "size")
+
+
+def _millions(value: float, _: object) -> str:
+    return f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} k"
 
 
 def _place(ax: Axes, row: Row, position: int) -> None:
@@ -152,6 +153,14 @@ def _logarithmic_if_wide(ax: Axes) -> None:
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.lines] or [np.zeros(0)])
     if values.size and values.min() > 0 and values.max() > 30 * values.min():
         ax.set_yscale("log")
+
+
+def _look_at_the_end(ax: Axes) -> None:
+    """Let the first epochs, near chance, leave the frame: they must not squeeze the ones that matter."""
+    late = [y[len(y) // 2 :].min() for line in ax.lines if len(y := np.asarray(line.get_ydata(), float)) > 3]
+    low, high = ax.get_ylim()
+    if late and min(late) - low > 0.3 * (high - low):
+        ax.set_ylim(min(late) - 0.15 * (high - min(late)), high)
 
 
 def _legend(ax: Axes) -> None:

@@ -64,7 +64,7 @@ def confusion(analysis: Analysis, classes: Sequence[str], key: str) -> str:
     """Draw the confusion matrix, each row as shares of its class in percent."""
     counts = confusion_counts(analysis, len(classes))
     shares = 100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, (ax,) = canvas.new_figure(canvas.HALF, 4.6)
+    figure, (ax,) = canvas.new_figure(canvas.HALF, 3.9 if len(classes) <= FEW_CLASSES else 3.6)
     # The square root lets the errors show beside the diagonal.
     mesh = ax.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=10, interpolation="nearest", rasterized=True)
     canvas.frame(ax)
@@ -93,13 +93,13 @@ def confused_pairs(analysis: Analysis, classes: Sequence[str], key: str) -> str:
     pairs = [divmod(flat, len(classes)) for flat in order]
     there = np.array([counts[i, j] for i, j in pairs])
     back = np.array([counts[j, i] for i, j in pairs])
-    ax.barh(range(len(pairs)), there, color=canvas.RUN_COLOURS[0], label="first taken for second")
-    ax.barh(range(len(pairs)), back, left=there, color=canvas.RUN_COLOURS[5], label="second taken for first")
+    ax.barh(range(len(pairs)), there, color=canvas.RUN_COLOURS[0], label="1st taken for 2nd")
+    ax.barh(range(len(pairs)), back, left=there, color=canvas.RUN_COLOURS[5], label="2nd for 1st")
     names = canvas.class_ticks(classes, 12)
     ax.set_yticks(range(len(pairs)), [f"{names[i]} – {names[j]}" for i, j in pairs])
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
-    ax.legend(fontsize=canvas.POINTS - 0.5, frameon=False, loc="lower right")
+    figure.legend(fontsize=canvas.POINTS - 0.5, frameon=False, loc="outside upper right", ncols=2)
     canvas.label(ax, x="test samples")
     return canvas.svg(figure, key)
 
@@ -166,15 +166,16 @@ def embedding_figure(drawn: Map, classes: Sequence[str], key: str) -> str:
         look = {"color": palette[number], "marker": "o^sDvP<>Xp"[number], "linewidths": 0, "alpha": 0.85}
         ax.scatter(*points.T, s=26 if many else 17, rasterized=True, **look)
     for number, name in enumerate(named):
-        _tag(ax, drawn.points[drawn.targets == name], canvas.class_ticks([classes[int(name)]])[0], palette[number])
+        short = canvas.class_ticks([classes[int(name)]])[0]
+        _tag(ax, drawn.points[drawn.targets == name], short, palette[number], above=15 if many else 0)
     canvas.label(ax, title=drawn.title)
     return canvas.svg(figure, key)
 
 
-def _tag(ax: Axes, points: NDArray[Any], name: str, colour: str) -> None:
-    """Write a class's name beside its sample that is nearest to all of its others."""
+def _tag(ax: Axes, points: NDArray[Any], name: str, colour: str, *, above: float) -> None:
+    """Write a class's name some points above its sample that is nearest to all of its others."""
     middle = points[np.abs(points[:, None] - points[None]).sum(axis=(1, 2)).argmin()]
-    box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": colour, "alpha": 0.9}
+    box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": colour, "alpha": 0.85, "linewidth": 0.8}
     ax.annotate(
         name,
         (float(middle[0]), float(middle[1])),
@@ -191,7 +192,7 @@ def plan_figure(analysis: Analysis, classes: Sequence[str], key: str) -> str:
     if analysis.plan is None or analysis.plan_rows is None:
         return ""
     labels = analysis.targets[analysis.plan_rows]
-    figure, (ax,) = canvas.new_figure(canvas.HALF, 4.6)
+    figure, (ax,) = canvas.new_figure(canvas.HALF, 4.1)
     share = 100.0 * analysis.plan * len(labels)
     mesh = ax.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=10, interpolation="nearest", rasterized=True)
     canvas.frame(ax)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 import torch
@@ -114,10 +115,9 @@ def _check(content: object, file: str, hints: dict[str, Any]) -> None:
 def _is_of(value: object, hint: Any) -> bool:
     if hint is float:
         return isinstance(value, int | float)
-    outer = get_origin(hint) or hint
-    if isinstance(outer, type):
-        return isinstance(value, outer)
-    return any(_is_of(value, option) for option in get_args(hint))
+    if isinstance(hint, UnionType):
+        return any(_is_of(value, option) for option in get_args(hint))
+    return isinstance(value, get_origin(hint) or hint)
 
 
 def _finite(value: Any) -> Any:

@@ -119,7 +119,7 @@ class DistillConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-Config = TypeVar("Config", TrainConfig, DistillConfig)
+Config = TypeVar("Config", bound=TrainConfig | DistillConfig)
 
 
 def learning_rate(training: TrainingConfig, student: str) -> float:
@@ -176,6 +176,12 @@ def read_recipe(path: Path) -> dict[str, object]:
         raise UsageError(f"recipe {str(path)!r} is not valid TOML: {error}") from None
 
 
+def read_config(path: Path) -> TrainConfig | DistillConfig:
+    """Return the configuration that a run has saved."""
+    settings = read_recipe(path)
+    return configure(TrainConfig, settings) if "model" in settings else configure(DistillConfig, settings)
+
+
 def to_toml(config: TrainConfig | DistillConfig) -> str:
     """Return the configuration as a recipe that gives the same configuration back."""
     return tomli_w.dumps(_plain(dataclasses.asdict(config)))
@@ -190,7 +196,9 @@ def _plain(value: Any) -> Any:
 
 
 def _groups(kind: type) -> dict[str, type]:
-    return {name: hint for name, hint in _hints(kind).items() if dataclasses.is_dataclass(hint)}
+    return {
+        name: hint for name, hint in _hints(kind).items() if isinstance(hint, type) and dataclasses.is_dataclass(hint)
+    }
 
 
 def _hints(kind: type) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from wcord.checks import UsageError
 from wcord.data.loader import Loader
-from wcord.data.sources import DataSet, open_data
+from wcord.data.sources import open_data
+from wcord.data.split import DataSet
 from wcord.methods.build import build_objective
 from wcord.methods.observe import observe
 from wcord.methods.options import parse_options

@@ -199,7 +199,8 @@ class Trainer:
     def _share(self, local: int) -> float:
         """Weight of this process's mean, so that the average over processes is the mean over the global batch."""
         processes = self.accelerator.num_processes
-        return 1.0 if processes == 1 else processes * local / self.train.batch_rows(self.batch)
+        whole = min(self.train.batch_size, len(self.train.split) - self.batch * self.train.batch_size)
+        return 1.0 if processes == 1 else processes * local / whole
 
     def _show(self, progress: RunProgress, epoch_started: float) -> None:
         elapsed = max(time.monotonic() - epoch_started, 1e-9)

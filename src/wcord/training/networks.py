@@ -4,11 +4,11 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from wcord.checks import UsageError
 from wcord.data.loader import Loader
-from wcord.data.sources import DataSet
+from wcord.data.split import DataSet
 from wcord.data.statistics import channel_statistics
 from wcord.evaluation.accuracy import accuracy, predict
 from wcord.models.card import ModelCard
@@ -70,18 +70,18 @@ def adopt_network(module: nn.Module, data: DataSet) -> Network:
     return Network(module, _preprocess(spec, module, None, data), data.classes)
 
 
-def describe(network: Network, name: str, data: DataSet, num_classes: int) -> ModelCard:
-    """Return the card that goes into a saved student."""
+def describe(network: Network, architecture: str, data: DataSet) -> ModelCard:
+    """Return the card that goes into a saved network's file."""
     channels, height, width = data.train.shape
+    preprocess = network.preprocess
     return ModelCard(
-        architecture=name,
-        num_classes=num_classes,
+        architecture=architecture,
+        num_classes=len(data.classes),
         in_channels=channels,
-        image_size=(height, width),
+        image_size=preprocess.size or (height, width),
         classes=network.classes,
-        mean=network.preprocess.mean_values,
-        std=network.preprocess.std_values,
-        size=network.preprocess.size,
+        mean=_numbers(preprocess.mean),
+        std=_numbers(preprocess.std),
     )
 
 
@@ -114,17 +114,23 @@ def check_teacher(teacher: Network, data: DataSet, *, batch_size: int, device: s
 
 def _preprocess(spec: NetworkSpec, backbone: nn.Module, card: ModelCard | None, data: DataSet) -> Preprocess:
     """What was asked for, else what the file's card says, else what the library states, else the training data's."""
-    stated = card.preprocess() if card else stated_preprocess(backbone)
+    channels = data.train.shape[0]
+    stated = stated_preprocess(backbone, in_channels=channels)
     mean, std, size = spec.mean, spec.std, spec.size
-    if stated is not None:
-        mean, std, size = mean or stated.mean_values, std or stated.std_values, size or stated.size
-    if mean is None or std is None:
+    if card is not None:
+        mean, std, size = mean or card.mean, std or card.std, size or card.image_size
+    elif stated is not None:
+        mean, std = mean or _numbers(stated.mean), std or _numbers(stated.std)
+        size = size or stated.size
+    if not mean or not std:
         measured = channel_statistics(data.train)
         mean, std = mean or measured[0], std or measured[1]
-    channels = data.train.shape[0]
-    if stated is not None and channels == 1 and len(mean) == 3:
-        mean, std = (sum(mean) / 3,), (sum(std) / 3,)
     return Preprocess(mean, std, size)
+
+
+def _numbers(buffer: Tensor | nn.Module) -> tuple[float, ...]:
+    assert isinstance(buffer, Tensor)
+    return tuple(buffer.tolist())
 
 
 def _load(backbone: nn.Module, spec: NetworkSpec, num_classes: int, channels: int) -> None:
