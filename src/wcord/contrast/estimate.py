@@ -26,7 +26,7 @@ EXACT = 40.0
 GATHER_RATIO = 15
 """Rows per drawn negative from which gathering rows is cheaper than all dots (measured on a CPU at D = 128)."""
 
-CACHED = 1 << 17
+CACHED = 1 << 15
 """Scores that are taken to their loss at a time, so that what is made on the way stays in a CPU's cache."""
 
 
