@@ -17,6 +17,10 @@ class UsageError(ValueError):
     """A user's mistake, told in one line; the command line exits with code 2."""
 
 
+class NonFiniteError(UsageError):
+    """NaN or infinity where a loss was given its input; a training run turns it into a RunError with its step."""
+
+
 class RunError(RuntimeError):
     """A run that failed under way (NaN, full disk), told in one line; the command line exits with code 1."""
 
@@ -97,4 +101,4 @@ def require_finite(name: str, tensor: "Tensor") -> None:
     if tensor.device.type != "cpu" or bool(tensor.isfinite().all()):
         return
     bad = int((~tensor.isfinite()).sum())
-    raise UsageError(f"{name} holds {bad} values that are NaN or infinite: look at what produced it")
+    raise NonFiniteError(f"{name} holds {bad} values that are NaN or infinite: look at what produced it")

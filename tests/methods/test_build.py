@@ -55,9 +55,7 @@ def test_unknown_and_repeated_names_are_refused_with_the_nearest() -> None:
 @pytest.mark.parametrize("method", [*METHODS, "wcord+kd", "crd+kd", "wcord-a+kd"])
 def test_every_method_gives_a_finite_total_that_is_the_weighted_sum_of_its_parts(method: str) -> None:
     torch.manual_seed(0)
-    options = {
-        name: {"num_negatives": 16} for name in parse_method(method) if "num_negatives" in option_names(name)
-    }
+    options = {name: {"num_negatives": 16} for name in parse_method(method) if "num_negatives" in option_names(name)}
     objective = build_objective(method, SETTING, options=options)
     student, teacher = features(6, 5, 1), features(10, 5, 2)
     report = objective(student, teacher, batch())

@@ -7,7 +7,9 @@ from wcord.methods.options import parse_options
 
 
 def test_values_keep_their_kind() -> None:
-    parsed = parse_options(["wcord.epsilon=0.1", "wcord.iterations=20", "wcord.estimator=expected", "kd.standardize=True"])
+    parsed = parse_options(
+        ["wcord.epsilon=0.1", "wcord.iterations=20", "wcord.estimator=expected", "kd.standardize=True"]
+    )
     assert parsed == {
         "wcord": {"epsilon": 0.1, "iterations": 20, "estimator": "expected"},
         "kd": {"standardize": True},

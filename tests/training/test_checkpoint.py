@@ -33,7 +33,7 @@ def test_a_truncated_newest_falls_back_to_the_one_before(tmp_path: Path) -> None
 def test_none_yet_and_none_readable(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "none") is None
     (tmp_path / "step-000000001.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(RunError, match="no checkpoint in .* can be read"):
+    with pytest.raises(RunError, match=r"no checkpoint in .* can be read"):
         load_checkpoint(tmp_path)
 
 

@@ -20,9 +20,11 @@ def test_first_signal_sets_the_flag(number: signal.Signals) -> None:
 
 
 def test_second_ctrl_c_raises() -> None:
-    with pytest.raises(KeyboardInterrupt), Interrupt():
+    with Interrupt() as interrupt:
         os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.received is signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_other_threads_are_left_alone() -> None:

@@ -1,5 +1,6 @@
 """The learning rate at each step, against the benchmark's table."""
 
+import itertools
 import math
 
 import pytest
@@ -32,7 +33,7 @@ def test_warm_up_is_linear_and_reaches_base() -> None:
     rates = [learning_rate_at(i, steps_per_epoch=100, base=0.05, config=config) for i in range(201)]
     assert math.isclose(rates[0], 0.05 / 200)
     assert math.isclose(rates[199], 0.05)
-    assert all(a <= b for a, b in zip(rates, rates[1:], strict=False))
+    assert all(a <= b for a, b in itertools.pairwise(rates))
 
 
 @pytest.mark.parametrize(

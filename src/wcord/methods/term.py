@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from wcord.checks import UsageError
+from wcord.checks import NonFiniteError, UsageError
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import LossReport
@@ -154,7 +154,10 @@ class Objective(nn.Module):
         total = student.logits.new_zeros(())
         parts: dict[str, Tensor] = {}
         for name, weight in self.weights.items():
-            value = self.terms[name](student, teacher, batch)
+            try:
+                value = self.terms[name](student, teacher, batch)
+            except NonFiniteError as error:
+                raise NonFiniteError(f"{name}: {error}") from None
             if isinstance(value, LossReport):
                 parts.update(value.parts)
                 value = value.total

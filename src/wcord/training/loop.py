@@ -11,21 +11,22 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from wcord.checks import UsageError
+from wcord.checks import NonFiniteError, RunError, UsageError
 from wcord.data.batch import Batch
 from wcord.data.loader import Loader
 from wcord.evaluation.accuracy import accuracy, predict
 from wcord.features import Features, Tap, capture
+from wcord.losses import LossReport
 from wcord.methods.term import Objective
 from wcord.models.network import Network
 from wcord.training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
 from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
 from wcord.training.interrupt import Interrupt
-from wcord.training.meter import EpochMeter
+from wcord.training.meter import REMEDY, EpochMeter
 from wcord.training.progress import RunProgress
 from wcord.training.run import RunFolder
 from wcord.training.schedule import learning_rate_at
@@ -176,7 +177,7 @@ class Trainer:
             group["lr"] = lr
         batch = batch.to(self.accelerator.device)
         teacher_features = None if teacher is None else self._teach(batch, teacher)
-        report, correct = self.trainable(batch, teacher_features)
+        report, correct = self._loss(batch, teacher_features)
         self.accelerator.backward(report.total * self._share(len(batch)))
         if self.config.clip_norm is not None:
             self.accelerator.clip_grad_norm_(self.parameters, self.config.clip_norm)
@@ -188,6 +189,13 @@ class Trainer:
         self.batch += 1
         if self.accelerator.device.type == "cpu" or self.batch % FLUSH_EVERY == 0:
             self.meter.flush()
+
+    def _loss(self, batch: Batch, teacher: Features | None) -> tuple[LossReport, Tensor]:
+        try:
+            return self.trainable(batch, teacher)
+        except NonFiniteError as error:
+            self.meter.flush()
+            raise RunError(f"step {self.steps_done}: {error}; {REMEDY}") from None
 
     def _teach(self, batch: Batch, teacher: Tap) -> Features:
         with torch.no_grad(), self.accelerator.autocast():

@@ -8,6 +8,8 @@ from torch import Tensor
 from wcord.checks import RunError
 from wcord.losses import LossReport
 
+REMEDY = "lower --lr, set --clip-norm, or look at the data; the last good checkpoint is kept"
+
 
 class EpochMeter:
     """Sample-weighted means of the total, each part and the training accuracy.
@@ -69,7 +71,4 @@ class EpochMeter:
         # The total is listed first but is only the sum: the part that went wrong is the one to name.
         order = [*range(1, len(self.names)), 0]
         bad = next(i for i in order if not bool(row[i].isfinite()))
-        raise RunError(
-            f"{self.names[bad]} became {row[bad].item()} at step {step}: lower --lr, set --clip-norm, "
-            "or look at the data; the last good checkpoint is kept"
-        )
+        raise RunError(f"{self.names[bad]} became {row[bad].item()} at step {step}: {REMEDY}")

@@ -1,0 +1,73 @@
+"""Everything is checked before the first step."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from wcord.checks import UsageError
+from wcord.data.sources import from_arrays
+from wcord.models.create import create_model
+from wcord.training.config import DistillConfig, TrainConfig, configure
+from wcord.training.job import Own, prepare
+
+BASE: dict[str, Any] = {"teacher": "resnet8", "student": "resnet8", "out": Path("x"), "allow_weak_teacher": True}
+
+
+def ready(own: Own | None = None, **settings: Any) -> tuple[Any, list[str]]:
+    said: list[str] = []
+    return prepare(configure(DistillConfig, BASE | settings), own or Own(), said.append), said
+
+
+def test_the_same_seed_gives_the_same_student_whatever_the_method() -> None:
+    first, second = ready(method="kd")[0].student, ready(method="wcord")[0].student
+    for mine, theirs in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    other = ready(method="kd", seed=5)[0].student
+    assert not torch.equal(next(first.parameters()), next(other.parameters()))
+
+
+def test_the_teacher_is_announced_and_weak_ones_refused() -> None:
+    _, said = ready(method="kd")
+    assert any(line.startswith("teacher resnet8: ") for line in said)
+    with pytest.raises(UsageError, match="near chance"):
+        ready(method="kd", allow_weak_teacher=False)
+
+
+def test_a_dropped_last_sample_is_reported() -> None:
+    images = np.zeros((33, 1, 8, 8), np.uint8)
+    arrays = from_arrays(images, np.arange(33) % 3, images, np.arange(33) % 3)
+    job, said = ready(Own(data=arrays), batch_size=16)
+    assert job.train.dropped == 1
+    assert len(job.train) == 2
+    assert any("held a single sample and was dropped" in note for note in job.notes)
+    assert any("was dropped" in line for line in said)
+
+
+def test_batches_of_one_are_refused_where_samples_are_compared() -> None:
+    with pytest.raises(UsageError, match="wcord compares samples within a batch and needs at least 2"):
+        ready(method="wcord", batch_size=1)
+
+
+def test_teachers_of_other_classes() -> None:
+    own = Own(teacher=create_model("resnet8", num_classes=6, in_channels=1))
+    with pytest.raises(UsageError, match="kd compares logits, but the teacher has 6 classes and the student 10"):
+        ready(own, method="kd", teacher="own")
+    job, said = ready(own, method="wcord", teacher="own", set=["wcord.num_negatives=8"])
+    assert any("its accuracy is not measured" in line for line in said)
+    assert job.teacher is not None
+
+
+def test_a_student_of_other_classes_is_told() -> None:
+    own = Own(student=create_model("resnet8", num_classes=6, in_channels=1))
+    with pytest.raises(UsageError, match="the student has 6 logits, but the data 10 classes"):
+        ready(own, method="ce")
+
+
+def test_training_alone_has_no_teacher() -> None:
+    config = configure(TrainConfig, {"model": "resnet8", "out": "x"})
+    job = prepare(config, Own(), lambda line: None)
+    assert job.teacher is None
+    assert job.objective.formula == "1 ce"

@@ -1,0 +1,291 @@
+"""The loop: exact resumption, clean stops, values that are not finite, what is evaluated and saved."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from wcord import api
+from wcord.checks import RunError, UsageError
+from wcord.training.config import DistillConfig, TrainConfig, configure
+from wcord.training.job import Own, prepare
+from wcord.training.loop import Trainer, make_accelerator, resolve_device
+from wcord.training.run import RunFolder
+
+SMALL: dict[str, object] = {
+    "teacher": "resnet8",
+    "student": "resnet8",
+    "method": "wcord+kd",
+    "set": ["wcord.num_negatives=64"],
+    "allow_weak_teacher": True,
+    "subset": 12.0,
+    "batch_size": 24,
+    "epochs": 2,
+    "device": "cpu",
+}
+
+
+def silent(line: str) -> None:
+    pass
+
+
+def distil(out: Path, **settings: Any) -> api.Result:
+    return api.start(configure(DistillConfig, SMALL | {"out": out} | settings), say=silent)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "student.safetensors")
+
+
+def assert_same_run(run: Path, other: Path) -> None:
+    """Bit for bit: weights, and every logged number but the time."""
+    mine, theirs = weights(run), weights(other)
+    assert mine.keys() == theirs.keys()
+    for name, value in mine.items():
+        assert torch.equal(value, theirs[name]), name
+    logs = [[json.loads(line) for line in (r / "metrics.jsonl").read_text().splitlines()] for r in (run, other)]
+    for log in logs:
+        for entry in log:
+            entry.pop("seconds")
+    assert logs[0] == logs[1]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing disturbed."""
+    return distil(tmp_path_factory.mktemp("whole") / "run", checkpoint_every=2).run
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(whole: Path, tmp_path: Path) -> None:
+    assert_same_run(whole, distil(tmp_path / "again").run)
+    other = weights(distil(tmp_path / "other", seed=1).run)
+    assert any(not torch.equal(value, other[name]) for name, value in weights(whole).items())
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 5, 7])
+def test_a_run_stopped_at_any_step_goes_on_bit_for_bit(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int
+) -> None:
+    decide = Trainer._reason_to_stop
+
+    def stop(trainer: Trainer, *arguments: Any) -> str | None:
+        return "enough" if trainer.steps_done == stop_after else decide(trainer, *arguments)
+
+    monkeypatch.setattr(Trainer, "_reason_to_stop", stop)
+    stopped = distil(tmp_path / "run")
+    assert stopped.outcome.status == "stopped"
+    assert stopped.record is None
+    monkeypatch.undo()
+    torch.randn(7)  # whatever happens in between must not matter
+    assert api.resume(tmp_path / "run", say=silent).outcome.status == "finished"
+    assert_same_run(whole, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_mid_epoch_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    settings = {"epochs": 6, "checkpoint_every": 2}
+    undisturbed = distil(tmp_path / "whole", **settings).run
+    flags = [
+        "distill", "--teacher", "resnet8", "--student", "resnet8", "--method", "wcord+kd",
+        "--set", "wcord.num_negatives=64", "--allow-weak-teacher", "--subset", "12", "--batch-size", "24",
+        "--epochs", "6", "--checkpoint-every", "2", "--device", "cpu", "--out", str(tmp_path / "killed"),
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    command = [sys.executable, "-m", "wcord.cli", *flags]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    checkpoints = tmp_path / "killed" / "checkpoints"
+    deadline = time.monotonic() + 120
+    # Step 8 is in the middle of the second epoch of five steps each.
+    while not any(path.name >= "step-000000008.pt" for path in checkpoints.glob("step-*.pt")):
+        assert process.poll() is None, process.stderr.read().decode() if process.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    # A kill while a checkpoint was being written leaves a part of a file beside the whole ones.
+    (checkpoints / ".step-000000999.pt.1.part").write_bytes(b"half a checkpoint")
+    done = subprocess.run(
+        [sys.executable, "-m", "wcord.cli", "distill", "--resume", str(tmp_path / "killed")],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert_same_run(undisturbed, tmp_path / "killed")
+
+
+def test_sigterm_saves_and_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Trainer._step
+
+    def step_then_signal(trainer: Trainer, *arguments: Any) -> None:
+        step(trainer, *arguments)
+        if trainer.steps_done == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Trainer, "_step", step_then_signal)
+    result = distil(tmp_path / "run")
+    assert (result.outcome.status, result.outcome.signal) == ("stopped", signal.SIGTERM)
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-000000003.pt"]
+
+
+def test_time_limit_saves_and_stops(tmp_path: Path) -> None:
+    result = distil(tmp_path / "run", max_time=1e-4)
+    assert result.outcome.status == "stopped"
+    assert "reached --max-time" in result.outcome.reason
+    assert api.resume(tmp_path / "run", max_time=60.0, say=silent).outcome.status == "finished"
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [("ce", "ce became nan at step 3: lower --lr"), ("kd", "step 3: kd: student_logits holds 240 values .*lower --lr")],
+)
+def test_nan_stops_by_part_and_step_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, message: str
+) -> None:
+    step = Trainer._step
+
+    def poison(trainer: Trainer, *arguments: Any) -> None:
+        if trainer.steps_done == 3:
+            with torch.no_grad():
+                next(trainer.student.parameters()).fill_(torch.nan)
+        step(trainer, *arguments)
+
+    monkeypatch.setattr(Trainer, "_step", poison)
+    with pytest.raises(RunError, match=message):
+        distil(tmp_path / "run", checkpoint_every=1, method=method, set=[])
+    newest = max((tmp_path / "run" / "checkpoints").iterdir())
+    state = torch.load(newest, weights_only=True)
+    assert state["step"] == 3
+    assert all(value.isfinite().all() for value in state["student"].values())
+
+
+def test_teacher_stays_as_it_was_and_is_in_no_checkpoint(tmp_path: Path) -> None:
+    config = configure(DistillConfig, SMALL | {"out": tmp_path / "run", "epochs": 1})
+    job = prepare(config, Own(), silent)
+    assert job.teacher is not None
+    before = {name: value.clone() for name, value in job.teacher.state_dict().items()}
+    run = RunFolder.create(tmp_path / "run", "")
+    trainer = Trainer(
+        student=job.student,
+        teacher=job.teacher,
+        objective=job.objective,
+        train=job.train,
+        test=job.test,
+        config=config.training,
+        base_lr=0.05,
+        run=run,
+        accelerator=make_accelerator(config.training, run),
+    )
+    trainer.fit()
+    assert not job.teacher.training
+    for name, value in job.teacher.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    state = torch.load(max(run.checkpoints.iterdir()), weights_only=True)
+    first = next(iter(before.values()))
+    stored = [v for part in ("student", "objective") for v in state[part].values() if v.shape == first.shape]
+    assert not any(torch.equal(value, first) for value in stored)
+
+
+def test_moving_average_is_what_is_saved_and_resumes(tmp_path: Path) -> None:
+    settings = {"ema": 0.9, "method": "kd", "set": []}
+    averaged = distil(tmp_path / "averaged", **settings)
+    plain = distil(tmp_path / "plain", method="kd", set=[])
+    assert any(not torch.equal(value, weights(plain.run)[name]) for name, value in weights(averaged.run).items())
+    stopped = distil(tmp_path / "stopped", max_time=1e-4, **settings)
+    assert stopped.outcome.status == "stopped"
+    api.resume(tmp_path / "stopped", max_time=60.0, say=silent)
+    assert_same_run(averaged.run, tmp_path / "stopped")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"precision": "bf16"},
+        {"channels_last": True},
+        {"optimizer": "adamw", "schedule": "cosine", "warmup_epochs": 0.5, "clip_norm": 1.0},
+        {"label_smoothing": 0.1, "eval_every": 5},
+        {"method": "lckt-a+lskd", "set": []},
+        {"method": "crd", "set": ["crd.num_negatives=64"]},
+    ],
+)
+def test_options_train_to_the_end_with_finite_parts(tmp_path: Path, settings: dict[str, Any]) -> None:
+    result = distil(tmp_path / "run", epochs=1, **settings)
+    assert result.record is not None
+    (entry,) = result.record.epochs
+    assert "test_top1" in entry
+    assert all(value == value for value in entry["parts"].values())
+
+
+@pytest.mark.slow
+def test_a_compiled_student_trains(tmp_path: Path) -> None:
+    result = distil(tmp_path / "run", epochs=1, compile=True)
+    assert result.record is not None
+    assert result.record.metrics["top1_last"] > 0
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    config = configure(
+        TrainConfig,
+        {"model": "resnet8", "out": tmp_path / "run", "epochs": 4, "lr": 0.1, "schedule": "cosine", "device": "cpu"},
+    )
+    record = api.start(config, say=silent).record
+    assert record is not None
+    assert record.metrics["top1_last"] > 80
+    losses = [entry["loss"] for entry in record.epochs]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_devices_that_do_not_exist_are_told() -> None:
+    assert resolve_device("cpu").type == "cpu"
+    with pytest.raises(UsageError, match="unknown device 'gpu'"):
+        resolve_device("gpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_asked_for_where_there_is_none() -> None:
+    with pytest.raises(
+        UsageError, match=r"device 'cuda' was asked for, but no CUDA device is visible: use --device cpu"
+    ):
+        resolve_device("cuda")
+
+
+@pytest.mark.slow
+def test_two_processes_train_kd_as_one_does_and_refuse_memories(tmp_path: Path) -> None:
+    """One and two processes differ only through BatchNorm's statistics per process, so the network here has none."""
+    network = tmp_path / "plain_net.py"
+    network.write_text(
+        "import torch\n"
+        "def small(num_classes, in_channels):\n"
+        "    torch.manual_seed(3)\n"
+        "    layers = [torch.nn.Flatten(), torch.nn.Linear(64 * in_channels, 16), torch.nn.ReLU()]\n"
+        "    return torch.nn.Sequential(*layers, torch.nn.Linear(16, num_classes))\n"
+    )
+    flags = [
+        "-m", "wcord.cli", "distill", "--teacher", "plain_net:small", "--student", "plain_net:small",
+        "--allow-weak-teacher", "--subset", "12", "--batch-size", "24", "--epochs", "2", "--device", "cpu",
+    ]  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *command], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+
+    two = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29512"]
+    one = run(*flags, "--method", "kd", "--out", "one")
+    assert one.returncode == 0, one.stderr
+    both = run(*two, *flags, "--method", "kd", "--out", "two")
+    assert both.returncode == 0, both.stderr
+    mine, theirs = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name, value in mine.items():
+        torch.testing.assert_close(value, theirs[name], rtol=1e-4, atol=1e-5)
+    refused = run(*two, *flags, "--method", "wcord", "--out", "three")
+    assert refused.returncode != 0
+    assert "not yet synchronised between processes" in refused.stderr
+    assert not (tmp_path / "three").exists()
