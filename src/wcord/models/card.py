@@ -54,7 +54,10 @@ def card_from_metadata(metadata: Mapping[str, str] | None) -> ModelCard | None:
     if text is None:
         return None
     try:
-        return _parse(json.loads(text))
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise TypeError(f"it holds a {type(values).__name__}")
+        return _parse(values)
     except (TypeError, ValueError, KeyError) as error:
         raise UsageError(f"the model card is damaged ({error}): write the weights file again") from error
 

@@ -66,8 +66,10 @@ def create_model(name: str, *, num_classes: int = 100, in_channels: int = 3) -> 
 def _built_in(name: str, num_classes: int, in_channels: int) -> nn.Module:
     spec = cifar_spec(name)
     if spec is None:
+        same = [known for known in CIFAR_MODELS if known.lower() == name.lower()]
+        hint = f"unknown model {name!r}: did you mean {same[0]!r} (names are case-sensitive)?" if same else None
         others = "timm:NAME, torchvision:NAME, hf:NAME or package.module:factory"
-        raise UsageError(f"{unknown('model', name, CIFAR_MODELS)}; for other networks: {others}")
+        raise UsageError(f"{hint or unknown('model', name, CIFAR_MODELS)}; for other networks: {others}")
     return FAMILIES[spec.family](**spec.arguments, num_classes=num_classes, in_channels=in_channels)
 
 
@@ -122,7 +124,7 @@ def _own(module_name: str, factory_name: str, num_classes: int, in_channels: int
     known = {key: value for key, value in vars(module).items() if callable(value) and not key.startswith("_")}
     factory = vars(module).get(factory_name)
     if factory is None:
-        raise unknown(f"factory in {module_name}", factory_name, known)
+        raise _unknown_elsewhere(module_name, factory_name, known)
     if not callable(factory) or isinstance(factory, nn.Module):
         raise UsageError(f"{name} is a {type(factory).__name__}: name a function or class that returns a new network")
     try:

@@ -1,0 +1,186 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from wcord.checks import RunError, UsageError
+from wcord.models.card import ModelCard
+from wcord.models.create import create_model
+from wcord.models.network import Network, unwrap
+from wcord.models.preprocess import Preprocess
+from wcord.models.weights import load_weights, open_network, read_card, save_weights
+
+REAL = Path(__file__).parents[2].parent / "shared" / "data"
+MEAN, STD = (0.5070, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
+CARD = ModelCard("resnet8", 10, image_size=(32, 32), classes=tuple("abcdefghij"), mean=MEAN, std=STD, extra={"top1": 9})
+
+
+def same(first, second):
+    a, b = unwrap(first).state_dict(), unwrap(second).state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.fixture
+def network():
+    return create_model("resnet8", num_classes=10)
+
+
+class TestLoad:
+    def test_returns_the_model_with_the_weights(self, network, tmp_path):
+        torch.save(
+            {"model": {f"module.{key}": value for key, value in network.state_dict().items()}}, tmp_path / "a.pth"
+        )
+        other = create_model("resnet8", num_classes=10)
+        assert load_weights(other, tmp_path / "a.pth") is other
+        assert same(other, network)
+
+    def test_counters_may_be_missing(self, network, tmp_path):
+        state = {key: value for key, value in network.state_dict().items() if "num_batches" not in key}
+        torch.save(state, tmp_path / "a.pth")
+        assert same(load_weights(create_model("resnet8", num_classes=10), tmp_path / "a.pth"), network)
+
+    def test_goes_into_what_is_wrapped(self, network, tmp_path):
+        save_weights(network, tmp_path / "a.safetensors")
+        wrapped = Network(create_model("resnet8", num_classes=10), Preprocess(MEAN, STD))
+        assert load_weights(wrapped, tmp_path / "a.safetensors") is wrapped
+        assert same(wrapped, network)
+
+    def test_another_class_count_is_named(self, network, tmp_path):
+        torch.save(network.state_dict(), tmp_path / "a.pth")
+        other = create_model("resnet8", num_classes=100)
+        before = {key: value.clone() for key, value in other.state_dict().items()}
+        message = r"2 of another shape \(fc.weight \(10, 64\) where the network has \(100, 64\), .*num_classes=10"
+        with pytest.raises(UsageError, match=message):
+            load_weights(other, tmp_path / "a.pth")
+        assert all(torch.equal(before[key], value) for key, value in other.state_dict().items())
+
+    def test_weights_of_another_network_are_told_by_their_keys(self, network, tmp_path):
+        torch.save(network.state_dict(), tmp_path / "a.pth")
+        with pytest.raises(UsageError, match=r"\d+ missing \(.* and \d+ more\); .*unexpected.*another architecture"):
+            load_weights(create_model("vgg8", num_classes=10), tmp_path / "a.pth")
+        with pytest.raises(UsageError, match=r"missing .*layer1.1") as caught:
+            load_weights(create_model("resnet20", num_classes=10), tmp_path / "a.pth")
+        assert len(str(caught.value)) < 600
+        with pytest.raises(UsageError, match=r"of another shape .* and \d+ more\); are they of another architecture"):
+            load_weights(create_model("resnet8x2", num_classes=10), tmp_path / "a.pth")
+
+    def test_a_tied_tensor_may_be_saved_once(self, tmp_path):
+        def tied():
+            layers = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+            layers[1].weight = layers[0].weight
+            return layers
+
+        network = tied()
+        torch.save({"0.weight": network[0].weight.detach()}, tmp_path / "a.pth")
+        assert same(load_weights(tied(), tmp_path / "a.pth"), network)
+        save_weights(network, tmp_path / "b.safetensors")
+        assert same(load_weights(tied(), tmp_path / "b.safetensors"), network)
+
+    def test_missing_file(self, network):
+        with pytest.raises(UsageError, match=r"weights file 'nowhere.pth' does not exist"):
+            load_weights(network, "nowhere.pth")
+
+
+class TestSave:
+    def test_round_trip_with_card(self, network, tmp_path):
+        path = tmp_path / "new" / "folder" / "a.safetensors"
+        save_weights(Network(network, Preprocess(MEAN, STD)), path, card=CARD)
+        assert read_card(path) == CARD
+        assert same(load_weights(create_model("resnet8", num_classes=10), path), network)
+        with safe_open(path, "pt") as file:
+            assert set(file.keys()) == set(network.state_dict())
+        assert [item.name for item in path.parent.iterdir()] == ["a.safetensors"]
+
+    def test_views_of_one_memory_are_written_whole(self, tmp_path):
+        module = nn.Module()
+        memory = torch.arange(6.0)
+        module.register_buffer("first", memory[:4])
+        module.register_buffer("second", memory[2:])
+        module.register_buffer("turned", memory.view(2, 3).t())
+        save_weights(module, tmp_path / "a.safetensors")
+        with safe_open(tmp_path / "a.safetensors", "pt") as file:
+            assert file.get_tensor("second").tolist() == [2, 3, 4, 5]
+            assert file.get_tensor("turned").tolist() == [[0, 3], [1, 4], [2, 5]]
+
+    def test_a_full_disk_leaves_the_old_file(self, network, tmp_path, monkeypatch):
+        path = tmp_path / "a.safetensors"
+        save_weights(network, path)
+        old = path.read_bytes()
+
+        def full(descriptor):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.fsync", full)
+        with pytest.raises(RunError, match=r"could not be written \(No space left on device\): free space"):
+            save_weights(create_model("resnet14"), path)
+        assert path.read_bytes() == old
+        assert [item.name for item in tmp_path.iterdir()] == ["a.safetensors"]
+
+    def test_a_folder_that_cannot_be(self, network, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(RunError, match=r"could not be written"):
+            save_weights(network, tmp_path / "file" / "a.safetensors")
+
+
+class TestReadCard:
+    def test_none_where_there_is_none(self, network, tmp_path):
+        save_weights(network, tmp_path / "a.safetensors")
+        torch.save(network.state_dict(), tmp_path / "a.pth")
+        assert read_card(tmp_path / "a.safetensors") is None
+        assert read_card(tmp_path / "a.pth") is None
+
+    def test_damaged(self, tmp_path):
+        (tmp_path / "a.safetensors").write_bytes(b"12345")
+        with pytest.raises(UsageError, match=r"is truncated, damaged"):
+            read_card(tmp_path / "a.safetensors")
+
+
+class TestOpenNetwork:
+    def test_builds_what_the_card_says(self, network, tmp_path):
+        save_weights(network, tmp_path / "a.safetensors", card=CARD)
+        opened = open_network(tmp_path / "a.safetensors")
+        assert not opened.training
+        assert opened.classes == CARD.classes
+        images = torch.rand(2, 3, 32, 32)
+        expected = Network(network, Preprocess(MEAN, STD)).eval()(images)
+        assert torch.equal(opened(images), expected)
+        assert opened(torch.rand(1, 3, 50, 40)).shape == (1, 10)
+
+    def test_without_a_card(self, network, tmp_path):
+        save_weights(network, tmp_path / "a.safetensors")
+        with pytest.raises(UsageError, match=r"does not say what network it is: give --model"):
+            open_network(tmp_path / "a.safetensors")
+
+    def test_code_of_ones_own_is_run_only_when_named(self, tmp_path):
+        card = ModelCard("torch.nn:Flatten", 12, mean=MEAN, std=STD)
+        save_weights(nn.Flatten(), tmp_path / "a.safetensors", card=card)
+        with pytest.raises(UsageError, match=r"code of your own: give --model torch.nn:Flatten to run it"):
+            open_network(tmp_path / "a.safetensors")
+
+    def test_a_card_that_does_not_fit(self, network, tmp_path):
+        save_weights(network, tmp_path / "a.safetensors", card=ModelCard("resnet14", 10, mean=MEAN, std=STD))
+        with pytest.raises(UsageError, match=r"do not fit the network: .* missing"):
+            open_network(tmp_path / "a.safetensors")
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "published"), [("resnet20", 68.83), ("resnet56", 72.63)])
+def test_published_checkpoints_reach_their_accuracy(name, published):
+    weights, table = REAL / f"cifar100_checkpoints/cifar100_{name}.pth", REAL / "cifar100/test-00000-of-00001.parquet"
+    if not (weights.is_file() and table.is_file()):
+        pytest.skip(f"CIFAR-100 and its checkpoints are not in {REAL}")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    image_module = pytest.importorskip("PIL.Image")
+    rows = parquet.read_table(table, columns=["img", "fine_label"]).to_pydict()
+    pictures = [np.asarray(image_module.open(io.BytesIO(row["bytes"])).convert("RGB")) for row in rows["img"]]
+    images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+    network = Network(load_weights(create_model(name), weights), Preprocess(MEAN, STD)).eval()
+    with torch.inference_mode():
+        predicted = torch.cat([network(chunk / 255).argmax(1) for chunk in images.split(500)])
+    top1 = 100 * (predicted == torch.tensor(rows["fine_label"])).float().mean().item()
+    assert top1 == pytest.approx(published, abs=0.05)
