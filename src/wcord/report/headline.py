@@ -64,12 +64,12 @@ def certainty(main: Side, baseline: Side | None) -> list[str]:
         told.append(f"Mean of {seeds} seeds; standard deviation {np.std(main.row.top1_last, ddof=1):.2f} points.")
     else:
         told.append("One seed: another seed may move the result by as much as a change of method does.")
-    if baseline is not None and (paired := _paired(main.analysis, baseline.analysis)):
+    if baseline is not None and (paired := _paired(main.analysis, baseline.analysis, baseline.row.run)):
         told.append(paired)
     return told
 
 
-def _paired(main: Analysis | None, baseline: Analysis | None) -> str | None:
+def _paired(main: Analysis | None, baseline: Analysis | None, name: str) -> str | None:
     """Compare two runs sample by sample; the interval is the normal approximation for paired proportions."""
     if main is None or baseline is None or not np.array_equal(main.targets, baseline.targets):
         return None
@@ -79,9 +79,10 @@ def _paired(main: Analysis | None, baseline: Analysis | None) -> str | None:
     reach = 1.96 * max((won + lost) / total - difference**2, 0.0) ** 0.5 / total**0.5
     low, high = 100 * (difference - reach), 100 * (difference + reach)
     return (
-        f"Of the same {total:,} test samples {won} are newly right and {lost} newly wrong: {low:+.1f} to {high:+.1f} "
-        "points at 95 % from the choice of test samples alone (first seed of each)."
-    ).replace("-", "−")
+        f"Of the same {total:,} test samples, {won} are right here and wrong in {name}, {lost} the other way round "
+        f"(first seed of each): a difference of {_signed(low)} to {_signed(high)} points, 95 % interval over the "
+        "choice of test samples."
+    )
 
 
 def _by(side: Side) -> str:
@@ -95,6 +96,10 @@ def _points(difference: float) -> str:
     if size == "0.0":
         return "level with"
     return f"{size} points {'above' if difference > 0 else 'below'}"
+
+
+def _signed(points: float) -> str:
+    return f"{points:+.1f}".replace("-", "−")
 
 
 def _fraction(ratio: float) -> str:

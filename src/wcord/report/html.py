@@ -134,7 +134,7 @@ def _arrange(runs: Sequence[Run]) -> Shown:
 
 def _title(shown: Shown) -> str:
     if len(shown.sides) > 1:
-        return f"{len(shown.sides)} runs on {shown.subject.record.data} compared"
+        return f"{len(shown.sides)} configurations on {shown.subject.record.data} compared"
     row = shown.subject.row
     return f"{row.student} by {row.method} on {shown.subject.record.data}"
 

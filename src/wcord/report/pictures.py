@@ -176,15 +176,9 @@ def _tag(ax: Axes, points: NDArray[Any], name: str, colour: str, *, above: float
     """Write a class's name some points above its sample that is nearest to all of its others."""
     middle = points[np.abs(points[:, None] - points[None]).sum(axis=(1, 2)).argmin()]
     box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": colour, "alpha": 0.85, "linewidth": 0.8}
-    ax.annotate(
-        name,
-        (float(middle[0]), float(middle[1])),
-        ha="center",
-        va="center",
-        fontsize=canvas.POINTS - 0.5,
-        color=canvas.TEXT,
-        bbox=box,
-    )
+    look = {"ha": "center", "va": "center", "fontsize": canvas.POINTS - 0.5, "color": canvas.TEXT, "bbox": box}
+    at = (float(middle[0]), float(middle[1]))
+    ax.annotate(name, at, xytext=(0, above), textcoords="offset points", **look)
 
 
 def plan_figure(analysis: Analysis, classes: Sequence[str], key: str) -> str:
