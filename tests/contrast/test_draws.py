@@ -1,0 +1,86 @@
+"""Draws are uniform, without replacement while they can be, and never of the anchor's class when told so."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wcord.checks import UsageError
+from wcord.contrast.draws import draw_other_class, draw_rows
+
+CPU = torch.device("cpu")
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 30), st.integers(1, 40), st.integers(1, 5))
+def test_rows_are_valid_and_distinct_while_there_are_enough(valid, count, batch):
+    drawn = draw_rows(valid, count, batch=batch, device=CPU)
+    assert drawn.shape == (batch, count)
+    assert drawn.min() >= 0
+    assert drawn.max() < valid
+    if count <= valid:
+        assert all(row.unique().numel() == count for row in drawn)
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_every_row_is_drawn_equally_often(count):
+    torch.manual_seed(0)
+    trials, valid = 3000, 10
+    counts = sum(
+        draw_rows(valid, count, batch=1, device=CPU).flatten().bincount(minlength=valid) for _ in range(trials)
+    )
+    expected = trials * count / valid
+    assert (counts - expected).abs().max() < 5 * expected**0.5
+
+
+def test_subsets_of_one_anchor_are_uniform():
+    torch.manual_seed(0)
+    pairs = torch.zeros(4, 4)
+    for _ in range(3000):
+        a, b = draw_rows(4, 2, batch=3, device=CPU)[1].sort().values.tolist()
+        pairs[a, b] += 1
+    six = pairs[pairs > 0]
+    assert six.numel() == 6
+    assert (six - 500).abs().max() < 5 * 500**0.5
+
+
+def test_anchors_read_different_windows():
+    torch.manual_seed(0)
+    drawn = draw_rows(1000, 10, batch=8, device=CPU)
+    assert len({tuple(row.tolist()) for row in drawn}) == 8
+
+
+def test_generator_decides():
+    first, second = (
+        draw_rows(50, 9, batch=4, device=CPU, generator=torch.Generator().manual_seed(3)) for _ in range(2)
+    )
+    assert torch.equal(first, second)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    st.lists(st.integers(-1, 3), min_size=1, max_size=20),
+    st.lists(st.integers(0, 4), min_size=1, max_size=6),
+    st.integers(1, 25),
+)
+def test_own_class_is_never_drawn(row_labels, labels, count):
+    rows, anchors = torch.tensor(row_labels), torch.tensor(labels)
+    if any((rows == label).all() for label in labels):
+        with pytest.raises(UsageError, match="found no row of another class for an anchor of class"):
+            draw_other_class(rows, anchors, count)
+        return
+    drawn = draw_other_class(rows, anchors, count)
+    assert drawn.shape == (len(labels), count)
+    assert (rows[drawn] != anchors.unsqueeze(1)).all()
+    for label, row in zip(labels, drawn, strict=True):
+        candidates = int((rows != label).sum())
+        assert row.unique().numel() == count if count <= candidates else row.max() < len(row_labels)
+
+
+def test_other_classes_are_drawn_equally_often():
+    torch.manual_seed(0)
+    rows, counts = torch.tensor([0, 0, 1, 1, 2, 2]), torch.zeros(6)
+    for _ in range(2000):
+        counts += draw_other_class(rows, torch.tensor([0, 1]), 2)[0].bincount(minlength=6)
+    assert (counts[:2] == 0).all()
+    assert (counts[2:] - 1000).abs().max() < 5 * 1000**0.5
