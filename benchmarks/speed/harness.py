@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # read when torch loads: the profiler's own notices hide the table
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before any profiling: its notices hide the table
 
 import torch
 from rich.console import Console

@@ -4,11 +4,10 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from harness import interleaved, peak_bytes, report  # first: it quietens the profiler before torch loads
-
 import ot
 import torch
 from geomloss import SamplesLoss
+from harness import interleaved, peak_bytes, report
 from torch import Tensor
 
 from wcord.numerics import unit_rows

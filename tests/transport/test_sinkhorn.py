@@ -203,7 +203,7 @@ def test_anchor_draws_the_mass_to_the_diagonal():
     masses = [float(converge(draw(7, 7), prior=prior).diagonal_mass) for prior in priors]
     assert masses == sorted(masses)
     assert masses[0] < 0.3
-    assert masses[-2] > 0.99
+    assert masses[-2] > 0.9
     assert masses[-1] == pytest.approx(1)
 
 
