@@ -1,6 +1,7 @@
 """What the command line calls and a notebook can: train, distil, resume, evaluate, predict, build a method."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,15 @@ from wcord.models.weights import open_network, read_card, save_weights
 from wcord.report.analysis import analyse
 from wcord.report.html import write_report
 from wcord.report.record import Record, describe_environment, working_commit
-from wcord.training.config import DistillConfig, TrainConfig, configure, learning_rate, read_config, to_toml
+from wcord.training.config import (
+    DistillConfig,
+    TrainConfig,
+    configure,
+    learning_rate,
+    read_config,
+    to_settings,
+    to_toml,
+)
 from wcord.training.job import EVALUATION_BATCH, Job, Own, Say, prepare
 from wcord.training.loop import Outcome, Trainer, make_accelerator, resolve_device
 from wcord.training.networks import NetworkSpec, adopt_network, build_network, describe
@@ -267,11 +276,13 @@ def build_method(
 
 
 def _refuse_taken(config: TrainConfig | DistillConfig) -> None:
-    """Say that the folder is taken before any work is done for it."""
-    if config.out.is_dir() and any(config.out.iterdir()) and not config.overwrite:
-        raise UsageError(
-            f"--out {str(config.out)!r} exists: name another folder, give --overwrite, or go on with --resume"
-        )
+    """Say that the folder is taken, or cannot be made, before any work is done for it."""
+    out = config.out
+    if out.is_dir() and any(out.iterdir()) and not config.overwrite:
+        raise UsageError(f"--out {str(out)!r} exists: name another folder, give --overwrite, or go on with --resume")
+    ground = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    if not ground.is_dir() or not os.access(ground, os.W_OK):
+        raise UsageError(f"--out {str(out)!r} cannot be written: {str(ground)!r} is no folder that can be written")
 
 
 def _train(job: Job, run: RunFolder, say: Say) -> Result:
@@ -305,23 +316,28 @@ def _finish(job: Job, run: RunFolder, student: Network, outcome: Outcome, device
     config = job.config
     name = _trained_name(config)
     student_predictions = _predict(student, job.test)
-    save_weights(student.backbone, run.path / STUDENT, card=describe(student, name, job.data))
     teacher_predictions = None if job.teacher is None else _predict(job.teacher, job.test, side="teacher")
     analyse(student_predictions, teacher_predictions, job.data.test.read).save(run.path / ANALYSIS)
     epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics()]
+    metrics = _metrics(student_predictions, teacher_predictions, epochs)
+    made: dict[str, Any] = {
+        "method": "ce" if isinstance(config, TrainConfig) else config.method,
+        "teacher": None if isinstance(config, TrainConfig) else config.teacher,
+        "data": job.data.name,
+        "seed": config.training.seed,
+    }
+    card = describe(student, name, job.data, made | {"top1_last": metrics["top1_last"]})
+    save_weights(student.backbone, run.path / STUDENT, card=card)
     record = Record(
         name=run.path.name,
         kind="train" if isinstance(config, TrainConfig) else "distill",
-        method="ce" if isinstance(config, TrainConfig) else config.method,
         student=name,
-        teacher=None if isinstance(config, TrainConfig) else config.teacher,
-        data=job.data.name,
-        seed=config.training.seed,
-        config=dataclasses.asdict(config),
+        **made,
+        config=to_settings(config),
         num_classes=len(job.data.classes),
         classes=list(job.data.classes),
         epochs=epochs,
-        metrics=_metrics(student_predictions, teacher_predictions, epochs),
+        metrics=metrics,
         teacher_metrics=_teacher_metrics(teacher_predictions, len(job.data.classes)),
         cost={
             "student": _cost(student, job.data, device),

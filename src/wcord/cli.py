@@ -27,7 +27,7 @@ RUN_HELP = """
 --recipe FILE.toml holds any of these settings, flat or in tables [data] and [training]; flags override it.
 --resume RUN goes on with a stopped or killed run (only --device, --max-time and --workers may be given with it)."""
 
-OUT = Console(highlight=False)
+OUT = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -239,19 +239,24 @@ def _run_or_resume(kind: type[TrainConfig] | type[DistillConfig], name: str, arg
         from wcord import api
 
         result = api.start(config, say=_say)
-    return _show_result(result)
+    return _show_result(result, name)
 
 
-def _show_result(result: Any) -> int:
+def _show_result(result: Any, name: str) -> int:
     """Print what a run reached, or how to go on with it."""
     outcome = result.outcome
     if outcome.status == "stopped":
-        ERR.print(f"{escape(outcome.reason)}: state saved; go on with: wcord distill --resume {result.run}")
+        ERR.print(f"{escape(outcome.reason)}: state saved; go on with: wcord {name} --resume {result.run}")
         return 0 if outcome.signal is None else 128 + outcome.signal
     if result.record is not None:
         _print_table([result.record])
-        OUT.print(f"student  {result.run / 'student.safetensors'}\nreport   {result.run / 'report.html'}")
+        _print_path("student", result.run / "student.safetensors")
+        _print_path("report", result.run / "report.html")
     return 0
+
+
+def _print_path(what: str, path: Path) -> None:
+    OUT.print(f"{what:8} {escape(str(path))}", soft_wrap=True)
 
 
 def _print_table(records: list[Any]) -> None:
@@ -311,7 +316,7 @@ def _report(arguments: list[str]) -> int:
 
     written = write_report(asked.runs, asked.out)
     _print_table([Record.from_json(run / "record.json") for run in asked.runs])
-    OUT.print(f"report   {written}")
+    _print_path("report", written)
     return 0
 
 
@@ -321,8 +326,9 @@ def _export(arguments: list[str]) -> int:
 
     written = export(asked.run, asked.format, out=asked.out, data=asked.data)
     OUT.print(
-        f"{written.path}  agrees with PyTorch on {written.samples} images of {written.data}: "
-        f"largest difference of a logit {written.difference:.1e}"
+        f"{escape(str(written.path))}  agrees with PyTorch on {written.samples} images of {written.data}: "
+        f"largest difference of a logit {written.difference:.1e}",
+        soft_wrap=True,
     )
     return 0
 
@@ -359,7 +365,7 @@ def _demo(arguments: list[str]) -> int:
 
     records, page = run_demo(asked.out, seed=asked.seed, say=_say)
     _print_table(records)
-    OUT.print(f"report   {page}")
+    _print_path("report", page)
     return 0
 
 

@@ -13,11 +13,11 @@ from wcord.checks import RunError, UsageError
 from wcord.data.loader import Loader
 from wcord.data.sources import open_data
 from wcord.files import write_atomically
+from wcord.models.card import ModelCard
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card
-from wcord.report.record import Record
 from wcord.training.config import read_config
-from wcord.training.run import CONFIG, RECORD, STUDENT, RunFolder
+from wcord.training.run import CONFIG, STUDENT, RunFolder
 
 TOLERANCE = 1e-4
 """Largest difference of a logit, relative to the largest logit, that counts as the same."""
@@ -64,7 +64,8 @@ def export(run: Path, format: Format, *, out: Path | None = None, data: str | No
     folder = RunFolder(run)
     if not (run / STUDENT).is_file():
         raise UsageError(f"{str(run)!r} holds no {STUDENT}: finish it with wcord distill --resume {run}")
-    network = open_network(folder.path / STUDENT).eval()
+    network, card = open_network(run / STUDENT).eval(), read_card(run / STUDENT)
+    assert card is not None, "open_network refuses a file without a card"
     source, batches = _real_batches(folder, data)
     target = out or run / f"student{SUFFIX[format]}"
     write = {"onnx": _write_onnx, "torch": _write_torch}[format]
@@ -75,33 +76,29 @@ def export(run: Path, format: Format, *, out: Path | None = None, data: str | No
         content = draft.read_bytes()
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, content)
-    write_atomically(target.with_suffix(".md"), model_card(folder, target).encode())
+    write_atomically(target.with_suffix(".md"), describe_export(target.name, card, network).encode())
     return Exported(target, sum(len(images) for images in batches), source, difference)
 
 
-def model_card(run: RunFolder, exported: Path) -> str:
+def describe_export(name: str, card: ModelCard, network: Network) -> str:
     """Return a Markdown description of an exported student: what it takes, gives, reaches and where it comes from."""
-    record = Record.from_json(run.path / RECORD)
-    card = read_card(run.path / STUDENT)
-    height, width = (card and card.image_size) or ("H", "W")
-    channels = card.in_channels if card else "C"
-    teacher = f", distilled from {record.teacher} by {record.method}" if record.teacher else ""
-    size = record.cost["student"]
+    made = card.extra
+    teacher = f", distilled from {made['teacher']} by {made['method']}" if made.get("teacher") else ""
+    height, width = card.image_size or ("H", "W")
     return "\n".join(
         [
-            f"# {exported.name}",
+            f"# {name}",
             "",
-            f"{record.student}{teacher} on {record.data}, seed {record.seed}.",
+            f"{card.architecture}{teacher} on {made.get('data')}, seed {made.get('seed')}.",
             "",
             "| | |",
             "|---|---|",
-            f"| input `images` | float32, B×{channels}×{height}×{width}, values in [0, 1]; normalisation is inside |",
-            f"| output `logits` | float32, B×{record.num_classes} |",
-            f"| top-1, last epoch | {record.metrics['top1_last']:.2f} % on the evaluation split |",
-            f"| parameters | {size['parameters']:,} |",
-            f"| multiply-accumulates | {size['macs']:,} |",
+            f"| input `images` | float32, B×{card.in_channels}×{height}×{width}, in [0, 1]; normalisation is inside |",
+            f"| output `logits` | float32, B×{card.num_classes} |",
+            f"| top-1, last epoch | {made.get('top1_last', float('nan')):.2f} % on the evaluation split |",
+            f"| parameters | {sum(p.numel() for p in network.parameters()):,} |",
             "",
-            f"Classes: {', '.join(record.classes)}",
+            f"Classes: {', '.join(card.classes)}",
             "",
         ]
     )
@@ -119,9 +116,9 @@ def _real_batches(run: RunFolder, source: str | None) -> tuple[str, list[Tensor]
 
 
 def _compare(network: Network, runner: Callable[[Tensor], Tensor], images: Tensor) -> float:
-    with torch.inference_mode():
+    with torch.no_grad():
         expected = network(images)
-    difference = float((runner(images) - expected).abs().max())
+        difference = float((runner(images) - expected).abs().max())
     if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
         raise RunError(f"the exported program differs from PyTorch by {difference:.2e} in a logit: nothing was written")
     return difference

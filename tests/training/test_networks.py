@@ -43,7 +43,7 @@ def test_a_card_decides_unless_asked_otherwise(tmp_path: Path) -> None:
     network = build_network(asked, data())
     assert network.preprocess.size == (8, 8)
     assert network.preprocess.mean.tolist() == [0.0] * 3
-    described = describe(network, "resnet8", data())
+    described = describe(network, "resnet8", data(), {})
     assert (described.num_classes, described.in_channels, described.image_size) == (4, 3, (8, 8))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from wcord.report.record import Record
@@ -166,13 +167,28 @@ def cells(row: Row) -> list[str]:
     return [write(row) for write in _COLUMNS.values()]
 
 
+_TERMINAL_COLUMNS = {
+    "run": "run",
+    "method": "method",
+    "network": "network",
+    "parameters": "params",
+    "MACs": "MACs",
+    "top-1 last, %": "top-1",
+    "top-1 best, % (chosen on test)": "best*",
+    "ECE": "ECE",
+    "agreement, %": "agree",
+}
+"""What fits into 80 columns, and how it is headed there."""
+
+
 def terminal_table(table_rows: Sequence[Row], title: str | None = None) -> Table:
-    """Return a table for a terminal."""
-    table = Table(title=title)
-    for number, heading in enumerate(HEADINGS):
+    """Return a table for a terminal of 80 columns or more: what matters most, and what `best*` means."""
+    table = Table(title=title, box=SIMPLE_HEAD, caption="top-1 in %, last epoch; * chosen on the test set")
+    for number, heading in enumerate(_TERMINAL_COLUMNS.values()):
         table.add_column(heading, justify="left" if number < TEXT_COLUMNS else "right", overflow="fold")
     for row in table_rows:
-        table.add_row(*cells(row), style="dim" if row.is_teacher else None)
+        shown = [_COLUMNS[name](row) for name in _TERMINAL_COLUMNS]
+        table.add_row(*shown, style="dim" if row.is_teacher else None)
     return table
 
 

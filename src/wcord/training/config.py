@@ -182,9 +182,14 @@ def read_config(path: Path) -> TrainConfig | DistillConfig:
     return configure(TrainConfig, settings) if "model" in settings else configure(DistillConfig, settings)
 
 
+def to_settings(config: TrainConfig | DistillConfig) -> dict[str, Any]:
+    """Return the configuration as plain values in tables, without what is None, as TOML and JSON can hold them."""
+    return _plain(dataclasses.asdict(config))
+
+
 def to_toml(config: TrainConfig | DistillConfig) -> str:
     """Return the configuration as a recipe that gives the same configuration back."""
-    return tomli_w.dumps(_plain(dataclasses.asdict(config)))
+    return tomli_w.dumps(to_settings(config))
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """From names and weight files to networks with their preprocessing; a look at whether a teacher knows its data."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,8 +71,8 @@ def adopt_network(module: nn.Module, data: DataSet) -> Network:
     return Network(module, _preprocess(spec, module, None, data), data.classes)
 
 
-def describe(network: Network, architecture: str, data: DataSet) -> ModelCard:
-    """Return the card that goes into a saved network's file."""
+def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[str, object]) -> ModelCard:
+    """Return the card that goes into a saved network's file, with anything else that should stand there."""
     channels, height, width = data.train.shape
     preprocess = network.preprocess
     return ModelCard(
@@ -82,6 +83,7 @@ def describe(network: Network, architecture: str, data: DataSet) -> ModelCard:
         classes=network.classes,
         mean=_numbers(preprocess.mean),
         std=_numbers(preprocess.std),
+        extra=extra,
     )
 
 
