@@ -13,7 +13,13 @@ from wcord.training.run import CONFIG, REPORT, STUDENT
 TEACHER, STUDENT_NAME = "resnet20", "resnet8"
 METHODS = ("ce", "kd", "wcord", "wcord+kd")
 TEACHER_SETTINGS: dict[str, object] = {"epochs": 15, "lr": 0.1, "schedule": "cosine"}
-STUDENT_SETTINGS: dict[str, object] = {"epochs": 15, "lr": 0.1, "schedule": "cosine", "subset": 20.0}
+STUDENT_SETTINGS: dict[str, object] = {
+    "epochs": 60,
+    "schedule": "cosine",
+    "subset": 20.0,
+    "batch_size": 32,
+    "eval_every": 5,
+}
 """Students see 20 images a class, so that there is something to learn from a teacher that saw them all."""
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ def accuracy_curves(series: Sequence[Series], teachers: Sequence[Row]) -> str:
             ax.axhline(row.top1, color=canvas.TEACHER_COLOUR, linestyle=(0, (4, 3)), label=f"teacher {row.student}")
     _look_at_the_end(ax)
     canvas.label(ax, x="epoch", y="test top-1, %")
-    _legend(ax)
+    _legend(ax, place="lower right")
     return canvas.svg(figure, "accuracy")
 
 
@@ -163,5 +163,5 @@ def _look_at_the_end(ax: Axes) -> None:
         ax.set_ylim(min(late) - 0.15 * (high - min(late)), high)
 
 
-def _legend(ax: Axes) -> None:
-    ax.legend(fontsize=canvas.POINTS - 0.5, frameon=True, framealpha=0.85, edgecolor="none", loc="best")
+def _legend(ax: Axes, place: Literal["best", "lower right"] = "best") -> None:
+    ax.legend(fontsize=canvas.POINTS - 0.5, frameon=True, framealpha=0.85, edgecolor="none", loc=place)

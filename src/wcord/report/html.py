@@ -95,7 +95,7 @@ def render(runs: Sequence[Run]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
         title=_title(shown),
-        headline=headline(subject, baseline, teacher),
+        headline=headline(subject, baseline, teacher).replace(" %", "\u00a0%"),  # no line starts with a %
         certainty=certainty(subject, baseline),
         headings=tables.HEADINGS,
         text_columns=tables.TEXT_COLUMNS,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.manifold import TSNE
@@ -45,6 +46,7 @@ def class_gains(gains: NDArray[np.float64], classes: Sequence[str], key: str, ag
     if many:
         ax.text(0, SHOWN_ENDS - 0.1, "⋮", ha="center", va="center", fontsize=canvas.POINTS + 1)
     ax.set_yticks(heights, canvas.class_ticks([classes[i] for i in shown]))
+    ax.margins(y=0.02)
     ax.invert_yaxis()
     ax.axvline(0, color=canvas.TEXT, linewidth=1)
     ax.grid(visible=False, axis="y")
@@ -97,7 +99,9 @@ def confused_pairs(analysis: Analysis, classes: Sequence[str], key: str) -> str:
     ax.barh(range(len(pairs)), back, left=there, color=canvas.RUN_COLOURS[5], label="2nd for 1st")
     names = canvas.class_ticks(classes, 12)
     ax.set_yticks(range(len(pairs)), [f"{names[i]} – {names[j]}" for i, j in pairs])
+    ax.margins(y=0.02)
     ax.invert_yaxis()
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     ax.grid(visible=False, axis="y")
     figure.legend(fontsize=canvas.POINTS - 0.5, frameon=False, loc="outside upper right", ncols=2)
     canvas.label(ax, x="test samples")
