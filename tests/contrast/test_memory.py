@@ -57,7 +57,7 @@ def test_bank_names_the_number_of_samples_for_an_index_that_does_not_fit(use):
     for wrong, named in (([3, 10], "10"), ([-1, 3], "-1")):
         with pytest.raises(UsageError, match=f"num_samples=10 is too small for index {named}"):
             bank.read(torch.tensor(wrong)) if use == "read" else bank.write(torch.ones(2, 4), torch.tensor(wrong))
-    with pytest.raises(TypeError, match="index must hold row numbers of the training set, received torch.float32"):
+    with pytest.raises(TypeError, match=r"index must hold row numbers of the training set, received torch.float32"):
         bank.read(torch.tensor([1.0]))
 
 

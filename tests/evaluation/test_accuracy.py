@@ -63,7 +63,7 @@ def test_targets_beyond_the_classes_are_refused():
 def test_logits_that_are_not_finite_are_refused():
     predictions = made_up()
     predictions.logits[3, 1] = math.nan
-    with pytest.raises(UsageError, match="logits holds 1 values that are NaN or infinity"):
+    with pytest.raises(UsageError, match="logits holds 1 values that are NaN or infinite"):
         accuracy(predictions)
 
 

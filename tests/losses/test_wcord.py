@@ -355,5 +355,5 @@ def test_errors_of_a_batch(features):
         criterion(student, teacher[1:], INDEX)
     with pytest.raises(UsageError, match="student_embedding holds 48 values that are NaN or infinite"):
         criterion(student * torch.nan, teacher, INDEX)
-    with pytest.raises(TypeError, match="teacher_embedding must hold floating-point numbers, received torch.int64"):
+    with pytest.raises(TypeError, match=r"teacher_embedding must hold floating-point numbers, received torch.int64"):
         criterion(student, teacher.long(), INDEX)

@@ -13,7 +13,7 @@ from wcord.contrast.memory import MOMENTUM, QUEUE_SIZE
 from wcord.contrast.nce import NUM_NEGATIVES, TEMPERATURE, Constant, Estimator, NegativeChoice
 from wcord.losses.loss_report import LossReport
 from wcord.numerics import autocast_off, full_precision
-from wcord.transport import transport_parts
+from wcord.transport import require_transport_settings, transport_parts
 
 TransportGradient = Literal["entropic", "sharp"]
 TransportFeatures = Literal["raw", "critic"]
@@ -208,6 +208,7 @@ class _Local(nn.Module):
         anchor: float,
     ) -> None:
         super().__init__()
+        require_transport_settings(epsilon=epsilon, iterations=iterations, gradient=gradient)
         self.epsilon = epsilon
         self.iterations = iterations
         self.gradient: TransportGradient = gradient

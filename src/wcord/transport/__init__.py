@@ -4,6 +4,7 @@ from wcord.transport.cost import cosine_cost as cosine_cost
 from wcord.transport.cost import squared_euclidean_cost as squared_euclidean_cost
 from wcord.transport.exact import exact as exact
 from wcord.transport.loss import TransportParts as TransportParts
+from wcord.transport.loss import require_transport_settings as require_transport_settings
 from wcord.transport.loss import transport_loss as transport_loss
 from wcord.transport.loss import transport_parts as transport_parts
 from wcord.transport.plan import ConvergenceWarning as ConvergenceWarning

@@ -101,7 +101,12 @@ def transport_loss(
     >>> round(loss.item(), 4)
     0.0
     """
-    return _solve(student, teacher, epsilon, iterations, prior, gradient, tolerance).cost
+    parts = transport_parts(
+        student, teacher, epsilon=epsilon, iterations=iterations, prior=prior, gradient=gradient, tolerance=tolerance
+    )
+    if parts.marginal_error.device.type == "cpu":
+        warn_if_unconverged(float(parts.marginal_error), iterations, tolerance, stacklevel=3)
+    return parts.cost
 
 
 def transport_parts(
@@ -116,27 +121,14 @@ def transport_parts(
 ) -> TransportParts:
     """Return `transport_loss` together with the plan's diagonal mass and marginal error, at no further cost.
 
-    Arguments, errors and warnings are those of `transport_loss`.
+    Arguments and errors are those of `transport_loss`. It never warns: who takes the parts looks at `marginal_error`.
 
     >>> same = torch.eye(3)
     >>> parts = transport_parts(same, same, epsilon=0.1)
     >>> round(float(parts.diagonal_mass), 3)
     1.0
     """
-    return _solve(student, teacher, epsilon, iterations, prior, gradient, tolerance)
-
-
-def _solve(
-    student: Tensor,
-    teacher: Tensor,
-    epsilon: float,
-    iterations: int,
-    prior: Tensor | None,
-    gradient: str,
-    tolerance: float | None,
-) -> TransportParts:
-    require_choice("gradient", gradient, GRADIENTS)
-    require_settings(epsilon, iterations, tolerance)
+    require_transport_settings(epsilon=epsilon, iterations=iterations, gradient=gradient, tolerance=tolerance)
     for name, tensor in (("student", student), ("teacher", teacher)):
         require_matrix(name, tensor, min_rows=2)
         # A NaN or infinity shows in the sum, at a fiftieth of the price of looking at every number.
@@ -151,12 +143,16 @@ def _solve(
             prior = require_prior(prior, uniform(len(x), x), uniform(len(y), y))
         wanted = torch.is_grad_enabled()
         formed = (wanted and x.requires_grad, wanted and y.requires_grad)
-        parts = TransportParts(
-            *_Transport.apply(x, y, prior, epsilon, iterations, tolerance, gradient == "sharp", formed)
-        )
-    if parts.marginal_error.device.type == "cpu":
-        warn_if_unconverged(float(parts.marginal_error), iterations, tolerance, stacklevel=4)
-    return parts
+        solved = _Transport.apply(x, y, prior, epsilon, iterations, tolerance, gradient == "sharp", formed)
+    return TransportParts(*solved)
+
+
+def require_transport_settings(
+    *, epsilon: float, iterations: int, gradient: str, tolerance: float | None = None
+) -> None:
+    """Raise unless the settings of a transport loss make sense, for who wants to know before the first batch."""
+    require_choice("gradient", gradient, GRADIENTS)
+    require_settings(epsilon, iterations, tolerance)
 
 
 class _Transport(torch.autograd.Function):
