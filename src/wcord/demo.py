@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import torch
+
 from wcord.api import Say, start
 from wcord.checks import RunError, UsageError
 from wcord.report.html import write_report
@@ -33,6 +35,8 @@ def run_demo(out: Path, *, seed: int, say: Say) -> tuple[list[Record], Path]:
     if out.exists() and any(not (child / CONFIG).is_file() for child in out.iterdir() if child.name != REPORT):
         raise UsageError(f"--out {str(out)!r} holds other things than a demo: name another folder")
     shutil.rmtree(out, ignore_errors=True)
+    # Networks this small gain nothing from threads, and lose much when another program makes the threads wait.
+    torch.set_num_threads(1)
     say(f"1. a teacher, {TEACHER}, on all training digits")
     teacher = configure(TrainConfig, {"model": TEACHER, "out": out / "teacher", "seed": seed} | TEACHER_SETTINGS)
     records = [_finished(teacher, say)]

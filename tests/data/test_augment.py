@@ -1,0 +1,81 @@
+"""Batched augmentation against one image at a time on the same draws."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wcord.data.augment import augment, draw, margin
+
+
+def images(count: int, channels: int, height: int, width: int, *, floats: bool = False) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    drawn = torch.randint(0, 256, (count, channels, height, width), dtype=torch.uint8, generator=generator)
+    return drawn.float() / 255 if floats else drawn
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=st.sampled_from(["shift", "crop-flip"]),
+    channels=st.sampled_from([1, 3]),
+    height=st.integers(4, 33),
+    width=st.integers(4, 33),
+    floats=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_crops_equal_padding_and_slicing_each_image(
+    kind: str, channels: int, height: int, width: int, floats: bool, seed: int
+) -> None:
+    source = images(7, channels, height, width, floats=floats)
+    drawn = draw(kind, 7, height, width, torch.Generator().manual_seed(seed))
+    found = augment(kind, source, drawn)
+    assert found.dtype == torch.float32
+    pad = margin(kind, height)
+    for image, (top, left, flip), result in zip(source, drawn.tolist(), found, strict=True):
+        unit = image if floats else image.float() / 255
+        expected = F.pad(unit, (pad,) * 4)[:, top : top + height, left : left + width]
+        torch.testing.assert_close(result, expected.flip(-1) if flip else expected)
+
+
+def test_draws_cover_all_places_evenly_and_shift_never_flips() -> None:
+    drawn = draw("crop-flip", 9000, 32, 32, torch.Generator().manual_seed(0))
+    counts = torch.bincount(drawn[:, 0], minlength=9)
+    assert counts.shape == (9,)
+    assert (counts > 850).all()
+    assert 0.47 < drawn[:, 2].float().mean() < 0.53
+    assert (draw("shift", 100, 8, 8, torch.Generator())[:, 2] == 0).all()
+
+
+def test_resized_crop_of_the_whole_is_the_image_and_flips() -> None:
+    source = images(2, 3, 24, 24)
+    drawn = torch.tensor([[0.0, 0.0, 24.0, 24.0, 0.0], [0.0, 0.0, 24.0, 24.0, 1.0]])
+    found = augment("resized-crop", source, drawn)
+    torch.testing.assert_close(found[0], source[0].float() / 255, atol=2e-3, rtol=0)
+    torch.testing.assert_close(found[1], source[1].flip(-1).float() / 255, atol=2e-3, rtol=0)
+
+
+def test_resized_crops_stay_inside_and_cover_the_named_share() -> None:
+    drawn = draw("resized-crop", 500, 96, 128, torch.Generator().manual_seed(0))
+    top, left, height, width, flip = drawn.unbind(1)
+    assert (top >= 0).all() and (left >= 0).all()  # noqa: PT018  # one statement about the corner
+    assert (top + height <= 96 + 1e-4).all()
+    assert (left + width <= 128 + 1e-4).all()
+    share = height * width / (96 * 128)
+    assert share.min() > 0.06
+    assert share.max() <= 1 + 1e-6
+    assert set(flip.unique().tolist()) == {0.0, 1.0}
+
+
+def test_none_only_scales() -> None:
+    source = images(3, 1, 5, 5)
+    assert torch.equal(augment("none", source, draw("none", 3, 5, 5, torch.Generator())), source.float() / 255)
+
+
+@pytest.mark.parametrize("kind", ["shift", "crop-flip", "resized-crop"])
+def test_borders_are_black_and_values_stay_in_range(kind: str) -> None:
+    white = torch.full((64, 3, 16, 16), 255, dtype=torch.uint8)
+    found = augment(kind, white, draw(kind, 64, 16, 16, torch.Generator().manual_seed(0)))
+    assert found.min() >= 0
+    assert found.max() <= 1 + 1e-6
+    assert found.shape == (64, 3, 16, 16)

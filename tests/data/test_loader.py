@@ -1,0 +1,135 @@
+"""Batches are functions of seed, epoch and number alone, in memory and streamed, for one process and for several."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from wcord.checks import UsageError
+from wcord.data.batch import Batch
+from wcord.data.images import Form
+from wcord.data.loader import Loader
+from wcord.data.split import MemorySplit, Split, StreamSplit
+from wcord.data.stores import FileImages
+
+
+def split(count: int, size: int = 8) -> MemorySplit:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
+    return MemorySplit(images, torch.arange(count) % 3)
+
+
+def streamed(like: MemorySplit, folder) -> Split:
+    paths = []
+    for row, image in enumerate(like.images):
+        paths.append(folder / f"{row:03d}.png")
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(paths[-1])
+    height, width = like.shape[1:]
+    return StreamSplit(FileImages(paths), torch.arange(len(paths)), like.targets, Form("RGB", height, width))
+
+
+def assert_same(first: list[Batch], second: list[Batch]) -> None:
+    assert len(first) == len(second)
+    for mine, theirs in zip(first, second, strict=True):
+        for name in ("student_input", "target", "index"):
+            assert torch.equal(getattr(mine, name), getattr(theirs, name)), name
+
+
+@settings(max_examples=60, deadline=None)
+@given(count=st.integers(2, 60), batch=st.integers(1, 20), epoch=st.integers(0, 3), seed=st.integers(0, 2**40))
+def test_every_row_comes_once_an_epoch(count: int, batch: int, epoch: int, seed: int) -> None:
+    loader = Loader(split(count), batch_size=batch, shuffle=True, seed=seed)
+    batches = list(loader.batches(epoch))
+    assert len(batches) == len(loader) == -(-count // batch)
+    rows = torch.cat([each.index for each in batches])
+    assert rows.sort().values.tolist() == list(range(count))
+    for each in batches:
+        assert torch.equal(each.target, each.index % 3)
+        assert torch.equal(each.student_input, loader.split.read(each.index).float() / 255)
+        assert each.teacher_input is each.student_input
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    count=st.integers(4, 40),
+    batch=st.integers(2, 9),
+    start=st.integers(0, 30),
+    kind=st.sampled_from(["crop-flip", "shift", "resized-crop"]),
+)
+def test_starting_in_mid_epoch_gives_what_would_have_come(count: int, batch: int, start: int, kind: str) -> None:
+    loader = Loader(split(count), batch_size=batch, shuffle=True, augment=kind, seed=5)
+    start = min(start, len(loader))
+    whole = list(loader.batches(2))
+    assert_same(list(loader.batches(2, start)), whole[start:])
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_the_parts_of_several_processes_are_the_batch_of_one(world: int) -> None:
+    settings = {"batch_size": 8, "shuffle": True, "augment": "crop-flip", "seed": 3}
+    whole = list(Loader(split(36), **settings).batches(1))
+    parts = [list(Loader(split(36), **settings, rank=rank, world_size=world).batches(1)) for rank in range(world)]
+    for number, batch in enumerate(whole):
+        for name in ("student_input", "target", "index"):
+            joined = torch.cat([getattr(part[number], name) for part in parts])
+            assert torch.equal(joined, getattr(batch, name))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_streamed_and_in_memory_give_the_same_batches(workers: int, tmp_path) -> None:
+    memory = split(21)
+    settings = {"batch_size": 4, "shuffle": True, "augment": "crop-flip", "seed": 9}
+    expected = list(Loader(memory, **settings).batches(1, 1))
+    before = torch.get_rng_state()
+    found = list(Loader(streamed(memory, tmp_path), **settings, workers=workers).batches(1, 1))
+    assert_same(found, expected)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_streamed_image_that_went_bad_is_named(tmp_path) -> None:
+    stream = streamed(split(6), tmp_path)
+    (tmp_path / "004.png").write_bytes(b"gone")
+    for workers in (0, 1):
+        with pytest.raises(UsageError, match=r"004\.png' cannot be read"):
+            list(Loader(stream, batch_size=3, workers=workers).batches())
+
+
+def test_seed_and_epoch_change_order_and_augmentation() -> None:
+    def first(**changes: int) -> Batch:
+        loader = Loader(split(40), batch_size=40, shuffle=True, augment="crop-flip", seed=changes.get("seed", 0))
+        return next(loader.batches(changes.get("epoch", 0)))
+
+    base = first()
+    assert torch.equal(first().student_input, base.student_input)
+    for changes in ({"seed": 1}, {"epoch": 1}):
+        other = first(**changes)
+        assert not torch.equal(other.index, base.index)
+        assert not torch.equal(other.student_input[other.index.argsort()], base.student_input[base.index.argsort()])
+
+
+def test_a_last_single_sample_is_dropped_and_counted_in_training_only() -> None:
+    training = Loader(split(9), batch_size=4, drop_single=True)
+    assert (training.dropped, len(training)) == (1, 2)
+    assert sum(len(batch) for batch in training.batches()) == 8
+    evaluation = Loader(split(9), batch_size=4)
+    assert (evaluation.dropped, len(evaluation)) == (0, 3)
+    assert Loader(split(10), batch_size=4, drop_single=True).dropped == 0
+
+
+def test_shares_that_cannot_be_are_refused() -> None:
+    for settings, message in (
+        ({"batch_size": 0}, "batch_size is shared"),
+        ({"batch_size": 5, "world_size": 2}, "multiple of their number, 2"),
+        ({"batch_size": 4, "world_size": 2, "rank": 2}, "rank must lie between 0 and 1"),
+        ({"batch_size": 4, "workers": -1}, "workers must be 0 or more"),
+        ({"batch_size": 4, "augment": "cropflip"}, "unknown augmentation 'cropflip': did you mean 'crop-flip'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            Loader(split(8), **settings)
+
+
+def test_floats_stay_as_they_are() -> None:
+    values = torch.from_numpy(np.random.default_rng(0).random((4, 1, 3, 3), dtype=np.float32))
+    (batch,) = Loader(MemorySplit(values, torch.zeros(4).long()), batch_size=4).batches()
+    assert torch.equal(batch.student_input, values)
