@@ -118,7 +118,7 @@ def test_a_last_single_sample_is_dropped_and_counted_in_training_only() -> None:
 
 
 def test_shares_that_cannot_be_are_refused() -> None:
-    for settings, message in (
+    for shares, message in (
         ({"batch_size": 0}, "batch_size is shared"),
         ({"batch_size": 5, "world_size": 2}, "multiple of their number, 2"),
         ({"batch_size": 4, "world_size": 2, "rank": 2}, "rank must lie between 0 and 1"),
@@ -126,7 +126,7 @@ def test_shares_that_cannot_be_are_refused() -> None:
         ({"batch_size": 4, "augment": "cropflip"}, "unknown augmentation 'cropflip': did you mean 'crop-flip'"),
     ):
         with pytest.raises(UsageError, match=message):
-            Loader(split(8), **settings)
+            Loader(split(8), **shares)
 
 
 def test_floats_stay_as_they_are() -> None:
