@@ -26,7 +26,7 @@ STUDENT_SETTINGS: dict[str, object] = {
 
 
 def run_demo(out: Path, *, seed: int, say: Say) -> tuple[list[Record], Path]:
-    """Run the demo in a folder of its own and return its records, the teacher's first, and the page.
+    """Run the demo in a folder of its own and return the students' records and the page.
 
     Raises:
         UsageError: where the folder holds other things.
@@ -39,7 +39,8 @@ def run_demo(out: Path, *, seed: int, say: Say) -> tuple[list[Record], Path]:
     torch.set_num_threads(1)
     say(f"1. a teacher, {TEACHER}, on all training digits")
     teacher = configure(TrainConfig, {"model": TEACHER, "out": out / "teacher", "seed": seed} | TEACHER_SETTINGS)
-    records = [_finished(teacher, say)]
+    _finished(teacher, say)
+    records: list[Record] = []
     for number, method in enumerate(METHODS, start=2):
         say(f"{number}. a student, {STUDENT_NAME}, by {method}, on 20 digits of each class")
         student = {
@@ -51,7 +52,7 @@ def run_demo(out: Path, *, seed: int, say: Say) -> tuple[list[Record], Path]:
             "seed": seed,
         }
         records.append(_finished(configure(DistillConfig, student | STUDENT_SETTINGS), say))
-    page = write_report([out / "teacher", *(out / method for method in METHODS)], out / REPORT)
+    page = write_report([out / method for method in METHODS], out / REPORT)
     return records, page
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ def accuracy_curves(series: Sequence[Series], teachers: Sequence[Row]) -> str:
             ax.axhline(row.top1, color=canvas.TEACHER_COLOUR, linestyle=(0, (4, 3)), label=f"teacher {row.student}")
     _look_at_the_end(ax)
     canvas.label(ax, x="epoch", y="test top-1, %")
-    _legend(ax, place="lower right")
+    _legend(ax)
     return canvas.svg(figure, "accuracy")
 
 
@@ -92,7 +92,7 @@ def accuracy_against_size(rows: Sequence[Row]) -> str:
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.margins(x=0.12, y=0.18)
     canvas.label(ax, x="parameters", y="test top-1, %")
-    _legend(ax)
+    _legend(ax, columns=2)
     return canvas.svg(figure, "size")
 
 
@@ -159,9 +159,20 @@ def _look_at_the_end(ax: Axes) -> None:
     """Let the first epochs, near chance, leave the frame: they must not squeeze the ones that matter."""
     late = [y[len(y) // 2 :].min() for line in ax.lines if len(y := np.asarray(line.get_ydata(), float)) > 3]
     low, high = ax.get_ylim()
+    ax.set_ylim(low, min(high, 101))
+    low, high = ax.get_ylim()
     if late and min(late) - low > 0.3 * (high - low):
         ax.set_ylim(min(late) - 0.15 * (high - min(late)), high)
 
 
-def _legend(ax: Axes, place: Literal["best", "lower right"] = "best") -> None:
-    ax.legend(fontsize=canvas.POINTS - 0.5, frameon=True, framealpha=0.85, edgecolor="none", loc=place)
+def _legend(ax: Axes, columns: int = 3) -> None:
+    """Name the lines above the frame, where they hide nothing."""
+    ax.legend(
+        fontsize=canvas.POINTS - 0.5,
+        frameon=False,
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=columns,
+        columnspacing=1.2,
+        handlelength=1.5,
+    )
