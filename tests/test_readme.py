@@ -31,13 +31,3 @@ def test_generated_tables_are_those_of_the_records() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in ("methods", "results", "speed"):
         assert tables["fill"](text, name, tables[f"{name}_table"]()) == text, "run python benchmarks/tables.py"
-
-
-def test_every_source_file_has_a_test_file() -> None:
-    tests = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
-    missing = [
-        str(path.relative_to(ROOT))
-        for path in sorted((ROOT / "src" / "wcord").rglob("*.py"))
-        if path.name != "__init__.py" and not any(path.stem in name for name in tests)
-    ]
-    assert not missing, f"no test file is named after {missing}"

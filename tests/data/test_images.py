@@ -1,0 +1,49 @@
+"""One picture: its form, its orientation, and why it cannot be read."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wcord.checks import UsageError
+from wcord.data.images import BadImageError, Form, decode, fit, open_upright
+
+
+def test_fitting_covers_the_form_and_crops_the_centre() -> None:
+    image = Image.new("RGB", (40, 20))
+    image.paste((255, 0, 0), (10, 0, 30, 20))
+    fitted = np.asarray(fit(image, Form("RGB", 10, 10)))
+    assert fitted.shape == (10, 10, 3)
+    assert (fitted[:, 1:-1, 0] > 250).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK", "1", "LA"])
+def test_every_usual_mode_becomes_the_form(mode: str) -> None:
+    image = Image.new("RGB", (6, 6), (200, 200, 200)).convert(mode)
+    assert decode(image, Form("RGB", 6, 6)).shape == (3, 6, 6)
+    assert decode(image, Form("L", 6, 6)).shape == (1, 6, 6)
+
+
+def test_cameras_orientation_is_undone() -> None:
+    image = Image.new("RGB", (8, 4))
+    exif = image.getexif()
+    exif[274] = 6
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", exif=exif)
+    assert open_upright(lambda: Image.open(buffer), "x").size == (4, 8)
+
+
+def test_sixteen_bits_and_damage_are_told() -> None:
+    deep = Image.fromarray(np.zeros((4, 4), np.uint16))
+    with pytest.raises(UsageError, match=r"x has 16 or more bits a channel"):
+        open_upright(lambda: deep, "x")
+    with pytest.raises(BadImageError, match="not an image, or damaged"):
+        open_upright(lambda: Image.open(io.BytesIO(b"nothing")), "x")
+    with pytest.raises(BadImageError, match="the file is gone"):
+        open_upright(lambda: Image.open("/none/none.png"), "x")
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(buffer, "PNG")
+    cut = io.BytesIO(buffer.getvalue()[:3000])
+    with pytest.raises(BadImageError):
+        decode(open_upright(lambda: Image.open(cut), "x"), Form("RGB", 64, 64))
