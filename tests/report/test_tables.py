@@ -1,48 +1,110 @@
-"""Rows of runs: the teacher once, seeds together as mean ± std, what is missing shown as missing."""
-
 import csv
+import dataclasses
 import io
-import statistics
-from typing import Any
 
+import pytest
+from rich.console import Console
+
+from wcord.report import tables
 from wcord.report.record import Record
-from wcord.report.tables import csv_text, markdown, rows, spread
 
 
-def run(name: str, method: str, seed: int, top1: float, **changes: Any) -> Record:
-    values: dict[str, Any] = {
-        "name": name, "kind": "distill", "method": method, "student": "resnet8", "teacher": "resnet20",
-        "data": "digits", "seed": seed, "config": {"method": method, "out": name, "training": {"seed": seed}},
-        "num_classes": 2, "classes": ["a", "b"], "epochs": [],
-        "metrics": {"top1_last": top1, "top1_best": top1 + 1}, "teacher_metrics": {"top1": 98.0},
-        "cost": {"student": {"parameters": 77_800}, "teacher": {"parameters": 270_000}},
-        "environment": {}, "wall_seconds": 1.0,
-    }  # fmt: skip
-    return Record(**(values | changes))
+def made_up(name, method="kd", seed=0, top1=70.0, **changes):
+    fields = {
+        "name": name,
+        "kind": "distill",
+        "method": method,
+        "student": "resnet8",
+        "teacher": "resnet56",
+        "data": "digits",
+        "seed": seed,
+        "config": {"method": method, "out": f"runs/{name}", "training": {"seed": seed, "lr": 0.05}},
+        "num_classes": 10,
+        "classes": [str(i) for i in range(10)],
+        "epochs": [],
+        "metrics": {"top1_last": top1, "top1_best": top1 + 1, "top5": 99.0, "ece": 0.04, "agreement": 80.0},
+        "teacher_metrics": {"top1": 75.0, "top5": 99.5, "ece": 0.1},
+        "cost": {
+            "student": {"parameters": 83_892, "macs": 12_510_000, "latency_ms": 1.5, "size_bytes": 1},
+            "teacher": {"parameters": 861_620, "macs": 125_750_000, "latency_ms": 9.0 + seed, "size_bytes": 1},
+        },
+        "environment": {},
+        "wall_seconds": 1.0,
+    } | changes
+    return Record(**fields)
 
 
-RUNS = [run("kd_0", "kd", 0, 90.0), run("kd_1", "kd", 1, 92.0), run("ce", "ce", 0, 88.0)]
+def test_seeds_of_one_configuration_are_one_row():
+    records = [made_up(f"kd_seed{s}", seed=s, top1=70.0 + s) for s in range(3)] + [made_up("ce", "ce")]
+    teacher, kd, ce = tables.rows(records)
+    assert teacher.is_teacher
+    assert teacher.top1_last == (75.0,)
+    assert kd.run == "kd"
+    assert kd.top1_last == (70.0, 71.0, 72.0)
+    assert kd.top1 == 71.0
+    assert ce.top1_last == (70.0,)
+    assert tables.group(records) == [[0, 1, 2], [3]]
 
 
-def test_seeds_are_grouped_and_the_teacher_stands_once() -> None:
-    found = rows(RUNS)
-    assert [row.is_teacher for row in found] == [True, False, False]
-    assert found[1].top1_last == (90.0, 92.0)
-    assert found[1].top1 == 91.0
-    assert found[0].top1 == 98.0
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "crd"},
+        {"student": "resnet14"},
+        {"teacher": "vgg13"},
+        {"data": "other"},
+        {"config": {"method": "kd", "training": {"lr": 0.1}}},
+    ],
+)
+def test_other_configurations_are_other_rows(change):
+    first = made_up("a")
+    assert len(tables.group([first, dataclasses.replace(first, **change)])) == 2
 
 
-def test_spread_is_mean_and_sample_deviation() -> None:
-    assert spread([90.0, 92.0, 97.0]) == f"93.00 ± {statistics.stdev([90.0, 92.0, 97.0]):.2f} (3)"
-    assert spread([90.0]) == "90.00"
-    assert spread([]) == "–"
+def test_several_seeds_show_mean_deviation_and_number():
+    row = tables.rows([made_up(f"kd{s}", seed=s, top1=70.0 + 2 * s) for s in range(2)])[1]
+    assert dict(zip(tables.HEADINGS, tables.cells(row), strict=True))["top-1 last, %"] == "71.00 ± 1.41 (2)"
 
 
-def test_markdown_and_csv_hold_the_same_runs() -> None:
-    table = markdown(rows(RUNS))
-    assert "| 91.00 ± 1.41 (2) |" in table
-    assert "chosen on test" in table
-    read = list(csv.DictReader(io.StringIO(csv_text(rows(RUNS)))))
-    assert [float(row["top1_last_mean"]) for row in read] == [98.0, 91.0, 88.0]
-    assert read[1]["top1_last_n"] == "2"
-    assert read[2]["ece_mean"] == ""
+def test_what_is_missing_is_a_dash():
+    record = made_up("x", kind="train", teacher=None, teacher_metrics=None, metrics={"top1_last": 70.0}, cost={})
+    (row,) = tables.rows([record])
+    told = dict(zip(tables.HEADINGS, tables.cells(row), strict=True))
+    assert {told[name] for name in ("parameters", "MACs", "latency, ms", "top-5, %", "ECE", "agreement, %")} == {"–"}
+    assert told["top-1 best, % (chosen on test)"] == "–"
+
+
+def test_the_teacher_stands_once_whatever_its_latency():
+    assert [row.is_teacher for row in tables.rows([made_up("a", seed=0), made_up("b", "crd", seed=1)])] == [1, 0, 0]
+
+
+def test_a_teacher_of_other_classes_has_no_accuracy():
+    row = tables.rows([made_up("a", teacher_metrics=None)])[0]
+    assert tables.cells(row)[6] == "–"
+    assert tables.cells(row)[3] == "0.86 M" or row.parameters == 861_620
+
+
+def test_markdown_has_one_line_a_row_and_escapes_bars():
+    lines = tables.markdown(tables.rows([made_up("a|b")])).splitlines()
+    assert len(lines) == 4
+    assert "a\\|b" in lines[3]
+    assert lines[1].count(":---") == len(tables.HEADINGS)
+    assert lines[1].count("---:") == len(tables.HEADINGS) - 3
+
+
+def test_csv_holds_plain_numbers():
+    rows = tables.rows([made_up(f"kd{s}", seed=s, top1=70.0 + s) for s in range(2)])
+    teacher, kd = csv.DictReader(io.StringIO(tables.csv_text(rows)))
+    assert float(kd["top1_last_mean"]) == 70.5
+    assert float(kd["top1_last_std"]) == pytest.approx(0.5**0.5)
+    assert kd["top1_last_n"] == "2"
+    assert int(kd["parameters"]) == 83_892
+    assert teacher["agreement_mean"] == ""
+    assert teacher["agreement_n"] == "0"
+
+
+def test_the_terminal_shows_every_column():
+    console = Console(width=220, file=io.StringIO(), record=True)
+    console.print(tables.terminal_table(tables.rows([made_up("only")])))
+    shown = console.export_text()
+    assert all(word in shown for word in ("only", "resnet56", "70.00", "12.5 M", "chosen on", "80.0"))

@@ -19,8 +19,7 @@ from wcord.report.headline import Side, baseline_side, certainty, headline, main
 from wcord.report.pictures import thumbnail
 from wcord.report.record import Record
 from wcord.report.sections import Shown, sections
-
-RECORD, ANALYSIS, CONFIG = "record.json", "analysis.npz", "config.toml"
+from wcord.training.run import ANALYSIS, CONFIG, RECORD
 
 
 @dataclass(frozen=True)
