@@ -38,6 +38,8 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     assert not (tmp_path / "file").exists()
 
 
-def test_a_missing_folder_is_told(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="No such file or directory"):
-        write_atomically(tmp_path / "none" / "file", b"")
+def test_folders_are_made_and_impossible_ones_told(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "new" / "deep" / "file", b"x")
+    assert (tmp_path / "new" / "deep" / "file").read_bytes() == b"x"
+    with pytest.raises(RunError, match="cannot write"):
+        write_atomically(tmp_path / "new" / "deep" / "file" / "below", b"x")

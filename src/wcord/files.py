@@ -1,6 +1,7 @@
 """Files are written whole or not at all."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from wcord.checks import RunError
@@ -9,22 +10,25 @@ from wcord.checks import RunError
 def write_atomically(path: str | Path, content: bytes) -> None:
     """Write a file so that a reader, or a kill at any moment, finds the old content or the new one.
 
+    Folders on the way are made.
+
     Raises:
         RunError: if the folder cannot be written or the disk is full.
     """
     target = Path(path)
     scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with scratch.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, target)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
         raise RunError(
             f"cannot write {str(target)!r} ({error.strerror}): free some space or name another folder"
         ) from error
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
+    finally:
+        # After a success there is nothing to remove; where the folder itself is wrong, nothing can be.
+        with suppress(OSError):
+            scratch.unlink()

@@ -115,14 +115,14 @@ class TestSave:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr("os.fsync", full)
-        with pytest.raises(RunError, match=r"could not be written \(No space left on device\): free space"):
+        with pytest.raises(RunError, match=r"cannot write .*\(No space left on device\): free some space"):
             save_weights(create_model("resnet14"), path)
         assert path.read_bytes() == old
         assert [item.name for item in tmp_path.iterdir()] == ["a.safetensors"]
 
     def test_a_folder_that_cannot_be(self, network, tmp_path):
         (tmp_path / "file").touch()
-        with pytest.raises(RunError, match=r"could not be written"):
+        with pytest.raises(RunError, match="cannot write"):
             save_weights(network, tmp_path / "file" / "a.safetensors")
 
 

@@ -1,6 +1,5 @@
 """Weights files: read into a network, written whole or not at all, and opened as a network by their card."""
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -9,7 +8,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
-from wcord.checks import RunError, UsageError, require_file
+from wcord.checks import UsageError, require_file
+from wcord.files import write_atomically
 from wcord.models.card import ModelCard, card_from_metadata
 from wcord.models.catalogue import LIBRARIES
 from wcord.models.create import create_model
@@ -80,7 +80,7 @@ def save_weights(model: nn.Module, path: str | Path, *, card: ModelCard | None =
     # safetensors refuses tensors that share memory, so each is written from a copy of its own.
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in unwrap(model).state_dict().items()}
     metadata = {"format": "pt"} | (card.to_metadata() if card else {})
-    _write(Path(path), safetensors.save(tensors, metadata))
+    write_atomically(path, safetensors.save(tensors, metadata))
 
 
 def read_card(path: str | Path) -> ModelCard | None:
@@ -127,26 +127,6 @@ def open_network(path: str | Path, *, model: str | None = None) -> Network:
 def _is_own_code(architecture: str) -> bool:
     prefix, colon, _ = architecture.partition(":")
     return bool(colon) and prefix not in LIBRARIES
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write beside `path`, force it to the disk, then put it in place in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise RunError(
-            f"weights file {str(path)!r} could not be written ({error.strerror}): free space or choose another folder"
-        ) from error
-    finally:
-        # Not `missing_ok`, because the folder itself may be what is wrong.
-        if temporary.parent.is_dir() and temporary.is_file():
-            temporary.unlink()
 
 
 def _shapes(keys: Iterable[str], state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
