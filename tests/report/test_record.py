@@ -89,7 +89,7 @@ def test_a_failed_write_leaves_the_old_record(tmp_path):
         made_up(seed=2, config={"lr": object()}).to_json(tmp_path / "record.json")
     assert Record.from_json(tmp_path / "record.json").seed == 1
     with pytest.raises(RunError, match="cannot write"):
-        made_up().to_json(tmp_path / "none" / "record.json")
+        made_up().to_json(tmp_path / "record.json" / "below" / "record.json")
 
 
 def test_the_commit_is_that_of_the_folder(tmp_path):

@@ -166,13 +166,14 @@ def _look_at_the_end(ax: Axes) -> None:
 
 
 def _legend(ax: Axes, columns: int = 3) -> None:
-    """Name the lines above the frame, where they hide nothing."""
+    """Name the lines above the frame, where they hide nothing, in as many columns as their names leave room for."""
+    longest = max((len(text) for text in ax.get_legend_handles_labels()[1]), default=1)
     ax.legend(
         fontsize=canvas.POINTS - 0.5,
         frameon=False,
         loc="lower left",
         bbox_to_anchor=(-0.02, 1.0),
-        ncols=columns,
+        ncols=max(1, min(columns, 40 // longest)),
         columnspacing=1.2,
         handlelength=1.5,
     )
