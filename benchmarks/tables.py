@@ -13,9 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "benchmarks" / "records"
 
 PROTOCOL = (
-    "CIFAR-100 reduced to 16×16, 100 training images a class, resnet14x2 → resnet8, 30 epochs, tested on all 10,000 "
-    'test images. One seed unless "(n)" says otherwise: differences below about 1 point mean nothing. `crd` draws negatives '
-    "of other classes, as its authors do; `crd_uniform` from all rows, as `wcord` does.\n"
+    "CIFAR-100 reduced to 16×16, 100 training images a class, resnet14x2 → resnet8, 30 epochs, tested on all "
+    '10,000 test images. One seed unless "(n)" says otherwise: differences below about 1 point mean nothing. '
+    "`crd` draws negatives of other classes, as its authors do; `crd_uniform` from all rows, as `wcord` does.\n"
 )
 
 
