@@ -159,3 +159,11 @@ def test_state_holds_the_constant(bank, pairs):
 def test_errors(option, message):
     with pytest.raises(UsageError, match=message):
         _nce(**option)
+
+
+def test_a_second_derivative_is_refused():
+    anchor = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    rows = torch.randn(6, 4, dtype=torch.float64)
+    loss = nce_loss(anchor, rows[:3], rows, temperature=0.5)
+    with pytest.raises(RuntimeError, match="nce_loss has no second derivative"):
+        torch.autograd.grad(loss, anchor, create_graph=True)

@@ -14,7 +14,6 @@ from typing import Any, Literal, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from wcord.checks import UsageError, require_choice, require_matrix, require_positive, require_same_shape
 from wcord.numerics import autocast_off, full_precision
@@ -197,12 +196,6 @@ def log_mean_exp_score(anchor: Tensor, positive: Tensor, negatives: Negatives, *
         return total - math.log(anchor.shape[0] * (negatives.total + 1))
 
 
-def _scaled(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-    """Return the gradients that forward has formed, times the incoming one (a loss scaler's, or a weight)."""
-    grads = [None if grad is None else grad_output * grad for grad in ctx.saved_tensors]
-    return (*grads, None, None, None)
-
-
 class _Contrast(torch.autograd.Function):
     """The loss, with the gradients of anchors and positives formed beside it."""
 
@@ -225,8 +218,13 @@ class _Contrast(torch.autograd.Function):
         ctx.save_for_backward(to_anchor, slope * anchor / batch if want_positive else None)
         return (loss + negatives.factor * pushed).mean()
 
-    # The stubs take what once_differentiable returns for a method of another shape.
-    backward: Any = staticmethod(once_differentiable(_scaled))
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        # What was saved depends on the inputs, but autograd does not know: a second derivative would lack that part.
+        if torch.is_grad_enabled():
+            raise RuntimeError("nce_loss has no second derivative: call backward without create_graph=True")
+        grads = (None if saved is None else saved * grad_outputs[0] for saved in ctx.saved_tensors)
+        return *grads, None, None, None
 
 
 def _blocks(anchor: Tensor, negatives: Negatives) -> Iterator[_Block]:

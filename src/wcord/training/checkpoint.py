@@ -69,7 +69,8 @@ def restore_random_state(state: dict[str, Any]) -> None:
     if state["cuda"]:
         torch.cuda.set_rng_state_all(state["cuda"])
     version, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((version, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+    words = keys.numpy().astype(np.uint32)
+    np.random.set_state((version, words, position, has_gauss, gauss))  # noqa: NPY002  # others draw from it
     python_version, internal, gauss_next = state["python"]
     random.setstate((python_version, tuple(internal), gauss_next))
 
