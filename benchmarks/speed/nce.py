@@ -1,6 +1,6 @@
 """Time and peak memory of one NCE step, both directions, against CRD's form that gathers both banks.
 
-    python benchmarks/speed/nce.py --out benchmarks/speed/nce.json
+    python benchmarks/speed/nce.py --out benchmarks/records/speed/nce.json
 
 Drawing is excluded. Exits with 1 if a target is missed, or if loss or gradient on the same draw differ.
 """
