@@ -147,8 +147,13 @@ class Map:
 
 def embedding_map(title: str, embeddings: NDArray[Any], targets: NDArray[Any]) -> Map:
     """Lay embeddings out in the plane by t-SNE, from a PCA start and with a fixed seed: the same picture every time."""
-    x = embeddings.astype(np.float32)
-    x = (x - x.mean(axis=0)) / max(float(x.std()), 1e-12)
+    x = np.nan_to_num(embeddings.astype(np.float32))
+    scale = float(np.abs(x).max())
+    x = x - x.mean(axis=0)
+    if float(x.std()) <= 1e-6 * scale:
+        # A network that has collapsed: all at one point. The PCA start would divide by zero, and NaN crashes t-SNE.
+        return Map(title, np.zeros((len(x), 2), np.float32), targets)
+    x = x / float(x.std())
     perplexity = min(30.0, max(2.0, (len(x) - 1) / 3.0))
     start = "pca" if min(x.shape) >= 2 and len(x) > 2 else "random"
     points = TSNE(perplexity=perplexity, init=start, random_state=0, max_iter=500).fit_transform(x)

@@ -173,9 +173,7 @@ def _plan(shown: Shown) -> list[Picture]:
     if analysis is None or (shares := pictures.plan_shares(analysis)) is None:
         return []
     caption = (
-        f"Transport plan of one batch, {shown.subject.row.run} to teacher (student mapped by ridge regression "
-        "fitted on "
-        f"other samples, cosine cost): {shares[0]:.0f}\u00a0% stays with its sample, "
-        f"{shares[1]:.0f}\u00a0% with its class."
+        f"Transport plan of one batch, {shown.subject.row.run} to teacher: {shares[0]:.0f}\u00a0% stays with its "
+        f"sample, {shares[1]:.0f}\u00a0% with its class (mapped by ridge regression on other samples, cosine cost)."
     )
     return [Picture(pictures.plan_figure(analysis, shown.subject.record.classes, "plan"), caption)]
