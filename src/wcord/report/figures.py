@@ -157,12 +157,14 @@ def _logarithmic_if_wide(ax: Axes) -> None:
 
 def _look_at_the_end(ax: Axes) -> None:
     """Let the first epochs, near chance, leave the frame: they must not squeeze the ones that matter."""
-    late = [y[len(y) // 2 :].min() for line in ax.lines if len(y := np.asarray(line.get_ydata(), float)) > 3]
-    low, high = ax.get_ylim()
-    ax.set_ylim(low, min(high, 101))
-    low, high = ax.get_ylim()
-    if late and min(late) - low > 0.3 * (high - low):
-        ax.set_ylim(min(late) - 0.15 * (high - min(late)), high)
+    curves = [y for line in ax.lines if len(y := np.asarray(line.get_ydata(), float))]
+    late = [y[len(y) // 2 :].min() for y in curves if len(y) > 3]
+    low, top = ax.get_ylim()[0], max(y.max() for y in curves)
+    if late and min(late) - low > 0.3 * (top - low):
+        room = max(top - min(late), 1.0)
+        ax.set_ylim(min(late) - 0.3 * room, min(top + 0.15 * room, 100.5))
+    else:
+        ax.set_ylim(low, min(ax.get_ylim()[1], 101))
 
 
 def _legend(ax: Axes, columns: int = 3) -> None:
