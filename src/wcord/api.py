@@ -39,7 +39,7 @@ from wcord.training.config import (
 )
 from wcord.training.job import EVALUATION_BATCH, Job, Own, Say, prepare
 from wcord.training.loop import Outcome, Trainer, make_accelerator, resolve_device
-from wcord.training.networks import NetworkSpec, adopt_network, build_network, describe
+from wcord.training.networks import NetworkSpec, build_network, describe
 from wcord.training.run import ANALYSIS, CONFIG, RECORD, REPORT, STUDENT, RunFolder
 
 RESUMABLE = ("device", "max_time", "workers", "in_memory")
@@ -386,7 +386,7 @@ def _network(
 ) -> Network:
     path = None if weights is None else Path(weights)
     if isinstance(model, nn.Module):
-        return adopt_network(model, data)
+        return build_network(NetworkSpec("model", type(model).__name__, path, mean=mean, std=std), data, own=model)
     card = None if path is None else read_card(path)
     name = model or (card.architecture if card else None)
     if name is None:

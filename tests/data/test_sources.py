@@ -58,7 +58,7 @@ def test_the_listed_sources_are_the_ones_that_can_be_read() -> None:
 
 
 def test_digits_are_split_by_class_and_always_the_same() -> None:
-    first, second = open_data(DataConfig()), open_data(DataConfig(), seed=7)
+    first, second = open_data(DataConfig()), open_data(DataConfig(split_seed=7))
     assert first.train.shape == (1, 8, 8)
     assert len(first.train) + len(first.test) == 1797
     assert first.classes == tuple("0123456789")
@@ -167,8 +167,8 @@ def test_nan_in_arrays_is_counted_and_placed() -> None:
 
 
 def test_subset_and_holdout_are_stratified_and_reproducible() -> None:
-    config = DataConfig(subset=10.0, holdout=0.2)
-    first, again = open_data(config, seed=3), open_data(config, seed=3)
+    config = DataConfig(subset=10.0, holdout=0.2, split_seed=3)
+    first, again = open_data(config), open_data(config)
     assert first.train.targets.bincount().tolist() == [10] * 10
     rows = torch.arange(len(first.train))
     assert torch.equal(first.train.read(rows), again.train.read(rows))

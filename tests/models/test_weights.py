@@ -4,6 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from pyarrow.parquet import read_table
 from safetensors import safe_open
 from torch import nn
 
@@ -174,10 +176,8 @@ def test_published_checkpoints_reach_their_accuracy(name, published):
     weights, table = REAL / f"cifar100_checkpoints/cifar100_{name}.pth", REAL / "cifar100/test-00000-of-00001.parquet"
     if not (weights.is_file() and table.is_file()):
         pytest.skip(f"CIFAR-100 and its checkpoints are not in {REAL}")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    image_module = pytest.importorskip("PIL.Image")
-    rows = parquet.read_table(table, columns=["img", "fine_label"]).to_pydict()
-    pictures = [np.asarray(image_module.open(io.BytesIO(row["bytes"])).convert("RGB")) for row in rows["img"]]
+    rows = read_table(table, columns=["img", "fine_label"]).to_pydict()
+    pictures = [np.asarray(Image.open(io.BytesIO(row["bytes"])).convert("RGB")) for row in rows["img"]]
     images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
     network = Network(load_weights(create_model(name), weights), Preprocess(MEAN, STD)).eval()
     with torch.inference_mode():

@@ -71,3 +71,22 @@ def test_training_alone_has_no_teacher() -> None:
     job = prepare(config, Own(), lambda line: None)
     assert job.teacher is None
     assert job.objective.formula == "1 ce"
+
+
+def test_the_training_seed_leaves_the_chosen_images_alone() -> None:
+    """Several seeds of one protocol, their teacher and a later evaluation must speak of the same images."""
+    settings = {"method": "ce", "subset": 10.0, "holdout": 0.2}
+    first, second = (ready(seed=seed, **settings)[0].data for seed in (0, 1))
+    for mine, theirs in ((first.train, second.train), (first.test, second.test)):
+        rows = torch.arange(len(mine))
+        assert torch.equal(mine.read(rows), theirs.read(rows))
+    other = ready(split_seed=1, **settings)[0].data
+    assert not torch.equal(first.test.read(torch.arange(20)), other.test.read(torch.arange(20)))
+
+
+def test_what_is_said_of_the_teachers_input_holds_for_an_own_module() -> None:
+    own = Own(teacher=create_model("resnet8", num_classes=10, in_channels=1))
+    job, _ = ready(own, method="kd", teacher="own", teacher_mean=[0.25], teacher_std=[0.5], teacher_size=16)
+    assert job.teacher is not None
+    assert (job.teacher.preprocess.mean.item(), job.teacher.preprocess.std.item()) == (0.25, 0.5)
+    assert job.teacher.preprocess.size == (16, 16)

@@ -12,7 +12,7 @@ from wcord.data.split import DataSet
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import save_weights
-from wcord.training.networks import NetworkSpec, adopt_network, build_network, check_teacher, describe
+from wcord.training.networks import NetworkSpec, build_network, check_teacher, describe
 
 
 def data(channels: int = 3, classes: int = 4) -> DataSet:
@@ -68,9 +68,10 @@ def test_another_class_count_is_told(tmp_path: Path) -> None:
 
 def test_an_own_module_is_adopted_once() -> None:
     module = create_model("resnet8", num_classes=4)
-    network = adopt_network(module, data())
+    spec = NetworkSpec("student", "own")
+    network = build_network(spec, data(), own=module)
     assert network.backbone is module
-    assert adopt_network(network, data()) is network
+    assert build_network(spec, data(), own=network) is network
 
 
 def test_a_teacher_near_chance_is_refused_with_the_usual_causes() -> None:
@@ -79,5 +80,6 @@ def test_a_teacher_near_chance_is_refused_with_the_usual_causes() -> None:
     ignorant = build_network(NetworkSpec("teacher", "resnet8"), source)
     with pytest.raises(UsageError, match=r"near chance \(25\.00 %\).*normalisation.*order of the classes.*input size"):
         check_teacher(ignorant, source, batch_size=16, device="cpu", allow_weak=False)
-    top1 = check_teacher(ignorant, source, batch_size=16, device="cpu", allow_weak=True)
+    top1, samples = check_teacher(ignorant, source, batch_size=16, device="cpu", allow_weak=True)
     assert 0 <= top1 < 60
+    assert samples == 40

@@ -20,6 +20,9 @@ class DataConfig:
     """Train on fewer samples: at least 1 is images per class, below 1 a fraction of each class."""
     holdout: float = 0.0
     """Evaluate on this fraction of the training samples, which are then not trained on, instead of the test split."""
+    split_seed: int = 0
+    """Seed of the subset and of held-out samples; not --seed, so that runs of several seeds, their teacher and a later
+    evaluation speak of the same images."""
     augment: Literal["auto", "none", "shift", "crop-flip", "resized-crop"] = "auto"
     """Training augmentation; auto: what suits the source."""
     in_memory: Literal["auto", "yes", "no"] = "auto"

@@ -19,12 +19,9 @@ MEMORY_LIMIT = 4 * 2**30
 """Bytes of decoded images, of both splits together, up to which `in_memory="auto"` keeps them."""
 MISSING_TEST = 0.2
 """Share of the training samples that are evaluated on where a source has no test split."""
-SPLIT_SEED = 0
-"""Held-out samples are the same in every run, whatever its seed: else a teacher trained under one seed would have
-seen what its student is evaluated on under another."""
 
 
-def open_data(config: DataConfig, *, seed: int = 0) -> DataSet:
+def open_data(config: DataConfig) -> DataSet:
     """Open the data set that a configuration names.
 
     >>> data = open_data(DataConfig(data="digits"))
@@ -33,7 +30,6 @@ def open_data(config: DataConfig, *, seed: int = 0) -> DataSet:
 
     Args:
         config: source, columns, choice of samples, augmentation.
-        seed: of the choice of `config.subset`; held-out samples do not depend on it.
 
     Raises:
         UsageError: whatever is wrong with the name, the files or the samples.
@@ -42,7 +38,7 @@ def open_data(config: DataConfig, *, seed: int = 0) -> DataSet:
     require_choice("data source", kind, READERS)
     if kind != "digits" and not place:
         raise UsageError(f"data source {kind!r} needs a name or path after the colon, for instance {EXAMPLES[kind]}")
-    return _assemble(READERS[kind](place, config), config, seed)
+    return _assemble(READERS[kind](place, config), config)
 
 
 def from_arrays(
@@ -72,7 +68,7 @@ def from_arrays(
     from wcord.data.arrays import array_source
 
     source = array_source(x_train, y_train, x_test, y_test, classes=classes, name="arrays")
-    return _assemble(source, DataConfig(data="arrays"), 0)
+    return _assemble(source, DataConfig(data="arrays"))
 
 
 def _digits(place: str, config: DataConfig) -> Source:
@@ -130,13 +126,13 @@ EXAMPLES = {
 }
 
 
-def _assemble(source: Source, config: DataConfig, seed: int) -> DataSet:
+def _assemble(source: Source, config: DataConfig) -> DataSet:
     """Choose the samples, then read them."""
     require_choice("augmentation", config.augment, ("auto", *AUGMENTATIONS))
     require_choice("in_memory", config.in_memory, ("auto", "yes", "no"))
     if config.image_size is not None and config.image_size < 1:
         raise UsageError(f"image_size must be at least 1 pixel, received {config.image_size}")
-    train, test, notes = _choose(source, config, seed)
+    train, test, notes = _choose(source, config)
     splits, more = _read({"train": train, "test": test}, config)
     return DataSet(
         train=splits["train"],
@@ -148,21 +144,21 @@ def _assemble(source: Source, config: DataConfig, seed: int) -> DataSet:
     )
 
 
-def _choose(source: Source, config: DataConfig, seed: int) -> tuple[Samples, Samples, tuple[str, ...]]:
+def _choose(source: Source, config: DataConfig) -> tuple[Samples, Samples, tuple[str, ...]]:
     train, test, notes = source.train, source.test, ()
     if config.holdout:
-        kept, held = held_out(train.targets, config.holdout, seed=SPLIT_SEED)
+        kept, held = held_out(train.targets, config.holdout, seed=config.split_seed)
         train, test = train.take(kept), train.take(held)
         notes = (f"evaluated on {len(held)} samples held out of the train split, which are not trained on",)
     elif test is None:
-        kept, held = held_out(train.targets, MISSING_TEST, seed=SPLIT_SEED)
+        kept, held = held_out(train.targets, MISSING_TEST, seed=config.split_seed)
         train, test = train.take(kept), train.take(held)
         notes = ("no test split: a fixed fifth of each class of the train split is held out as test",)
     if not len(test):
         raise UsageError(f"no sample is left to evaluate on: {len(train)} in all are too few to hold some out")
     if config.subset is not None:
         whole = len(train)
-        train = train.take(subset(train.targets, config.subset, source.classes, seed=seed))
+        train = train.take(subset(train.targets, config.subset, source.classes, seed=config.split_seed))
         notes = (*notes, f"trained on a subset: {len(train)} of {whole} samples, the same share of each class")
     return train, test, notes
 

@@ -17,7 +17,7 @@ from wcord.methods.term import Objective
 from wcord.models.network import Network
 from wcord.training.config import DistillConfig, TrainConfig
 from wcord.training.loop import resolve_device, seed_everything
-from wcord.training.networks import NetworkSpec, adopt_network, build_network, check_teacher
+from wcord.training.networks import NetworkSpec, build_network, check_teacher
 from wcord.training.schedule import check_schedule
 
 EVALUATION_BATCH = 256
@@ -76,13 +76,12 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     training = config.training
     check_schedule(training)
     device = resolve_device(training.device)
-    data = own.data if own.data is not None else open_data(config.data, seed=training.seed)
+    data = own.data if own.data is not None else open_data(config.data)
     for note in data.notes:
         say(f"note: {note}")
     # The students' initial weights depend on the seed alone, not on what was drawn before.
     seed_everything(training.seed)
-    student = own.student and adopt_network(own.student, data)
-    student = student or build_network(_student_spec(config), data)
+    student = build_network(_student_spec(config), data, own=own.student)
     teacher = _teacher(config, own, data)
     train = Loader(
         data.train,
@@ -118,8 +117,6 @@ def _student_spec(config: TrainConfig | DistillConfig) -> NetworkSpec:
 def _teacher(config: TrainConfig | DistillConfig, own: Own, data: DataSet) -> Network | None:
     if isinstance(config, TrainConfig):
         return None
-    if own.teacher is not None:
-        return adopt_network(own.teacher, data)
     spec = NetworkSpec(
         "teacher",
         config.teacher,
@@ -129,7 +126,7 @@ def _teacher(config: TrainConfig | DistillConfig, own: Own, data: DataSet) -> Ne
         std=config.teacher_std,
         size=config.teacher_size,
     )
-    return build_network(spec, data)
+    return build_network(spec, data, own=own.teacher)
 
 
 def _objective(
@@ -170,8 +167,8 @@ def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, dev
         )
         say(f"note: {note}")
         return [note]
-    top1 = check_teacher(
+    top1, samples = check_teacher(
         teacher, data, batch_size=EVALUATION_BATCH, device=device, allow_weak=config.allow_weak_teacher
     )
-    say(f"teacher {config.teacher}: {top1:.2f} % on {min(len(data.test), 1024)} samples of the evaluation data")
+    say(f"teacher {config.teacher}: {top1:.2f} % on {samples} samples of the evaluation data")
     return []

@@ -45,30 +45,29 @@ class NetworkSpec:
     size: int | None = None
 
 
-def build_network(spec: NetworkSpec, data: DataSet) -> Network:
+def build_network(spec: NetworkSpec, data: DataSet, *, own: nn.Module | None = None) -> Network:
     """Return the network that a spec asks for, with its weights and its preprocessing.
+
+    Args:
+        spec: what is asked for.
+        data: what the network will see.
+        own: a user's module that stands in for the name; one that is a Network already is left as it is.
 
     Raises:
         UsageError: on an unknown name, weights that do not fit, or images of another number of channels.
     """
+    if isinstance(own, Network):
+        return own
     card = None if spec.weights is None else read_card(spec.weights)
     num_classes = spec.num_classes or (card.num_classes if card else len(data.classes))
     channels = data.train.shape[0]
     if card is not None and card.in_channels != channels:
         raise _wrong_channels(spec, card.in_channels, channels)
-    backbone = create_model(spec.name, num_classes=num_classes, in_channels=channels)
+    backbone = own or create_model(spec.name, num_classes=num_classes, in_channels=channels)
     if spec.weights is not None:
         _load(backbone, spec, num_classes, channels)
     classes = card.classes if card else data.classes if num_classes == len(data.classes) else ()
     return Network(backbone, _preprocess(spec, backbone, card, data), classes)
-
-
-def adopt_network(module: nn.Module, data: DataSet) -> Network:
-    """Return a user's own module as a network; one that is a Network already is left as it is."""
-    if isinstance(module, Network):
-        return module
-    spec = NetworkSpec("model", type(module).__name__)
-    return Network(module, _preprocess(spec, module, None, data), data.classes)
 
 
 def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[str, object]) -> ModelCard:
@@ -87,8 +86,10 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
     )
 
 
-def check_teacher(teacher: Network, data: DataSet, *, batch_size: int, device: str, allow_weak: bool) -> float:
-    """Return the teacher's top-1 accuracy on a part of the evaluation data, refusing a teacher near chance.
+def check_teacher(
+    teacher: Network, data: DataSet, *, batch_size: int, device: str, allow_weak: bool
+) -> tuple[float, int]:
+    """Return the teacher's top-1 accuracy on a part of the evaluation data and the size of that part, refusing a teacher near chance.
 
     Near chance means below the larger of 2/C and 1/C plus three standard errors, for C classes.
 
@@ -111,7 +112,7 @@ def check_teacher(teacher: Network, data: DataSet, *, batch_size: int, device: s
             "order of the classes, another input size (--teacher-size), or no --teacher-weights; "
             "--allow-weak-teacher goes on regardless"
         )
-    return top1
+    return top1, len(predictions.targets)
 
 
 def _preprocess(spec: NetworkSpec, backbone: nn.Module, card: ModelCard | None, data: DataSet) -> Preprocess:
