@@ -39,6 +39,6 @@ def test_tables_that_cannot_serve_are_told(tmp_path: Path) -> None:
     (tmp_path / "train.parquet").write_bytes(b"no table")
     with pytest.raises(UsageError, match="cannot be loaded"):
         parquet_source(str(tmp_path), image=None, label=None)
-    with pytest.raises(UsageError, match="hub data set .* cannot be loaded"):
+    with pytest.raises(UsageError, match=r"hub data set .* cannot be loaded"):
         hub_source(str(tmp_path / "none"), image=None, label=None)
     assert datasets.are_progress_bars_disabled() is False

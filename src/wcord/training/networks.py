@@ -89,7 +89,7 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
 def check_teacher(
     teacher: Network, data: DataSet, *, batch_size: int, device: str, allow_weak: bool
 ) -> tuple[float, int]:
-    """Return the teacher's top-1 accuracy on a part of the evaluation data and the size of that part, refusing a teacher near chance.
+    """Return the teacher's top-1 accuracy on a part of the evaluation data, and the size of that part.
 
     Near chance means below the larger of 2/C and 1/C plus three standard errors, for C classes.
 
