@@ -26,7 +26,7 @@ class CosineTerm(Term):
 def main() -> None:
     torch.manual_seed(0)
     student, teacher = create_model("resnet8", num_classes=10), create_model("resnet14", num_classes=10).eval()
-    objective = Objective({"ce": (1.0, CETerm(observe(student, teacher))), "cosine": (2.0, CosineTerm())})
+    objective = Objective({"ce": (1.0, CETerm("ce", observe(student, teacher))), "cosine": (2.0, CosineTerm())})
     images, target = torch.rand(8, 3, 32, 32), torch.arange(8)
     with capture(student) as student_tap, capture(teacher) as teacher_tap:
         with torch.no_grad():

@@ -37,10 +37,12 @@ from wcord.training.config import (
     to_settings,
     to_toml,
 )
+from wcord.training.engine import make_accelerator, resolve_device
 from wcord.training.job import EVALUATION_BATCH, Job, Own, Say, prepare
-from wcord.training.loop import Outcome, Trainer, make_accelerator, resolve_device
+from wcord.training.loop import Outcome, Trainer
 from wcord.training.networks import NetworkSpec, build_network, describe
 from wcord.training.run import ANALYSIS, CONFIG, RECORD, REPORT, STUDENT, RunFolder
+from wcord.training.teacher_cache import TeacherCache, fingerprint
 
 RESUMABLE = ("device", "max_time", "workers", "in_memory")
 """Settings that may differ when a run is resumed, because they do not change its result."""
@@ -230,6 +232,8 @@ def build_method(
     num_samples: int | None = None,
     batch_size: int | None = None,
     label_smoothing: float = 0.0,
+    student_maps: Sequence[str] | None = None,
+    teacher_maps: Sequence[str] | None = None,
     options: Options | None = None,
 ) -> Objective:
     """Return a method's objective for two networks, to be used in any loop.
@@ -243,6 +247,8 @@ def build_method(
         num_samples: rows of the training set, for memories by sample index; None: a queue is used where one can be.
         batch_size: samples in a batch, to refuse a method that needs more.
         label_smoothing: of the cross-entropy.
+        student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
+        teacher_maps: as `student_maps`. Read both with `capture(…, maps=objective.student_map_names)`.
         options: summand → option → value, as keyword arguments of its loss.
 
     Raises:
@@ -271,6 +277,8 @@ def build_method(
         num_samples=num_samples,
         batch_size=batch_size,
         label_smoothing=label_smoothing,
+        student_maps=student_maps,
+        teacher_maps=teacher_maps,
     )
     return build_objective(method, setting, options=options)
 
@@ -301,6 +309,7 @@ def _train(job: Job, run: RunFolder, say: Say) -> Result:
         base_lr=learning_rate(training, _trained_name(job.config)),
         run=run,
         accelerator=accelerator,
+        cache=_teacher_cache(job),
     )
     outcome = trainer.fit()
     record = None
@@ -311,6 +320,23 @@ def _train(job: Job, run: RunFolder, say: Say) -> Result:
     return Result(run.path, outcome, record, trainer.shipped)
 
 
+def _teacher_cache(job: Job) -> TeacherCache | None:
+    """Return the cache that was asked for, keyed by everything that the teacher's outputs depend on."""
+    training, folder = job.config.training, job.config.training.teacher_cache
+    if folder is None or job.teacher is None or job.train.world_size > 1:
+        return None
+    about = {
+        "data": dataclasses.asdict(job.config.data) | {"data": job.data.name, "workers": None, "in_memory": None},
+        "augment": job.data.augment,
+        "pictures": fingerprint(job.data.train),
+        "preprocess": {name: value.tolist() for name, value in job.teacher.preprocess.named_buffers()},
+        "size": job.teacher.preprocess.size,
+        "network": repr(job.teacher.backbone),
+        **{name: getattr(training, name) for name in ("seed", "batch_size", "precision", "channels_last")},
+    }
+    return TeacherCache(folder, job.teacher, about, batch_size=training.batch_size * job.train.views)
+
+
 def _finish(job: Job, run: RunFolder, student: Network, outcome: Outcome, device: str) -> Record:
     """Save the student, measure it against the teacher, write the record and the report."""
     config = job.config
@@ -318,7 +344,7 @@ def _finish(job: Job, run: RunFolder, student: Network, outcome: Outcome, device
     student_predictions = _predict(student, job.test)
     teacher_predictions = None if job.teacher is None else _predict(job.teacher, job.test, side="teacher")
     analyse(student_predictions, teacher_predictions, job.data.test.read).save(run.path / ANALYSIS)
-    epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics()]
+    epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics() if entry.get("stage") != "preparation"]
     metrics = _metrics(student_predictions, teacher_predictions, epochs)
     made: dict[str, Any] = {
         "method": "ce" if isinstance(config, TrainConfig) else config.method,

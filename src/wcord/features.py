@@ -28,12 +28,31 @@ class Features:
     embedding: Tensor
     maps: Mapping[str, Tensor] = field(default_factory=dict)
 
+    def to(self, device: torch.device | str) -> "Features":
+        """Return the features on `device`."""
+        moved = {name: value.to(device, non_blocking=True) for name, value in self.maps.items()}
+        return Features(self.logits.to(device, non_blocking=True), self.embedding.to(device, non_blocking=True), moved)
+
 
 @runtime_checkable
 class StatesMaps(Protocol):
     """A network that names its maps as data: name → path of the module whose output is the map."""
 
     map_paths: Mapping[str, str]
+
+
+@runtime_checkable
+class StatesPreactivations(Protocol):
+    """A network that says where its maps are before their ReLU: name → address (see `capture`)."""
+
+    preactivation_paths: Mapping[str, str]
+
+
+@runtime_checkable
+class StatesFeatureInfo(Protocol):
+    """A network of timm, which lists the modules whose outputs are its maps."""
+
+    feature_info: Sequence[Mapping[str, Any]]
 
 
 @runtime_checkable
@@ -46,14 +65,34 @@ class StatesClassifier(Protocol):
 
 
 def map_names(model: nn.Module) -> tuple[str, ...]:
-    """Return the names under which a network states its maps, from input to output; none for a foreign one.
+    """Return the names of a network's maps, from input to output: as it states them, or timm does; else none.
 
     >>> from wcord.models.create import create_model
     >>> map_names(create_model("resnet8"))
     ('stem', 'stage1', 'stage2', 'stage3')
     """
     network = unwrap(model)
-    return tuple(network.map_paths) if isinstance(network, StatesMaps) else ()
+    if isinstance(network, StatesMaps):
+        return tuple(network.map_paths)
+    if isinstance(network, StatesFeatureInfo):
+        known = dict(network.named_modules())
+        stated = (str(entry.get("module", "")) for entry in network.feature_info)
+        return tuple(dict.fromkeys(path for path in stated if path and path in known))
+    return ()
+
+
+def preactivation(name: str) -> str:
+    """Return the name under which `capture` reads a stated map before its ReLU.
+
+    >>> preactivation("stage1")
+    'pre:stage1'
+    """
+    return f"{BEFORE_RELU}:{name}"
+
+
+BEFORE_RELU = "pre"
+INPUT_SIDE = ":in"
+"""Ends the address of a map that is a module's input and not its output."""
 
 
 @contextmanager
@@ -65,8 +104,9 @@ def capture(model: nn.Module, maps: Sequence[str] = (), embedding: str | None = 
 
     Args:
         model: any module that returns logits (or an output that holds `.logits`).
-        maps: which maps to read: names that the network states (see `map_names`), or paths of its modules, as in
-            `named_modules()`, whose outputs are then the maps.
+        maps: which maps to read: names that the network states (see `map_names`), `pre:NAME` for one before its ReLU
+            where the network states that too, or addresses: a module's path, as in `named_modules()`, means its
+            output, and `PATH:in` its input.
         embedding: path of the module whose *input* is the embedding. Default: the classifier that the network states
             (timm's `get_classifier()`), else its last `nn.Linear`; that one must give the logits, which is verified.
 
@@ -84,8 +124,11 @@ def capture(model: nn.Module, maps: Sequence[str] = (), embedding: str | None = 
     tap = Tap(model, maps, embedding)
     handles = []
     try:
-        for path, module in tap.outputs.items():
-            handles.append(module.register_forward_hook(tap.output_hook(path)))
+        for address, module in tap.watched.items():
+            if address.endswith(INPUT_SIDE):
+                handles.append(module.register_forward_pre_hook(tap.before_hook(address), with_kwargs=True))
+            else:
+                handles.append(module.register_forward_hook(tap.output_hook(address)))
         head = tap.classifier
         handles.append(head.register_forward_pre_hook(tap.input_hook(), with_kwargs=True))
         yield tap
@@ -120,7 +163,7 @@ class Tap:
             raise _no_such_path(self.network, self.classifier_path)
         self.classifier = modules[self.classifier_path]
         watched = {*self.paths.values(), *([self.classifier_path] if self.found_by_itself else [])}
-        self.outputs = {path: modules[path] for path in sorted(watched)}
+        self.watched = {address: modules[address.removesuffix(INPUT_SIDE)] for address in sorted(watched)}
         self._running = False
         self._outputs: dict[str, tuple[Any, ...]] = {}
         self._inputs: tuple[Any, ...] = ()
@@ -144,12 +187,21 @@ class Tap:
 
         return hook
 
+    def before_hook(self, address: str) -> Any:
+        """Return a hook that keeps a module's input."""
+
+        def hook(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+            if self._running:
+                self._outputs[address] = (*self._outputs.get(address, ()), _first(args, named))
+
+        return hook
+
     def input_hook(self) -> Any:
         """Return a hook that keeps the classifier's input."""
 
         def hook(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
             if self._running:
-                self._inputs = (*self._inputs, _seen(next(iter((*args, *named.values())), None)))
+                self._inputs = (*self._inputs, _first(args, named))
 
         return hook
 
@@ -185,6 +237,10 @@ class Tap:
         return UsageError(f"{kind} {name!r}: module {path!r} did not run in this forward pass{near}")
 
 
+def _first(args: tuple[Any, ...], named: dict[str, Any]) -> _Seen | None:
+    return _seen(next(iter((*args, *named.values())), None))
+
+
 def _seen(value: Any) -> _Seen | None:
     """Note the tensor that a module was given or gave; of several, the first, as transformers' layers give it."""
     if isinstance(value, (tuple, list)) and value:
@@ -205,12 +261,27 @@ def _intact(seen: _Seen | None, what: str) -> Tensor:
 
 
 def _resolve(network: nn.Module, name: str) -> str:
-    """Return the module path of a map: the stated one, else the name itself."""
+    """Return the address of a map: the stated one, else the name itself."""
+    kind, _, plain = name.partition(":")
+    if kind == BEFORE_RELU:
+        return _before_relu(network, plain)
     stated = network.map_paths if isinstance(network, StatesMaps) else {}
-    path = stated.get(name, name)
+    address = stated.get(name, name)
+    path = address.removesuffix(INPUT_SIDE)
     if path not in dict(network.named_modules()) or not path:
         raise _no_such_path(network, name)
-    return path
+    return address
+
+
+def _before_relu(network: nn.Module, name: str) -> str:
+    stated = network.preactivation_paths if isinstance(network, StatesPreactivations) else {}
+    if name not in stated:
+        known = f"only {', '.join(stated)}" if stated else "none of its maps"
+        raise UsageError(
+            f"{type(network).__name__} does not say where its map {name!r} is before its ReLU ({known}): use a network "
+            "of `wcord list`, state preactivation_paths on the network, or choose another method"
+        )
+    return stated[name]
 
 
 def _no_such_path(network: nn.Module, path: str) -> UsageError:

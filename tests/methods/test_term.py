@@ -6,11 +6,12 @@ from torch import Tensor
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import LossReport
-from wcord.methods.term import Needs, Objective, Setting, Term
+from wcord.methods.term import Objective, Setting, Term
 
 
 class Constant(Term):
-    needs = Needs(maps=("stem",))
+    student_map_names = ("stem",)
+    teacher_map_names = ("block0",)
 
     def __init__(self, name: str, value: float) -> None:
         super().__init__()
@@ -39,7 +40,7 @@ def test_total_is_the_weighted_sum_and_parts_stay_unweighted() -> None:
     assert report.total.item() == 2 * 5 + 10 * (0.5 * 3 + 2 * 4)
     assert {name: part.item() for name, part in report.parts.items()} == {"a": 5.0, "first": 3.0, "second": 4.0}
     assert objective.formula == "2 a + 5 first + 20 second"
-    assert objective.maps == ("stem",)
+    assert (objective.student_map_names, objective.teacher_map_names) == (("stem",), ("block0",))
     assert len(list(objective.parameters())) == 2
 
 

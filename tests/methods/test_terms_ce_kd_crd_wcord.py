@@ -25,7 +25,7 @@ def example() -> tuple[Features, Features, Batch]:
 def test_cross_entropy_uses_the_smoothing_of_the_setting() -> None:
     student, teacher, batch = example()
     expected = cross_entropy_loss(student.logits, batch.target, label_smoothing=0.2)
-    torch.testing.assert_close(CETerm(SETTING)(student, teacher, batch), expected)
+    torch.testing.assert_close(CETerm("ce", SETTING)(student, teacher, batch), expected)
 
 
 def test_kd_is_zero_where_the_logits_agree() -> None:
@@ -48,7 +48,7 @@ def test_crd_writes_the_rows_of_the_batch_index_only() -> None:
 
 def test_wcord_weighs_its_own_parts() -> None:
     student, teacher, batch = example()
-    term = WCoRDTerm(SETTING, num_negatives=4)
+    term = WCoRDTerm("wcord", SETTING, num_negatives=4)
     report = term(student, teacher, batch)
     expected = 0.8 * report.parts["gckt"] + 0.05 * report.parts["lckt"]
     torch.testing.assert_close(report.total, expected)

@@ -25,6 +25,8 @@ class DataConfig:
     evaluation speak of the same images."""
     augment: Literal["auto", "none", "shift", "crop-flip", "resized-crop"] = "auto"
     """Training augmentation; auto: what suits the source."""
+    views: int = 1
+    """Augmented views of each image in a training batch, which is then so many times as large as --batch-size."""
     in_memory: Literal["auto", "yes", "no"] = "auto"
     """Hold the decoded split in memory; auto: where it takes less than 4 GiB."""
     workers: int = 2

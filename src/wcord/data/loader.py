@@ -38,6 +38,8 @@ class Loader:
         world_size: how many processes share each batch.
         device: where batches go; a split in memory is kept there.
         workers: processes that decode a streamed split; 0 decodes in this one.
+        views: how often each sample stands in its batch, each time with an augmentation of its own; the batch is then
+            all samples in their first view, all in their second, and so on.
         drop_single: leave out a last batch that would give some process a single sample (or none), which batch
             normalisation and losses over pairs cannot use.
 
@@ -57,6 +59,7 @@ class Loader:
         world_size: int = 1,
         device: torch.device | str = "cpu",
         workers: int = 0,
+        views: int = 1,
         drop_single: bool = False,
     ) -> None:
         require_choice("augmentation", augment, AUGMENTATIONS)
@@ -65,6 +68,9 @@ class Loader:
         self.targets = split.targets.to(device)
         self.batch_size, self.seed, self.augment, self.shuffle = batch_size, seed, augment, shuffle
         self.rank, self.world_size, self.workers = rank, world_size, workers
+        if views < 1:
+            raise UsageError(f"views must be 1 or more, received {views}")
+        self.views = views
         self.device = torch.device(device)
         self.dropped = _left_over(len(split), batch_size, world_size) if drop_single else 0
         if self.dropped == len(split):
@@ -83,8 +89,9 @@ class Loader:
         order = self._order(epoch)
         shares = [self._rows(order, number) for number in range(start, len(self))]
         for number, rows, images in zip(range(start, len(self)), shares, self._read(shares), strict=True):
-            drawn = self._share(self._draw(epoch, number))
-            seen = augment(self.augment, images.to(self.device, non_blocking=True), drawn)
+            drawn = torch.cat([self._share(self._draw(epoch, number, view)) for view in range(self.views)])
+            images, rows = images.to(self.device, non_blocking=True), rows.repeat(self.views)
+            seen = augment(self.augment, images.repeat(self.views, 1, 1, 1), drawn)
             yield Batch(seen, seen, self.targets.index_select(0, rows), rows)
 
     def _order(self, epoch: int) -> Tensor:
@@ -95,10 +102,11 @@ class Loader:
     def _rows(self, order: Tensor, number: int) -> Tensor:
         return self._share(order[number * self.batch_size : (number + 1) * self.batch_size])
 
-    def _draw(self, epoch: int, number: int) -> Tensor:
+    def _draw(self, epoch: int, number: int, view: int) -> Tensor:
         count = min(self.batch_size, len(self.split) - number * self.batch_size)
         _, height, width = self.split.shape
-        return draw(self.augment, count, height, width, _generator(self.seed, epoch, _AUGMENT, number))
+        key = (self.seed, epoch, _AUGMENT, number, *([view] if view else []))
+        return draw(self.augment, count, height, width, _generator(*key))
 
     def _share(self, whole: Tensor) -> Tensor:
         return whole if self.world_size == 1 else whole.tensor_split(self.world_size)[self.rank]

@@ -1,23 +1,19 @@
 """From a method's name to its objective: parse the sum, weigh it, build the terms, check what they need."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 
 from wcord import checks
 from wcord.checks import UsageError
-from wcord.losses import CRDLoss, WCoRDLoss, kd_loss
 from wcord.methods.catalogue import METHODS
-from wcord.methods.ce import CETerm
-from wcord.methods.crd import CRDTerm
-from wcord.methods.kd import KDTerm
 from wcord.methods.term import Objective, Setting, Term
-from wcord.methods.wcord import WCoRDTerm
 
 Options = Mapping[str, Mapping[str, object]]
 """Summand → option → value, as `--set wcord.epsilon=0.1` says it."""
 
-_SIGNATURES: dict[str, Callable[..., object]] = {"kd": kd_loss, "crd": CRDLoss, "wcord": WCoRDLoss}
-"""Where the options of a family and their defaults stand."""
+FROM_SETTING = frozenset({"num_samples"})
+"""Keyword-only arguments of losses that the setting gives, and no option."""
 
 
 def parse_method(method: str) -> dict[str, float]:
@@ -69,27 +65,22 @@ def build_objective(method: str, setting: Setting, *, options: Options | None = 
 
 
 def option_names(name: str) -> tuple[str, ...]:
-    """Return the options that a summand takes: the keyword-only arguments of its loss."""
-    family = METHODS[name].family
-    if family not in _SIGNATURES:
-        return ()
-    parameters = inspect.signature(_SIGNATURES[family]).parameters.values()
-    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "num_samples")
+    """Return the options that a summand takes: the keyword-only arguments of its term and of its loss."""
+    kind = _term_class(name)
+    sources = [kind.__init__] if kind.loss_signature is None else [kind.__init__, kind.loss_signature]
+    parameters = [p for source in sources for p in inspect.signature(source).parameters.values()]
+    names = (p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in FROM_SETTING)
+    return tuple(dict.fromkeys(names))
 
 
 def _build_term(name: str, setting: Setting, given: Mapping[str, object]) -> Term:
     for option in given:
         checks.require_choice(f"option of {name}", option, option_names(name))
-    info = METHODS[name]
-    options = {**info.options, **given}
-    match info.family:
-        case "ce":
-            return CETerm(setting)
-        case "kd":
-            return KDTerm(name, setting, **options)
-        case "crd":
-            return CRDTerm(name, setting, **options)
-        case "wcord":
-            return WCoRDTerm(setting, **options)
-        case _:
-            raise AssertionError(f"{name} has no term class for family {info.family}")
+    return _term_class(name)(name, setting, **{**METHODS[name].options, **given})
+
+
+def _term_class(name: str) -> type[Term]:
+    """Return the class that the catalogue names; it is imported when first asked for."""
+    module, _, attribute = METHODS[name].term.partition(":")
+    found: type[Term] = getattr(import_module(module), attribute)
+    return found

@@ -13,10 +13,12 @@ class MethodInfo:
         year: when.
         weight: the factor of its term in a sum, from the paper unless the docs say otherwise.
         needs: what the data and the networks must give, in words.
-        family: the term class that computes it (see methods/build.py).
+        term: module and class of the term that computes it.
+        checked: what its value was checked against, beside closed forms and finite differences.
         options: what this name sets differently from the defaults of the loss.
         cross_entropy: the factor of the cross-entropy in a sum that holds this summand.
         alone: (cross-entropy, own) factors where the paper weighs the method differently when it stands alone.
+        changes_student: the network that is shipped is another one than the named student.
     """
 
     title: str
@@ -24,26 +26,38 @@ class MethodInfo:
     year: int
     weight: float
     needs: str
-    family: str
+    term: str
+    checked: str
     options: dict[str, object] = field(default_factory=dict)
     cross_entropy: float = 1.0
     alone: tuple[float, float] | None = None
+    changes_student: bool = False
 
 
 _FEATURES = "embeddings; any classes"
 _MEMORY = f"{_FEATURES}; row numbers, else a queue"
+_LOOP = "double loop"
 _WCORD = "Chen et al., CVPR"
 _CRD = "Tian et al., ICLR"
 
 METHODS: dict[str, MethodInfo] = {
-    "ce": MethodInfo("cross-entropy with the labels", "the plain student", 2015, 1.0, "labels", "ce"),
+    "ce": MethodInfo(
+        title="cross-entropy with the labels",
+        paper="the plain student",
+        year=2015,
+        weight=1.0,
+        needs="labels",
+        term="wcord.methods.ce:CETerm",
+        checked="closed form",
+    ),
     "kd": MethodInfo(
         title="softened logits",
         paper="Hinton et al., arXiv 1503.02531,",
         year=2015,
         weight=1.0,
         needs="the same classes",
-        family="kd",
+        term="wcord.methods.kd:KDTerm",
+        checked=f"{_LOOP}; RepDistiller",
         alone=(0.1, 0.9),
     ),
     "lskd": MethodInfo(
@@ -52,7 +66,8 @@ METHODS: dict[str, MethodInfo] = {
         year=2024,
         weight=9.0,
         needs="the same classes",
-        family="kd",
+        term="wcord.methods.kd:KDTerm",
+        checked=_LOOP,
         options={"temperature": 2.0, "standardize": True},
         cross_entropy=0.1,
     ),
@@ -62,7 +77,8 @@ METHODS: dict[str, MethodInfo] = {
         year=2020,
         weight=0.8,
         needs=f"{_FEATURES}; row numbers",
-        family="crd",
+        term="wcord.methods.crd:CRDTerm",
+        checked=f"{_LOOP}; RepDistiller's golden value",
         options={"negatives": "other_class"},
     ),
     "crd-std": MethodInfo(
@@ -71,7 +87,8 @@ METHODS: dict[str, MethodInfo] = {
         year=2020,
         weight=0.8,
         needs=f"{_FEATURES}; row numbers",
-        family="crd",
+        term="wcord.methods.crd:CRDTerm",
+        checked=_LOOP,
         options={"negatives": "other_class", "standardize": True},
     ),
     "gckt": MethodInfo(
@@ -80,7 +97,8 @@ METHODS: dict[str, MethodInfo] = {
         year=2021,
         weight=1.0,
         needs=_MEMORY,
-        family="wcord",
+        term="wcord.methods.wcord:WCoRDTerm",
+        checked=f"{_LOOP}; POT",
         options={"lckt_weight": 0.0},
     ),
     "lckt": MethodInfo(
@@ -89,7 +107,8 @@ METHODS: dict[str, MethodInfo] = {
         year=2021,
         weight=1.0,
         needs=f"{_FEATURES}; batches ≥ 2",
-        family="wcord",
+        term="wcord.methods.wcord:WCoRDTerm",
+        checked=f"{_LOOP}; POT",
         options={"gckt_weight": 0.0},
     ),
     "wcord": MethodInfo(
@@ -98,7 +117,8 @@ METHODS: dict[str, MethodInfo] = {
         year=2021,
         weight=1.0,
         needs=f"{_MEMORY}; batches ≥ 2",
-        family="wcord",
+        term="wcord.methods.wcord:WCoRDTerm",
+        checked=f"{_LOOP}; POT",
     ),
     "lckt-a": MethodInfo(
         title="transport anchored at the pairs of the batch",
@@ -106,7 +126,8 @@ METHODS: dict[str, MethodInfo] = {
         year=2026,
         weight=1.0,
         needs=f"{_FEATURES}; batches ≥ 2",
-        family="wcord",
+        term="wcord.methods.wcord:WCoRDTerm",
+        checked=f"{_LOOP}; POT",
         options={"gckt_weight": 0.0, "lckt_weight": 5.0, "anchor": 0.5, "lckt_standardize": True},
     ),
     "wcord-a": MethodInfo(
@@ -115,7 +136,8 @@ METHODS: dict[str, MethodInfo] = {
         year=2026,
         weight=1.0,
         needs=f"{_MEMORY}; batches ≥ 2",
-        family="wcord",
+        term="wcord.methods.wcord:WCoRDTerm",
+        checked=f"{_LOOP}; POT",
         options={"lckt_weight": 3.0, "anchor": 0.5, "lckt_standardize": True},
     ),
 }

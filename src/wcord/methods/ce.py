@@ -11,11 +11,11 @@ from wcord.methods.term import Needs, Setting, Term
 class CETerm(Term):
     """Cross-entropy of the student's logits with the labels, smoothed as the training configuration says."""
 
-    needs = Needs()
+    needs = Needs(teacher=False)
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, name: str, setting: Setting) -> None:
         super().__init__()
-        self.parts = {"ce": 1.0}
+        self.parts = {name: 1.0}
         self.label_smoothing = setting.label_smoothing
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:

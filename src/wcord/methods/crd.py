@@ -12,6 +12,7 @@ class CRDTerm(Term):
     """CRD between the embeddings; options are those of `losses.CRDLoss`."""
 
     needs = Needs(index=True, one_process=True)
+    loss_signature = CRDLoss
 
     def __init__(self, name: str, setting: Setting, **options: object) -> None:
         super().__init__()

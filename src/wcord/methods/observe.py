@@ -1,10 +1,12 @@
-"""Find out by one dry forward what two networks give to a method: widths and classes."""
+"""Find out by one dry forward what two networks give to a method: widths, classes and maps."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
-from wcord.features import Features, capture, unwrap
+from wcord.features import Features, capture, map_names, unwrap
 from wcord.methods.term import Setting
 
 GUESSED_SIDE = 32
@@ -21,6 +23,8 @@ def observe(
     batch_size: int | None = None,
     processes: int = 1,
     label_smoothing: float = 0.0,
+    student_maps: Sequence[str] | None = None,
+    teacher_maps: Sequence[str] | None = None,
 ) -> Setting:
     """Return the setting in which a method will work; neither network is changed.
 
@@ -33,13 +37,16 @@ def observe(
         batch_size: samples in a batch.
         processes: how many processes train together.
         label_smoothing: of the cross-entropy.
+        student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
+        teacher_maps: as `student_maps`.
 
     Raises:
         UsageError: where a network cannot take the sample.
     """
     student_sample = _guess(student) if student_sample is None else student_sample
-    student_features = _dry_run("student", student, student_sample)
-    teacher_features = _dry_run("teacher", teacher, student_sample if teacher_sample is None else teacher_sample)
+    teacher_sample = student_sample if teacher_sample is None else teacher_sample
+    student_features = _dry_run("student", student, student_sample, student_maps)
+    teacher_features = _dry_run("teacher", teacher, teacher_sample, teacher_maps)
     return Setting(
         student_dim=student_features.embedding.shape[1],
         teacher_dim=teacher_features.embedding.shape[1],
@@ -49,15 +56,24 @@ def observe(
         batch_size=batch_size,
         processes=processes,
         label_smoothing=label_smoothing,
+        student_maps=_shapes(student_features),
+        teacher_maps=_shapes(teacher_features),
+        student=student,
+        teacher=teacher,
     )
 
 
-def _dry_run(role: str, network: nn.Module, sample: Tensor) -> Features:
+def _shapes(features: Features) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape[1:]) for name, value in features.maps.items()}
+
+
+def _dry_run(role: str, network: nn.Module, sample: Tensor, maps: Sequence[str] | None) -> Features:
+    names = map_names(network) if maps is None else tuple(maps)
     modes = [(module, module.training) for module in network.modules()]
     device = next((p.device for p in network.parameters()), sample.device)
     network.eval()
     try:
-        with torch.no_grad(), capture(network) as tap:
+        with torch.no_grad(), capture(network, names) as tap:
             return tap(sample.to(device))
     except RuntimeError as error:
         reason = str(error).splitlines()[0]

@@ -1,8 +1,9 @@
 """A term is one summand of the loss with its heads and memory; an objective is their weighted sum."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -10,6 +11,12 @@ from wcord.checks import NonFiniteError, UsageError
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import LossReport
+
+Stage = Literal["preparation", "main"]
+"""A run trains in the main stage; a method may ask for a stage before it."""
+
+Shape = tuple[int, ...]
+"""Of one sample's map: (C, H, W), or (T, D) of a transformer."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,10 @@ class Setting:
         batch_size: samples in a batch, or None where it is not known.
         processes: how many processes train together.
         label_smoothing: of the cross-entropy with the labels.
+        student_maps: the student's maps by name, from input to output, with the shape of one sample.
+        teacher_maps: the teacher's.
+        student: the network itself, for methods that look at its modules; a term does not keep it.
+        teacher: the teacher itself, likewise.
     """
 
     student_dim: int
@@ -35,6 +46,10 @@ class Setting:
     batch_size: int | None = None
     processes: int = 1
     label_smoothing: float = 0.0
+    student_maps: Mapping[str, Shape] = field(default_factory=dict)
+    teacher_maps: Mapping[str, Shape] = field(default_factory=dict)
+    student: nn.Module | None = None
+    teacher: nn.Module | None = None
 
 
 @dataclass(frozen=True)
@@ -46,29 +61,64 @@ class Needs:
         index: batches carry row numbers of the training set.
         min_batch: the smallest batch that it can work with.
         one_process: its state or its statistics are not yet synchronised between processes.
-        maps: names of the feature maps that it reads.
+        teacher: it looks at the teacher at all; where no term does, the teacher does not run.
     """
 
     same_classes: bool = False
     index: bool = False
     min_batch: int = 1
     one_process: bool = False
-    maps: tuple[str, ...] = ()
+    teacher: bool = True
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A stage before the main one, as a term's paper asks for it.
+
+    Attributes:
+        epochs: its length, where the training configuration says nothing else.
+        student: the student's weights train in it too, and not the term's heads alone.
+        lr: its learning rate, kept constant; None: the run's.
+    """
+
+    epochs: int = 30
+    student: bool = False
+    lr: float | None = None
 
 
 class Term(nn.Module, ABC):
     """One summand of a loss: owns its heads, critic and memory.
 
-    `forward` returns a scalar, or a LossReport where several parts share their heads.
+    A term is built as `Term(name, setting, **options)`; its options are the keyword-only arguments of its own
+    constructor and of its `loss_signature`. `forward` returns a scalar, or a LossReport where several parts share
+    their heads.
     """
 
-    needs: Needs
+    needs: ClassVar[Needs] = Needs()
+    loss_signature: ClassVar[Callable[..., object] | None] = None
+    """The loss whose keyword-only arguments are options of the term."""
     parts: Mapping[str, float]
     """Names of the logged parts and the weight of each inside this term."""
+    diagnostics: tuple[str, ...] = ()
+    """Names of what its LossReport holds beside the parts, to be logged."""
+    student_map_names: tuple[str, ...] = ()
+    """The maps of the student that it reads, as `features.capture` takes them."""
+    teacher_map_names: tuple[str, ...] = ()
+    """The maps of the teacher that it reads."""
+    preparation: Preparation | None = None
+    """The stage that has to come before the main one."""
 
     @abstractmethod
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor | LossReport:
         """Return the loss of one batch."""
+
+    def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> Tensor:
+        """Return the loss of one batch in the preparation stage; the student is None where it does not train in it."""
+        raise AssertionError(f"{type(self).__name__} asks for a preparation and does not say how")
+
+    def stage_parameters(self, stage: Stage) -> Iterable[nn.Parameter]:
+        """Return what the term trains in a stage; by default all in both."""
+        return self.parameters()
 
     def check(self, name: str, setting: Setting) -> None:
         """Raise if the setting lacks what the term needs, saying what would give it.
@@ -92,6 +142,11 @@ class Term(nn.Module, ABC):
             raise UsageError(
                 f"{name} compares samples within a batch and needs at least {needs.min_batch}, "
                 f"received batches of {setting.batch_size}: raise --batch-size"
+            )
+        if self.preparation is not None and setting.processes > 1:
+            raise UsageError(
+                f"{name} has a preparation stage, which runs in one process, received {setting.processes} processes: "
+                "run it in one process"
             )
         if needs.one_process and setting.processes > 1:
             raise UsageError(
@@ -140,9 +195,42 @@ class Objective(nn.Module):
         return " + ".join(f"{weight:g} {part}" for part, weight in self.part_weights.items())
 
     @property
-    def maps(self) -> tuple[str, ...]:
-        """Names of all feature maps that the terms read."""
-        return tuple(dict.fromkeys(path for name in self.weights for path in self._term(name).needs.maps))
+    def student_map_names(self) -> tuple[str, ...]:
+        """Names of all maps of the student that the terms read."""
+        return tuple(dict.fromkeys(name for term in self._all() for name in term.student_map_names))
+
+    @property
+    def teacher_map_names(self) -> tuple[str, ...]:
+        """Names of all maps of the teacher that the terms read."""
+        return tuple(dict.fromkeys(name for term in self._all() for name in term.teacher_map_names))
+
+    @property
+    def diagnostics(self) -> tuple[str, ...]:
+        """Names of what is logged beside the parts."""
+        return tuple(name for term in self._all() for name in term.diagnostics)
+
+    @property
+    def uses_teacher(self) -> bool:
+        """Whether any term looks at the teacher."""
+        return any(term.needs.teacher for term in self._all())
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """The stage before the main one: as long as the longest that a term asks for; the student trains if in any."""
+        asked = [term.preparation for term in self._all() if term.preparation is not None]
+        if not asked:
+            return None
+        rates = [one.lr for one in asked if one.lr is not None]
+        return Preparation(
+            epochs=max(one.epochs for one in asked),
+            student=any(one.student for one in asked),
+            lr=min(rates) if rates else None,
+        )
+
+    def stage_parameters(self, stage: Stage) -> list[nn.Parameter]:
+        """Return what the terms train in a stage, beside the student."""
+        terms = self._all() if stage == "main" else self._preparing()
+        return [parameter for term in terms for parameter in term.stage_parameters(stage) if parameter.requires_grad]
 
     def check(self, setting: Setting) -> None:
         """Raise if any term lacks what it needs in this setting."""
@@ -153,6 +241,7 @@ class Objective(nn.Module):
         """Return the weighted total, and every part unweighted."""
         total = student.logits.new_zeros(())
         parts: dict[str, Tensor] = {}
+        diagnostics: dict[str, Tensor] = {}
         for name, weight in self.weights.items():
             try:
                 value = self.terms[name](student, teacher, batch)
@@ -160,11 +249,35 @@ class Objective(nn.Module):
                 raise NonFiniteError(f"{name}: {error}") from None
             if isinstance(value, LossReport):
                 parts.update(value.parts)
+                diagnostics.update(value.diagnostics)
                 value = value.total
             else:
                 parts[name] = value
             total = total + weight * value
-        return LossReport(total, parts)
+        return LossReport(total, parts, diagnostics)
+
+    def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> LossReport:
+        """Return the loss of the preparation stage: the sum of what the terms that ask for one say, unweighted."""
+        parts: dict[str, Tensor] = {}
+        for name in self.weights:
+            term = self._term(name)
+            if term.preparation is not None:
+                try:
+                    parts[name] = term.prepare(student if term.preparation.student else None, teacher, batch)
+                except NonFiniteError as error:
+                    raise NonFiniteError(f"{name}: {error}") from None
+        return LossReport(sum(parts.values(), teacher.logits.new_zeros(())), parts)
+
+    @property
+    def prepared_parts(self) -> tuple[str, ...]:
+        """Names of the parts of the preparation stage."""
+        return tuple(name for name in self.weights if self._term(name).preparation is not None)
+
+    def _preparing(self) -> list[Term]:
+        return [term for term in self._all() if term.preparation is not None]
+
+    def _all(self) -> list[Term]:
+        return [self._term(name) for name in self.weights]
 
     def _term(self, name: str) -> Term:
         term = self.terms[name]

@@ -13,8 +13,9 @@ class WCoRDTerm(Term):
     """
 
     needs = Needs(min_batch=2, one_process=True)
+    loss_signature = WCoRDLoss
 
-    def __init__(self, setting: Setting, **options: object) -> None:
+    def __init__(self, name: str, setting: Setting, **options: object) -> None:
         super().__init__()
         self.loss = WCoRDLoss(
             setting.student_dim,
@@ -27,6 +28,8 @@ class WCoRDTerm(Term):
             for part, weight in (("gckt", self.loss.gckt_weight), ("lckt", self.loss.lckt_weight))
             if weight != 0
         }
+
+        self.diagnostics = ("diagonal_mass", "marginal_error") if self.loss.lckt_weight else ()
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> LossReport:
         """Return the weighted total with both parts unweighted."""

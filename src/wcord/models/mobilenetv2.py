@@ -47,6 +47,8 @@ class MobileNetV2(nn.Module):
         "stage4": "blocks.6",
     }
 
+    preactivation_paths = map_paths
+
     def __init__(self, *, num_classes: int, in_channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Sequential(

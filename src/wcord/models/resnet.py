@@ -57,6 +57,7 @@ class ResNet(nn.Module):
         self.layer3 = _stage(second, third, blocks, stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(third, num_classes)
+        self.preactivation_paths = {f"stage{i}": f"layer{i}.{blocks - 1}.relu2:in" for i in (1, 2, 3)}
         initialise_convolutions(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -61,6 +61,9 @@ class ResNet50(nn.Module):
         self.layer4 = _stage(1024, 512, blocks=3, stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.linear = nn.Linear(2048, num_classes)
+        self.preactivation_paths = {
+            f"stage{i}": f"layer{i}.{blocks - 1}.relu3:in" for i, blocks in enumerate((3, 4, 6, 3), start=1)
+        }
         initialise_convolutions(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -45,6 +45,11 @@ class ShuffleV1(nn.Module):
     """ShuffleNet V1, stages of 240, 480 and 960 channels with 4, 8 and 4 blocks."""
 
     map_paths: ClassVar[dict[str, str]] = {"stem": "relu", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3"}
+    preactivation_paths: ClassVar[dict[str, str]] = {
+        "stage1": "layer1.3.relu3:in",
+        "stage2": "layer2.7.relu3:in",
+        "stage3": "layer3.3.relu3:in",
+    }
 
     def __init__(self, *, num_classes: int, in_channels: int) -> None:
         super().__init__()

@@ -55,14 +55,20 @@ class SplitBlock(nn.Module):
         """Return both halves, shuffled."""
         first, second = x.chunk(2, dim=1)
         second = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(second)))))
-        second = self.relu3(self.bn3(self.conv3(second)))
-        return channel_shuffle(torch.cat([first, second], dim=1), 2)
+        second = self.bn3(self.conv3(second))
+        # The first half comes out of a ReLU: a second one leaves it as it is, and its input is the whole map before.
+        return channel_shuffle(self.relu3(torch.cat([first, second], dim=1)), 2)
 
 
 class ShuffleV2(nn.Module):
     """ShuffleNet V2, stages of 116, 232 and 464 channels with 4, 8 and 4 blocks, then 1×1 to 1024."""
 
     map_paths: ClassVar[dict[str, str]] = {"stem": "relu", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3"}
+    preactivation_paths: ClassVar[dict[str, str]] = {
+        "stage1": "layer1.3.relu3:in",
+        "stage2": "layer2.7.relu3:in",
+        "stage3": "layer3.3.relu3:in",
+    }
 
     def __init__(self, *, num_classes: int, in_channels: int) -> None:
         super().__init__()

@@ -22,6 +22,7 @@ class VGG(nn.Module):
     """
 
     map_paths: ClassVar[dict[str, str]] = {f"block{number}": f"relu{number}" for number in range(5)}
+    preactivation_paths: ClassVar[dict[str, str]] = {f"block{number}": f"block{number}" for number in range(5)}
 
     def __init__(self, blocks: tuple[tuple[int, ...], ...], *, num_classes: int, in_channels: int) -> None:
         super().__init__()

@@ -61,6 +61,12 @@ class WideResNet(nn.Module):
 
     map_paths: ClassVar[dict[str, str]] = {"stem": "conv1", "stage1": "block1", "stage2": "block2", "stage3": "block3"}
 
+    preactivation_paths: ClassVar[dict[str, str]] = {
+        "stage1": "block2.layer.0.bn1",
+        "stage2": "block3.layer.0.bn1",
+        "stage3": "bn1",
+    }
+
     def __init__(self, depth: int, widening: int, *, num_classes: int, in_channels: int) -> None:
         super().__init__()
         blocks, first, second, third = (depth - 4) // 6, 16 * widening, 32 * widening, 64 * widening

@@ -40,6 +40,8 @@ class TrainingConfig:
     """Fractions of the run at which the step schedule decays (150, 180, 210 of 240 epochs)."""
     warmup_epochs: float = 0.0
     """Epochs of linear warm-up from 0."""
+    preparation_epochs: int | None = None
+    """Epochs of the stage that some methods have before the main one; default: the method's own number (30)."""
     label_smoothing: float = 0.0
     """Smoothing of the labels in the cross-entropy."""
     clip_norm: float | None = None
@@ -62,6 +64,9 @@ class TrainingConfig:
     """Steps between checkpoints; 0: at the end of each epoch."""
     max_time: float | None = None
     """Minutes after which the run saves itself and stops, to be resumed later."""
+    teacher_cache: Path | None = None
+    """Folder that keeps the teacher's logits and embeddings, for other runs over the same batches (same teacher, data,
+    seed and batch size; any method that reads no maps of the teacher)."""
     tracker: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
     """Also log to these."""
 
@@ -105,6 +110,10 @@ class DistillConfig:
     """Start the student from these weights."""
     student_size: int | None = None
     """Resize the student's input to this many pixels a side."""
+    student_maps: tuple[str, ...] = ()
+    """Modules whose outputs are the student's feature maps, from stem to last, where it does not state them itself."""
+    teacher_maps: tuple[str, ...] = ()
+    """Modules whose outputs are the teacher's feature maps, likewise."""
     method: str = "wcord+kd"
     """Method, or a sum of methods: see `wcord list`."""
     set: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from wcord.data.batch import Batch
 from wcord.features import Features, Tap
 from wcord.losses import LossReport
-from wcord.methods.term import Objective
+from wcord.methods.term import Objective, Stage
 from wcord.models.network import Network
 
 
@@ -24,8 +24,17 @@ class Distiller(nn.Module):
         self.objective = objective
         self._tap = tap
 
-    def forward(self, batch: Batch, teacher: Features | None) -> tuple[LossReport, Tensor]:
-        """Return the loss and the number of samples classified rightly; without a teacher the terms see the student."""
+    def forward(self, batch: Batch, teacher: Features | None, stage: Stage = "main") -> tuple[LossReport, Tensor]:
+        """Return the loss and the number of samples classified rightly; without a teacher the terms see the student.
+
+        In the preparation stage the student runs only if it trains, and nothing is counted.
+        """
+        preparation = self.objective.preparation
+        if stage == "preparation":
+            assert teacher is not None
+            assert preparation is not None
+            student = self._tap(batch.student_input) if preparation.student else None
+            return self.objective.prepare(student, teacher, batch), batch.target.new_zeros(())
         student = self._tap(batch.student_input)
         report = self.objective(student, student if teacher is None else teacher, batch)
         correct = (student.logits.detach().argmax(dim=1) == batch.target).sum()

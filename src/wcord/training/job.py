@@ -16,7 +16,7 @@ from wcord.methods.options import parse_options
 from wcord.methods.term import Objective
 from wcord.models.network import Network
 from wcord.training.config import DistillConfig, TrainConfig
-from wcord.training.loop import resolve_device, seed_everything
+from wcord.training.engine import resolve_device, seed_everything
 from wcord.training.networks import NetworkSpec, build_network, check_teacher
 from wcord.training.schedule import check_schedule
 
@@ -93,6 +93,7 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
         world_size=processes,
         device=str(device),
         workers=config.data.workers,
+        views=config.data.views,
         drop_single=True,
     )
     if len(train) == 0:
@@ -133,6 +134,7 @@ def _objective(
     config: TrainConfig | DistillConfig, student: Network, teacher: Network | None, data: DataSet, processes: int
 ) -> Objective:
     sample = torch.zeros(2, *data.train.shape)
+    maps = (config.student_maps, config.teacher_maps) if isinstance(config, DistillConfig) else ((), ())
     setting = observe(
         student,
         student if teacher is None else teacher,
@@ -141,6 +143,8 @@ def _objective(
         batch_size=min(_smallest_batch(len(data.train), config.training.batch_size), config.training.batch_size),
         processes=processes,
         label_smoothing=config.training.label_smoothing,
+        student_maps=maps[0] or None,
+        teacher_maps=maps[1] or None,
     )
     if setting.student_classes != len(data.classes):
         raise UsageError(

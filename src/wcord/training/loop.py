@@ -1,35 +1,34 @@
 """The training loop: batches in, a trained student out, resumable at every step."""
 
-import random
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from wcord.checks import NonFiniteError, RunError, UsageError
+from wcord.checks import NonFiniteError, RunError
 from wcord.data.batch import Batch
 from wcord.data.loader import Loader
 from wcord.evaluation.accuracy import accuracy, predict
 from wcord.features import Features, Tap, capture
 from wcord.losses import LossReport
-from wcord.methods.term import Objective
+from wcord.methods.term import Objective, Stage
 from wcord.models.network import Network
 from wcord.training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
 from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
+from wcord.training.engine import make_optimizer, seed_everything
 from wcord.training.interrupt import Interrupt
 from wcord.training.meter import REMEDY, EpochMeter
 from wcord.training.progress import RunProgress
 from wcord.training.run import RunFolder
 from wcord.training.schedule import learning_rate_at
+from wcord.training.teacher_cache import TeacherCache
 
 FLUSH_EVERY = 20
 """Steps between looks at the loss on an accelerator; on the CPU every step is looked at."""
@@ -65,6 +64,7 @@ class Trainer:
         base_lr: learning rate before the schedule.
         run: folder that takes the checkpoints and the metrics.
         accelerator: devices, precision, processes and trackers.
+        cache: the teacher's outputs from other runs over the same batches; only of use without maps of the teacher.
     """
 
     def __init__(
@@ -79,9 +79,10 @@ class Trainer:
         base_lr: float,
         run: RunFolder,
         accelerator: Accelerator,
+        cache: TeacherCache | None = None,
     ) -> None:
         self.student = student
-        self.teacher = teacher
+        self.teacher = teacher if objective.uses_teacher else None
         self.objective = objective
         self.train = train
         self.test = test
@@ -89,16 +90,37 @@ class Trainer:
         self.base_lr = base_lr
         self.run = run
         self.accelerator = accelerator
-        self.meter = EpochMeter(tuple(objective.part_weights))
+        self.cache = None if objective.teacher_map_names else cache
+        self.preparation = objective.preparation
+        if self.preparation is not None and config.preparation_epochs is not None:
+            self.preparation = replace(self.preparation, epochs=config.preparation_epochs)
+        self.stage: Stage = "main"
         self.epoch = 0
         self.batch = 0
         self.seconds = 0.0
         self.average: AveragedModel | None = None
+        self._enter("preparation" if self.prepared_epochs else "main")
+
+    @property
+    def prepared_epochs(self) -> int:
+        """Length of the preparation stage, 0 where the method has none."""
+        return 0 if self.preparation is None else self.preparation.epochs
+
+    @property
+    def stage_epochs(self) -> int:
+        """Length of the present stage."""
+        return self.config.epochs if self.stage == "main" else self.prepared_epochs
+
+    @property
+    def stage_steps(self) -> int:
+        """Optimiser steps of the present stage so far."""
+        return self.epoch * len(self.train) + self.batch
 
     @property
     def steps_done(self) -> int:
-        """Optimiser steps so far."""
-        return self.epoch * len(self.train) + self.batch
+        """Optimiser steps so far, over both stages."""
+        before = self.prepared_epochs * len(self.train) if self.stage == "main" else 0
+        return before + self.stage_steps
 
     @property
     def shipped(self) -> Network:
@@ -115,15 +137,15 @@ class Trainer:
             RunError: where a loss part becomes NaN or infinite, or the state cannot be written.
         """
         with ExitStack() as stack:
-            student_tap = stack.enter_context(capture(self.student, maps=self.objective.maps))
+            student_tap = stack.enter_context(capture(self.student, maps=self.objective.student_map_names))
             teacher_tap = self._enter_teacher(stack)
             self._prepare(Distiller(self.student, self.objective, student_tap))
             self._resume()
-            total = self.config.epochs * len(self.train)
+            total = (self.prepared_epochs + self.config.epochs) * len(self.train)
             visible = self.accelerator.is_main_process
             progress = stack.enter_context(RunProgress(total, done=self.steps_done, visible=visible))
             interrupt = stack.enter_context(Interrupt())
-            return self._epochs(teacher_tap, progress, interrupt)
+            return self._stages(teacher_tap, progress, interrupt)
 
     def _enter_teacher(self, stack: ExitStack) -> Tap | None:
         if self.teacher is None:
@@ -131,10 +153,10 @@ class Trainer:
         self.teacher.to(self.accelerator.device).eval().requires_grad_(False)
         if self.config.channels_last:
             self.teacher.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # stub lacks it
-        return stack.enter_context(capture(self.teacher, maps=self.objective.maps))
+        return stack.enter_context(capture(self.teacher, maps=self.objective.teacher_map_names))
 
     def _prepare(self, distiller: Distiller) -> None:
-        """Move everything to its device, make the optimiser, wrap for several processes."""
+        """Move everything to its device, wrap for several processes."""
         distiller.to(self.accelerator.device)
         if self.config.channels_last:
             self.student.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # stub lacks it
@@ -143,14 +165,39 @@ class Trainer:
         if self.config.ema is not None:
             averaging = get_ema_multi_avg_fn(self.config.ema)
             self.average = AveragedModel(self.student, multi_avg_fn=averaging, use_buffers=True)
-        self.parameters = [p for p in distiller.parameters() if p.requires_grad]
-        optimizer = _make_optimizer(self.parameters, self.config, self.base_lr)
-        self.trainable, self.optimizer = self.accelerator.prepare(distiller, optimizer)
+        self.trainable = self.accelerator.prepare(distiller)
 
-    def _epochs(self, teacher: Tap | None, progress: RunProgress, interrupt: Interrupt) -> Outcome:
+    def _enter(self, stage: Stage) -> None:
+        """Begin a stage: its parts are measured from its first epoch."""
+        self.stage, self.epoch, self.batch = stage, 0, 0
+        parts = tuple(self.objective.part_weights) if stage == "main" else self.objective.prepared_parts
+        self.meter = EpochMeter(parts, self.objective.diagnostics if stage == "main" else ())
+
+    def _make_optimizer(self) -> None:
+        """Make the optimiser of the stage, over what trains in it."""
+        with_student = self.stage == "main" or (self.preparation is not None and self.preparation.student)
+        student = [p for p in self.student.parameters() if p.requires_grad] if with_student else []
+        self.parameters = [*student, *self.objective.stage_parameters(self.stage)]
+        self.optimizer = self.accelerator.prepare(make_optimizer(self.parameters, self.config, self.base_lr))
+
+    def _stages(self, teacher: Tap | None, progress: RunProgress, interrupt: Interrupt) -> Outcome:
         started = time.monotonic() - self.seconds
         deadline = None if self.config.max_time is None else time.monotonic() + 60 * self.config.max_time
-        while self.epoch < self.config.epochs:
+        if self.stage == "preparation":
+            stopped = self._epochs(teacher, progress, interrupt, started, deadline)
+            if stopped is not None:
+                return stopped
+            self._enter("main")
+            self._make_optimizer()
+        return self._epochs(teacher, progress, interrupt, started, deadline) or Outcome(
+            "finished", "", None, self.seconds
+        )
+
+    def _epochs(
+        self, teacher: Tap | None, progress: RunProgress, interrupt: Interrupt, started: float, deadline: float | None
+    ) -> Outcome | None:
+        """Train to the end of the stage, or return how it was stopped."""
+        while self.epoch < self.stage_epochs:
             epoch_started = time.monotonic()
             for batch in self._batches():
                 reason = self._reason_to_stop(interrupt, deadline)
@@ -164,10 +211,15 @@ class Trainer:
                 if self.config.checkpoint_every and self.steps_done % self.config.checkpoint_every == 0:
                     self._save()
             self._end_epoch(progress, time.monotonic() - epoch_started)
-        return Outcome("finished", "", None, self.seconds)
+        return None
+
+    @property
+    def _order(self) -> int:
+        """Number of the epoch whose order and augmentation are used; the main stage's are the same for all methods."""
+        return self.epoch if self.stage == "main" else self.config.epochs + self.epoch
 
     def _batches(self) -> Iterator[Batch]:
-        return self.train.batches(epoch=self.epoch, start=self.batch)
+        return self.train.batches(epoch=self._order, start=self.batch)
 
     def _step(self, batch: Batch, teacher: Tap | None) -> None:
         """One optimiser step: teacher once, student once, backward, update."""
@@ -192,56 +244,72 @@ class Trainer:
 
     def _loss(self, batch: Batch, teacher: Features | None) -> tuple[LossReport, Tensor]:
         try:
-            return self.trainable(batch, teacher)
+            return self.trainable(batch, teacher, self.stage)
         except NonFiniteError as error:
             self.meter.flush()
             raise RunError(f"step {self.steps_done}: {error}; {REMEDY}") from None
 
     def _teach(self, batch: Batch, teacher: Tap) -> Features:
+        """Return the teacher's features, from the cache where another run over the same batches has left them."""
+        if self.cache is not None and (known := self.cache.read(self._order, self.batch)) is not None:
+            return known.to(self.accelerator.device)
         with torch.no_grad(), self.accelerator.autocast():
-            return teacher(batch.teacher_input)
+            features = teacher(batch.teacher_input)
+        if self.cache is not None:
+            self.cache.write(self._order, self.batch, features, last=self.batch + 1 == len(self.train))
+        return features
 
-    def _learning_rate(self) -> float:
-        return learning_rate_at(self.steps_done, steps_per_epoch=len(self.train), base=self.base_lr, config=self.config)
+    def _learning_rate(self, step: int | None = None) -> float:
+        step = self.stage_steps if step is None else step
+        if self.stage == "preparation":
+            stated = None if self.preparation is None else self.preparation.lr
+            return self.base_lr if stated is None else stated
+        return learning_rate_at(step, steps_per_epoch=len(self.train), base=self.base_lr, config=self.config)
 
     def _share(self, local: int) -> float:
         """Weight of this process's mean, so that the average over processes is the mean over the global batch."""
         processes = self.accelerator.num_processes
         whole = min(self.train.batch_size, len(self.train.split) - self.batch * self.train.batch_size)
+        whole *= self.train.views
         return 1.0 if processes == 1 else processes * local / whole
 
     def _show(self, progress: RunProgress, epoch_started: float) -> None:
         elapsed = max(time.monotonic() - epoch_started, 1e-9)
         progress.advance(
-            epoch=f"epoch {self.epoch + 1}/{self.config.epochs}",
+            epoch=f"{self._stage_name} {self.epoch + 1}/{self.stage_epochs}",
             values=self.meter.latest,
             images_per_second=self.meter.samples / elapsed,
         )
 
+    @property
+    def _stage_name(self) -> str:
+        return "epoch" if self.stage == "main" else "preparation"
+
     def _end_epoch(self, progress: RunProgress, seconds: float) -> None:
         self.meter.flush()
         means = self.meter.means()
-        parts = {name: means[name] for name in self.objective.part_weights}
-        last_rate = learning_rate_at(
-            self.steps_done - 1, steps_per_epoch=len(self.train), base=self.base_lr, config=self.config
-        )
+        loss, train_top1 = means.pop("loss"), means.pop("train_top1")
+        parts = {name: means.pop(name) for name in self.meter.parts}
         entry: dict[str, Any] = {
             "epoch": self.epoch + 1,
-            "lr": last_rate,
-            "loss": means["loss"],
-            "train_top1": means["train_top1"],
+            "lr": self._learning_rate(self.stage_steps - 1),
+            "loss": loss,
             "parts": parts,
             "seconds": round(seconds, 3),
         }
+        if self.stage == "main":
+            entry |= {"train_top1": train_top1} | ({"diagnostics": means} if means else {})
+        else:
+            entry["stage"] = self.stage
         self.epoch, self.batch = self.epoch + 1, 0
-        if self.epoch % self.config.eval_every == 0 or self.epoch == self.config.epochs:
+        if self.stage == "main" and (self.epoch % self.config.eval_every == 0 or self.epoch == self.config.epochs):
             entry["test_top1"] = self._evaluate()
         if self.accelerator.is_main_process:
             self.run.log(entry)
             self._announce(progress, entry)
         if self.config.tracker:
             flat = {key: value for key, value in entry.items() if isinstance(value, float)}
-            self.accelerator.log(flat | {f"part/{k}": v for k, v in parts.items()}, step=self.epoch)
+            self.accelerator.log(flat | {f"part/{k}": v for k, v in parts.items()}, step=self.steps_done)
         self.meter.reset()
         self._save()
 
@@ -256,11 +324,12 @@ class Trainer:
 
     def _announce(self, progress: RunProgress, entry: dict[str, Any]) -> None:
         parts = " ".join(f"{name} {value:.3f}" for name, value in entry["parts"].items())
+        train = f"  train {entry['train_top1']:.2f} %" if "train_top1" in entry else ""
         test = f"  test {entry['test_top1']:.2f} %" if "test_top1" in entry else ""
-        left = (self.config.epochs - self.epoch) * entry["seconds"]
+        left = (self.stage_epochs - self.epoch) * entry["seconds"]
         progress.line(
-            f"epoch {self.epoch:3d}/{self.config.epochs}  loss {entry['loss']:.3f} ({parts})  "
-            f"train {entry['train_top1']:.2f} %{test}  {entry['seconds']:.1f} s, about {_clock(left)} left"
+            f"{self._stage_name} {self.epoch:3d}/{self.stage_epochs}  loss {entry['loss']:.3f} ({parts})"
+            f"{train}{test}  {entry['seconds']:.1f} s, about {_clock(left)} left"
         )
 
     def _reason_to_stop(self, interrupt: Interrupt, deadline: float | None) -> str | None:
@@ -276,6 +345,7 @@ class Trainer:
         if not self.accelerator.is_main_process:
             return
         state: dict[str, Any] = {
+            "stage": self.stage,
             "epoch": self.epoch,
             "batch": self.batch,
             "seconds": self.seconds,
@@ -294,6 +364,9 @@ class Trainer:
         rank = self.accelerator.process_index
         seed_everything(self.config.seed + rank)
         state = load_checkpoint(self.run.checkpoints)
+        if state is not None:
+            self._enter(state["stage"])
+        self._make_optimizer()
         if state is None:
             return
         self.student.backbone.load_state_dict(state["student"])
@@ -308,61 +381,6 @@ class Trainer:
             self.run.rewind(state["metrics_lines"])
         else:
             seed_everything(self.config.seed + rank + 1_000_003 * state["step"])
-
-
-def make_accelerator(config: TrainingConfig, run: RunFolder) -> Accelerator:
-    """Return the engine for a configuration.
-
-    Raises:
-        UsageError: where CUDA is asked for and there is none.
-    """
-    device = resolve_device(config.device)
-    if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)
-    # Accelerate keeps its settings per process; a second run in one process may ask for others.
-    AcceleratorState._reset_state()
-    return Accelerator(
-        cpu=device.type == "cpu",
-        mixed_precision="bf16" if config.precision == "bf16" else "no",
-        log_with=list(config.tracker) or None,
-        project_dir=str(run.path / "tracker") if config.tracker else None,
-    )
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the device that a name such as `auto` or `cuda:1` means.
-
-    Raises:
-        UsageError: where it does not exist on this machine.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:0 or mps") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"device {name!r} was asked for, but no CUDA device is visible: use --device cpu")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device {name!r} was asked for, but there are {torch.cuda.device_count()} CUDA devices")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("device 'mps' was asked for, but it is not available: use --device cpu")
-    return device
-
-
-def seed_everything(seed: int) -> None:
-    """Seed the generators of Python, NumPy and torch."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  # third-party code draws from the legacy generator
-    torch.manual_seed(seed)
-
-
-def _make_optimizer(parameters: list[nn.Parameter], config: TrainingConfig, lr: float) -> torch.optim.Optimizer:
-    match config.optimizer:
-        case "sgd":
-            return torch.optim.SGD(parameters, lr=lr, momentum=config.momentum, weight_decay=config.weight_decay)
-        case "adamw":
-            return torch.optim.AdamW(parameters, lr=lr, weight_decay=config.weight_decay)
 
 
 def _clock(seconds: float) -> str:

@@ -12,16 +12,18 @@ REMEDY = "lower --lr, set --clip-norm, or look at the data; the last good checkp
 
 
 class EpochMeter:
-    """Sample-weighted means of the total, each part and the training accuracy.
+    """Sample-weighted means of the total, each part, what is logged beside them, and the training accuracy.
 
     Values stay on their device until `flush`, one transfer for many steps, so that an accelerator is not stalled.
 
     Args:
         parts: names of the loss parts.
+        diagnostics: names of what the report holds beside them.
     """
 
-    def __init__(self, parts: tuple[str, ...]) -> None:
-        self.names = ("loss", *parts, "train_top1")
+    def __init__(self, parts: tuple[str, ...], diagnostics: tuple[str, ...] = ()) -> None:
+        self.parts = parts
+        self.names = ("loss", *parts, *diagnostics, "train_top1")
         self.reset()
 
     def reset(self) -> None:
@@ -33,7 +35,7 @@ class EpochMeter:
 
     def add(self, step: int, report: LossReport, correct: Tensor, samples: int) -> None:
         """Note one step: its loss and how many of its samples were classified rightly."""
-        values = [report.total, *report.parts.values(), 100 * correct / samples]
+        values = [report.total, *report.parts.values(), *report.diagnostics.values(), 100 * correct / samples]
         self._pending.append((step, samples, torch.stack([value.detach().float() for value in values])))
 
     def flush(self) -> None:

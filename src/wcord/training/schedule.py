@@ -41,6 +41,8 @@ def check_schedule(config: TrainingConfig) -> None:
     checks.require_positive("epochs", config.epochs)
     checks.require_positive("batch_size", config.batch_size)
     checks.require_positive("eval_every", config.eval_every)
+    if config.preparation_epochs is not None and config.preparation_epochs < 0:
+        raise checks.UsageError(f"preparation_epochs must be 0 or more, received {config.preparation_epochs}")
     for fraction in config.milestones:
         checks.require_fraction("milestones", fraction)
     for name, value in (("lr", config.lr), ("clip_norm", config.clip_norm), ("max_time", config.max_time)):

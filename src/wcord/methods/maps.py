@@ -1,0 +1,50 @@
+"""Which map of the student goes with which map of the teacher."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from wcord.checks import UsageError
+from wcord.methods.term import Setting, Shape
+
+Which = Literal["stages", "last", "all"]
+"""stages: all but the stem; last: the deepest; all: the stem too."""
+
+
+@dataclass(frozen=True)
+class MapPair:
+    """A map of each network that are compared, and their shapes without the batch."""
+
+    student: str
+    teacher: str
+    student_shape: Shape
+    teacher_shape: Shape
+
+
+def map_pairs(name: str, setting: Setting, which: Which = "stages") -> list[MapPair]:
+    """Pair the maps of both networks from the deepest up; where one states more, its first ones are left out.
+
+    Args:
+        name: the method, for messages.
+        setting: holds the maps that the networks state, of which the first is the stem.
+        which: which of them.
+
+    Raises:
+        UsageError: where a network states no maps, or none of this kind.
+    """
+    student = _chosen(name, "student", list(setting.student_maps.items()), which)
+    teacher = _chosen(name, "teacher", list(setting.teacher_maps.items()), which)
+    count = min(len(student), len(teacher))
+    return [
+        MapPair(s, t, s_shape, t_shape)
+        for (s, s_shape), (t, t_shape) in zip(student[-count:], teacher[-count:], strict=True)
+    ]
+
+
+def _chosen(name: str, role: str, maps: list[tuple[str, Shape]], which: Which) -> list[tuple[str, Shape]]:
+    chosen = {"stages": maps[1:], "last": maps[-1:], "all": maps}[which]
+    if not chosen:
+        raise UsageError(
+            f"{name} reads feature maps, but the {role} states {'only one' if maps else 'none'}: name its modules from "
+            f"stem to last with --{role}-maps, or use a method on embeddings or logits"
+        )
+    return chosen

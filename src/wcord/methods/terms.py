@@ -1,0 +1,75 @@
+"""What most terms are: a loss between logits, between embeddings, or between pairs of maps."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
+
+from torch import Tensor
+
+from wcord.data.batch import Batch
+from wcord.features import Features
+from wcord.methods.maps import Which, map_pairs
+from wcord.methods.term import Needs, Setting, Term
+
+
+class LossTerm(Term):
+    """A term that is one loss without parameters, `loss`, called with its options."""
+
+    loss: ClassVar[Callable[..., Tensor]]
+
+    def __init__(self, name: str, setting: Setting, **options: object) -> None:
+        super().__init__()
+        self.parts = {name: 1.0}
+        self.compute: Callable[..., Tensor] = partial(type(self).loss, **options)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "loss" in vars(cls):
+            cls.loss_signature = cls.loss
+
+
+class LogitsTerm(LossTerm):
+    """loss(student logits, teacher logits)."""
+
+    needs = Needs(same_classes=True)
+
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        """Return the loss of one batch."""
+        return self.compute(student.logits, teacher.logits)
+
+
+class LabelledLogitsTerm(LossTerm):
+    """loss(student logits, teacher logits, classes)."""
+
+    needs = Needs(same_classes=True)
+
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        """Return the loss of one batch."""
+        return self.compute(student.logits, teacher.logits, batch.target)
+
+
+class EmbeddingTerm(LossTerm):
+    """loss(student embedding, teacher embedding)."""
+
+    needs = Needs(min_batch=2)
+
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        """Return the loss of one batch."""
+        return self.compute(student.embedding, teacher.embedding)
+
+
+class MapsTerm(LossTerm):
+    """Σ over pairs of maps of loss(student map, teacher map)."""
+
+    which: ClassVar[Which] = "stages"
+
+    def __init__(self, name: str, setting: Setting, **options: object) -> None:
+        super().__init__(name, setting, **options)
+        self.pairs = map_pairs(name, setting, self.which)
+        self.student_map_names = tuple(pair.student for pair in self.pairs)
+        self.teacher_map_names = tuple(pair.teacher for pair in self.pairs)
+
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        """Return the sum over the pairs."""
+        values = [self.compute(student.maps[pair.student], teacher.maps[pair.teacher]) for pair in self.pairs]
+        return sum(values[1:], values[0])
