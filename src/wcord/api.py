@@ -232,6 +232,7 @@ def build_method(
     num_samples: int | None = None,
     batch_size: int | None = None,
     label_smoothing: float = 0.0,
+    total_steps: int | None = None,
     student_maps: Sequence[str] | None = None,
     teacher_maps: Sequence[str] | None = None,
     options: Options | None = None,
@@ -247,6 +248,7 @@ def build_method(
         num_samples: rows of the training set, for memories by sample index; None: a queue is used where one can be.
         batch_size: samples in a batch, to refuse a method that needs more.
         label_smoothing: of the cross-entropy.
+        total_steps: optimiser steps of the whole training, for options that change on the way.
         student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
         teacher_maps: as `student_maps`. Read both with `capture(…, maps=objective.student_map_names)`.
         options: summand → option → value, as keyword arguments of its loss.
@@ -277,6 +279,7 @@ def build_method(
         num_samples=num_samples,
         batch_size=batch_size,
         label_smoothing=label_smoothing,
+        total_steps=total_steps,
         student_maps=student_maps,
         teacher_maps=teacher_maps,
     )

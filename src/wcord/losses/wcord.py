@@ -5,12 +5,21 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_choice, require_finite, require_fraction, require_matrix, require_same_rows
+from wcord.checks import (
+    UsageError,
+    require_choice,
+    require_finite,
+    require_fraction,
+    require_matrix,
+    require_positive,
+    require_same_rows,
+)
 from wcord.contrast.critic import EMBEDDING_DIM, Critic, Normalize, moments
 from wcord.contrast.crossed import CrossedNCE
 from wcord.contrast.estimate import Objective
 from wcord.contrast.memory import MOMENTUM, QUEUE_SIZE
 from wcord.contrast.nce import NUM_NEGATIVES, TEMPERATURE, Constant, Estimator, NegativeChoice
+from wcord.losses.anchor import Anchor, AnchorTo
 from wcord.losses.loss_report import LossReport
 from wcord.numerics import autocast_off, full_precision
 from wcord.transport import require_transport_settings, transport_parts
@@ -72,6 +81,9 @@ class WCoRDLoss(nn.Module):
             `critic` (GCKT's embeddings, whose learned sides only GCKT keeps from collapsing).
         anchor: α in [0, 1] of the plan's prior Q = (1−α)·uniform + α·identity: 0 is the paper's LCKT, towards 1 row i
             must go to row i.
+        anchor_end: α of the last step, approached linearly over `anneal_steps`; None keeps α.
+        anneal_steps: training-mode forwards after which α has become `anchor_end`.
+        anchor_to: `sample`, or `class`: the prior's identity is spread over equal labels, which are then needed.
         lckt_standardize: standardise both sides of LCKT over the batch first, as the anchored form does.
 
     Raises:
@@ -111,11 +123,13 @@ class WCoRDLoss(nn.Module):
         gradient: TransportGradient = "entropic",
         features: TransportFeatures = "raw",
         anchor: float = 0.0,
+        anchor_end: float | None = None,
+        anneal_steps: int | None = None,
+        anchor_to: AnchorTo = "sample",
         lckt_standardize: bool = False,
     ) -> None:
         super().__init__()
         _check_weights(gckt_weight, lckt_weight, features)
-        require_fraction("anchor", anchor)
         self.gckt_weight = gckt_weight
         self.lckt_weight = lckt_weight
         self.share_critic = features == "critic"
@@ -148,7 +162,7 @@ class WCoRDLoss(nn.Module):
                 epsilon=epsilon,
                 iterations=iterations,
                 gradient=gradient,
-                anchor=anchor,
+                anchor=Anchor(anchor, anchor_end, anneal_steps, anchor_to),
             )
 
     def forward(
@@ -179,7 +193,7 @@ class WCoRDLoss(nn.Module):
                 parts["gckt"] = self.contrast(embedded[0], embedded[1], index, labels=labels)
                 total = total + self.gckt_weight * parts["gckt"]
             if self.local is not None:
-                parts["lckt"], diagnostics = self.local(*(embedded if self.share_critic else sides))
+                parts["lckt"], diagnostics = self.local(*(embedded if self.share_critic else sides), labels=labels)
                 total = total + self.lckt_weight * parts["lckt"]
             if self.contrast is not None and self.training:
                 self.contrast.write(embedded[0], embedded[1], index, labels)
@@ -205,7 +219,7 @@ class _Local(nn.Module):
         epsilon: float,
         iterations: int,
         gradient: TransportGradient,
-        anchor: float,
+        anchor: Anchor,
     ) -> None:
         super().__init__()
         require_transport_settings(epsilon=epsilon, iterations=iterations, gradient=gradient)
@@ -217,19 +231,14 @@ class _Local(nn.Module):
         self.teacher_moments = moments(teacher_dim, standardize)
         self.student_map = nn.Linear(student_dim, teacher_dim, bias=False) if mapped else nn.Identity()
 
-    def forward(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, student: Tensor, teacher: Tensor, *, labels: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
         student = self.student_map(self.student_moments(student))
         teacher = self.teacher_moments(teacher)
-        prior = self._prior(student) if self.anchor else None
+        prior = self.anchor(student, labels)
         solved = transport_parts(
             student, teacher, epsilon=self.epsilon, iterations=self.iterations, prior=prior, gradient=self.gradient
         )
         return solved.cost, {"diagonal_mass": solved.diagonal_mass, "marginal_error": solved.marginal_error}
-
-    def _prior(self, student: Tensor) -> Tensor:
-        n = student.shape[0]
-        identity = torch.eye(n, dtype=student.dtype, device=student.device)
-        return (1 - self.anchor) / n**2 + self.anchor / n * identity
 
 
 def _check_weights(gckt_weight: float, lckt_weight: float, features: str) -> None:

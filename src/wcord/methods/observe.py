@@ -23,6 +23,7 @@ def observe(
     batch_size: int | None = None,
     processes: int = 1,
     label_smoothing: float = 0.0,
+    total_steps: int | None = None,
     student_maps: Sequence[str] | None = None,
     teacher_maps: Sequence[str] | None = None,
 ) -> Setting:
@@ -37,6 +38,7 @@ def observe(
         batch_size: samples in a batch.
         processes: how many processes train together.
         label_smoothing: of the cross-entropy.
+        total_steps: optimiser steps of the whole training.
         student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
         teacher_maps: as `student_maps`.
 
@@ -56,6 +58,7 @@ def observe(
         batch_size=batch_size,
         processes=processes,
         label_smoothing=label_smoothing,
+        total_steps=total_steps,
         student_maps=_shapes(student_features),
         teacher_maps=_shapes(teacher_features),
         student=student,

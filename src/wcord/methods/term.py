@@ -32,6 +32,7 @@ class Setting:
         batch_size: samples in a batch, or None where it is not known.
         processes: how many processes train together.
         label_smoothing: of the cross-entropy with the labels.
+        total_steps: optimiser steps of the main stage, or None where they are not known.
         student_maps: the student's maps by name, from input to output, with the shape of one sample.
         teacher_maps: the teacher's.
         student: the network itself, for methods that look at its modules; a term does not keep it.
@@ -46,6 +47,7 @@ class Setting:
     batch_size: int | None = None
     processes: int = 1
     label_smoothing: float = 0.0
+    total_steps: int | None = None
     student_maps: Mapping[str, Shape] = field(default_factory=dict)
     teacher_maps: Mapping[str, Shape] = field(default_factory=dict)
     student: nn.Module | None = None

@@ -17,6 +17,8 @@ class WCoRDTerm(Term):
 
     def __init__(self, name: str, setting: Setting, **options: object) -> None:
         super().__init__()
+        if options.get("anchor_end") is not None:
+            options.setdefault("anneal_steps", setting.total_steps)
         self.loss = WCoRDLoss(
             setting.student_dim,
             setting.teacher_dim,

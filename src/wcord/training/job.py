@@ -99,7 +99,7 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     if len(train) == 0:
         raise UsageError(f"the training data holds {len(data.train)} samples, too few for one step: use more")
     test = Loader(data.test, batch_size=EVALUATION_BATCH, device=str(device), workers=config.data.workers)
-    objective = _objective(config, student, teacher, data, processes)
+    objective = _objective(config, student, teacher, data, train)
     notes = list(data.notes)
     if train.dropped:
         notes.append("the last training batch of each epoch held a single sample and was dropped")
@@ -131,7 +131,7 @@ def _teacher(config: TrainConfig | DistillConfig, own: Own, data: DataSet) -> Ne
 
 
 def _objective(
-    config: TrainConfig | DistillConfig, student: Network, teacher: Network | None, data: DataSet, processes: int
+    config: TrainConfig | DistillConfig, student: Network, teacher: Network | None, data: DataSet, train: Loader
 ) -> Objective:
     sample = torch.zeros(2, *data.train.shape)
     maps = (config.student_maps, config.teacher_maps) if isinstance(config, DistillConfig) else ((), ())
@@ -141,8 +141,9 @@ def _objective(
         student_sample=sample,
         num_samples=len(data.train),
         batch_size=min(_smallest_batch(len(data.train), config.training.batch_size), config.training.batch_size),
-        processes=processes,
+        processes=train.world_size,
         label_smoothing=config.training.label_smoothing,
+        total_steps=config.training.epochs * len(train),
         student_maps=maps[0] or None,
         teacher_maps=maps[1] or None,
     )

@@ -1,0 +1,70 @@
+"""Anchored transport: what is known of who belongs to whom, as a prior of the plan (this project, after WCoRD)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from wcord.checks import UsageError, require_choice, require_fraction, require_positive
+
+AnchorTo = Literal["sample", "class"]
+
+
+class Anchor(nn.Module):
+    r"""The prior of a transport plan inside a batch: between no knowledge and pairwise matching.
+
+    Q_ij = (1−α)/n² + α/n·E_ij,  E the identity, or E_ij = 1[y_i = y_j] / #{k: y_k = y_i}
+
+    α goes linearly from `start` to `end` over `steps` training-mode calls, which a persistent buffer counts.
+
+    Args:
+        start: α in [0, 1].
+        end: α after `steps` calls; None keeps `start`.
+        steps: how many calls.
+        to: `sample` or `class`.
+
+    Raises:
+        UsageError: on an α outside [0, 1], an end without steps, or missing labels.
+
+    Example:
+        >>> Anchor(0.5, None, None, "class")(torch.zeros(2, 3), torch.tensor([7, 7]))
+        tensor([[0.2500, 0.2500],
+                [0.2500, 0.2500]])
+    """
+
+    done: Tensor
+
+    def __init__(self, start: float, end: float | None, steps: int | None, to: AnchorTo) -> None:
+        super().__init__()
+        require_choice("anchor_to", to, ("sample", "class"))
+        require_fraction("anchor", start)
+        if end is not None:
+            require_fraction("anchor_end", end)
+            if steps is None:
+                raise UsageError("anchor_end needs anneal_steps, the number of steps until it is reached: give both")
+            require_positive("anneal_steps", steps)
+        self.start, self.end, self.steps, self.to_class = start, end, steps, to == "class"
+        self.register_buffer("done", torch.tensor(0))
+
+    @property
+    def alpha(self) -> float:
+        """The present α."""
+        if self.end is None or self.steps is None:
+            return self.start
+        share = min(int(self.done) / self.steps, 1.0)
+        return self.start + (self.end - self.start) * share
+
+    def forward(self, like: Tensor, labels: Tensor | None) -> Tensor | None:
+        """Return Q, B×B, in the dtype of `like` (B×D), or None where α is 0; a training-mode call moves α on."""
+        alpha, n = self.alpha, like.shape[0]
+        if self.training and self.end is not None:
+            self.done += 1
+        if alpha == 0:
+            return None
+        pairs = torch.eye(n, dtype=like.dtype, device=like.device)
+        if self.to_class:
+            if labels is None:
+                raise UsageError("anchor_to='class' needs the labels of the batch: pass labels")
+            pairs = (labels[:, None] == labels[None, :]).to(like.dtype)
+            pairs = pairs / pairs.sum(dim=1, keepdim=True)
+        return (1 - alpha) / n**2 + alpha / n * pairs
