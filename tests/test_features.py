@@ -10,10 +10,11 @@ from torch.utils.checkpoint import checkpoint
 from torchvision import models as torchvision_models
 
 from wcord.checks import UsageError
-from wcord.features import capture, map_names, unwrap
+from wcord.features import capture, map_names, preactivation, unwrap
 from wcord.models.create import create_model
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess
+from wcord.models.shuffle import channel_shuffle
 
 
 class Plain(nn.Module):
@@ -333,3 +334,57 @@ class TestWrapped:
 def test_does_not_import_the_compiler_or_timm():
     program = "import sys, wcord.features; sys.exit(any(name in sys.modules for name in ('torch._dynamo', 'timm')))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["resnet8", "wrn_16_1", "vgg8", "ShuffleV1", "ShuffleV2", "ResNet50"])
+def test_a_map_before_its_relu_becomes_the_map_by_it(name):
+    """After the ReLU (and ShuffleV2's shuffle) it is the map itself; a WRN's is normalised and has no map after it."""
+    model = create_model(name, num_classes=5).eval()
+    names = [n for n in map_names(model) if n in model.preactivation_paths]
+    with capture(model, maps=[*names, *map(preactivation, names)]) as tap, torch.no_grad():
+        maps = tap(torch.randn(2, 3, 16, 16)).maps
+    for n in names:
+        before, after = maps[preactivation(n)], maps[n]
+        assert before.shape == after.shape
+        assert before.min() < 0
+        if name == "wrn_16_1":
+            path = model.preactivation_paths[n]
+            torch.testing.assert_close(before, model.get_submodule(path)(after))
+        elif name == "ShuffleV2":
+            torch.testing.assert_close(channel_shuffle(before.relu(), 2), after)
+        else:
+            torch.testing.assert_close(before.relu(), after)
+
+
+def test_the_input_of_a_module_has_an_address():
+    model = Plain()
+    with capture(model, maps=["head:in", "first:in"]) as tap:
+        x = torch.randn(2, 4)
+        features = tap(x)
+    assert torch.equal(features.maps["head:in"], features.embedding)
+    assert torch.equal(features.maps["first:in"], x)
+    with pytest.raises(UsageError, match="no module 'had:in': did you mean 'head'"), capture(model, maps=["had:in"]):
+        pass
+
+
+def test_before_the_relu_is_refused_where_it_is_not_stated():
+    with (
+        pytest.raises(
+            UsageError, match=r"Plain does not say where its map 'act' is before its ReLU \(none of its maps"
+        ),
+        capture(Plain(), maps=["pre:act"]),
+    ):
+        pass
+    with (
+        pytest.raises(UsageError, match=r"'stem' is before its ReLU \(only stage1, stage2, stage3\)"),
+        capture(create_model("resnet8"), maps=["pre:stem"]),
+    ):
+        pass
+
+
+def test_timm_networks_state_their_maps():
+    model = timm.create_model("resnet18", num_classes=3)
+    names = map_names(model)
+    assert names == ("act1", "layer1", "layer2", "layer3", "layer4")
+    with capture(model, maps=names[1:]) as tap:
+        assert tap(torch.zeros(2, 3, 32, 32)).maps["layer4"].shape == (2, 512, 1, 1)

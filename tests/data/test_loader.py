@@ -133,3 +133,29 @@ def test_floats_stay_as_they_are() -> None:
     values = torch.from_numpy(np.random.default_rng(0).random((4, 1, 3, 3), dtype=np.float32))
     (batch,) = Loader(MemorySplit(values, torch.zeros(4).long()), batch_size=4).batches()
     assert torch.equal(batch.student_input, values)
+
+
+def test_views_are_the_same_samples_with_other_augmentation() -> None:
+    both = list(Loader(split(10), batch_size=4, augment="crop-flip", shuffle=True, views=2).batches(1))
+    one = list(Loader(split(10), batch_size=4, augment="crop-flip", shuffle=True).batches(1))
+    for double, single in zip(both, one, strict=True):
+        n = len(single)
+        assert len(double) == 2 * n
+        assert torch.equal(double.student_input[:n], single.student_input)
+        assert torch.equal(double.index[:n], double.index[n:])
+        assert torch.equal(double.target, torch.cat([single.target] * 2))
+        assert not torch.equal(double.student_input[:n], double.student_input[n:])
+    with pytest.raises(UsageError, match="views must be 1 or more, received 0"):
+        Loader(split(10), batch_size=4, views=0)
+
+
+def test_processes_share_every_view() -> None:
+    whole = list(Loader(split(12), batch_size=4, augment="crop-flip", views=2).batches())
+    shares = [
+        list(Loader(split(12), batch_size=4, augment="crop-flip", views=2, rank=r, world_size=2).batches())
+        for r in range(2)
+    ]
+    for batch, first, second in zip(whole, *shares, strict=True):
+        together = torch.cat([first.student_input[:2], second.student_input[:2],
+                              first.student_input[2:], second.student_input[2:]])  # fmt: skip
+        assert torch.equal(batch.student_input, together)

@@ -1,0 +1,38 @@
+"""Devices by name, seeds, optimisers."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from wcord.checks import UsageError
+from wcord.training.config import TrainingConfig
+from wcord.training.engine import make_optimizer, resolve_device, seed_everything
+
+
+def test_every_generator_is_seeded() -> None:
+    def numbers() -> tuple[float, float, float]:
+        return random.random(), float(np.random.rand()), float(torch.rand(()))  # noqa: NPY002  # as third parties draw
+
+    seed_everything(3)
+    first = numbers()
+    seed_everything(3)
+    assert numbers() == first
+    seed_everything(4)
+    assert all(a != b for a, b in zip(numbers(), first, strict=True))
+
+
+def test_unknown_devices_are_refused() -> None:
+    assert resolve_device("cpu").type == "cpu"
+    with pytest.raises(UsageError, match="unknown device 'cpuu'"):
+        resolve_device("cpuu")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
+def test_the_optimiser_takes_the_configured_numbers(name: str, kind: type) -> None:
+    config = TrainingConfig(optimizer=name, weight_decay=0.25)  # pyright: ignore[reportArgumentType]
+    made = make_optimizer([nn.Parameter(torch.zeros(1))], config, 0.5)
+    assert type(made) is kind
+    assert (made.defaults["lr"], made.defaults["weight_decay"]) == (0.5, 0.25)
