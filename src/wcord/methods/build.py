@@ -1,8 +1,11 @@
 """From a method's name to its objective: parse the sum, weigh it, build the terms, check what they need."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from typing import Any
+
+from torch import Tensor, nn
 
 from wcord import checks
 from wcord.checks import UsageError
@@ -64,6 +67,23 @@ def build_objective(method: str, setting: Setting, *, options: Options | None = 
     return objective
 
 
+def adapt_student(method: str, student: nn.Module, teacher: nn.Module, sample: Tensor | None = None) -> nn.Module:
+    """Return the network that a method trains: the student itself, or what a summand makes of it (simkd).
+
+    Args:
+        method: summands joined by `+`.
+        student: the network that was asked for.
+        teacher: the trained network.
+        sample: a batch of what both see.
+    """
+    for name in parse_method(method):
+        place = METHODS[name].adapt_student
+        if place is not None:
+            adapt: Callable[[nn.Module, nn.Module, Tensor | None], nn.Module] = _imported(place)
+            student = adapt(student, teacher, sample)
+    return student
+
+
 def option_names(name: str) -> tuple[str, ...]:
     """Return the options that a summand takes: the keyword-only arguments of its term and of its loss."""
     kind = _term_class(name)
@@ -81,6 +101,10 @@ def _build_term(name: str, setting: Setting, given: Mapping[str, object]) -> Ter
 
 def _term_class(name: str) -> type[Term]:
     """Return the class that the catalogue names; it is imported when first asked for."""
-    module, _, attribute = METHODS[name].term.partition(":")
-    found: type[Term] = getattr(import_module(module), attribute)
+    found: type[Term] = _imported(METHODS[name].term)
     return found
+
+
+def _imported(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)

@@ -18,7 +18,8 @@ class MethodInfo:
         options: what this name sets differently from the defaults of the loss.
         cross_entropy: the factor of the cross-entropy in a sum that holds this summand.
         alone: (cross-entropy, own) factors where the paper weighs the method differently when it stands alone.
-        changes_student: the network that is shipped is another one than the named student.
+        adapt_student: module and function that makes another network of the student before it is trained, which is then
+            the one that is shipped; None: the student stays what it is.
     """
 
     title: str
@@ -31,12 +32,14 @@ class MethodInfo:
     options: dict[str, object] = field(default_factory=dict)
     cross_entropy: float = 1.0
     alone: tuple[float, float] | None = None
-    changes_student: bool = False
+    adapt_student: str | None = None
 
 
 _FEATURES = "embeddings; any classes"
 _MEMORY = f"{_FEATURES}; row numbers, else a queue"
+_MAPS = "maps of both; any classes"
 _LOOP = "double loop"
+_REPDISTILLER = f"{_LOOP}; RepDistiller, 1e-5"
 _WCORD = "Chen et al., CVPR"
 _CRD = "Tian et al., ICLR"
 
@@ -57,7 +60,7 @@ METHODS: dict[str, MethodInfo] = {
         weight=1.0,
         needs="the same classes",
         term="wcord.methods.kd:KDTerm",
-        checked=f"{_LOOP}; RepDistiller",
+        checked=_REPDISTILLER,
         alone=(0.1, 0.9),
     ),
     "lskd": MethodInfo(
@@ -70,6 +73,87 @@ METHODS: dict[str, MethodInfo] = {
         checked=_LOOP,
         options={"temperature": 2.0, "standardize": True},
         cross_entropy=0.1,
+    ),
+    "fitnet": MethodInfo(
+        title="regression of a hidden map",
+        paper="Romero et al., ICLR",
+        year=2015,
+        weight=100.0,
+        needs=_MAPS,
+        term="wcord.methods.fitnet:FitNetTerm",
+        checked=_REPDISTILLER,
+    ),
+    "at": MethodInfo(
+        title="attention maps of every stage",
+        paper="Zagoruyko and Komodakis, ICLR",
+        year=2017,
+        weight=1000.0,
+        needs=_MAPS,
+        term="wcord.methods.at:ATTerm",
+        checked=_REPDISTILLER,
+    ),
+    "nst": MethodInfo(
+        title="distribution of channels, polynomial kernel",
+        paper="Huang and Wang, arXiv 1707.01219,",
+        year=2017,
+        weight=50.0,
+        needs=_MAPS,
+        term="wcord.methods.nst:NSTTerm",
+        checked=_REPDISTILLER,
+    ),
+    "pkt": MethodInfo(
+        title="similarities as probabilities",
+        paper="Passalis and Tefas, ECCV",
+        year=2018,
+        weight=30000.0,
+        needs=f"{_FEATURES}; batches ≥ 2",
+        term="wcord.methods.pkt:PKTTerm",
+        checked=_REPDISTILLER,
+    ),
+    "kdsvd": MethodInfo(
+        title="change of singular vectors from stage to stage",
+        paper="Lee et al., ECCV",
+        year=2018,
+        weight=1.0,
+        needs=f"{_MAPS}; equal channels",
+        term="wcord.methods.kdsvd:KDSVDTerm",
+        checked=_REPDISTILLER,
+    ),
+    "sp": MethodInfo(
+        title="similarities inside the batch",
+        paper="Tung and Mori, ICCV",
+        year=2019,
+        weight=3000.0,
+        needs=f"{_MAPS}; batches ≥ 2",
+        term="wcord.methods.sp:SPTerm",
+        checked=_REPDISTILLER,
+    ),
+    "cc": MethodInfo(
+        title="congruence of neighbours in the batch",
+        paper="Peng et al., ICCV",
+        year=2019,
+        weight=0.02,
+        needs=f"{_FEATURES}; batches ≥ 2",
+        term="wcord.methods.cc:CCTerm",
+        checked=_REPDISTILLER,
+    ),
+    "vid": MethodInfo(
+        title="bound on the information between maps",
+        paper="Ahn et al., CVPR",
+        year=2019,
+        weight=1.0,
+        needs=_MAPS,
+        term="wcord.methods.vid:VIDTerm",
+        checked=_REPDISTILLER,
+    ),
+    "rkd": MethodInfo(
+        title="distances and angles between samples",
+        paper="Park et al., CVPR",
+        year=2019,
+        weight=1.0,
+        needs=f"{_FEATURES}; batches ≥ 2",
+        term="wcord.methods.rkd:RKDTerm",
+        checked=_REPDISTILLER,
     ),
     "crd": MethodInfo(
         title="contrastive, memory of the training set",

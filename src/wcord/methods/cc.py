@@ -1,0 +1,28 @@
+"""Correlation congruence as a term: both embeddings mapped to one width."""
+
+from torch import Tensor, nn
+
+from wcord.data.batch import Batch
+from wcord.features import Features
+from wcord.losses import cc_loss
+from wcord.methods.term import Needs, Setting, Term
+
+
+class CCTerm(Term):
+    """Congruence of neighbours in the batch; option `embedding_dim` is the common width, 128 in the CRD benchmark.
+
+    The linear map on the teacher's side trains too, as there.
+    """
+
+    needs = Needs(min_batch=2)
+    loss_signature = cc_loss
+
+    def __init__(self, name: str, setting: Setting, *, embedding_dim: int = 128) -> None:
+        super().__init__()
+        self.parts = {name: 1.0}
+        self.student_map = nn.Linear(setting.student_dim, embedding_dim)
+        self.teacher_map = nn.Linear(setting.teacher_dim, embedding_dim)
+
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        """Return the loss of one batch."""
+        return cc_loss(self.student_map(student.embedding), self.teacher_map(teacher.embedding.detach()))

@@ -1,0 +1,56 @@
+"""FitNet as a term: a regressor brings a hidden map of the student to the teacher's shape."""
+
+from torch import Tensor, nn
+
+from wcord.checks import UsageError
+from wcord.data.batch import Batch
+from wcord.features import Features
+from wcord.losses import fitnet_loss
+from wcord.methods.maps import map_pairs
+from wcord.methods.term import Setting, Shape, Term
+
+HINT = 2
+"""The map that the CRD benchmark regresses, counted from the stem, which is 0."""
+
+
+class FitNetTerm(Term):
+    """Squared error of one regressed map; option `hint` says which, counted from the stem."""
+
+    loss_signature = fitnet_loss
+
+    def __init__(self, name: str, setting: Setting, *, hint: int = HINT) -> None:
+        super().__init__()
+        self.parts = {name: 1.0}
+        pairs = map_pairs(name, setting, "all")
+        if not 0 <= hint < len(pairs):
+            raise UsageError(f"{name}.hint must lie between 0 and {len(pairs) - 1}, the maps of both, received {hint}")
+        self.pair = pairs[hint]
+        self.student_map_names, self.teacher_map_names = (self.pair.student,), (self.pair.teacher,)
+        self.regressor = regressor(name, self.pair.student_shape, self.pair.teacher_shape)
+
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        """Return the loss of one batch."""
+        return fitnet_loss(self.regressor(student.maps[self.pair.student]), teacher.maps[self.pair.teacher])
+
+
+def regressor(name: str, student: Shape, teacher: Shape) -> nn.Sequential:
+    """Return the CRD benchmark's regressor between two maps C×H×W: a convolution that fits the sizes, BN, ReLU.
+
+    Raises:
+        UsageError: for maps that are not images, or a student's map that is smaller by another factor than two.
+    """
+    if len(student) != 3 or len(teacher) != 3:
+        raise UsageError(f"{name} regresses maps C×H×W, received shapes {student} and {teacher}: use another method")
+    (channels, height, width), (out, out_height, out_width) = student, teacher
+    if (height, width) == (2 * out_height, 2 * out_width):
+        fit: nn.Module = nn.Conv2d(channels, out, 3, stride=2, padding=1)
+    elif (2 * height, 2 * width) == (out_height, out_width):
+        fit = nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1)
+    elif height >= out_height and width >= out_width:
+        fit = nn.Conv2d(channels, out, (1 + height - out_height, 1 + width - out_width))
+    else:
+        raise UsageError(
+            f"{name} cannot bring the student's map of {height}×{width} to the teacher's {out_height}×{out_width}: "
+            f"choose another map with --set {name}.hint=…"
+        )
+    return nn.Sequential(fit, nn.BatchNorm2d(out), nn.ReLU())

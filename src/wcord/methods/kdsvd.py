@@ -1,0 +1,40 @@
+"""Distillation by singular value decomposition as a term."""
+
+from functools import partial
+
+from torch import Tensor
+
+from wcord.checks import UsageError
+from wcord.data.batch import Batch
+from wcord.features import Features
+from wcord.losses import kdsvd_loss
+from wcord.methods.maps import map_pairs
+from wcord.methods.term import Setting, Term
+
+
+class KDSVDTerm(Term):
+    """How singular vectors change from stage to stage; options are those of `losses.kdsvd_loss`."""
+
+    loss_signature = kdsvd_loss
+
+    def __init__(self, name: str, setting: Setting, **options: object) -> None:
+        super().__init__()
+        self.parts = {name: 1.0}
+        pairs = map_pairs(name, setting)
+        self.student_map_names = tuple(pair.student for pair in pairs)
+        self.teacher_map_names = tuple(pair.teacher for pair in pairs)
+        for pair in pairs:
+            if pair.student_shape[0] != pair.teacher_shape[0]:
+                raise UsageError(
+                    f"{name} compares channel by channel, but the student's {pair.student!r} has "
+                    f"{pair.student_shape[0]} channels and the teacher's {pair.teacher!r} {pair.teacher_shape[0]}: "
+                    "use networks of one width, or a method such as at or nst"
+                )
+        self.compute = partial(kdsvd_loss, **options)  # pyright: ignore[reportArgumentType]  # checked in build
+
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        """Return the loss of one batch."""
+        return self.compute(
+            [student.maps[name] for name in self.student_map_names],
+            [teacher.maps[name] for name in self.teacher_map_names],
+        )

@@ -1,0 +1,13 @@
+"""Similarity-preserving distillation as a term."""
+
+from wcord.losses import sp_loss
+from wcord.methods.term import Needs
+from wcord.methods.terms import MapsTerm
+
+
+class SPTerm(MapsTerm):
+    """Similarities of the batch in the deepest map; options are those of `losses.sp_loss`."""
+
+    needs = Needs(min_batch=2)
+    loss = staticmethod(sp_loss)
+    which = "last"
