@@ -290,3 +290,60 @@ def test_two_processes_train_kd_as_one_does_and_refuse_memories(tmp_path: Path) 
     assert refused.returncode != 0
     assert "not yet synchronised between processes" in refused.stderr
     assert not (tmp_path / "three").exists()
+
+
+PREPARED: dict[str, Any] = {"method": "ft+kd", "set": [], "preparation_epochs": 2, "epochs": 1}
+"""A method with a stage before the main one, in which its paraphraser is trained."""
+
+
+def test_a_preparation_stage_comes_first_and_is_no_part_of_the_record(tmp_path: Path) -> None:
+    result = distil(tmp_path / "run", **PREPARED)
+    lines = [json.loads(line) for line in (result.run / "metrics.jsonl").read_text().splitlines()]
+    assert [line.get("stage") for line in lines] == ["preparation", "preparation", None]
+    assert list(lines[0]["parts"]) == ["ft"]
+    assert lines[1]["parts"]["ft"] < lines[0]["parts"]["ft"]
+    assert "test_top1" not in lines[0]
+    assert result.record is not None
+    assert len(result.record.epochs) == 1
+    whole = distil(tmp_path / "without", **PREPARED | {"preparation_epochs": 0})
+    assert whole.record is not None
+    assert whole.record.epochs[0]["parts"]["ft"] != result.record.epochs[0]["parts"]["ft"]
+
+
+@pytest.mark.parametrize("method", ["ft+kd", "ab"])
+@pytest.mark.parametrize("stop_after", [1, 5, 7, 10, 12])
+def test_a_run_stopped_in_either_stage_goes_on_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, stop_after: int
+) -> None:
+    settings = PREPARED | {"method": method}
+    undisturbed = distil(tmp_path / "whole", **settings).run
+    decide = Trainer._reason_to_stop
+
+    def stop(trainer: Trainer, *arguments: Any) -> str | None:
+        return "enough" if trainer.steps_done == stop_after else decide(trainer, *arguments)
+
+    monkeypatch.setattr(Trainer, "_reason_to_stop", stop)
+    assert distil(tmp_path / "run", **settings).outcome.status == "stopped"
+    monkeypatch.undo()
+    assert api.resume(tmp_path / "run", say=silent).outcome.status == "finished"
+    assert_same_run(undisturbed, tmp_path / "run")
+
+
+def test_what_does_not_train_in_a_stage_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FT prepares its paraphraser alone; AB prepares the student, whose classifier has no gradient there."""
+    seen: dict[str, dict[str, torch.Tensor]] = {}
+    enter = Trainer._enter
+
+    def noting(trainer: Trainer, stage: Any) -> None:
+        if stage == "main":
+            seen["student"] = {k: v.clone() for k, v in trainer.student.backbone.state_dict().items()}
+        enter(trainer, stage)
+
+    monkeypatch.setattr(Trainer, "_enter", noting)
+    for method in ("ft+kd", "ab"):
+        config = configure(DistillConfig, SMALL | PREPARED | {"method": method, "out": tmp_path / method})
+        fresh = prepare(config, Own(), silent).student.backbone.state_dict()
+        api.start(config, say=silent)
+        same = {name for name, value in fresh.items() if torch.equal(value, seen["student"][name])}
+        assert ("conv1.weight" in same) == (method == "ft+kd")
+        assert "fc.weight" in same
