@@ -29,12 +29,12 @@ def kdsvd_loss(student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor], *
     scaled by the teacher's singular value, the first k of them being brought to unit length. Heights and widths may
     differ; channels may not, since the vectors of both networks live there.
 
-    This is the form of the public CRD benchmark's code, which gives it no weight; the authors' code has √k/2 times the
-    sum, not divided by B, and clips its gradient to the norm of cross-entropy's. Where we differ from the former: the
-    sign of a teacher's vector, which the value depends on, is there as the linear algebra library leaves it; here the
-    vector's largest element is positive. After a ReLU and for k = 1, that is the same value wherever the library gives
-    the maps' first vectors one common sign, as LAPACK does where H·W ≥ C. Of several students' vectors equally
-    parallel, the code adds all; here it is the first.
+    This is the form of the public CRD benchmark's code, which gives it no weight (mdistiller's is 1); the authors' code
+    has √k/2 times the sum, not divided by B, and clips its gradient to the norm of cross-entropy's. Where we differ:
+    the sign of a teacher's vector, which the value depends on, is there as the linear algebra library leaves it; here
+    the vector's largest element is positive. After a ReLU and for k = 1, that is the same value wherever the library
+    gives the maps' first vectors one common sign, as LAPACK did where H·W ≥ C. Of several vectors of the student that
+    are equally parallel, the code adds all; here it is the first.
 
     The gradient of a singular vector holds 1/(λ_m − λ_n), λ the squared singular values, which is infinite where two
     are equal. Here λ is scaled to sum 1, and the inverse gap g⁻¹ is taken as g/(g² + 1e-10): exact for separate values,

@@ -18,7 +18,7 @@ def pkt_loss(student_embedding: Tensor, teacher_embedding: Tensor) -> Tensor:
     1/B² Σ_ij p_ij log( (p_ij + ε) / (q_ij + ε) ),  q_ij = c_ij / Σ_k c_ik,  c_ij = (1 + cos(s_i, s_j)) / 2
 
     with s `student_embedding` and p the same of t `teacher_embedding` (B×D, own widths), ε = 1e-7. A sample is among
-    its own neighbours. With one sample, or where no sample is nearer than another in either network, it is 0.
+    its own neighbours.
 
     The paper sums the divergences of the rows; the authors' code, which the public CRD benchmark has taken over with
     weight 30000, takes the mean over all B² pairs and adds ε, as here (also to the lengths in the cosine). Where we

@@ -117,7 +117,7 @@ METHODS: dict[str, MethodInfo] = {
         weight=1.0,
         needs=f"{_MAPS}; equal channels",
         term="wcord.methods.kdsvd:KDSVDTerm",
-        checked=_REPDISTILLER,
+        checked=f"{_REPDISTILLER}, up to the sign of singular vectors",
     ),
     "sp": MethodInfo(
         title="similarities inside the batch",
