@@ -1,37 +1,37 @@
-"""Write the README's tables and benchmarks/README.md from the catalogue and the committed records: nothing by hand."""
+"""Write the tables of README.md and benchmarks/README.md from catalogue, suites and committed records."""
 
 import json
 import re
 from pathlib import Path
 from typing import Any
 
+from wcord.benchmark.entries import Entry, entries_of_records
+from wcord.benchmark.provenance import machine
+from wcord.benchmark.results import tabulate
+from wcord.benchmark.suite import Suite
+from wcord.benchmark.suite_file import read_suite, suite_names
+from wcord.benchmark.tables import markdown
+from wcord.benchmark.wording import put_in_words
 from wcord.methods.catalogue import METHODS
-from wcord.report.record import Record
-from wcord.report.tables import markdown, rows
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "benchmarks" / "records"
-
-PROTOCOL = (
-    "CIFAR-100 reduced to 16×16, 100 training images a class, resnet14x2 → resnet8, 30 epochs, tested on all "
-    '10,000 test images. One seed unless "(n)" says otherwise: differences below about 1 point mean nothing. '
-    "`crd` draws negatives of other classes, as its authors do; `crd_uniform` from all rows, as `wcord` does.\n"
-)
+ORDER = ("mini", "mini_hard", "crd13", "strong", "imagenet")
+"""Suites as a reader meets them; others follow by name."""
 
 
 def methods_table() -> str:
-    lines = ["| method | what it is | weight | needs | from |", "|---|---|---|---|---|"]
+    lines = ["| method | what it is | weight | needs | from | checked against |", "|---|---|---|---|---|---|"]
     lines += [
-        f"| `{name}` | {info.title} | {info.weight:g} | {info.needs} | {info.paper} {info.year} |"
+        f"| `{name}` | {info.title} | {info.weight:g} | {info.needs} | {info.paper} {info.year} | {info.checked} |"
         for name, info in METHODS.items()
     ]
     return "\n".join(lines) + "\n"
 
 
 def results_table() -> str:
-    records = [Record.from_json(path) for path in sorted((RECORDS / "mini").glob("*.json"))]
-    records.sort(key=lambda record: (record.kind != "train", record.metrics["top1_last"]))
-    return f"{PROTOCOL}\n{markdown([row for row in rows(records) if row.run != 'teacher' or not row.is_teacher])}"
+    parts = [markdown(put_in_words(tabulate(suite, found)), level=3) for suite, found in _suites() if found]
+    return "\n".join(parts)
 
 
 def speed_table() -> str:
@@ -49,6 +49,56 @@ def speed_table() -> str:
     return "\n".join(parts)
 
 
+def suites_text() -> str:
+    return "\n".join(_about(suite, found) for suite, found in _suites())
+
+
+def _suites() -> list[tuple[Suite, list[Entry]]]:
+    names = sorted(suite_names(), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    return [(suite, entries_of_records(suite, RECORDS)) for suite in map(read_suite, names)]
+
+
+def _about(suite: Suite, found: list[Entry]) -> str:
+    pairs = ", ".join(f"{pair.teacher} → {pair.student}" for pair in suite.pairs)
+    every = METHODS.keys() <= set(suite.methods)
+    rows = ["every method by itself"] if every else []
+    rows += [f"`{label}`" for label in suite.methods if not (every and label in METHODS)]
+    lines = [
+        f"### {suite.name}\n",
+        f"{suite.title}. {suite.protocol}\n",
+        f"- Pairs: {pairs}",
+        f"- Rows: {', '.join(rows)}; baseline `{suite.baseline}`",
+        f"- Seeds: {', '.join(map(str, suite.seeds))}",
+        f"- Teachers: {_teachers(suite)}",
+        f"- Run: {_where(found)}\n",
+    ]
+    return "\n".join(lines)
+
+
+def _teachers(suite: Suite) -> str:
+    given = f"given by `--teachers` ({suite.checkpoints})" if suite.checkpoints else "given by `--teachers`"
+    if suite.teacher is None:
+        return given
+    return f"trained, or {given}"
+
+
+def _where(found: list[Entry]) -> str:
+    places: dict[str, list[Entry]] = {}
+    for entry in found:
+        if entry.record is not None:
+            places.setdefault(machine(entry.record), []).append(entry)
+    told = [
+        f"{len(runs)} runs on {place}, {sum(run.record.wall_seconds for run in runs if run.record) / 3600:.1f} h"
+        for place, runs in places.items()
+    ]
+    told += [f"{count} {status}" for status in ("failed", "not applicable") if (count := _count(found, status))]
+    return "; ".join(told) or "not yet"
+
+
+def _count(found: list[Entry], status: str) -> int:
+    return sum(entry.status == status for entry in found)
+
+
 def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -60,12 +110,23 @@ def fill(text: str, name: str, content: str) -> str:
     return pattern.sub(lambda found: f"{found[1]}\n{content}\n{found[2]}", text)
 
 
+def generated() -> dict[Path, str]:
+    """Return the files that hold generated parts, as they should be."""
+    contents = {
+        ROOT / "README.md": {"methods": methods_table, "results": results_table, "speed": speed_table},
+        ROOT / "benchmarks" / "README.md": {"suites": suites_text},
+    }
+    files: dict[Path, str] = {}
+    for path, parts in contents.items():
+        files[path] = path.read_text(encoding="utf-8")
+        for name, part in parts.items():
+            files[path] = fill(files[path], name, part())
+    return files
+
+
 def main() -> None:
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    for name, content in (("methods", methods_table()), ("results", results_table()), ("speed", speed_table())):
-        text = fill(text, name, content)
-    readme.write_text(text, encoding="utf-8")
+    for path, text in generated().items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -355,7 +355,7 @@ def _finish(job: Job, run: RunFolder, student: Network, outcome: Outcome, device
         "data": job.data.name,
         "seed": config.training.seed,
     }
-    card = describe(student, name, job.data, made | {"top1_last": metrics["top1_last"]})
+    card = describe(student, job.architecture, job.data, made | {"top1_last": metrics["top1_last"]})
     save_weights(student.backbone, run.path / STUDENT, card=card)
     record = Record(
         name=run.path.name,

@@ -139,3 +139,18 @@ def test_own_factory_gets_what_it_accepts():
 def test_own_factory_that_is_wrong_is_named(name, message):
     with pytest.raises(UsageError, match=message):
         create_model(name)
+
+
+def test_a_simkd_student_is_built_by_name_and_its_file_opens_again(tmp_path):
+    from wcord.models.card import ModelCard
+    from wcord.models.weights import open_network, save_weights
+
+    network = create_model("simkd:resnet8:vgg8", num_classes=7, in_channels=1).eval()
+    images = torch.rand(2, 1, 16, 16)
+    assert network(images).shape == (2, 7)
+    card = ModelCard(
+        architecture="simkd:resnet8:vgg8", num_classes=7, in_channels=1, image_size=(16, 16), classes=(),
+        mean=(0.0,), std=(1.0,),
+    )  # fmt: skip
+    save_weights(network, tmp_path / "student.safetensors", card=card)
+    assert torch.equal(open_network(tmp_path / "student.safetensors")(images), network(images))

@@ -1,15 +1,24 @@
 """Losses: tensors in, a scalar or a report out; a pure function first, a module where there are parameters."""
 
+from wcord.losses.ab import ab_loss as ab_loss
 from wcord.losses.at import at_loss as at_loss
 from wcord.losses.cc import cc_loss as cc_loss
 from wcord.losses.crd import CRDLoss as CRDLoss
 from wcord.losses.cross_entropy import cross_entropy_loss as cross_entropy_loss
 from wcord.losses.fitnet import fitnet_loss as fitnet_loss
+from wcord.losses.fsp import fsp_loss as fsp_loss
+from wcord.losses.ft import Paraphraser as Paraphraser
+from wcord.losses.ft import Translator as Translator
+from wcord.losses.ft import ft_loss as ft_loss
 from wcord.losses.kd import kd_loss as kd_loss
 from wcord.losses.kdsvd import kdsvd_loss as kdsvd_loss
 from wcord.losses.loss_report import LossReport as LossReport
 from wcord.losses.nst import nst_loss as nst_loss
+from wcord.losses.ofd import ofd_loss as ofd_loss
+from wcord.losses.ofd import ofd_margin as ofd_margin
 from wcord.losses.pkt import pkt_loss as pkt_loss
+from wcord.losses.reviewkd import ReviewKDLoss as ReviewKDLoss
+from wcord.losses.reviewkd import hcl_loss as hcl_loss
 from wcord.losses.rkd import rkd_loss as rkd_loss
 from wcord.losses.sp import sp_loss as sp_loss
 from wcord.losses.vid import VIDLoss as VIDLoss

@@ -2,16 +2,13 @@
 
 from typing import Literal, cast
 
-import torch
 from torch import Tensor, nn
 
 from wcord.checks import (
     UsageError,
     require_choice,
     require_finite,
-    require_fraction,
     require_matrix,
-    require_positive,
     require_same_rows,
 )
 from wcord.contrast.critic import EMBEDDING_DIM, Critic, Normalize, moments

@@ -84,6 +84,18 @@ def adapt_student(method: str, student: nn.Module, teacher: nn.Module, sample: T
     return student
 
 
+def shipped_name(method: str, student: str, teacher: str) -> str:
+    """Return the name by which `create_model` builds what a method ships: `resnet8`, or `simkd:resnet8:resnet14`.
+
+    >>> shipped_name("wcord+kd", "resnet8", "resnet14"), shipped_name("simkd", "resnet8", "resnet14")
+    ('resnet8', 'simkd:resnet8:resnet14')
+    """
+    for name in parse_method(method):
+        if METHODS[name].adapt_student is not None and not student.startswith(f"{name}:"):
+            student = f"{name}:{student}:{teacher}"
+    return student
+
+
 def option_names(name: str) -> tuple[str, ...]:
     """Return the options that a summand takes: the keyword-only arguments of its term and of its loss."""
     kind = _term_class(name)

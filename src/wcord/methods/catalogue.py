@@ -19,7 +19,7 @@ class MethodInfo:
         cross_entropy: the factor of the cross-entropy in a sum that holds this summand.
         alone: (cross-entropy, own) factors where the paper weighs the method differently when it stands alone.
         adapt_student: module and function that makes another network of the student before it is trained, which is then
-            the one that is shipped; None: the student stays what it is.
+            the one that is shipped, built by `create_model("METHOD:STUDENT:TEACHER")`; None: it stays as it is.
     """
 
     title: str
@@ -83,6 +83,15 @@ METHODS: dict[str, MethodInfo] = {
         term="wcord.methods.fitnet:FitNetTerm",
         checked=_REPDISTILLER,
     ),
+    "fsp": MethodInfo(
+        title="products of neighbouring maps, before the main stage",
+        paper="Yim et al., CVPR",
+        year=2017,
+        weight=50.0,
+        needs=f"{_MAPS}; equal channels",
+        term="wcord.methods.fsp:FSPTerm",
+        checked=_REPDISTILLER,
+    ),
     "at": MethodInfo(
         title="attention maps of every stage",
         paper="Zagoruyko and Komodakis, ICLR",
@@ -99,6 +108,15 @@ METHODS: dict[str, MethodInfo] = {
         weight=50.0,
         needs=_MAPS,
         term="wcord.methods.nst:NSTTerm",
+        checked=_REPDISTILLER,
+    ),
+    "ft": MethodInfo(
+        title="factors of the last maps, paraphrased",
+        paper="Kim et al., NeurIPS",
+        year=2018,
+        weight=200.0,
+        needs=_MAPS,
+        term="wcord.methods.ft:FTTerm",
         checked=_REPDISTILLER,
     ),
     "pkt": MethodInfo(
@@ -118,6 +136,24 @@ METHODS: dict[str, MethodInfo] = {
         needs=f"{_MAPS}; equal channels",
         term="wcord.methods.kdsvd:KDSVDTerm",
         checked=f"{_REPDISTILLER}, up to the sign of singular vectors",
+    ),
+    "ab": MethodInfo(
+        title="activation boundaries, before the main stage",
+        paper="Heo et al., AAAI",
+        year=2019,
+        weight=1.0,
+        needs=f"{_MAPS}, before their ReLU",
+        term="wcord.methods.ab:ABTerm",
+        checked=_REPDISTILLER,
+    ),
+    "ofd": MethodInfo(
+        title="overhaul: margin ReLU, partial distance",
+        paper="Heo et al., ICCV",
+        year=2019,
+        weight=0.001,
+        needs=f"{_MAPS}, before their ReLU; a teacher with BN",
+        term="wcord.methods.ofd:OFDTerm",
+        checked=f"{_LOOP}; authors and mdistiller, 1e-5",
     ),
     "sp": MethodInfo(
         title="similarities inside the batch",
@@ -154,6 +190,26 @@ METHODS: dict[str, MethodInfo] = {
         needs=f"{_FEATURES}; batches ≥ 2",
         term="wcord.methods.rkd:RKDTerm",
         checked=_REPDISTILLER,
+    ),
+    "reviewkd": MethodInfo(
+        title="knowledge review: fused stages, hierarchical loss",
+        paper="Chen et al., CVPR",
+        year=2021,
+        weight=5.0,
+        needs=f"{_MAPS}; batches ≥ 2",
+        term="wcord.methods.reviewkd:ReviewKDTerm",
+        checked=f"{_LOOP}; authors, 1e-5",
+    ),
+    "simkd": MethodInfo(
+        title="the teacher's classifier reused (another network is shipped)",
+        paper="Chen et al., CVPR",
+        year=2022,
+        weight=1.0,
+        needs="the same classes; a last map that is averaged",
+        term="wcord.methods.simkd:SimKDTerm",
+        checked="authors, 1e-5",
+        cross_entropy=0.0,
+        adapt_student="wcord.methods.simkd:adapt_student",
     ),
     "crd": MethodInfo(
         title="contrastive, memory of the training set",

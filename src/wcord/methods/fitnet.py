@@ -51,6 +51,6 @@ def regressor(name: str, student: Shape, teacher: Shape) -> nn.Sequential:
     else:
         raise UsageError(
             f"{name} cannot bring the student's map of {height}×{width} to the teacher's {out_height}×{out_width}: "
-            f"choose another map with --set {name}.hint=…"
+            "compare other maps, or use a method that pools them, such as at"
         )
     return nn.Sequential(fit, nn.BatchNorm2d(out), nn.ReLU())

@@ -40,6 +40,23 @@ def map_pairs(name: str, setting: Setting, which: Which = "stages") -> list[MapP
     ]
 
 
+def spatial_pairs(name: str, setting: Setting, which: Which = "stages") -> list[MapPair]:
+    """Return the pairs of maps, refusing maps that are not channels × height × width.
+
+    Raises:
+        UsageError: where a network states no maps, or maps of tokens.
+    """
+    pairs = map_pairs(name, setting, which)
+    for pair in pairs:
+        for map_name, shape in ((pair.student, pair.student_shape), (pair.teacher, pair.teacher_shape)):
+            if len(shape) != 3:
+                raise UsageError(
+                    f"{name} reads maps of channels × height × width, received {map_name!r} of shape {shape}: "
+                    "name other maps, or use a method on embeddings or logits"
+                )
+    return pairs
+
+
 def _chosen(name: str, role: str, maps: list[tuple[str, Shape]], which: Which) -> list[tuple[str, Shape]]:
     chosen = {"stages": maps[1:], "last": maps[-1:], "all": maps}[which]
     if not chosen:

@@ -63,6 +63,7 @@ PREFIXES: dict[str, str] = {
     "timm:": "any network of timm, e.g. timm:resnet50",
     "torchvision:": "any classifier of torchvision, e.g. torchvision:mobilenet_v3_small",
     "hf:": "an image classifier of the Hugging Face hub or of a local folder, e.g. hf:microsoft/resnet-18",
+    "simkd:": "a student with its teacher's classifier, as the method simkd ships it: simkd:STUDENT:TEACHER",
     "package.module:": "your own function or class that returns a torch.nn.Module, e.g. mypackage.nets:small",
 }
 """What a name with a colon may begin with, and what it then means."""

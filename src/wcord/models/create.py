@@ -37,8 +37,9 @@ def create_model(name: str, *, num_classes: int = 100, in_channels: int = 3) -> 
     """Build the network `name` with random weights.
 
     Args:
-        name: a name of `CIFAR_MODELS` (case-sensitive), `timm:NAME`, `torchvision:NAME`, `hf:NAME`, or
-            `package.module:factory`, which is called with those of `num_classes` and `in_channels` that it accepts.
+        name: a name of `CIFAR_MODELS` (case-sensitive), `timm:NAME`, `torchvision:NAME`, `hf:NAME`,
+            `simkd:STUDENT:TEACHER`, or `package.module:factory`, which is called with those of `num_classes` and
+            `in_channels` that it accepts.
         num_classes: number of logits.
         in_channels: channels of the input images.
 
@@ -57,6 +58,10 @@ def create_model(name: str, *, num_classes: int = 100, in_channels: int = 3) -> 
     prefix, colon, rest = name.partition(":")
     if not colon:
         return _built_in(name, num_classes, in_channels)
+    if prefix == "simkd":
+        from wcord.models.simkd import build_simkd  # it builds its two networks by this function
+
+        return build_simkd(rest, num_classes, in_channels)
     builders = {"timm": _timm, "torchvision": _torchvision, "hf": _hugging_face}
     if prefix in builders:
         return builders[prefix](rest, num_classes, in_channels)

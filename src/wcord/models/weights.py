@@ -16,6 +16,7 @@ from wcord.models.create import create_model
 from wcord.models.network import Network, unwrap
 from wcord.models.preprocess import Preprocess
 from wcord.models.reading import damaged, read_state, strip_wrappers
+from wcord.models.simkd import simkd_names
 
 COUNTER = "num_batches_tracked"
 """A buffer of BatchNorm that files from before PyTorch 0.4.1 lack, and that no forward pass needs."""
@@ -125,7 +126,9 @@ def open_network(path: str | Path, *, model: str | None = None) -> Network:
 
 
 def _is_own_code(architecture: str) -> bool:
-    prefix, colon, _ = architecture.partition(":")
+    prefix, colon, rest = architecture.partition(":")
+    if prefix == "simkd":
+        return any(_is_own_code(name) for name in simkd_names(rest))
     return bool(colon) and prefix not in LIBRARIES
 
 

@@ -10,7 +10,7 @@ from wcord.checks import UsageError
 from wcord.data.loader import Loader
 from wcord.data.sources import open_data
 from wcord.data.split import DataSet
-from wcord.methods.build import build_objective
+from wcord.methods.build import adapt_student, build_objective, shipped_name
 from wcord.methods.observe import observe
 from wcord.methods.options import parse_options
 from wcord.methods.term import Objective
@@ -43,6 +43,7 @@ class Job:
         config: what was asked for.
         data: the data set.
         student: the network to be trained.
+        architecture: the name by which `create_model` builds it.
         teacher: the frozen network, or None.
         objective: the method.
         train: training batches.
@@ -53,6 +54,7 @@ class Job:
     config: TrainConfig | DistillConfig
     data: DataSet
     student: Network
+    architecture: str
     teacher: Network | None
     objective: Objective
     train: Loader
@@ -83,6 +85,11 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     seed_everything(training.seed)
     student = build_network(_student_spec(config), data, own=own.student)
     teacher = _teacher(config, own, data)
+    architecture = config.model if isinstance(config, TrainConfig) else config.student
+    if isinstance(config, DistillConfig) and teacher is not None:
+        adapted = adapt_student(config.method, student, teacher, torch.zeros(2, *data.train.shape))
+        assert isinstance(adapted, Network)
+        student, architecture = adapted, shipped_name(config.method, config.student, config.teacher)
     train = Loader(
         data.train,
         batch_size=training.batch_size,
@@ -106,7 +113,7 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
         say(f"note: {notes[-1]}")
     if teacher is not None and isinstance(config, DistillConfig):
         notes += _look_at_teacher(config, teacher, data, str(device), say)
-    return Job(config, data, student, teacher, objective, train, test, tuple(notes))
+    return Job(config, data, student, architecture, teacher, objective, train, test, tuple(notes))
 
 
 def _student_spec(config: TrainConfig | DistillConfig) -> NetworkSpec:

@@ -1,4 +1,4 @@
-"""Entropic and exact optimal transport between two sets of vectors; it has never heard of distillation."""
+"""Entropic and exact optimal transport of vectors and of weights; it has never heard of distillation."""
 
 from wcord.transport.cost import cosine_cost as cosine_cost
 from wcord.transport.cost import squared_euclidean_cost as squared_euclidean_cost
@@ -9,4 +9,6 @@ from wcord.transport.loss import transport_loss as transport_loss
 from wcord.transport.loss import transport_parts as transport_parts
 from wcord.transport.plan import ConvergenceWarning as ConvergenceWarning
 from wcord.transport.plan import Plan as Plan
+from wcord.transport.shared_cost import SharedCostTransport as SharedCostTransport
+from wcord.transport.shared_cost import shared_cost_transport as shared_cost_transport
 from wcord.transport.sinkhorn import sinkhorn as sinkhorn

@@ -1,0 +1,98 @@
+"""The feature overhaul as a term: connectors of the student's stages, margins from the teacher's normalisation."""
+
+from typing import cast
+
+from torch import Tensor, nn
+
+from wcord.checks import UsageError
+from wcord.data.batch import Batch
+from wcord.features import INPUT_SIDE, Features, StatesPreactivations, preactivation, unwrap
+from wcord.losses.ofd import ofd_loss, ofd_margin
+from wcord.methods.maps import MapPair, spatial_pairs
+from wcord.methods.term import Needs, Setting, Term
+from wcord.models.initialise import initialise_convolutions
+from wcord.numerics import autocast_off, full_precision
+
+
+class OFDTerm(Term):
+    """Σ_i OFD(connector_i(s_i), t_i, m_i) / 2^(n-1-i) over the n stages before their ReLU.
+
+    A connector is a 1×1 convolution without bias and BN, also where the channels agree; the convolution begins as
+    N(0, 2 / out). The margins m_i come from the last batch normalisation before the ReLU of the teacher's stage. This
+    is the form of mdistiller for CIFAR-100, with its weight of 1e-3, which is that of the authors' CIFAR code.
+    """
+
+    needs = Needs(min_batch=2)
+    loss_signature = ofd_loss
+
+    def __init__(self, name: str, setting: Setting) -> None:
+        super().__init__()
+        self.parts = {name: 1.0}
+        pairs = spatial_pairs(name, setting, "stages")
+        self.student_map_names = tuple(preactivation(pair.student) for pair in pairs)
+        self.teacher_map_names = tuple(preactivation(pair.teacher) for pair in pairs)
+        if setting.teacher is None:
+            raise UsageError(f"{name} looks at the teacher's batch normalisations: give the teacher in the setting")
+        teacher = unwrap(setting.teacher)
+        self.stages = nn.ModuleList(_Stage(pair, norm_before_relu(teacher, pair)) for pair in pairs)
+
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        """Return the weighted sum over the stages; the last one weighs 1."""
+        total = student.logits.new_zeros(())
+        last = len(self.stages) - 1
+        stages = zip(self.stages, self.student_map_names, self.teacher_map_names, strict=True)
+        for number, (stage, student_name, teacher_name) in enumerate(stages):
+            total = total + stage(student.maps[student_name], teacher.maps[teacher_name]) / 2 ** (last - number)
+        return total
+
+
+class _Stage(nn.Module):
+    """A connector and the margins of one pair of maps."""
+
+    def __init__(self, pair: MapPair, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        channels, wanted = pair.student_shape[0], pair.teacher_shape[0]
+        self.connector = nn.Sequential(nn.Conv2d(channels, wanted, 1, bias=False), nn.BatchNorm2d(wanted))
+        initialise_convolutions(self.connector)
+        self.register_buffer("margin", ofd_margin(norm.weight, norm.bias).float().cpu())
+
+    def forward(self, student_map: Tensor, teacher_map: Tensor) -> Tensor:
+        """Return the loss of the pair."""
+        with autocast_off(student_map):
+            connected = self.connector(full_precision(student_map))
+        return ofd_loss(connected, teacher_map, cast(Tensor, self.margin))
+
+
+def norm_before_relu(network: nn.Module, pair: MapPair) -> nn.BatchNorm2d:
+    """Return the batch normalisation whose output the ReLU of the teacher's map takes, a shortcut added or not.
+
+    >>> from wcord.models.create import create_model
+    >>> teacher = create_model("resnet8")
+    >>> norm_before_relu(teacher, MapPair("stage3", "stage3", (64, 8, 8), (64, 8, 8))) is teacher.layer3[0].bn2
+    True
+
+    Args:
+        network: the teacher, which states where its maps are before their ReLU.
+        pair: names the teacher's map and its shape.
+
+    Raises:
+        UsageError: where there is none, or it does not give all channels of the map.
+    """
+    stated = network.preactivation_paths if isinstance(network, StatesPreactivations) else {}
+    address = stated.get(pair.teacher, "")
+    path = address.removesuffix(INPUT_SIDE)
+    modules = dict(network.named_modules())
+    if address.endswith(INPUT_SIDE):
+        # The ReLU ends a block; a normalisation deeper inside the block belongs to its shortcut.
+        inside = list(modules[path.rpartition(".")[0]].children())
+    else:
+        inside = list(modules[path].modules()) if path else []
+    found = [module for module in inside if isinstance(module, nn.BatchNorm2d)]
+    channels = pair.teacher_shape[0]
+    if not found or found[-1].num_features != channels or not found[-1].affine:
+        raise UsageError(
+            "ofd takes its margins from the batch normalisation before the ReLU of the teacher's map, but "
+            f"{type(network).__name__} has none over the {channels} channels of {pair.teacher!r}: use a resnet, wrn or "
+            "vgg as teacher, or another method, such as 'at'"
+        )
+    return found[-1]
