@@ -104,3 +104,12 @@ def test_what_data_cannot_give_is_refused() -> None:
 def test_two_terms_may_not_hold_the_same_part() -> None:
     with pytest.raises(UsageError, match="both hold gckt"):
         build_objective("wcord+gckt", SETTING)
+
+
+def test_a_summand_may_weigh_otherwise_than_published() -> None:
+    options = {"kd": {"weight": 2.5, "temperature": 2.0}, "ce": {"weight": 0}}
+    objective = build_objective("crd+kd", SETTING, options=options)
+    assert objective.formula == "0 ce + 0.8 crd + 2.5 kd"
+    for wrong in (-1.0, float("nan"), "much", True):
+        with pytest.raises(UsageError, match=r"kd\.weight must be a finite number, 0 or more"):
+            build_objective("kd", SETTING, options={"kd": {"weight": wrong}})

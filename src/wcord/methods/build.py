@@ -1,6 +1,7 @@
 """From a method's name to its objective: parse the sum, weigh it, build the terms, check what they need."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -14,6 +15,9 @@ from wcord.methods.term import Objective, Setting, Term
 
 Options = Mapping[str, Mapping[str, object]]
 """Summand → option → value, as `--set wcord.epsilon=0.1` says it."""
+
+WEIGHT = "weight"
+"""The option of every summand that stands in for its published factor."""
 
 FROM_SETTING = frozenset({"num_samples"})
 """Keyword-only arguments of losses that the setting gives, and no option."""
@@ -50,7 +54,8 @@ def build_objective(method: str, setting: Setting, *, options: Options | None = 
     Args:
         method: summands joined by `+`, see `wcord list`.
         setting: widths, classes, rows, batch size.
-        options: summand → option → value; options are the keyword arguments of the summand's loss.
+        options: summand → option → value; options are the keyword arguments of the summand's loss, and `weight`, its
+            factor in the sum.
 
     Raises:
         UsageError: on unknown names and options, and where a term lacks what it needs.
@@ -60,9 +65,12 @@ def build_objective(method: str, setting: Setting, *, options: Options | None = 
     for name in given:
         if name not in weights:
             raise checks.unknown("summand", name, weights)
-    objective = Objective(
-        {name: (weight, _build_term(name, setting, given.get(name, {}))) for name, weight in weights.items()}
-    )
+    terms: dict[str, tuple[float, Term]] = {}
+    for name, published in weights.items():
+        chosen = dict(given.get(name, {}))
+        weight = _weight(name, chosen.pop(WEIGHT, published))
+        terms[name] = (weight, _build_term(name, setting, chosen))
+    objective = Objective(terms)
     objective.check(setting)
     return objective
 
@@ -97,7 +105,7 @@ def shipped_name(method: str, student: str, teacher: str) -> str:
 
 
 def option_names(name: str) -> tuple[str, ...]:
-    """Return the options that a summand takes: the keyword-only arguments of its term and of its loss."""
+    """Return the options that a summand takes beside `weight`: keyword-only arguments of its term and its loss."""
     kind = _term_class(name)
     sources = [kind.__init__] if kind.loss_signature is None else [kind.__init__, kind.loss_signature]
     parameters = [p for source in sources for p in inspect.signature(source).parameters.values()]
@@ -105,9 +113,15 @@ def option_names(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _weight(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise UsageError(f"{name}.{WEIGHT} must be a finite number, 0 or more, received {value!r}")
+    return float(value)
+
+
 def _build_term(name: str, setting: Setting, given: Mapping[str, object]) -> Term:
     for option in given:
-        checks.require_choice(f"option of {name}", option, option_names(name))
+        checks.require_choice(f"option of {name}", option, (*option_names(name), WEIGHT))
     return _term_class(name)(name, setting, **{**METHODS[name].options, **given})
 
 
