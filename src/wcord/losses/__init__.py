@@ -5,6 +5,8 @@ from wcord.losses.at import at_loss as at_loss
 from wcord.losses.cc import cc_loss as cc_loss
 from wcord.losses.crd import CRDLoss as CRDLoss
 from wcord.losses.cross_entropy import cross_entropy_loss as cross_entropy_loss
+from wcord.losses.dist import dist_loss as dist_loss
+from wcord.losses.dkd import dkd_loss as dkd_loss
 from wcord.losses.fitnet import fitnet_loss as fitnet_loss
 from wcord.losses.fsp import fsp_loss as fsp_loss
 from wcord.losses.ft import Paraphraser as Paraphraser
@@ -21,5 +23,10 @@ from wcord.losses.reviewkd import ReviewKDLoss as ReviewKDLoss
 from wcord.losses.reviewkd import hcl_loss as hcl_loss
 from wcord.losses.rkd import rkd_loss as rkd_loss
 from wcord.losses.sp import sp_loss as sp_loss
+from wcord.losses.ttm import ttm_loss as ttm_loss
+from wcord.losses.ttm import wttm_loss as wttm_loss
 from wcord.losses.vid import VIDLoss as VIDLoss
 from wcord.losses.wcord import WCoRDLoss as WCoRDLoss
+from wcord.losses.wkd import classifier_cost as classifier_cost
+from wcord.losses.wkd import wkd_feature_loss as wkd_feature_loss
+from wcord.losses.wkd import wkd_logit_loss as wkd_logit_loss

@@ -1,0 +1,59 @@
+"""What the losses on logits share: the checks of both networks' logits and of the classes."""
+
+from torch import Tensor
+
+from wcord.checks import UsageError, require_finite, require_matrix, require_same_rows
+
+
+def require_logits(name: str, student_logits: Tensor, teacher_logits: Tensor, *, min_rows: int = 1) -> None:
+    """Raise unless both are finite logits of the same samples over the same two classes or more.
+
+    Args:
+        name: the method, for messages.
+        student_logits: B×C.
+        teacher_logits: B×C.
+        min_rows: the smallest batch.
+
+    >>> import torch
+    >>> require_logits("dkd", torch.zeros(2, 3), torch.zeros(2, 5))
+    Traceback (most recent call last):
+        ...
+    wcord.checks.UsageError: dkd compares class by class, received a student of 3 classes and a teacher of 5: ...
+    """
+    require_matrix("student_logits", student_logits, min_rows=min_rows)
+    require_matrix("teacher_logits", teacher_logits, min_rows=min_rows)
+    require_same_rows("student_logits", student_logits, "teacher_logits", teacher_logits)
+    classes = student_logits.shape[1]
+    if classes != teacher_logits.shape[1]:
+        raise UsageError(
+            f"{name} compares class by class, received a student of {classes} classes and a teacher of "
+            f"{teacher_logits.shape[1]}: use a method on features, such as 'wcord', which needs no common classes"
+        )
+    if classes < 2:
+        raise UsageError(f"{name} needs logits of at least 2 classes, received {classes}: state a class for 'no', too")
+    require_finite("student_logits", student_logits)
+    require_finite("teacher_logits", teacher_logits)
+
+
+def require_classes(target: Tensor, logits: Tensor) -> None:
+    """Raise unless `target` holds the number of a class of the logits for each of their rows.
+
+    Values are looked at on the CPU only: on an accelerator the question would stall the queue, and the loader has
+    checked the classes there.
+
+    >>> import torch
+    >>> require_classes(torch.tensor([0, 3]), torch.zeros(2, 3))
+    Traceback (most recent call last):
+        ...
+    wcord.checks.UsageError: target holds classes 0 to 3, logits have 3 classes: ...
+    """
+    if target.dim() != 1:
+        raise UsageError(f"target must hold one class number per sample, received shape {tuple(target.shape)}")
+    if target.is_floating_point() or target.is_complex():
+        raise TypeError(f"target must hold class numbers, received {target.dtype}: convert it with .long()")
+    require_same_rows("logits", logits, "target", target)
+    if target.device.type == "cpu" and not 0 <= int(target.min()) <= int(target.max()) < logits.shape[1]:
+        raise UsageError(
+            f"target holds classes {int(target.min())} to {int(target.max())}, logits have {logits.shape[1]} classes: "
+            "build the network with as many classes as the data has"
+        )

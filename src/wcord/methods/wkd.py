@@ -1,0 +1,151 @@
+"""WKD as terms: transport of predictions over classes (wkd-l) and Gaussians of a map's positions (wkd-f)."""
+
+import math
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from wcord.checks import UsageError, require_fraction
+from wcord.data.batch import Batch
+from wcord.features import Features, capture
+from wcord.losses.wkd import classifier_cost, wkd_feature_loss, wkd_logit_loss
+from wcord.methods.maps import map_pairs
+from wcord.methods.term import Needs, Setting, Term
+
+DECAY_FROM = 150 / 240
+"""The authors' weights for CIFAR-100 fall from epoch 150 of 240 on."""
+
+
+class FadingTerm(Term):
+    """A term whose weight falls to 0 along a cosine over the last part of the training.
+
+    w = (1 + cos π x) / 2, where x goes from 0 to 1 between `decay_from` and the end. The authors' code counts epochs;
+    we count steps: training-mode forwards, at their end; the count is in the state dict. Where the setting does not say
+    how long the training is, the weight stays.
+    """
+
+    def __init__(self, setting: Setting, decay_from: float) -> None:
+        super().__init__()
+        require_fraction("decay_from", decay_from)
+        self.decay_from, self.total_steps = decay_from, setting.total_steps
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def share(self) -> Tensor | float:
+        """Return w, and count a step in training mode."""
+        if self.total_steps is None or self.decay_from == 1:
+            return 1.0
+        steps = cast(Tensor, self.steps)
+        passed = (steps / self.total_steps - self.decay_from) / (1 - self.decay_from)
+        share = 0.5 * (1 + torch.cos(math.pi * passed.clamp(0, 1)))
+        if self.training:
+            steps.add_(1)
+        return share
+
+
+class WKDLogitTerm(FadingTerm):
+    """WKD-L between the logits, with the costs between classes that the teacher's classifier implies.
+
+    The classifier is the module whose input is the embedding (see `features.capture`), read once, when the term is
+    built. Of the loss only the transport fades, as in the authors' code; their configurations for ImageNet let it fade
+    from the start (`decay_from=0`).
+
+    Options are those of `losses.wkd_logit_loss`, and:
+
+    Args:
+        name: of the term.
+        setting: holds the teacher, and the steps of the training.
+        similarity: "cosine" or "cka", of `losses.classifier_cost`.
+        sharpness: likewise.
+        decay_from: share of the training after which the weight of the transport falls; 1 for never.
+
+    Raises:
+        UsageError: where the setting holds no teacher, or its classifier has no row of weights for each class.
+    """
+
+    needs = Needs(same_classes=True)
+    loss_signature = wkd_logit_loss
+
+    def __init__(
+        self,
+        name: str,
+        setting: Setting,
+        *,
+        similarity: str = "cosine",
+        sharpness: float = 1.0,
+        decay_from: float = DECAY_FROM,
+        **options: object,
+    ) -> None:
+        super().__init__(setting, decay_from)
+        self.parts = {name: 1.0}
+        self.options: dict[str, Any] = dict(options)
+        weight = _classifier_weight(name, setting)
+        # The teacher is at hand whenever the term is built, so the cost need not be in checkpoints.
+        cost = classifier_cost(weight, similarity=similarity, sharpness=sharpness)
+        self.register_buffer("class_cost", cost, persistent=False)
+
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        """Return the loss of one batch."""
+        logits, cost = (student.logits, teacher.logits), cast(Tensor, self.class_cost)
+        whole = wkd_logit_loss(*logits, cost, batch.target, **self.options)
+        share = self.share()
+        if isinstance(share, float):
+            return whole
+        rest = wkd_logit_loss(*logits, cost, batch.target, **{**self.options, "transport_weight": 0.0})
+        return rest + share * (whole - rest)
+
+
+def _classifier_weight(name: str, setting: Setting) -> Tensor:
+    """Return the rows of weights of the teacher's classifier, C×D."""
+    if setting.teacher is None:
+        raise UsageError(f"{name} reads the teacher's classifier: give the teacher itself (see `observe`)")
+    with capture(setting.teacher) as tap:
+        classifier, path = tap.classifier, tap.classifier_path
+    weight = getattr(classifier, "weight", None)
+    if not isinstance(weight, Tensor) or weight.numel() == 0 or weight.shape[0] != setting.teacher_classes:
+        shape = tuple(weight.shape) if isinstance(weight, Tensor) else "none"
+        raise UsageError(
+            f"{name} takes the costs between classes from the rows of the teacher's classifier, but {path!r} "
+            f"({type(classifier).__name__}) has weights of shape {shape} for {setting.teacher_classes} classes: use a "
+            "teacher that ends in a linear layer, or call wkd_logit_loss with a class_cost of your own"
+        )
+    return weight.detach().flatten(1)
+
+
+class WKDFeatureTerm(FadingTerm):
+    """WKD-F between the last maps, of which the student's is projected to the teacher's channels.
+
+    The projector is a 1×1 convolution, BN and ReLU, trained with the student. The authors' for CIFAR-100 is the same
+    where the maps have one size; where they have not, theirs also resizes, which a comparison of statistics over
+    positions does not need. For ImageNet theirs is a bottleneck of three convolutions.
+
+    Options are those of `losses.wkd_feature_loss`, and:
+
+    Args:
+        name: of the term.
+        setting: holds the maps of both networks, and the steps of the training.
+        decay_from: share of the training after which the weight falls; 1 for never.
+    """
+
+    loss_signature = wkd_feature_loss
+
+    def __init__(self, name: str, setting: Setting, *, decay_from: float = DECAY_FROM, **options: object) -> None:
+        super().__init__(setting, decay_from)
+        self.parts = {name: 1.0}
+        self.options: dict[str, Any] = dict(options)
+        (pair,) = map_pairs(name, setting, "last")
+        for role, shape in (("student", pair.student_shape), ("teacher", pair.teacher_shape)):
+            if len(shape) != 3:
+                raise UsageError(
+                    f"{name} reads maps of channels × height × width, the {role}'s last is of shape {shape}"
+                )
+        self.student_map_names, self.teacher_map_names = (pair.student,), (pair.teacher,)
+        channels = pair.teacher_shape[0]
+        self.projector = nn.Sequential(
+            nn.Conv2d(pair.student_shape[0], channels, 1), nn.BatchNorm2d(channels), nn.ReLU()
+        )
+
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        """Return the loss of one batch."""
+        projected = self.projector(student.maps[self.student_map_names[0]])
+        return self.share() * wkd_feature_loss(projected, teacher.maps[self.teacher_map_names[0]], **self.options)
