@@ -1,0 +1,92 @@
+"""Where a number comes from: commit, machine, versions, and settings that differ from the suite's, as footnotes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wcord.benchmark.entries import Entry
+from wcord.benchmark.rows import Place, TeacherRun
+from wcord.checks import UsageError
+from wcord.report.record import Record
+from wcord.training.config import DistillConfig, TrainConfig, configure, to_settings
+
+PLACES_ONLY = frozenset(
+    (
+        *("out", "overwrite", "teacher_weights", "data", "device", "max_time", "teacher_cache"),
+        *("workers", "in_memory", "tracker", "checkpoint_every", "skip_bad_images", "seed"),
+    )
+)
+"""Settings that do not change a result, or that a table shows anyway."""
+
+
+class Footnotes:
+    """Letters for the ways in which runs came about, in the order in which they are met."""
+
+    def __init__(self) -> None:
+        self._letters: dict[str, str] = {}
+
+    def mark(self, entries: Sequence[Entry]) -> str:
+        """Return how many runs came about in which way: `3 a`, or `2 a, 1 b`."""
+        counts: dict[str, int] = {}
+        for entry in entries:
+            if entry.record is not None:
+                told = describe(entry, entry.record)
+                letter = self._letters.setdefault(told, _letter(len(self._letters)))
+                counts[letter] = counts.get(letter, 0) + 1
+        return ", ".join(f"{count} {letter}" for letter, count in counts.items())
+
+    @property
+    def notes(self) -> list[tuple[str, str]]:
+        """Letter and text of each."""
+        return [(letter, told) for told, letter in self._letters.items()]
+
+
+def describe(entry: Entry, record: Record) -> str:
+    """Return commit, machine and versions of a run, and the settings in which it differs from the suite's."""
+    commit, plus, changes = (record.commit or "unknown").partition("+")
+    text = f"commit {commit[:7]}{plus}{changes}, {machine(record)}"
+    different = differing_settings(entry, record)
+    return f"{text}; other settings than the suite's: {', '.join(different)}" if different else text
+
+
+def machine(record: Record) -> str:
+    """Return what a run was computed with."""
+    known = {name: record.environment.get(name, "unknown") for name in ("hardware", "device", "threads", "torch")}
+    threads = f", threads {known['threads']}" if known["device"] == "cpu" else ""
+    return f"{known['hardware']} ({known['device']}{threads}), torch {known['torch']}"
+
+
+def differing_settings(entry: Entry, record: Record) -> list[str]:
+    """Return the settings of a run that are not those of its row today, as `name = value`."""
+    place, row = Place(out=Path()), entry.row
+    try:
+        wanted = to_settings(row.config(place) if isinstance(row, TeacherRun) else row.config(place, None))
+        kind = TrainConfig if isinstance(row, TeacherRun) else DistillConfig
+        # Through the configuration of today, so that settings that did not exist yet stand there with their defaults.
+        had = to_settings(configure(kind, {**record.config, "out": place.out}))
+    except UsageError as error:
+        return [f"of another version ({error})"]
+    ours, theirs = _flat(had), _flat(wanted)
+    names = [name for name in {**theirs, **ours} if name not in PLACES_ONLY and ours.get(name) != theirs.get(name)]
+    return [f"{name} = {_value(ours.get(name))}" for name in names]
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value) if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "none"
+    return "default" if value is None else str(value)
+
+
+def _letter(position: int) -> str:
+    """Return a, b, … z, aa, ab and so on."""
+    tens, ones = divmod(position, 26)
+    return (_letter(tens - 1) if tens else "") + chr(ord("a") + ones)

@@ -1,0 +1,140 @@
+"""A row of a table as runs: their names, their folders and their configurations. Imports no torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wcord import checks
+from wcord.benchmark.suite import Pair, Suite, file_name
+from wcord.checks import UsageError
+from wcord.training.config import DistillConfig, TrainConfig, configure, setting_names
+from wcord.training.run import STUDENT
+
+TEACHERS = "teachers"
+"""Folder of the teachers' runs beside those of the pairs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the runs of a suite lie, on what they are made, and how they differ from the suite's settings.
+
+    Attributes:
+        out: folder that takes a folder for each suite.
+        data: the data source; None: the suite's own.
+        device: where to compute.
+        override: settings by name that are laid over the suite's.
+    """
+
+    out: Path
+    data: str | None = None
+    device: str = "auto"
+    override: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of a suite: a pair, a method (or a variant's name) and a seed."""
+
+    suite: Suite
+    pair: Pair
+    label: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of the row, which is that of its folder: `crd13/resnet56-resnet20/wcord+kd`."""
+        return f"{self.suite.name}/{self.pair.name}/{self.label}"
+
+    def folder(self, out: Path) -> Path:
+        """Return the run's folder."""
+        return out / self.suite.name / self.pair.name / self.label / f"seed{self.seed}"
+
+    def config(self, place: Place, teacher_weights: Path | None) -> DistillConfig:
+        """Return the run's whole configuration."""
+        variant = self.suite.variant(self.label)
+        own: dict[str, object] = {
+            "teacher": self.pair.teacher,
+            "teacher_weights": teacher_weights,
+            "student": self.pair.student,
+            "method": variant.method,
+            "set": variant.set,
+            "seed": self.seed,
+            "out": self.folder(place.out),
+        }
+        if self.suite.share_teacher_outputs:
+            own["teacher_cache"] = place.out / "teacher_cache"
+        return configure(DistillConfig, {**_shared(self.suite, place), **self.suite.distill, **own, **place.override})
+
+
+@dataclass(frozen=True)
+class TeacherRun:
+    """The training of a teacher that several rows share."""
+
+    suite: Suite
+    model: str
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """Name of the training, which is that of its folder: `mini/teachers/resnet14x2`."""
+        return f"{self.suite.name}/{TEACHERS}/{file_name(self.model)}"
+
+    def folder(self, out: Path) -> Path:
+        """Return the run's folder."""
+        return out / self.suite.name / TEACHERS / file_name(self.model)
+
+    def weights(self, out: Path) -> Path:
+        """Return the file that the training ends with."""
+        return self.folder(out) / STUDENT
+
+    def config(self, place: Place) -> TrainConfig:
+        """Return the run's whole configuration.
+
+        Raises:
+            UsageError: where the suite does not train its teachers.
+        """
+        if self.suite.teacher is None:
+            raise UsageError(f"suite {self.suite.name} trains no teachers: give --teachers ({self.suite.checkpoints})")
+        own = {"model": self.model, "out": self.folder(place.out), "seed": self.seed}
+        known = setting_names(TrainConfig)
+        override = {name: value for name, value in place.override.items() if name in known}
+        return configure(TrainConfig, {**_shared(self.suite, place), **self.suite.teacher, **own, **override})
+
+
+def choose(
+    suite: Suite,
+    *,
+    pairs: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+) -> list[Row]:
+    """Return the rows that are meant, all pairs and methods by one seed before the next seed.
+
+    Args:
+        suite: where they are from.
+        pairs: `teacher:student` or the pairs' folder names; none: all of the suite.
+        methods: methods or variants; none: the suite's list.
+        seeds: seeds; none: the suite's.
+
+    Raises:
+        UsageError: on an unknown name; the nearest is offered.
+    """
+    by_name = {pair.flag: pair for pair in suite.pairs} | {pair.name: pair for pair in suite.pairs}
+    for pair in pairs:
+        checks.require_choice(f"pair of {suite.name}", pair, by_name)
+    for label in methods:
+        suite.variant(label)
+    chosen = dict.fromkeys(by_name[pair] for pair in pairs) if pairs else suite.pairs
+    labels = dict.fromkeys(methods or suite.methods)
+    return [
+        Row(suite, pair, label, seed)
+        for seed in dict.fromkeys(seeds or suite.seeds)
+        for pair in chosen
+        for label in labels
+    ]
+
+
+def _shared(suite: Suite, place: Place) -> dict[str, Any]:
+    data = suite.data if place.data is None else {**suite.data, "data": place.data}
+    return {"data": data, "training": {**suite.training, "device": place.device}}

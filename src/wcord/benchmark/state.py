@@ -1,0 +1,86 @@
+"""How far a run has come, as its folder tells. Imports no torch."""
+
+import json
+import shutil
+import tomllib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from wcord.benchmark.claim import is_claimed
+from wcord.files import write_atomically
+from wcord.training.run import CONFIG, METRICS, RECORD
+
+FAILED = "failed.txt"
+NOT_APPLICABLE = "not_applicable.txt"
+
+Status = Literal["done", "failed", "not applicable", "running", "stopped", "left"]
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run has come.
+
+    Attributes:
+        status: done; failed or not applicable, for a reason; running; stopped, to be gone on with; or left to do.
+        reason: why it failed or does not apply.
+        epochs: epochs that are done.
+        total: epochs in all, where the run has begun.
+        top1: accuracy of the last epoch, in percent.
+        seconds: training time, where it is done.
+    """
+
+    status: Status
+    reason: str = ""
+    epochs: int = 0
+    total: int = 0
+    top1: float | None = None
+    seconds: float | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.status in ("done", "failed", "not applicable")
+
+
+def look(folder: Path) -> State:
+    """Return the state of the run in a folder; the folder need not exist."""
+    for status, note in (("failed", FAILED), ("not applicable", NOT_APPLICABLE)):
+        if (folder / note).is_file():
+            reason = (folder / note).read_text(encoding="utf-8").partition("\n")[0]
+            return State("failed" if status == "failed" else "not applicable", reason=reason)
+    if (folder / RECORD).is_file():
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        epochs = len(record["epochs"])
+        return State("done", "", epochs, epochs, record["metrics"]["top1_last"], record["wall_seconds"])
+    if not (folder / CONFIG).is_file():
+        return State("running" if is_claimed(folder) else "left")
+    status = "running" if is_claimed(folder) else "stopped"
+    return State(status, "", *_progress(folder))
+
+
+def note_failure(folder: Path, reason: str, details: str = "") -> None:
+    """Write down why a run failed: the reason in the first line, then what a developer wants to know."""
+    line = " ".join(reason.split())
+    write_atomically(folder / FAILED, f"{line}\n{details}".encode())
+
+
+def note_not_applicable(folder: Path, reason: str) -> None:
+    """Write down why a method cannot be used on a pair."""
+    line = " ".join(reason.split())
+    write_atomically(folder / NOT_APPLICABLE, f"{line}\n".encode())
+
+
+def forget(folder: Path) -> None:
+    """Remove a run, so that it is begun anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _progress(folder: Path) -> tuple[int, int]:
+    """Return the epochs that are done and those in all of a run that has begun."""
+    total = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))["training"]["epochs"]
+    lines: list[str] = []
+    with suppress(FileNotFoundError):
+        lines = (folder / METRICS).read_text(encoding="utf-8").split("\n")[:-1]
+    return min(len(lines), total), total

@@ -1,0 +1,75 @@
+"""What seeds allow one to say: means, differences and how sure they are."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of two means.
+
+    Attributes:
+        value: the difference.
+        error: its standard error; None where one value alone cannot tell.
+        p: two-sided probability of a difference this large by chance; None where it was not tested.
+        n: how many seeds it rests on.
+    """
+
+    value: float
+    error: float | None
+    p: float | None
+    n: int
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """Return the mean, or None of nothing."""
+    return statistics.fmean(values) if values else None
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """Return the sample standard deviation, or None of fewer than two values."""
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def standard_error(values: Sequence[float]) -> float | None:
+    """Return the standard error of the mean, s/√n, or None of fewer than two values.
+
+    >>> standard_error([1.0, 2.0, 3.0])
+    0.577...
+    """
+    spread = deviation(values)
+    return None if spread is None else spread / math.sqrt(len(values))
+
+
+def against_number(values: Sequence[float], number: float) -> Difference | None:
+    """Return the mean minus a published number, which is taken as exact: its own spread is rarely published.
+
+    >>> against_number([72.0, 73.0], 72.0)
+    Difference(value=0.5, error=0.5, p=None, n=2)
+    """
+    average = mean(values)
+    return None if average is None else Difference(average - number, standard_error(values), None, len(values))
+
+
+def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference | None:
+    """Return the mean difference over common seeds, with the paired t-test of it; None without a common seed.
+
+    Runs of one seed see the same initial weights and the same batches, so their differences vary less than the runs.
+    Where the differences do not vary at all the test says nothing, and p is None.
+
+    Args:
+        ours: seed → value.
+        theirs: seed → value.
+    """
+    seeds = sorted(ours.keys() & theirs.keys())
+    if not seeds:
+        return None
+    differences = [ours[seed] - theirs[seed] for seed in seeds]
+    p = None
+    if len(seeds) > 1 and max(differences) - min(differences) > 1e-9:
+        p = float(stats.ttest_rel([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds]).pvalue)
+    return Difference(statistics.fmean(differences), standard_error(differences), p, len(seeds))

@@ -1,0 +1,109 @@
+"""What is done, running and left of a suite, and about how long the rest takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from wcord.benchmark.rows import Row
+from wcord.benchmark.state import State, look
+from wcord.benchmark.teachers import Teachers
+from wcord.report.tables import MISSING
+
+
+@dataclass(frozen=True)
+class Overview:
+    """How far each row has come.
+
+    Attributes:
+        states: the rows with their states.
+        teachers: name → state of each teacher that is trained; None: its weights were given.
+    """
+
+    states: tuple[tuple[Row, State], ...]
+    teachers: dict[str, State | None]
+
+    def count(self, status: str) -> int:
+        """Return how many rows have a status."""
+        return sum(state.status == status for _, state in self.states)
+
+    @property
+    def summary(self) -> str:
+        """One line: how many rows are done, running, left, and the time that the rest takes one process."""
+        told = [
+            f"{self.count(status)} {status}" for status in ("done", "running", "stopped", "failed", "not applicable")
+        ]
+        told = [one for one in told if not one.startswith("0 ") or one == "0 done"]
+        told.append(f"{self.count('left')} left of {len(self.states)}")
+        seconds = self.seconds_left
+        return ", ".join(told) + (f"; about {clock_text(seconds)} of one process" if seconds else "")
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds that the rest takes one process, by the mean of comparable runs; None where none is done.
+
+        Comparable are runs of the same pair and method, else of the same pair, else of the same method, else all.
+        """
+        open_rows = [(row, state) for row, state in self.states if not state.settled]
+        if not open_rows:
+            return 0.0
+        expected = [_expected(row, self.states) for row, _ in open_rows]
+        if any(seconds is None for seconds in expected):
+            return None
+        parts = (1 - state.epochs / state.total if state.total else 1.0 for _, state in open_rows)
+        return sum(part * (seconds or 0.0) for part, seconds in zip(parts, expected, strict=True))
+
+
+def overview(rows: Sequence[Row], teachers: Teachers, out: Path) -> Overview:
+    """Look at every row and every teacher."""
+    trained = {name: look(training.folder(out)) for name, training in teachers.trained.items()}
+    return Overview(tuple((row, look(row.folder(out))) for row in rows), {**dict.fromkeys(teachers.given), **trained})
+
+
+def status_table(seen: Overview) -> Table:
+    """Return a table for a terminal: a line for each pair and method, a column for each seed."""
+    seeds = list(dict.fromkeys(row.seed for row, _ in seen.states))
+    table = Table(box=SIMPLE_HEAD, caption=seen.summary, caption_justify="left")
+    for heading in ("pair", "row", *(f"seed {seed}" for seed in seeds)):
+        table.add_column(heading, overflow="fold")
+    for name, state in seen.teachers.items():
+        told = "given" if state is None else _told(state)
+        table.add_row("teachers", name, told, *[""] * (len(seeds) - 1), style="dim")
+    lines: dict[tuple[str, str], dict[int, str]] = {}
+    for row, state in seen.states:
+        lines.setdefault((row.pair.name, row.label), {})[row.seed] = _told(state)
+    for (pair, label), told in lines.items():
+        table.add_row(pair, label, *(told.get(seed, MISSING) for seed in seeds))
+    return table
+
+
+def clock_text(seconds: float) -> str:
+    """Return a duration as one says it.
+
+    >>> clock_text(40), clock_text(125), clock_text(7500)
+    ('40 s', '2 min', '2 h 05 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+def _told(state: State) -> str:
+    if state.status == "done":
+        return f"{state.top1:.2f} %"
+    return f"{state.status} {state.epochs}/{state.total}" if state.total else state.status
+
+
+def _expected(row: Row, states: Sequence[tuple[Row, State]]) -> float | None:
+    done = [(other, state.seconds) for other, state in states if state.seconds is not None]
+    comparable = (
+        [s for other, s in done if other.pair == row.pair and other.label == row.label],
+        [s for other, s in done if other.pair == row.pair],
+        [s for other, s in done if other.label == row.label],
+        [s for _, s in done],
+    )
+    return next((fmean(seconds) for seconds in comparable if seconds), None)

@@ -1,0 +1,131 @@
+"""From a suite's TOML file to the suite, with every name in it checked."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wcord import checks
+from wcord.benchmark.suite import Pair, Suite, Variant
+from wcord.checks import UsageError
+from wcord.methods.catalogue import METHODS
+from wcord.training.config import read_recipe
+
+EVERY_METHOD = "*"
+"""Stands in a suite's list for every method of the catalogue by itself."""
+
+
+def suite_folder() -> Path:
+    """Return the folder of the suites that come with wcord: in the installed package, or in the checkout."""
+    installed = Path(__file__).with_name("recipes")
+    return installed if installed.is_dir() else Path(__file__).parents[3] / "benchmarks" / "recipes"
+
+
+def suite_names() -> list[str]:
+    """Return the names of the suites that come with wcord."""
+    return sorted(path.stem for path in suite_folder().glob("*.toml"))
+
+
+def read_suite(suite: str) -> Suite:
+    """Return a suite by its name, or from a TOML file of one's own.
+
+    A file may name another as `base`; what it holds itself is laid over that one, table by table.
+
+    >>> read_suite("mini").pairs
+    (Pair(teacher='resnet14x2', student='resnet8'),)
+
+    Raises:
+        UsageError: on an unknown name, an unknown or missing key, a value of another type, an unknown method.
+    """
+    path = _find(suite, Path())
+    return _checked(path.stem, _content(path), str(path))
+
+
+def _find(suite: str, folder: Path) -> Path:
+    if suite.endswith(".toml"):
+        return checks.require_file(folder / suite, "suite")
+    checks.require_choice("suite", suite, suite_names())
+    return suite_folder() / f"{suite}.toml"
+
+
+def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    content = dict(read_recipe(path))
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    if not isinstance(base, str) or _find(base, path.parent) in (path, *above):
+        raise UsageError(f"suite {str(path)!r}: base must name another suite, not itself, received {base!r}")
+    under = _content(_find(base, path.parent), (path, *above))
+    return under | {key: _laid_over(under.get(key), value) for key, value in content.items()}
+
+
+def _laid_over(under: object, value: object) -> object:
+    return {**under, **value} if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+
+
+_FORMS: dict[str, tuple[type, ...]] = {
+    "title": (str,),
+    "protocol": (str,),
+    "pairs": (list,),
+    "methods": (list,),
+    "seeds": (list,),
+    "baseline": (str,),
+    "data": (dict,),
+    "training": (dict,),
+    "distill": (dict,),
+    "teacher": (dict,),
+    "checkpoints": (str,),
+    "published": (str,),
+    "share_teacher_outputs": (bool,),
+    "variants": (dict,),
+}
+
+
+def _checked(name: str, content: Mapping[str, Any], file: str) -> Suite:
+    for key, value in content.items():
+        if key not in _FORMS:
+            raise checks.unknown("key of a suite", key, [*_FORMS, "base"])
+        if not isinstance(value, _FORMS[key]):
+            raise UsageError(f"suite {file!r}: {key} must be of type {_FORMS[key][0].__name__}, received {value!r}")
+    required = [f.name for f in dataclasses.fields(Suite) if f.default is f.default_factory is dataclasses.MISSING]
+    missing = [key for key in required if key not in content and key != "name"]
+    if missing:
+        raise UsageError(f"suite {file!r} lacks {', '.join(missing)}: see the suites of `wcord benchmark --help`")
+    pairs = tuple(_pair(pair, file) for pair in content["pairs"])
+    variants = {label: _variant(label, table, file) for label, table in content.get("variants", {}).items()}
+    methods = tuple(dict.fromkeys(_expanded(content["methods"])))
+    made = {"pairs": pairs, "methods": methods, "seeds": _seeds(content["seeds"], file), "variants": variants}
+    # Empty text takes back what a base says.
+    suite = Suite(name=name, **{**content, **made, "published": content.get("published") or None})
+    if len({pair.name for pair in pairs}) < len(pairs):
+        raise UsageError(f"suite {file!r} holds a pair twice, or two that would share a folder: name each once")
+    for label in (*methods, *(variant.method for variant in variants.values()), suite.baseline):
+        suite.variant(label)
+    return suite
+
+
+def _expanded(methods: Sequence[str]) -> list[str]:
+    return [name for entry in methods for name in (METHODS if entry == EVERY_METHOD else [entry])]
+
+
+def _pair(value: object, file: str) -> Pair:
+    match value:
+        case [str(teacher), str(student)]:
+            return Pair(teacher, student)
+    raise UsageError(f'suite {file!r}: a pair is ["TEACHER", "STUDENT"], received {value!r}')
+
+
+def _seeds(values: Sequence[object], file: str) -> tuple[int, ...]:
+    seeds = tuple(value for value in values if isinstance(value, int) and not isinstance(value, bool))
+    if not seeds or len(set(seeds)) < len(values):
+        raise UsageError(f"suite {file!r}: seeds must be whole numbers, each once, received {values!r}")
+    return seeds
+
+
+def _variant(label: str, table: object, file: str) -> Variant:
+    match table:
+        case {"method": str(method), **rest} if rest.keys() <= {"set"}:
+            options = rest.get("set", [])
+            if isinstance(options, list) and all(isinstance(option, str) for option in options):
+                return Variant(method, tuple(options))
+    raise UsageError(f'suite {file!r}: [variants.{label}] takes method = "…" and set = ["…"], received {table!r}')

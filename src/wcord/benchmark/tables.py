@@ -1,0 +1,88 @@
+"""The tables of a suite as files: Markdown, comma-separated values and a page."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from wcord.benchmark.page import page
+from wcord.benchmark.results import Line, PairTable, SuiteTable
+from wcord.benchmark.statistics import Difference, deviation, mean
+from wcord.benchmark.wording import SuiteText, put_in_words
+from wcord.files import write_atomically
+
+
+def write_tables(table: SuiteTable, folder: Path) -> list[Path]:
+    """Write tables.md, tables.csv and tables.html into a folder and return their paths."""
+    text = put_in_words(table)
+    contents = {"tables.md": markdown(text), "tables.csv": csv_text(table), "tables.html": page(text, table)}
+    for name, content in contents.items():
+        write_atomically(folder / name, content.encode())
+    return [folder / name for name in contents]
+
+
+def markdown(text: SuiteText, *, level: int = 1) -> str:
+    """Return the tables as Markdown, headed by a title of a level."""
+    parts = [f"{'#' * level} {text.title}", text.protocol]
+    for one in text.texts:
+        rule = [":---", *(["---:"] * (len(one.headings) - 1))]
+        lines = [list(one.headings), rule, *([f"`{row[0]}`", *map(_escaped, row[1:])] for row in one.rows)]
+        parts += [f"{'#' * (level + 1)} {one.title}", one.teacher]
+        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        parts += ["\n".join(f"- {_escaped(remark)}" for remark in one.remarks)] if one.remarks else []
+    if text.notes:
+        parts.append("  \n".join(map(_escaped, text.notes)))
+    return "\n\n".join(parts) + "\n"
+
+
+def csv_text(table: SuiteTable) -> str:
+    """Return a line for each row of each pair, missing ones included: plain numbers, empty where there is none."""
+    out = io.StringIO()
+    lines = [_values(table, pair, line) for pair in table.pairs for line in pair.lines]
+    writer = csv.DictWriter(out, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return out.getvalue()
+
+
+def _values(table: SuiteTable, pair: PairTable, line: Line) -> dict[str, Any]:
+    values = [*line.top1.values()]
+    published = line.published
+    records = [entry.record for entry in line.entries if entry.record is not None]
+    statuses = [entry.status for entry in line.entries]
+    return {
+        "suite": table.suite.name,
+        "teacher": pair.pair.teacher,
+        "student": pair.pair.student,
+        "row": line.label,
+        "method": line.method,
+        "status": " / ".join(dict.fromkeys(statuses)) or "missing",
+        "reason": " / ".join(reason for _, reason in line.reasons),
+        "seeds": " ".join(map(str, line.top1)),
+        "top1_mean": mean(values),
+        "top1_std": deviation(values),
+        "n": len(values),
+        "published": None if published is None else published.top1,
+        "published_source": None if published is None else published.source,
+        "published_doubt": None if published is None else published.doubt,
+        **_difference("to_published", line.to_published),
+        "baseline": table.baseline,
+        **_difference("to_baseline", line.to_baseline),
+        "to_baseline_p": None if line.to_baseline is None else line.to_baseline.p,
+        "to_baseline_n": None if line.to_baseline is None else line.to_baseline.n,
+        "best_on_test_mean": mean(line.measured("top1_best")),
+        **{f"{name}_mean": mean(line.measured(name)) for name in ("top5", "ece", "agreement")},
+        "minutes_mean": mean(line.minutes),
+        "commits": " ".join(dict.fromkeys(record.commit or "unknown" for record in records)),
+        "hardware": " / ".join(dict.fromkeys(str(record.environment.get("hardware")) for record in records)),
+    }
+
+
+def _difference(name: str, difference: Difference | None) -> dict[str, float | None]:
+    if difference is None:
+        return {name: None, f"{name}_error": None}
+    return {name: difference.value, f"{name}_error": difference.error}
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")

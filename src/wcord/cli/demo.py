@@ -1,0 +1,28 @@
+"""`wcord demo`: the whole product on the embedded digits."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wcord.cli.console import print_path, print_records, say
+from wcord.cli.parsing import parse_checked
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Train a teacher and several students on handwritten digits, and compare them: about two minutes."""
+
+    out: Path = Path("runs/demo")
+    """Folder of the demo's runs and its page; a finished demo in it is replaced."""
+    seed: int = 0
+    """Seed of all runs."""
+
+
+def demo(arguments: list[str]) -> int:
+    """Run the demo and print its table."""
+    asked = parse_checked(Demo, "demo", arguments)
+    from wcord.demo import run_demo
+
+    records, page = run_demo(asked.out, seed=asked.seed, say=say)
+    print_records(records)
+    print_path("report", page)
+    return 0

@@ -1,0 +1,70 @@
+"""Which command is meant, and what becomes of its mistakes: one line and an exit code."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from rich.table import Table
+
+from wcord import __version__, checks
+from wcord.checks import RunError, UsageError
+from wcord.cli.benchmark import benchmark
+from wcord.cli.console import OUT, complain
+from wcord.cli.demo import demo
+from wcord.cli.evaluate import evaluate
+from wcord.cli.listing import listing
+from wcord.cli.predict import predict
+from wcord.cli.results import export, report
+from wcord.cli.runs import distill, train
+
+COMMANDS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
+    "train": ("train a network on labels, for instance a teacher", train),
+    "distill": ("distil a trained teacher into a student", distill),
+    "evaluate": ("measure a network on a data set", evaluate),
+    "predict": ("name the classes of pictures", predict),
+    "report": ("compare runs on one HTML page", report),
+    "export": ("write a student as ONNX or torch.export", export),
+    "benchmark": ("run a published comparison: pairs × methods × seeds, with its tables", benchmark),
+    "list": ("list methods, networks and data sources", listing),
+    "demo": ("see it all on handwritten digits, in about two minutes", demo),
+}
+"""Command → what it does in a few words, and what runs it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed under way, 2 a mistake in what was asked."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        OUT.print(_overview())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        OUT.print(f"wcord {__version__}")
+        return 0
+    try:
+        if arguments[0] not in COMMANDS:
+            raise checks.unknown("command", arguments[0], COMMANDS)
+        return COMMANDS[arguments[0]][1](arguments[1:])
+    except UsageError as error:
+        return complain(error, 2)
+    except BrokenPipeError:
+        # The reader of our output left (`wcord list | head`): not our failure, and nothing more can be printed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (RunError, OSError) as error:
+        return complain(error, 1)
+    except KeyboardInterrupt:
+        return complain("interrupted", 130)
+
+
+def _overview() -> Table:
+    table = Table(
+        title=f"wcord {__version__}: distil a trained teacher network into a smaller student",
+        caption="wcord COMMAND --help tells the rest. Start with: wcord demo",
+        box=None,
+        show_header=False,
+        title_justify="left",
+        caption_justify="left",
+    )
+    for name, (text, _) in COMMANDS.items():
+        table.add_row(f"  [bold]{name}[/]", text)
+    return table

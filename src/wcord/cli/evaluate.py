@@ -1,0 +1,49 @@
+"""`wcord evaluate`: how good a network is on a data set."""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.table import Table
+
+from wcord.cli.console import OUT
+from wcord.cli.parsing import parse_checked
+from wcord.data.config import DataConfig
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a network on the evaluation split of a data set."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    weights: Path | None = None
+    """Its weights: a run's student.safetensors, or any file that --model fits."""
+    model: str | None = None
+    """Its architecture, where the weights do not say it themselves."""
+    mean: tuple[float, ...] | None = None
+    """Mean that the input is normalised with, per channel in [0, 1]."""
+    std: tuple[float, ...] | None = None
+    """Standard deviation that the input is divided by."""
+    device: str = "auto"
+    """auto | cpu | cuda | cuda:1 | mps"""
+    json: bool = False
+    """Print JSON instead of a table."""
+
+
+def evaluate(arguments: list[str]) -> int:
+    """Measure a network and print what was found."""
+    asked = parse_checked(Evaluate, "evaluate", arguments)
+    from wcord import api
+
+    values = api.evaluate(
+        asked.model, weights=asked.weights, data=asked.data, device=asked.device, mean=asked.mean, std=asked.std
+    )
+    if asked.json:
+        sys.stdout.write(json.dumps(values) + "\n")
+        return 0
+    table = Table("measure", "value")
+    for name, value in values.items():
+        table.add_row(name, f"{value:.2f} %" if name.startswith("top") else f"{value:.4f}")
+    OUT.print(table)
+    return 0

@@ -1,0 +1,84 @@
+"""From arguments to the dataclass of a command, with one line for a mistake before the parser complains in a box."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+
+from wcord import checks
+from wcord.checks import UsageError
+from wcord.training.config import DistillConfig, TrainConfig, configure, read_recipe, setting_names
+
+Parsed = TypeVar("Parsed")
+Run = TypeVar("Run", bound=TrainConfig | DistillConfig)
+
+RUN_HELP = """
+
+--recipe FILE.toml holds any of these settings, flat or in tables [data] and [training]; flags override it.
+--resume RUN goes on with a stopped or killed run (only --device, --max-time and --workers may be given with it)."""
+
+
+def parse_checked(kind: type[Parsed], name: str, arguments: list[str], *, more: str = "") -> Parsed:
+    """Return the arguments of a command as its dataclass; `more` is added to what --help says first.
+
+    Raises:
+        UsageError: on an unknown option; the nearest is offered.
+    """
+    _refuse_unknown_flags(kind, arguments)
+    return _parse(kind, name, arguments, more=more)
+
+
+def configuration(kind: type[Run], name: str, arguments: list[str]) -> Run:
+    """Return a run's configuration: defaults, then the recipe, then the flags.
+
+    Raises:
+        UsageError: on an unknown option or setting, a recipe that cannot be read, a required setting that is missing.
+    """
+    recipe, rest = _take(arguments, "--recipe")
+    settings = {} if recipe is None else read_recipe(Path(recipe))
+    default = configure(kind, settings, missing=tyro.MISSING)
+    _refuse_unknown_flags(kind, rest)
+    if "--help" not in rest and "-h" not in rest:
+        _refuse_missing(default, rest)
+    return _parse(kind, name, rest, default=default, more=RUN_HELP)
+
+
+def _parse(kind: type[Parsed], name: str, arguments: list[str], *, default: Any = None, more: str = "") -> Parsed:
+    options: dict[str, Any] = {} if default is None else {"default": default}
+    return tyro.cli(
+        kind,
+        prog=f"wcord {name}",
+        description=f"{kind.__doc__}{more}",
+        args=arguments,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.HelptextFromCommentsOff),
+        **options,
+    )
+
+
+def _refuse_unknown_flags(kind: type, arguments: list[str]) -> None:
+    known = {"--help", *(f"--{name.replace('_', '-')}" for name in setting_names(kind))}
+    for argument in arguments:
+        flag = argument.partition("=")[0].replace("_", "-")
+        if flag.startswith("--") and flag not in known:
+            raise checks.unknown("option", flag, known)
+
+
+def _refuse_missing(config: object, arguments: list[str]) -> None:
+    for item in dataclasses.fields(config):  # pyright: ignore[reportArgumentType]  # always a configuration
+        flag = f"--{item.name.replace('_', '-')}"
+        given = any(argument.partition("=")[0].replace("_", "-") == flag for argument in arguments)
+        if getattr(config, item.name) is tyro.MISSING and not given:
+            raise UsageError(f"missing {flag}: give it, or a --recipe that holds it; --help tells more")
+
+
+def _take(arguments: list[str], flag: str) -> tuple[str | None, list[str]]:
+    """Return the value of a flag, `--flag X` or `--flag=X`, and the arguments without it."""
+    for i, argument in enumerate(arguments):
+        if argument.startswith(f"{flag}="):
+            return argument.partition("=")[2], arguments[:i] + arguments[i + 1 :]
+        if argument == flag:
+            if i + 1 == len(arguments):
+                raise UsageError(f"{flag} needs a value: name a file or folder")
+            return arguments[i + 1], arguments[:i] + arguments[i + 2 :]
+    return None, arguments

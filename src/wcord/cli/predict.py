@@ -1,0 +1,56 @@
+"""`wcord predict`: what a student says of pictures."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich.markup import escape
+from rich.table import Table
+
+from wcord.checks import UsageError
+from wcord.cli.console import OUT
+from wcord.cli.parsing import parse_checked
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Name the most probable classes of pictures."""
+
+    paths: tyro.conf.Positional[tuple[Path, ...]]
+    """Pictures, or folders that hold them."""
+    weights: Path
+    """A run's student.safetensors."""
+    top: int = 3
+    """How many classes to name."""
+    device: str = "auto"
+    """auto | cpu | cuda | cuda:1 | mps"""
+    json: bool = False
+    """Print JSON instead of a table."""
+
+
+def predict(arguments: list[str]) -> int:
+    """Print the most probable classes of pictures."""
+    asked = parse_checked(Predict, "predict", arguments)
+    if not asked.paths:
+        raise UsageError("nothing to look at: name pictures or folders")
+    from wcord import api
+
+    guesses = api.predict_images(asked.weights, asked.paths, top=asked.top, device=asked.device)
+    if asked.json:
+        rows = [
+            {
+                "path": g.path,
+                "classes": [{"name": n, "probability": p} for n, p in zip(g.classes, g.probabilities, strict=True)],
+            }
+            for g in guesses
+        ]
+        sys.stdout.write(json.dumps(rows, ensure_ascii=False) + "\n")
+        return 0
+    table = Table("picture", "class", "probability")
+    for guess in guesses:
+        for i, (name, probability) in enumerate(zip(guess.classes, guess.probabilities, strict=True)):
+            table.add_row(escape(guess.path) if i == 0 else "", escape(name), f"{100 * probability:.1f} %")
+    OUT.print(table)
+    return 0

@@ -1,0 +1,93 @@
+"""Tables against numbers worked out by hand."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from wcord.benchmark.entries import Entry
+from wcord.benchmark.results import tabulate
+from wcord.benchmark.rows import Row, TeacherRun
+from wcord.benchmark.suite import Suite
+from wcord.benchmark.suite_file import read_suite
+from wcord.checks import UsageError
+
+Make = Callable[..., Entry]
+
+
+@pytest.fixture
+def entries(entry: Make) -> list[Entry]:
+    """Three seeds of kd, two of wcord, one of a variant, on resnet56 → resnet20; fsp does not apply."""
+    suite = read_suite("crd13")
+    pair = suite.pairs[2]
+    reached = {"kd": [70.5, 71.0, 70.9], "wcord": [71.6, 71.8], "crd_uniform": [71.3], "crd+kd": [72.0]}
+    found = [
+        entry(suite, m, seed, top1, pair=pair) for m, values in reached.items() for seed, top1 in enumerate(values)
+    ]
+    return [*found, Entry(Row(suite, pair, "at", 0), "not applicable", "no maps")]
+
+
+def test_numbers_by_hand(entries: list[Entry]) -> None:
+    table = tabulate(read_suite("crd13"), entries, baseline="kd")
+    assert [pair.begun for pair in table.pairs] == [False] * 2 + [True] + [False] * 10
+    pair = table.pairs[2]
+    assert pair.teacher == (75.12,)
+    assert pair.teacher_published is not None
+    assert pair.teacher_published.top1 == 72.34
+    lines = {line.label: line for line in pair.lines}
+
+    kd = lines["kd"]
+    assert kd.top1 == {0: 70.5, 1: 71.0, 2: 70.9}
+    assert kd.lacking == ()
+    assert kd.to_baseline is None
+    assert kd.published is not None
+    assert kd.published.top1 == 70.66
+    assert kd.to_published is not None
+    assert kd.to_published.value == pytest.approx(70.8 - 70.66)
+    assert kd.to_published.error == pytest.approx(math.sqrt(0.07 / 3))
+    assert kd.measured("top1_best") == (70.75, 71.25, 71.15)
+    assert kd.minutes == (1.5, 1.5, 1.5)
+
+    wcord = lines["wcord"]
+    assert wcord.lacking == (2,)
+    assert wcord.published is not None
+    assert wcord.published.doubt
+    assert wcord.to_baseline is not None
+    # Seeds 0 and 1: differences 1.1 and 0.8.
+    assert wcord.to_baseline.value == pytest.approx(0.95)
+    assert wcord.to_baseline.error == pytest.approx(0.15)
+    t = 0.95 / 0.15
+    assert wcord.to_baseline.p == pytest.approx(1 - 2 / math.pi * math.atan(t))
+    assert wcord.runs == "2 a"
+
+    assert lines["crd_uniform"].published is None
+    assert lines["crd_uniform"].method == "crd"
+    assert lines["at"].reasons == (("not applicable", "no maps"),)
+    assert lines["at"].published is not None
+    assert lines["at"].to_published is None
+    assert lines["fitnet"].missing
+
+
+def test_rows_that_the_suite_does_not_list_come_last(tiny: Suite, entry: Make) -> None:
+    table = tabulate(tiny, [entry(tiny, "warm", 0, 70.0), entry(tiny, "ce", 7, 60.0)])
+    (pair,) = table.pairs
+    assert [line.label for line in pair.lines] == ["ce", "kd", "warm"]
+    assert pair.lines[0].top1 == {7: 60.0}
+    assert pair.lines[0].lacking == (0, 1)
+    assert pair.lines[2].to_baseline is None  # no seed in common with ce
+    assert pair.teacher_published is None
+
+
+def test_without_runs_all_is_missing(tiny: Suite) -> None:
+    (pair,) = tabulate(tiny, []).pairs
+    assert not pair.begun
+    assert all(line.missing for line in pair.lines)
+    with pytest.raises(UsageError, match="unknown method 'non'"):
+        tabulate(tiny, [], baseline="non")
+
+
+def test_trainings_of_teachers_are_kept_apart(tiny: Suite) -> None:
+    training = Entry(TeacherRun(tiny, "resnet14"), "failed", "NaN")
+    table = tabulate(tiny, [training])
+    assert table.teachers == (training,)
+    assert not table.pairs[0].begun

@@ -1,0 +1,58 @@
+"""Rows have names, folders and whole configurations."""
+
+from pathlib import Path
+
+import pytest
+
+from wcord.benchmark.rows import Place, Row, TeacherRun, choose
+from wcord.benchmark.suite import Suite
+from wcord.benchmark.suite_file import read_suite
+from wcord.checks import UsageError
+
+
+def test_a_row_says_everything_that_a_run_needs() -> None:
+    suite = read_suite("mini")
+    row = Row(suite, suite.pairs[0], "crd_uniform", 2)
+    assert row.name == "mini/resnet14x2-resnet8/crd_uniform"
+    place = Place(out=Path("out"), data="parquet:there", device="cpu", override={"precision": "bf16", "workers": 1})
+    config = row.config(place, Path("t.pth"))
+    assert (config.teacher, config.student, config.teacher_weights) == ("resnet14x2", "resnet8", Path("t.pth"))
+    assert (config.method, config.set) == ("crd", ("crd.negatives=uniform",))
+    assert (config.data.data, config.data.label, config.data.subset) == ("parquet:there", "fine_label", 100.0)
+    assert (config.training.epochs, config.training.seed, config.training.channels_last) == (30, 2, True)
+    assert (config.training.precision, config.data.workers, config.training.device) == ("bf16", 1, "cpu")
+    assert config.training.teacher_cache == Path("out/teacher_cache")
+    assert config.out == row.folder(Path("out")) == Path("out/mini/resnet14x2-resnet8/crd_uniform/seed2")
+
+
+def test_a_teacher_is_trained_like_the_students_but_for_what_the_suite_says() -> None:
+    training = TeacherRun(read_suite("mini"), "resnet14x2")
+    config = training.config(Place(out=Path("out"), data="parquet:there", override={"epochs": 1}))
+    assert (config.model, config.data.image_size, config.training.channels_last) == ("resnet14x2", 16, True)
+    assert (config.training.lr, config.training.epochs, config.training.seed) == (0.1, 1, 0)
+    assert training.weights(Path("out")) == Path("out/mini/teachers/resnet14x2/student.safetensors")
+    assert config.out == training.folder(Path("out"))
+
+
+def test_views_are_the_students_only_where_the_suite_says_so() -> None:
+    suite = read_suite("strong")
+    place = Place(out=Path("out"), data="parquet:there")
+    assert Row(suite, suite.pairs[0], "lskd", 0).config(place, None).data.views == 2
+    teacher = TeacherRun(suite, "wrn_40_2").config(place)
+    assert (teacher.data.views, teacher.training.epochs) == (1, 240)
+
+
+def test_a_suite_without_trained_teachers_says_so() -> None:
+    with pytest.raises(UsageError, match="imagenet trains no teachers"):
+        TeacherRun(read_suite("imagenet"), "torchvision:resnet34").config(Place(out=Path()))
+
+
+def test_choice_by_flag_or_folder_one_seed_before_the_next(tiny: Suite) -> None:
+    rows = choose(tiny, pairs=["resnet14:resnet8"], methods=["warm", "wcord+kd"], seeds=[5, 3, 5])
+    assert [(row.label, row.seed) for row in rows] == [("warm", 5), ("wcord+kd", 5), ("warm", 3), ("wcord+kd", 3)]
+    assert choose(tiny, pairs=["resnet14-resnet8"]) == choose(tiny)
+    assert [(row.label, row.seed) for row in choose(tiny)] == [("ce", 0), ("kd", 0), ("ce", 1), ("kd", 1)]
+    with pytest.raises(UsageError, match="unknown pair of tiny 'resnet14:resnet9'"):
+        choose(tiny, pairs=["resnet14:resnet9"])
+    with pytest.raises(UsageError, match="unknown method 'kdd'"):
+        choose(tiny, methods=["kdd"])

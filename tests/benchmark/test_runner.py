@@ -1,0 +1,161 @@
+"""A worker goes through its rows; the runs themselves are made up, but for one."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wcord.benchmark import runner
+from wcord.benchmark.claim import claim
+from wcord.benchmark.rows import Place, Row, TeacherRun, choose
+from wcord.benchmark.runner import Ending, work
+from wcord.benchmark.state import look, note_failure, note_not_applicable
+from wcord.benchmark.suite import Suite
+from wcord.benchmark.suite_file import read_suite
+from wcord.benchmark.teachers import Teachers, find_teachers
+from wcord.checks import UsageError
+from wcord.training.loop import Outcome
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(out=tmp_path / "out", device="cpu")
+
+
+class Pretended:
+    """Stands in for Attempts: notes what would be run, and writes a record of nothing."""
+
+    made: list[str]
+    stop_at: str
+    taken: tuple[str, ...]
+
+    def __init__(self, place: Place, clock: object, say: object) -> None:
+        self.place = place
+        self.stop: Outcome | None = None
+
+    def run(self, row: Row | TeacherRun, config: Any) -> str:
+        name = f"{row.name}/{row.seed}"
+        if name in self.taken:
+            return "taken"
+        if name == self.stop_at:
+            self.stop = Outcome("stopped", "received SIGINT", 2, 0.0)
+            return "stopped"
+        self.made.append(name)
+        config.out.mkdir(parents=True)
+        (config.out / "record.json").write_text('{"epochs": [], "metrics": {"top1_last": 1.0}, "wall_seconds": 1.0}')
+        return "settled"
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the runs that are made, in order."""
+    Pretended.made, Pretended.stop_at, Pretended.taken = [], "", ()
+    monkeypatch.setattr(runner, "Attempts", Pretended)
+    return Pretended.made
+
+
+def teachers(suite: Suite, place: Place) -> Teachers:
+    return find_teachers(suite, suite.teachers, [], place.out)
+
+
+def test_the_teacher_first_then_every_row_once(tiny: Suite, place: Place, made: list[str]) -> None:
+    rows = choose(tiny)
+    assert work(rows, teachers(tiny, place), place, say=lambda line: None) == Ending()
+    assert made == [
+        "tiny/teachers/resnet14/0",
+        "tiny/resnet14-resnet8/ce/0",
+        "tiny/resnet14-resnet8/kd/0",
+        "tiny/resnet14-resnet8/ce/1",
+        "tiny/resnet14-resnet8/kd/1",
+    ]
+    assert work(rows, teachers(tiny, place), place, say=lambda line: None) == Ending()
+    assert len(made) == 5
+
+
+def test_given_teachers_are_not_trained(tiny: Suite, place: Place, made: list[str], tmp_path: Path) -> None:
+    (tmp_path / "resnet14.pth").touch()
+    given = find_teachers(tiny, ["resnet14"], [str(tmp_path)], place.out)
+    work(choose(tiny, seeds=[0]), given, place, say=lambda line: None)
+    assert made == ["tiny/resnet14-resnet8/ce/0", "tiny/resnet14-resnet8/kd/0"]
+
+
+def test_taken_runs_are_left_to_the_process_that_has_them(tiny: Suite, place: Place, made: list[str]) -> None:
+    Pretended.taken = ("tiny/resnet14-resnet8/ce/0",)
+    assert work(choose(tiny), teachers(tiny, place), place, say=lambda line: None) == Ending()
+    assert "tiny/resnet14-resnet8/ce/0" not in made
+    assert len(made) == 4
+
+
+def test_a_teacher_in_training_is_waited_for(
+    tiny: Suite, place: Place, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "POLL", 0.1)
+    Pretended.taken = ("tiny/teachers/resnet14/0",)
+    said: list[str] = []
+    ending = work(choose(tiny), teachers(tiny, place), place, max_time=0.01, say=said.append)
+    assert ending == Ending(True, "reached --max-time of 0.01 minutes")
+    assert made == []
+    assert "waiting for teacher resnet14, which another process trains" in said
+
+
+def test_a_signal_ends_the_worker(tiny: Suite, place: Place, made: list[str]) -> None:
+    Pretended.stop_at = "tiny/resnet14-resnet8/kd/0"
+    ending = work(choose(tiny), teachers(tiny, place), place, say=lambda line: None)
+    assert ending == Ending(True, "received SIGINT", 2)
+    assert made[-1] == "tiny/resnet14-resnet8/ce/0"
+
+
+def test_without_time_nothing_is_begun(tiny: Suite, place: Place, made: list[str]) -> None:
+    started = time.monotonic()
+    ending = work(choose(tiny), teachers(tiny, place), place, max_time=0.0, say=lambda line: None)
+    assert ending == Ending(True, "reached --max-time of 0 minutes")
+    assert time.monotonic() - started < 1
+    assert made == []
+
+
+def test_failures_stay_until_they_are_to_be_tried_again(tiny: Suite, place: Place, made: list[str]) -> None:
+    rows = choose(tiny, seeds=[0])
+    note_failure(rows[0].folder(place.out), "NaN")
+    note_not_applicable(rows[1].folder(place.out), "no maps")
+    assert work(rows, teachers(tiny, place), place, say=lambda line: None) == Ending()
+    assert made == []
+    with claim(rows[1].folder(place.out)):
+        work(rows, teachers(tiny, place), place, retry=True, say=lambda line: None)
+    assert made == ["tiny/teachers/resnet14/0", "tiny/resnet14-resnet8/ce/0"]
+    assert look(rows[1].folder(place.out)).status == "not applicable"
+
+
+def test_a_failed_teacher_keeps_its_rows_back_until_it_is_tried_again(
+    tiny: Suite, place: Place, made: list[str]
+) -> None:
+    note_failure(TeacherRun(tiny, "resnet14").folder(place.out), "NaN")
+    assert work(choose(tiny), teachers(tiny, place), place, say=lambda line: None) == Ending()
+    assert made == []
+    work(choose(tiny), teachers(tiny, place), place, retry=True, say=lambda line: None)
+    assert len(made) == 5
+
+
+def test_options_that_do_not_exist_are_refused_before_any_run(tiny_file: Path, place: Place, made: list[str]) -> None:
+    tiny_file.write_text(tiny_file.read_text().replace("kd.temperature", "kd.temprature"))
+    suite = read_suite(str(tiny_file))
+    with pytest.raises(UsageError, match="unknown option of kd 'temprature': did you mean 'temperature'"):
+        work(choose(suite, methods=["ce", "warm"]), teachers(suite, place), place)
+    tiny_file.write_text(tiny_file.read_text().replace("kd.temprature", "crd.temperature"))
+    suite = read_suite(str(tiny_file))
+    with pytest.raises(UsageError, match="unknown summand 'crd'"):
+        work(choose(suite, methods=["warm"]), teachers(suite, place), place)
+    assert made == []
+
+
+def test_a_worker_in_earnest(tiny: Suite, place: Place) -> None:
+    said: list[str] = []
+    rows = choose(tiny, seeds=[0])
+    assert work(rows, teachers(tiny, place), place, say=said.append) == Ending()
+    assert [look(row.folder(place.out)).status for row in rows] == ["done", "done"]
+    assert look(TeacherRun(tiny, "resnet14").folder(place.out)).epochs == 2
+    assert [line for line in said if line.startswith("beginning")] == [
+        "beginning tiny/teachers/resnet14, seed 0",
+        "beginning tiny/resnet14-resnet8/ce, seed 0",
+        "beginning tiny/resnet14-resnet8/kd, seed 0",
+    ]

@@ -1,0 +1,44 @@
+"""A folder tells how far its run has come."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from wcord.benchmark.claim import claim
+from wcord.benchmark.rows import Row
+from wcord.benchmark.state import FAILED, State, forget, look, note_failure, note_not_applicable
+from wcord.benchmark.suite import Suite
+from wcord.report.record import Record
+
+
+def test_from_left_to_done(tmp_path: Path, tiny: Suite, made_up: Callable[..., Record]) -> None:
+    folder = tmp_path / "seed0"
+    assert look(folder) == State("left")
+    with claim(folder):
+        assert look(folder) == State("running")
+        folder.mkdir()
+        (folder / "config.toml").write_text("[training]\nepochs = 4\n")
+        (folder / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
+        assert look(folder) == State("running", "", 2, 4)
+    assert look(folder) == State("stopped", "", 2, 4)
+    assert not look(folder).settled
+    made_up(Row(tiny, tiny.pairs[0], "kd", 0), 70.0).to_json(folder / "record.json")
+    assert look(folder) == State("done", "", 2, 2, 70.0, 90.0)
+    assert look(folder).settled
+
+
+def test_failures_keep_their_reason_in_one_line(tmp_path: Path) -> None:
+    note_failure(tmp_path / "a", "step 3:\n kd became NaN", "Traceback …")
+    note_not_applicable(tmp_path / "b", "fsp needs equal channels")
+    assert look(tmp_path / "a") == State("failed", "step 3: kd became NaN")
+    assert "Traceback" in (tmp_path / "a" / FAILED).read_text()
+    assert look(tmp_path / "b") == State("not applicable", "fsp needs equal channels")
+    assert look(tmp_path / "b").settled
+    forget(tmp_path / "a")
+    assert look(tmp_path / "a") == State("left")
+
+
+@pytest.mark.parametrize("status", ["running", "stopped", "left"])
+def test_open_states_are_not_settled(status: str) -> None:
+    assert not State(status).settled  # pyright: ignore[reportArgumentType]  # one of them

@@ -1,0 +1,69 @@
+"""What is done, running and left, and for how long."""
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from wcord.benchmark.rows import Row, choose
+from wcord.benchmark.state import State
+from wcord.benchmark.status import Overview, overview, status_table
+from wcord.benchmark.suite import Pair, Suite
+from wcord.benchmark.teachers import find_teachers
+
+DONE = State("done", "", 4, 4, 70.25, 100.0)
+
+
+def seen(*states: State, labels: tuple[str, ...] = ("kd", "crd"), pairs: tuple[str, ...] = ("a",)) -> Overview:
+    suite = Suite(
+        name="s", title="", protocol="", pairs=tuple(Pair(p, "z") for p in pairs), methods=labels, seeds=(0, 1, 2)
+    )
+    rows = [Row(suite, pair, label, seed) for pair in suite.pairs for label in labels for seed in suite.seeds]
+    return Overview(tuple(zip(rows, states, strict=False)), {"a": None, "b": State("running", "", 1, 2)})
+
+
+def test_the_time_left_is_that_of_comparable_runs() -> None:
+    quick = State("done", "", 4, 4, 70.0, 40.0)
+    # kd takes 100 s; crd 40 s: one kd is left, one crd is half done.
+    assert seen(DONE, DONE, State("left"), quick, State("running", "", 2, 4), quick).seconds_left == 100 + 20
+    # No crd is done yet: as kd of the same pair.
+    assert seen(DONE, DONE, DONE, State("left"), State("stopped", "", 1, 4), DONE).seconds_left == 100 + 75
+
+
+def test_another_pair_helps_before_another_method() -> None:
+    states = [DONE, State("left"), DONE, *[State("left")] * 9]
+    found = seen(*states, pairs=("a", "b"))
+    assert found.seconds_left == 100.0 * 10
+
+
+def test_without_a_finished_run_nothing_is_promised() -> None:
+    assert seen(State("left")).seconds_left is None
+    assert seen(State("left")).summary == "0 done, 1 left of 1"
+    assert seen(DONE, State("failed", "NaN")).summary == "1 done, 1 failed, 0 left of 2"
+    assert (
+        seen(DONE, State("left"), State("running")).summary
+        == "1 done, 1 running, 1 left of 3; about 3 min of one process"
+    )
+
+
+def test_the_table_has_a_line_for_each_row_and_a_column_for_each_seed() -> None:
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115  # closed with the test
+    console.print(status_table(seen(DONE, State("running", "", 2, 4), State("left"), State("failed", "NaN"))))
+    lines = [line.split() for line in console.export_text().splitlines()]
+    assert ["pair", "row", "seed", "0", "seed", "1", "seed", "2"] in lines
+    assert ["a-z", "kd", "70.25", "%", "running", "2/4", "left"] in lines
+    assert ["a-z", "crd", "failed", "–", "–"] in lines
+    assert ["teachers", "a", "given"] in lines
+    assert ["teachers", "b", "running", "1/2"] in lines
+
+
+def test_overview_looks_at_folders(tmp_path: Path, tiny: Suite) -> None:
+    found = overview(choose(tiny), find_teachers(tiny, ["resnet14"], [], tmp_path), tmp_path)
+    assert found.count("left") == 4
+    assert found.teachers == {"resnet14": State("left")}
+    assert found.seconds_left is None
+
+
+@pytest.mark.parametrize("status", ["failed", "not applicable", "done"])
+def test_settled_rows_take_no_time(status: str) -> None:
+    assert seen(State(status, seconds=5.0)).seconds_left == 0.0  # pyright: ignore[reportArgumentType]  # one of them

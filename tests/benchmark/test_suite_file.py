@@ -1,0 +1,89 @@
+"""The suites that come with wcord are what they say; a wrong file gets one clear line."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from wcord.benchmark.suite import Pair, Suite
+from wcord.benchmark.suite_file import read_suite, suite_folder, suite_names
+from wcord.checks import UsageError
+from wcord.methods.catalogue import METHODS
+from wcord.training.config import TrainingConfig
+
+MINIMAL = 'title = "t"\nprotocol = "p"\npairs = [["resnet14", "resnet8"]]\nmethods = ["ce", "kd"]\nseeds = [0]\n'
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_every_suite_is_read_and_repeats_no_default(name: str) -> None:
+    suite = read_suite(name)
+    assert suite.name == name
+    assert suite.title
+    assert suite.protocol
+    assert suite.baseline in suite.methods
+    default = TrainingConfig()
+    assert not [key for key, value in suite.training.items() if getattr(default, key) == value]
+
+
+def test_the_thirteen_pairs_are_those_of_the_published_table() -> None:
+    suite = read_suite("crd13")
+    text = Path("src/wcord/benchmark/cifar100_published.csv")
+    path = suite_folder().parents[1] / text
+    published = {(line["teacher"], line["student"]) for line in csv.DictReader(path.read_text().splitlines())}
+    assert {(pair.teacher, pair.student) for pair in suite.pairs} == published
+    assert len(suite.pairs) == 13
+    assert suite.pairs[0] == Pair("wrn_40_2", "wrn_16_2")
+    assert suite.pairs[-1] == Pair("wrn_40_2", "ShuffleV1")
+
+
+def test_a_star_is_every_method_of_the_catalogue() -> None:
+    assert set(METHODS) <= set(read_suite("mini").methods)
+
+
+def test_a_base_is_taken_over_table_by_table() -> None:
+    mini, hard, strong = read_suite("mini"), read_suite("mini_hard"), read_suite("strong")
+    assert hard.data == {**mini.data, "subset": 50.0}
+    assert (hard.pairs, hard.training, hard.teacher) == (mini.pairs, mini.training, mini.teacher)
+    assert strong.pairs == read_suite("crd13").pairs
+    assert strong.published is None
+    assert strong.training["epochs"] == 480
+    assert strong.teacher == {"epochs": 240, "views": 1}
+
+
+def test_a_file_of_ones_own_may_build_on_another_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "under.toml").write_text(MINIMAL + "[training]\nepochs = 2\nlr = 0.1\n")
+    (tmp_path / "over.toml").write_text('base = "under.toml"\nmethods = ["kd"]\n[training]\nlr = 0.2\n')
+    suite = read_suite(str(tmp_path / "over.toml"))
+    assert (suite.name, suite.methods, suite.training) == ("over", ("kd",), {"epochs": 2, "lr": 0.2})
+    assert isinstance(suite, Suite)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MINIMAL.replace("seeds", "seed"), "unknown key of a suite 'seed': did you mean 'seeds'"),
+        (MINIMAL.replace("title", "baseline"), "lacks title"),
+        (MINIMAL.replace("[0]", '"0"'), "seeds must be of type list, received '0'"),
+        (MINIMAL.replace("[0]", "[0, 0]"), "seeds must be whole numbers, each once"),
+        (MINIMAL.replace("[0]", "[true]"), "seeds must be whole numbers, each once"),
+        (MINIMAL.replace('["resnet14", "resnet8"]', '["resnet14"]'), r'a pair is \["TEACHER", "STUDENT"\]'),
+        (MINIMAL.replace("]]", '], ["resnet14", "resnet8"]]'), "holds a pair twice"),
+        (MINIMAL.replace('"kd"', '"kdd"'), "unknown method 'kdd': did you mean 'kd'"),
+        (MINIMAL + 'baseline = "wcrod"\n', "unknown method 'wcrod': did you mean 'wcord'"),
+        (MINIMAL + '[variants.warm]\nmethod = "kd"\nsets = []\n', r"\[variants.warm\] takes method"),
+        (MINIMAL + 'base = "suite.toml"\n', "base must name another suite, not itself"),
+        (MINIMAL + 'base = "none"\n', "unknown suite 'none'"),
+        ("seeds = [", "is not valid TOML"),
+    ],
+)
+def test_mistakes_get_one_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "suite.toml").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_suite(str(tmp_path / "suite.toml"))
+
+
+def test_an_unknown_name_offers_the_nearest() -> None:
+    with pytest.raises(UsageError, match="unknown suite 'minni': did you mean 'mini'"):
+        read_suite("minni")
+    with pytest.raises(UsageError, match="suite 'none.toml' does not exist"):
+        read_suite("none.toml")

@@ -1,0 +1,71 @@
+"""What a reader of a table is told."""
+
+import dataclasses
+from collections.abc import Callable
+
+from wcord.benchmark.entries import Entry
+from wcord.benchmark.results import tabulate
+from wcord.benchmark.rows import Row
+from wcord.benchmark.suite import Suite
+from wcord.benchmark.suite_file import read_suite
+from wcord.benchmark.wording import put_in_words
+
+Make = Callable[..., Entry]
+
+
+def test_published_numbers_bear_their_sources_and_doubts(entry: Make) -> None:
+    suite = read_suite("crd13")
+    pair = suite.pairs[2]
+    found = [entry(suite, "crd", 0, 71.0, pair=pair), entry(suite, "wcord", 0, 71.36, pair=pair)]
+    found += [entry(suite, "wcord+kd", 0, 72.0, pair=pair)]
+    text = put_in_words(tabulate(suite, found))
+    (table,) = text.texts
+    assert table.title == "resnet56 → resnet20"
+    assert table.teacher == "Teacher resnet56: 75.12 % (published: 72.34 %)."
+    rows = {row[0]: dict(zip(table.headings, row, strict=True)) for row in table.rows}
+    assert rows["crd"]["published, %"] == "71.16 [1]"
+    assert rows["crd"]["− crd"] == "–"
+    assert rows["wcord"]["published, %"] == "71.56 †[2]"
+    assert rows["wcord"]["ours − published"] == "−0.20"
+    assert rows["wcord"]["− crd"] == "+0.36"
+    assert rows["wcord"]["best, % (chosen on test)"] == "71.61"
+    assert rows["wcord+kd"]["published, %"].startswith("71.92 ‡[3]")
+    notes = "\n".join(text.notes)
+    assert "† from memory, not confirmed in a second source." in notes
+    assert "‡ relabelled by inference" in notes
+    assert "[1] github HobbitLong/RepDistiller README@b84f547" in notes
+    assert "(a) commit 0123456" in notes
+    assert "Not run yet: wrn_40_2 → wrn_16_2" in notes
+    assert "§" not in notes
+
+
+def test_spread_error_and_test_are_shown_with_their_number(tiny: Suite, entry: Make) -> None:
+    found = [entry(tiny, m, seed, top1) for m, s in (("ce", (60, 61)), ("kd", (62, 64))) for seed, top1 in enumerate(s)]
+    (table,) = put_in_words(tabulate(tiny, found)).texts
+    assert "published, %" not in table.headings
+    assert table.rows == (
+        ("ce", "60.50 ± 0.71 (2)", "–", "–", "60.75 ± 0.71 (2)", "80.0 ± 0.0 (2)", "1.5", "2 a"),
+        ("kd", "63.00 ± 1.41 (2)", "+2.50 ± 0.50 (2)", "0.13", "63.25 ± 1.41 (2)", "80.0 ± 0.0 (2)", "1.5", "2 a"),
+    )
+    assert table.remarks == ()
+
+
+def test_what_is_missing_failed_or_does_not_apply_is_said(tiny: Suite, entry: Make) -> None:
+    suite = dataclasses.replace(tiny, methods=("ce", "kd", "at", "crd", "sp"))
+    pair = suite.pairs[0]
+    found = [entry(suite, "ce", 0, 60.0), Entry(Row(suite, pair, "at", 0), "not applicable", "no maps")]
+    found += [Entry(Row(suite, pair, "kd", seed), "failed", "step 1: NaN") for seed in (0, 1)]
+    (table,) = put_in_words(tabulate(suite, found)).texts
+    assert [row[:2] for row in table.rows] == [("ce", "60.00"), ("kd", "failed"), ("at", "not applicable")]
+    assert table.remarks == (
+        "kd failed: step 1: NaN",
+        "at not applicable: no maps",
+        "Missing: crd, sp.",
+        "Missing in part: ce (seed 1), at (seed 1).",
+    )
+
+
+def test_an_empty_suite_says_only_what_is_not_run(tiny: Suite) -> None:
+    text = put_in_words(tabulate(tiny, []))
+    assert text.texts == ()
+    assert text.notes == ("Not run yet: resnet14 → resnet8.",)
