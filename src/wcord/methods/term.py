@@ -62,7 +62,8 @@ class Needs:
         same_classes: teacher and student have logits over the same classes.
         index: batches carry row numbers of the training set.
         min_batch: the smallest batch that it can work with.
-        one_process: its state or its statistics are not yet synchronised between processes.
+        one_process: it compares the samples of a batch or keeps statistics, which are not yet synchronised between
+            processes.
         teacher: it looks at the teacher at all; where no term does, the teacher does not run.
     """
 
@@ -152,8 +153,8 @@ class Term(nn.Module, ABC):
             )
         if needs.one_process and setting.processes > 1:
             raise UsageError(
-                f"{name} keeps statistics that are not yet synchronised between processes, "
-                f"received {setting.processes} processes: run it in one process, or use ce, kd or lskd"
+                f"{name} compares the samples of a batch or keeps statistics, which are not yet synchronised between "
+                f"processes, received {setting.processes} processes: run it in one process, or use ce, kd or lskd"
             )
 
 

@@ -51,7 +51,7 @@ class LabelledLogitsTerm(LossTerm):
 class EmbeddingTerm(LossTerm):
     """loss(student embedding, teacher embedding)."""
 
-    needs = Needs(min_batch=2)
+    needs = Needs(min_batch=2, one_process=True)
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of one batch."""
