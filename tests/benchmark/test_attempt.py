@@ -54,20 +54,20 @@ def test_a_run_is_made_once(tiny: Suite, place: Place) -> None:
 
 
 def test_a_stopped_run_goes_on_with_the_settings_it_was_begun_with(tiny: Suite, place: Place) -> None:
-    begun = dataclasses.replace(place, override={"epochs": 60, "batch_size": 16})
+    begun = dataclasses.replace(place, override={"epochs": 25, "batch_size": 16})
     one = row(tiny, "kd")
-    first = attempts(begun, 0.01)
+    first = attempts(begun, 0.004)
     assert first.run(one, one.config(begun, None)) == "stopped"
     assert first.stop is not None
     assert first.stop.signal is None
     state = look(one.folder(place.out))
     assert state.status == "stopped"
-    assert state.epochs < 60
+    assert state.epochs < 25
     # Another worker, without the overrides: the run keeps its own.
     assert attempts(place).run(one, one.config(place, None)) == "settled"
-    assert look(one.folder(place.out)).epochs == 60
+    assert look(one.folder(place.out)).epochs == 25
     lines = (one.folder(place.out) / "metrics.jsonl").read_text().splitlines()
-    assert len(lines) == 60
+    assert len(lines) == 25
 
 
 def test_a_claimed_run_is_left_alone(tiny: Suite, place: Place) -> None:

@@ -148,6 +148,13 @@ def test_options_that_do_not_exist_are_refused_before_any_run(tiny_file: Path, p
     assert made == []
 
 
+def test_weights_are_options_too(tiny_file: Path, place: Place, made: list[str]) -> None:
+    tiny_file.write_text(tiny_file.read_text().replace("kd.temperature=2", "kd.weight=2"))
+    suite = read_suite(str(tiny_file))
+    work(choose(suite, methods=["warm"], seeds=[0]), teachers(suite, place), place, say=lambda line: None)
+    assert made[-1] == "tiny/resnet14-resnet8/warm/0"
+
+
 def test_a_worker_in_earnest(tiny: Suite, place: Place) -> None:
     said: list[str] = []
     rows = choose(tiny, seeds=[0])
@@ -159,3 +166,5 @@ def test_a_worker_in_earnest(tiny: Suite, place: Place) -> None:
         "beginning tiny/resnet14-resnet8/ce, seed 0",
         "beginning tiny/resnet14-resnet8/kd, seed 0",
     ]
+    assert "0 done, 2 left of 2" in said
+    assert any(line.startswith("1 done, 1 left of 2; about ") for line in said)

@@ -85,5 +85,5 @@ def test_mistakes_get_one_line(tmp_path: Path, text: str, message: str) -> None:
 def test_an_unknown_name_offers_the_nearest() -> None:
     with pytest.raises(UsageError, match="unknown suite 'minni': did you mean 'mini'"):
         read_suite("minni")
-    with pytest.raises(UsageError, match="suite 'none.toml' does not exist"):
+    with pytest.raises(UsageError, match=r"suite 'none\.toml' does not exist"):
         read_suite("none.toml")

@@ -46,7 +46,7 @@ def test_what_is_missing_is_told(tmp_path: Path, tiny: Suite) -> None:
     assert find_teachers(imagenet, ["torchvision:resnet34"], [], tmp_path, required=False).trained
     with pytest.raises(UsageError, match="is no folder"):
         find_teachers(tiny, ["resnet14"], [str(tmp_path / "none")], tmp_path)
-    with pytest.raises(UsageError, match="weights of teacher resnet14 'none.pth' does not exist"):
+    with pytest.raises(UsageError, match=r"weights of teacher resnet14 'none\.pth' does not exist"):
         find_teachers(tiny, ["resnet14"], ["resnet14=none.pth"], tmp_path)
     with pytest.raises(UsageError, match="unknown teacher of tiny 'resnet15': did you mean 'resnet14'"):
         find_teachers(tiny, ["resnet14"], ["resnet15=none.pth"], tmp_path)

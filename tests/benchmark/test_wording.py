@@ -65,6 +65,11 @@ def test_what_is_missing_failed_or_does_not_apply_is_said(tiny: Suite, entry: Ma
     )
 
 
+def test_a_method_that_changes_the_student_is_marked(tiny: Suite, entry: Make) -> None:
+    (table,) = put_in_words(tabulate(tiny, [entry(tiny, "simkd", 0, 70.0), entry(tiny, "kd", 0, 69.0)])).texts
+    assert table.remarks[0] == "simkd ships another network than resnet8: it does not compare."
+
+
 def test_an_empty_suite_says_only_what_is_not_run(tiny: Suite) -> None:
     text = put_in_words(tabulate(tiny, []))
     assert text.texts == ()

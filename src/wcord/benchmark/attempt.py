@@ -1,5 +1,6 @@
 """One run under its claim: begun or gone on with, and what became of it written into its folder."""
 
+import gc
 import traceback
 from dataclasses import replace
 from typing import Literal
@@ -80,9 +81,12 @@ class Attempts:
         else:
             timed = replace(config, training=replace(config.training, max_time=left))
             result = api.start(timed, own, self.say)
-        if result.outcome.status == "finished":
+        outcome = result.outcome
+        del result
+        gc.collect()  # networks, memories and optimiser of a run must not lie beside the next one's on the device
+        if outcome.status == "finished":
             return "settled"
-        self.stop = result.outcome
+        self.stop = outcome
         return "stopped"
 
     def _as_begun(self, config: TrainConfig | DistillConfig) -> TrainConfig | DistillConfig:

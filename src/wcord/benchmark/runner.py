@@ -10,8 +10,9 @@ from wcord.benchmark.claim import claim
 from wcord.benchmark.clock import Clock
 from wcord.benchmark.rows import Place, Row, TeacherRun
 from wcord.benchmark.state import forget, look
+from wcord.benchmark.status import overview
 from wcord.benchmark.teachers import Teachers
-from wcord.methods.build import option_names, parse_method
+from wcord.methods.build import WEIGHT, option_names, parse_method
 from wcord.methods.options import parse_options
 from wcord.training.job import Say
 
@@ -74,6 +75,7 @@ def work(
                 continue
             ready = _ready(row.pair.teacher, teachers, attempts)
             if attempts.stop is None and ready == "ready":
+                say(overview(rows, teachers, place.out).summary)
                 config = row.config(place, teachers.weights(row.pair.teacher))
                 worked |= attempts.run(row, config) == "settled"
             waiting = row.pair.teacher if ready == "taken" else waiting
@@ -116,4 +118,4 @@ def _check_options(rows: Sequence[Row]) -> None:
         for summand, options in parse_options(variant.set).items():
             checks.require_choice("summand", summand, summands)
             for option in options:
-                checks.require_choice(f"option of {summand}", option, option_names(summand))
+                checks.require_choice(f"option of {summand}", option, (*option_names(summand), WEIGHT))

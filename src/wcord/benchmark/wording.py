@@ -6,6 +6,7 @@ from statistics import fmean
 from wcord.benchmark.published import DOUBTS, Published
 from wcord.benchmark.results import PairTable, SuiteTable
 from wcord.benchmark.statistics import Difference
+from wcord.methods.catalogue import METHODS
 from wcord.report.tables import MISSING, spread
 
 MARKS: dict[str, str] = dict(zip(DOUBTS.values(), "†‡§¶", strict=True))
@@ -119,6 +120,11 @@ def _difference(difference: Difference | None) -> str:
 
 def _remarks(pair: PairTable) -> tuple[str, ...]:
     remarks = [f"{line.label} {status}: {reason}" for line in pair.lines for status, reason in line.reasons]
+    remarks += [
+        f"{line.label} ships another network than {pair.pair.student}: it does not compare."
+        for line in pair.lines
+        if line.top1 and any(METHODS[summand].adapt_student for summand in line.method.split("+"))
+    ]
     partly = [
         f"{line.label} (seed {', '.join(map(str, line.lacking))})"
         for line in pair.lines
