@@ -19,6 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
+from wcord.report.record import processor_name
+
 Row = Mapping[str, object]
 
 
@@ -98,18 +100,12 @@ def _cell(value: object) -> str:
 
 def _machine() -> dict[str, object]:
     return {
-        "cpu": _cpu_model(),
+        "cpu": processor_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in ("torch", "torchvision", "pot", "geomloss")},
     }
-
-
-def _cpu_model() -> str:
-    facts = Path("/proc/cpuinfo")
-    names = [line for line in facts.read_text().splitlines() if line.startswith("model name")] if facts.exists() else []
-    return names[0].split(":", 1)[1].strip() if names else platform.processor()
 
 
 def _version(name: str) -> str | None:

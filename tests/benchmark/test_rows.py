@@ -56,3 +56,13 @@ def test_choice_by_flag_or_folder_one_seed_before_the_next(tiny: Suite) -> None:
         choose(tiny, pairs=["resnet14:resnet9"])
     with pytest.raises(UsageError, match="unknown method 'kdd'"):
         choose(tiny, methods=["kdd"])
+
+
+def test_what_was_published_for_a_pair_alone_goes_to_the_rows_that_hold_the_method() -> None:
+    suite = read_suite("crd13")
+    pair = next(pair for pair in suite.pairs if pair.flag == "resnet56:resnet20")
+    place = Place(out=Path("out"), data="parquet:there")
+    assert Row(suite, pair, "dkd+wcord", 0).config(place, None).set == ("dkd.beta=2",)
+    assert Row(suite, pair, "reviewkd", 0).config(place, None).set == ("reviewkd.weight=0.6",)
+    assert Row(suite, pair, "crd_uniform", 0).config(place, None).set == ("crd.negatives=uniform",)
+    assert Row(suite, suite.pairs[5], "dkd", 0).config(place, None).set == ()

@@ -87,3 +87,18 @@ def test_an_unknown_name_offers_the_nearest() -> None:
         read_suite("minni")
     with pytest.raises(UsageError, match=r"suite 'none\.toml' does not exist"):
         read_suite("none.toml")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('"resnet14:resnet9" = []', "unknown pair in .options. of suite .*did you mean 'resnet14:resnet8'"),
+        ('"resnet14:resnet8" = "kd.temperature=2"', "must be a list of METHOD.OPTION=VALUE"),
+        ('"resnet14:resnet8" = ["temperature=2"]', r"METHOD\.OPTION=VALUE"),
+        ('"resnet14:resnet8" = ["kdd.temperature=2"]', "unknown method in options of resnet14:resnet8 'kdd'"),
+    ],
+)
+def test_options_of_a_pair_are_checked(tiny_file: Path, line: str, message: str) -> None:
+    tiny_file.write_text(f"{tiny_file.read_text()}\n[options]\n{line}\n")
+    with pytest.raises(UsageError, match=message):
+        read_suite(str(tiny_file))

@@ -96,7 +96,7 @@ def test_what_data_cannot_give_is_refused() -> None:
     with pytest.raises(UsageError, match="needs at least 2, received batches of 1"):
         build_objective("wcord", alone)
     several = Setting(student_dim=6, teacher_dim=10, student_classes=5, teacher_classes=5, num_samples=40, processes=2)
-    with pytest.raises(UsageError, match="wcord compares .* not yet synchronised"):
+    with pytest.raises(UsageError, match=r"wcord compares .* not yet synchronised"):
         build_objective("wcord+kd", several)
     for relational in ("rkd", "pkt", "cc", "dist"):
         with pytest.raises(UsageError, match="not yet synchronised between processes"):

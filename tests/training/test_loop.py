@@ -292,6 +292,21 @@ def test_two_processes_train_kd_as_one_does_and_refuse_memories(tmp_path: Path) 
     assert not (tmp_path / "three").exists()
 
 
+def test_a_kill_before_the_first_checkpoint_leaves_no_line_in_the_log(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(trainer: Trainer) -> None:
+        raise RunError("killed")
+
+    monkeypatch.setattr(Trainer, "_save", killed)
+    with pytest.raises(RunError, match="killed"):
+        distil(tmp_path / "run")
+    assert len(RunFolder(tmp_path / "run").metrics()) == 1
+    monkeypatch.undo()
+    api.resume(tmp_path / "run", say=silent)
+    assert_same_run(whole, tmp_path / "run")
+
+
 PREPARED: dict[str, Any] = {"method": "ft+kd", "set": [], "preparation_epochs": 2, "epochs": 1}
 """A method with a stage before the main one, in which its paraphraser is trained."""
 

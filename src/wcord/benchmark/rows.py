@@ -52,7 +52,7 @@ class Row:
 
     def config(self, place: Place, teacher_weights: Path | None) -> DistillConfig:
         """Return the run's whole configuration."""
-        variant = self.suite.variant(self.label)
+        variant = self.suite.settings(self.pair, self.label)
         own: dict[str, object] = {
             "teacher": self.pair.teacher,
             "teacher_weights": teacher_weights,

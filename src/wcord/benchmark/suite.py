@@ -59,6 +59,7 @@ class Suite:
         published: table of published numbers to be compared with, or None.
         share_teacher_outputs: keep the teacher's outputs on disk, for all methods over the same batches.
         variants: name → method with options.
+        options: pair, `teacher:student` → options of methods that were published for it alone.
     """
 
     name: str
@@ -76,6 +77,18 @@ class Suite:
     published: str | None = None
     share_teacher_outputs: bool = False
     variants: Mapping[str, Variant] = field(default_factory=dict)
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def settings(self, pair: Pair, label: str) -> Variant:
+        """Return the method and all options of a row: those published for its pair, then its variant's own.
+
+        Raises:
+            UsageError: as `variant`.
+        """
+        variant = self.variant(label)
+        summands = variant.method.split("+")
+        published = (option for option in self.options.get(pair.flag, ()) if option.partition(".")[0] in summands)
+        return Variant(variant.method, (*published, *variant.set))
 
     @property
     def teachers(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from wcord import checks
 from wcord.benchmark.suite import Pair, Suite, Variant
 from wcord.checks import UsageError
 from wcord.methods.catalogue import METHODS
+from wcord.methods.options import parse_options
 from wcord.training.config import read_recipe
 
 EVERY_METHOD = "*"
@@ -78,6 +79,7 @@ _FORMS: dict[str, tuple[type, ...]] = {
     "published": (str,),
     "share_teacher_outputs": (bool,),
     "variants": (dict,),
+    "options": (dict,),
 }
 
 
@@ -94,7 +96,14 @@ def _checked(name: str, content: Mapping[str, Any], file: str) -> Suite:
     pairs = tuple(_pair(pair, file) for pair in content["pairs"])
     variants = {label: _variant(label, table, file) for label, table in content.get("variants", {}).items()}
     methods = tuple(dict.fromkeys(_expanded(content["methods"])))
-    made = {"pairs": pairs, "methods": methods, "seeds": _seeds(content["seeds"], file), "variants": variants}
+    options = {pair: _options(pair, values, pairs, file) for pair, values in content.get("options", {}).items()}
+    made = {
+        "options": options,
+        "pairs": pairs,
+        "methods": methods,
+        "seeds": _seeds(content["seeds"], file),
+        "variants": variants,
+    }
     # Empty text takes back what a base says.
     suite = Suite(name=name, **{**content, **made, "published": content.get("published") or None})
     if len({pair.name for pair in pairs}) < len(pairs):
@@ -120,6 +129,18 @@ def _seeds(values: Sequence[object], file: str) -> tuple[int, ...]:
     if not seeds or len(set(seeds)) < len(values):
         raise UsageError(f"suite {file!r}: seeds must be whole numbers, each once, received {values!r}")
     return seeds
+
+
+def _options(pair: str, values: object, pairs: Sequence[Pair], file: str) -> tuple[str, ...]:
+    checks.require_choice(f"pair in [options] of suite {file!r}", pair, [known.flag for known in pairs])
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise UsageError(
+            f"suite {file!r}: options of {pair} must be a list of METHOD.OPTION=VALUE, received {values!r}"
+        )
+    for name, given in parse_options(values).items():
+        checks.require_choice(f"method in options of {pair}", name, METHODS)
+        assert given
+    return tuple(values)
 
 
 def _variant(label: str, table: object, file: str) -> Variant:

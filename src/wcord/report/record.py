@@ -143,9 +143,17 @@ def describe_environment(device: torch.device | str = "cpu") -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": str(on),
-        "hardware": torch.cuda.get_device_name(on) if on.type == "cuda" else platform.machine(),
+        "hardware": torch.cuda.get_device_name(on) if on.type == "cuda" else processor_name(),
         "threads": torch.get_num_threads(),
     }
+
+
+def processor_name() -> str:
+    """Return the processor's model, or its architecture where the system does not tell."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 def working_commit(folder: str | Path = ".") -> str | None:

@@ -368,6 +368,8 @@ class Trainer:
             self._enter(state["stage"])
         self._make_optimizer()
         if state is None:
+            if rank == 0:
+                self.run.rewind(0)
             return
         self.student.backbone.load_state_dict(state["student"])
         self.objective.load_state_dict(state["objective"])
