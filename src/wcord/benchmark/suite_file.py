@@ -97,13 +97,8 @@ def _checked(name: str, content: Mapping[str, Any], file: str) -> Suite:
     variants = {label: _variant(label, table, file) for label, table in content.get("variants", {}).items()}
     methods = tuple(dict.fromkeys(_expanded(content["methods"])))
     options = {pair: _options(pair, values, pairs, file) for pair, values in content.get("options", {}).items()}
-    made = {
-        "options": options,
-        "pairs": pairs,
-        "methods": methods,
-        "seeds": _seeds(content["seeds"], file),
-        "variants": variants,
-    }
+    seeds = _seeds(content["seeds"], file)
+    made = {"pairs": pairs, "methods": methods, "seeds": seeds, "variants": variants, "options": options}
     # Empty text takes back what a base says.
     suite = Suite(name=name, **{**content, **made, "published": content.get("published") or None})
     if len({pair.name for pair in pairs}) < len(pairs):
