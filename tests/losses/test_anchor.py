@@ -50,7 +50,7 @@ def test_alpha_goes_to_its_end_in_training_mode_only_and_survives_a_restart():
         seen.append(anchor.alpha)
         prior = anchor(ROWS, None)
     assert seen == [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
-    assert prior is None
+    torch.testing.assert_close(prior, torch.full((4, 4), 1 / 16, dtype=torch.float64))
     other = Anchor(1.0, 0.0, 4, "sample")
     other.load_state_dict(anchor.state_dict())
     assert other.alpha == 0.0
@@ -73,7 +73,7 @@ def test_the_loss_hands_its_labels_on_and_anneals():
         ((1.5, None, None, "sample"), "anchor must lie between 0 and 1"),
         ((0.5, -0.1, 5, "sample"), "anchor_end must lie between 0 and 1"),
         ((0.5, 0.1, None, "sample"), "anchor_end needs anneal_steps"),
-        ((0.5, 0.1, 0, "sample"), "anneal_steps must be a finite number above 0"),
+        ((0.5, 0.1, 0, "sample"), "total steps must be a finite number above 0"),
         ((0.5, None, None, "row"), "unknown anchor_to 'row'"),
     ],
 )

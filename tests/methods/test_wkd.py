@@ -49,7 +49,7 @@ def test_the_cost_is_that_of_the_teachers_classifier(name: str, path: str, simil
     torch.testing.assert_close(term.class_cost, classifier_cost(weight, similarity=similarity, sharpness=2.0))
     assert not list(term.parameters())
     assert "class_cost" not in term.state_dict()
-    assert [name for name, _ in term.named_buffers()] == ["steps", "class_cost"]
+    assert [name for name, _ in term.named_buffers()] == ["class_cost"]
 
 
 def test_a_classifier_that_is_a_convolution_gives_its_cost_too() -> None:
@@ -100,7 +100,7 @@ def test_feature_term_fades_and_its_count_survives_a_restart() -> None:
     assert values == pytest.approx([0.5 * (1 + math.cos(math.pi * k / 8)) * values[0] for k in range(9)], abs=1e-5)
     assert values[0] > 0
     half = WKDFeatureTerm("wkd-f", given)
-    half.load_state_dict(term.state_dict() | {"steps": torch.tensor(6)})
+    half.load_state_dict(term.state_dict() | {"fade.progress.calls": torch.tensor(6)})
     half.eval()
     again = WKDFeatureTerm("wkd-f", given).eval()
     again.load_state_dict(half.state_dict())

@@ -5,7 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_choice, require_fraction, require_positive
+from wcord.checks import UsageError, require_choice, require_fraction
+from wcord.losses.progress import Progress
 
 AnchorTo = Literal["sample", "class"]
 
@@ -15,7 +16,7 @@ class Anchor(nn.Module):
 
     Q_ij = (1−α)/n² + α/n·E_ij,  E the identity, or E_ij = 1[y_i = y_j] / #{k: y_k = y_i}
 
-    α goes linearly from `start` to `end` over `steps` training-mode calls, which a persistent buffer counts.
+    α goes linearly from `start` to `end` over `steps` training-mode calls (see `Progress`).
 
     Args:
         start: α in [0, 1].
@@ -32,8 +33,6 @@ class Anchor(nn.Module):
                 [0.2500, 0.2500]])
     """
 
-    done: Tensor
-
     def __init__(self, start: float, end: float | None, steps: int | None, to: AnchorTo) -> None:
         super().__init__()
         require_choice("anchor_to", to, ("sample", "class"))
@@ -42,25 +41,19 @@ class Anchor(nn.Module):
             require_fraction("anchor_end", end)
             if steps is None:
                 raise UsageError("anchor_end needs anneal_steps, the number of steps until it is reached: give both")
-            require_positive("anneal_steps", steps)
-        self.start, self.end, self.steps, self.to_class = start, end, steps, to == "class"
-        self.register_buffer("done", torch.tensor(0))
+        self.start, self.end, self.to_class = start, end, to == "class"
+        self.progress = None if end is None or steps is None else Progress(steps)
 
     @property
     def alpha(self) -> float:
         """The present α."""
-        if self.end is None or self.steps is None:
-            return self.start
-        share = min(int(self.done) / self.steps, 1.0)
-        return self.start + (self.end - self.start) * share
+        return self.start if self.progress is None else float(self._at(self.progress.share))
 
     def forward(self, like: Tensor, labels: Tensor | None) -> Tensor | None:
-        """Return Q, B×B, in the dtype of `like` (B×D), or None where α is 0; a training-mode call moves α on."""
-        alpha, n = self.alpha, like.shape[0]
-        if self.training and self.end is not None:
-            self.done += 1
-        if alpha == 0:
+        """Return Q, B×B, in the dtype of `like` (B×D), or None where α stays 0; a training-mode call moves α on."""
+        if self.progress is None and self.start == 0:
             return None
+        alpha, n = self.start if self.progress is None else self._at(self.progress()), like.shape[0]
         pairs = torch.eye(n, dtype=like.dtype, device=like.device)
         if self.to_class:
             if labels is None:
@@ -68,3 +61,6 @@ class Anchor(nn.Module):
             pairs = (labels[:, None] == labels[None, :]).to(like.dtype)
             pairs = pairs / pairs.sum(dim=1, keepdim=True)
         return (1 - alpha) / n**2 + alpha / n * pairs
+
+    def _at(self, share: Tensor) -> Tensor:
+        return self.start + ((self.end or 0.0) - self.start) * share

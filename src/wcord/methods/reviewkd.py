@@ -1,14 +1,11 @@
 """Knowledge review as a term: stages and embedding of the student, fused from the deepest up."""
 
-from typing import cast
-
-import torch
 from torch import Tensor
 
-from wcord.checks import require_fraction
 from wcord.data.batch import Batch
 from wcord.features import Features, preactivation
 from wcord.losses.reviewkd import ReviewKDLoss
+from wcord.methods.course import Rise
 from wcord.methods.maps import spatial_pairs
 from wcord.methods.term import Needs, Setting, Term
 
@@ -16,10 +13,7 @@ from wcord.methods.term import Needs, Setting, Term
 class ReviewKDTerm(Term):
     """ReviewKD between the stages and the embedding: the student's after the ReLU, the teacher's before it.
 
-    Its weight rises from 0 over the first steps, w = min(1, step / (warmup · all steps)). The authors count epochs: 20
-    of 240, in whole epochs; we take the same share of any training, step by step. Training-mode forwards are counted,
-    at their end, and the count is in the state dict. Where the setting does not say how long the training is, the
-    weight is whole from the start.
+    Its weight rises from 0 over the first steps, with the authors over 20 epochs of 240; see `course.Rise`.
 
     The authors' weight differs from pair to pair: 0.6 for resnet56 → resnet20, 1 for resnet110 → resnet32, 8 for
     resnet32x4 → ShuffleV2, and 5 for the others, which is also mdistiller's for resnet32x4 → resnet8x4.
@@ -38,7 +32,6 @@ class ReviewKDTerm(Term):
     def __init__(self, name: str, setting: Setting, *, warmup: float = 20 / 240, **options: object) -> None:
         super().__init__()
         self.parts = {name: 1.0}
-        require_fraction("warmup", warmup)
         pairs = spatial_pairs(name, setting, "stages")
         self.student_map_names = tuple(pair.student for pair in pairs)
         self.teacher_map_names = tuple(preactivation(pair.teacher) for pair in pairs)
@@ -47,22 +40,14 @@ class ReviewKDTerm(Term):
             [*(pair.teacher_shape[0] for pair in pairs), setting.teacher_dim],
             **options,  # pyright: ignore[reportArgumentType]  # names are checked against the signature in build
         )
-        self.warmup_steps = warmup * (setting.total_steps or 0)
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.rise = Rise(warmup, setting)
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss times the risen share of its weight."""
-        loss = self.loss(
+        return self.rise() * self.loss(
             [*(student.maps[name] for name in self.student_map_names), _as_map(student.embedding)],
             [*(teacher.maps[name] for name in self.teacher_map_names), _as_map(teacher.embedding)],
         )
-        if self.warmup_steps == 0:
-            return loss
-        steps = cast(Tensor, self.steps)
-        share = (steps / self.warmup_steps).clamp(max=1.0)
-        if self.training:
-            steps.add_(1)
-        return share * loss
 
 
 def _as_map(embedding: Tensor) -> Tensor:

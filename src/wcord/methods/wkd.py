@@ -1,15 +1,14 @@
 """WKD as terms: transport of predictions over classes (wkd-l) and Gaussians of a map's positions (wkd-f)."""
 
-import math
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_fraction
+from wcord.checks import UsageError
 from wcord.data.batch import Batch
 from wcord.features import Features, capture
 from wcord.losses.wkd import classifier_cost, wkd_feature_loss, wkd_logit_loss
+from wcord.methods.course import Fade
 from wcord.methods.maps import map_pairs
 from wcord.methods.term import Needs, Setting, Term
 
@@ -17,38 +16,12 @@ DECAY_FROM = 150 / 240
 """The authors' weights for CIFAR-100 fall from epoch 150 of 240 on."""
 
 
-class FadingTerm(Term):
-    """A term whose weight falls to 0 along a cosine over the last part of the training.
-
-    w = (1 + cos π x) / 2, where x goes from 0 to 1 between `decay_from` and the end. The authors' code counts epochs;
-    we count steps: training-mode forwards, at their end; the count is in the state dict. Where the setting does not say
-    how long the training is, the weight stays.
-    """
-
-    def __init__(self, setting: Setting, decay_from: float) -> None:
-        super().__init__()
-        require_fraction("decay_from", decay_from)
-        self.decay_from, self.total_steps = decay_from, setting.total_steps
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-
-    def share(self) -> Tensor | float:
-        """Return w, and count a step in training mode."""
-        if self.total_steps is None or self.decay_from == 1:
-            return 1.0
-        steps = cast(Tensor, self.steps)
-        passed = (steps / self.total_steps - self.decay_from) / (1 - self.decay_from)
-        share = 0.5 * (1 + torch.cos(math.pi * passed.clamp(0, 1)))
-        if self.training:
-            steps.add_(1)
-        return share
-
-
-class WKDLogitTerm(FadingTerm):
+class WKDLogitTerm(Term):
     """WKD-L between the logits, with the costs between classes that the teacher's classifier implies.
 
     The classifier is the module whose input is the embedding (see `features.capture`), read once, when the term is
-    built. Of the loss only the transport fades, as in the authors' code; their configurations for ImageNet let it fade
-    from the start (`decay_from=0`).
+    built. Of the loss only the transport fades (`course.Fade`), as in the authors' code; their configurations for
+    ImageNet let it fade from the start (`decay_from=0`).
 
     Options are those of `losses.wkd_logit_loss`, and:
 
@@ -76,7 +49,8 @@ class WKDLogitTerm(FadingTerm):
         decay_from: float = DECAY_FROM,
         **options: object,
     ) -> None:
-        super().__init__(setting, decay_from)
+        super().__init__()
+        self.fade = Fade(decay_from, setting)
         self.parts = {name: 1.0}
         self.options: dict[str, Any] = dict(options)
         weight = _classifier_weight(name, setting)
@@ -88,11 +62,10 @@ class WKDLogitTerm(FadingTerm):
         """Return the loss of one batch."""
         logits, cost = (student.logits, teacher.logits), cast(Tensor, self.class_cost)
         whole = wkd_logit_loss(*logits, cost, batch.target, **self.options)
-        share = self.share()
-        if isinstance(share, float):
+        if self.fade.progress is None:
             return whole
         rest = wkd_logit_loss(*logits, cost, batch.target, **{**self.options, "transport_weight": 0.0})
-        return rest + share * (whole - rest)
+        return rest + self.fade() * (whole - rest)
 
 
 def _classifier_weight(name: str, setting: Setting) -> Tensor:
@@ -112,14 +85,14 @@ def _classifier_weight(name: str, setting: Setting) -> Tensor:
     return weight.detach().flatten(1)
 
 
-class WKDFeatureTerm(FadingTerm):
+class WKDFeatureTerm(Term):
     """WKD-F between the last maps, of which the student's is projected to the teacher's channels.
 
     The projector is a 1×1 convolution, BN and ReLU, trained with the student. The authors' for CIFAR-100 is the same
     where the maps have one size; where they have not, theirs also resizes, which a comparison of statistics over
     positions does not need. For ImageNet theirs is a bottleneck of three convolutions.
 
-    Options are those of `losses.wkd_feature_loss`, and:
+    The whole term fades (`course.Fade`). Options are those of `losses.wkd_feature_loss`, and:
 
     Args:
         name: of the term.
@@ -130,7 +103,8 @@ class WKDFeatureTerm(FadingTerm):
     loss_signature = wkd_feature_loss
 
     def __init__(self, name: str, setting: Setting, *, decay_from: float = DECAY_FROM, **options: object) -> None:
-        super().__init__(setting, decay_from)
+        super().__init__()
+        self.fade = Fade(decay_from, setting)
         self.parts = {name: 1.0}
         self.options: dict[str, Any] = dict(options)
         (pair,) = map_pairs(name, setting, "last")
@@ -148,4 +122,4 @@ class WKDFeatureTerm(FadingTerm):
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of one batch."""
         projected = self.projector(student.maps[self.student_map_names[0]])
-        return self.share() * wkd_feature_loss(projected, teacher.maps[self.teacher_map_names[0]], **self.options)
+        return self.fade() * wkd_feature_loss(projected, teacher.maps[self.teacher_map_names[0]], **self.options)

@@ -1,0 +1,54 @@
+"""Weights that change over the training: rising at its start, fading towards its end.
+
+The authors of the methods that have them count epochs; here it is the same share of any training, step by step.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from wcord.checks import require_fraction
+from wcord.losses.progress import Progress
+from wcord.methods.term import Setting
+
+
+class Rise(nn.Module):
+    """w = min(1, x / warmup), x the share of the training that is done; 1 where its length is not known.
+
+    Args:
+        warmup: share of the training over which w rises; 0 for none.
+        setting: holds the steps of the training.
+    """
+
+    def __init__(self, warmup: float, setting: Setting) -> None:
+        super().__init__()
+        require_fraction("warmup", warmup)
+        self.warmup = warmup
+        self.progress = Progress(setting.total_steps) if warmup and setting.total_steps else None
+
+    def forward(self) -> Tensor | float:
+        """Return w; a training-mode call counts as a step."""
+        return 1.0 if self.progress is None else (self.progress() / self.warmup).clamp(max=1.0)
+
+
+class Fade(nn.Module):
+    """w = (1 + cos π z) / 2, where z goes from 0 to 1 between `start` and the end; 1 where its length is not known.
+
+    Args:
+        start: share of the training after which w falls; 1 for never.
+        setting: holds the steps of the training.
+    """
+
+    def __init__(self, start: float, setting: Setting) -> None:
+        super().__init__()
+        require_fraction("decay_from", start)
+        self.start = start
+        self.progress = Progress(setting.total_steps) if start < 1 and setting.total_steps else None
+
+    def forward(self) -> Tensor | float:
+        """Return w; a training-mode call counts as a step."""
+        if self.progress is None:
+            return 1.0
+        passed = (self.progress() - self.start) / (1 - self.start)
+        return 0.5 * (1 + torch.cos(math.pi * passed.clamp(0, 1)))
