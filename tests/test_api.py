@@ -229,3 +229,32 @@ def test_the_configuration_of_a_run_gives_it_again(student: api.Result, tmp_path
     again = api.start(config, say=lambda line: None)
     mine, theirs = (load_file(run / "student.safetensors") for run in (student.run, again.run))
     assert all(torch.equal(value, theirs[name]) for name, value in mine.items())
+
+
+def test_simkd_ships_another_network_that_opens_by_its_own_name(teacher: Path, tmp_path: Path) -> None:
+    made = wcord.distill(
+        "resnet8", "resnet8", teacher_weights=str(teacher), out=tmp_path / "run", method="simkd", epochs=2, lr=0.05,
+        device="cpu",
+    )  # fmt: skip
+    assert made.record is not None
+    assert made.record.student == "resnet8"
+    card = read_card(made.run / "student.safetensors")
+    assert card is not None
+    assert card.architecture == "simkd:resnet8:resnet8"
+    again = wcord.evaluate(weights=made.run / "student.safetensors", device="cpu")
+    assert again["top1"] == pytest.approx(made.record.metrics["top1_last"])
+    assert again["top1"] > 30
+
+
+def test_networks_that_state_no_maps_can_be_told_them(tmp_path: Path) -> None:
+    data = from_arrays(np.random.default_rng(0).random((24, 3, 32, 32), np.float32), np.arange(24) % 3)
+    student, teacher = (wcord.create_model("torchvision:resnet18", num_classes=3) for _ in range(2))
+    settings: dict[str, Any] = {
+        "data": data, "epochs": 1, "batch_size": 8, "allow_weak_teacher": True, "method": "at", "device": "cpu"
+    }  # fmt: skip
+    with pytest.raises(UsageError, match=r"at reads feature maps, but the student states none: .*--student-maps"):
+        wcord.distill(teacher, student, out=tmp_path / "none", **settings)
+    maps = ("relu", "layer1", "layer2", "layer3")
+    made = wcord.distill(teacher, student, out=tmp_path / "run", student_maps=maps, teacher_maps=maps, **settings)
+    assert made.record is not None
+    assert made.record.epochs[0]["parts"]["at"] > 0
