@@ -388,3 +388,13 @@ def test_timm_networks_state_their_maps():
     assert names == ("act1", "layer1", "layer2", "layer3", "layer4")
     with capture(model, maps=names[1:]) as tap:
         assert tap(torch.zeros(2, 3, 32, 32)).maps["layer4"].shape == (2, 512, 1, 1)
+
+
+def test_maps_of_timm_with_channels_last_come_with_channels_first():
+    model = timm.create_model(
+        "swin_tiny_patch4_window7_224", num_classes=3, img_size=64, embed_dim=24, num_heads=(1, 2, 4, 8)
+    )
+    names = map_names(model)
+    with capture(model, maps=names) as tap, torch.no_grad():
+        maps = tap(torch.zeros(2, 3, 64, 64)).maps
+    assert [tuple(value.shape[1:]) for value in maps.values()] == [(24, 16, 16), (48, 8, 8), (96, 4, 4), (192, 2, 2)]

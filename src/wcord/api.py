@@ -1,7 +1,7 @@
 """What the command line calls and a notebook can: train, distil, resume, evaluate, predict, build a method."""
 
-import dataclasses
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,21 +12,18 @@ from accelerate import PartialState
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
+from wcord.conclude import conclude, predict_all
 from wcord.data.config import DataConfig
 from wcord.data.loader import Loader
 from wcord.data.pictures import find_pictures, read_picture
 from wcord.data.sources import open_data
 from wcord.data.split import DataSet
-from wcord.evaluation.accuracy import Predictions, accuracy, predict
-from wcord.evaluation.agreement import agreement
-from wcord.evaluation.cost import measure_cost
+from wcord.evaluation.accuracy import accuracy
 from wcord.methods.build import Options, build_objective
 from wcord.methods.observe import observe
 from wcord.methods.term import Objective
 from wcord.models.network import Network
-from wcord.models.weights import open_network, read_card, save_weights
-from wcord.report.analysis import analyse
-from wcord.report.html import write_report
+from wcord.models.weights import open_network, read_card
 from wcord.report.record import Record, describe_environment, working_commit
 from wcord.training.config import (
     DistillConfig,
@@ -34,15 +31,15 @@ from wcord.training.config import (
     configure,
     learning_rate,
     read_config,
-    to_settings,
     to_toml,
+    trained_name,
 )
 from wcord.training.engine import make_accelerator, resolve_device
 from wcord.training.job import EVALUATION_BATCH, Job, Own, Say, prepare
 from wcord.training.loop import Outcome, Trainer
-from wcord.training.networks import NetworkSpec, build_network, describe
-from wcord.training.run import ANALYSIS, CONFIG, RECORD, REPORT, STUDENT, RunFolder
-from wcord.training.teacher_cache import TeacherCache, fingerprint
+from wcord.training.networks import NetworkSpec, build_network
+from wcord.training.run import CONFIG, RunFolder
+from wcord.training.teacher_cache import open_cache
 
 RESUMABLE = ("device", "max_time", "workers", "in_memory")
 """Settings that may differ when a run is resumed, because they do not change its result."""
@@ -115,22 +112,31 @@ def start(config: TrainConfig | DistillConfig, own: Own | None = None, say: Say 
         UsageError: for a mistake in what was given; no folder is made.
         RunError: where the run fails under way.
     """
+    deadline = _deadline(config)
     _refuse_taken(config)
     state = PartialState(cpu=resolve_device(config.training.device).type == "cpu")
     job = prepare(config, own or Own(), say, rank=state.process_index, processes=state.num_processes)
     if state.is_main_process:
         RunFolder.create(config.out, to_toml(config), overwrite=config.overwrite)
     state.wait_for_everyone()
-    return _train(job, RunFolder(config.out), say)
+    return _train(job, RunFolder(config.out), say, deadline)
 
 
-def resume(run: str | Path, *, own: Own | None = None, say: Say = print, **changes: Any) -> Result:
+def resume(
+    run: str | Path,
+    *,
+    own: Own | None = None,
+    say: Say = print,
+    config: TrainConfig | DistillConfig | None = None,
+    **changes: Any,
+) -> Result:
     """Go on with a stopped or killed run, bit for bit as if it had not been.
 
     Args:
         run: the run's folder.
         own: the modules and data that the run was started with, where it was not by name.
         say: takes the lines that tell what happens.
+        config: its configuration, where its files lie elsewhere today; default: the one that the folder holds.
         **changes: settings that may differ (device, max_time, workers, in_memory).
 
     Raises:
@@ -140,13 +146,14 @@ def resume(run: str | Path, *, own: Own | None = None, say: Say = print, **chang
     for name in changes:
         if name not in RESUMABLE:
             raise UsageError(f"{name} cannot change when a run is resumed: start a new run; {', '.join(RESUMABLE)} can")
-    config = read_config(folder.path / CONFIG)
+    config = config or read_config(folder.path / CONFIG)
     training = replace(config.training, **{k: v for k, v in changes.items() if k in ("device", "max_time")})
     data = replace(config.data, **{k: v for k, v in changes.items() if k in ("workers", "in_memory")})
     config = replace(config, out=folder.path, training=training, data=data)
+    deadline = _deadline(config)
     state = PartialState(cpu=resolve_device(training.device).type == "cpu")
     job = prepare(config, own or Own(), say, rank=state.process_index, processes=state.num_processes)
-    return _train(job, folder, say)
+    return _train(job, folder, say, deadline)
 
 
 def evaluate(
@@ -177,7 +184,7 @@ def evaluate(
     opened = open_data(opened) if isinstance(opened, DataConfig) else opened
     network = _network(model, weights, opened, mean, std)
     where = resolve_device(device)
-    predictions = _predict(network.to(where), Loader(opened.test, batch_size=EVALUATION_BATCH, device=str(where)))
+    predictions = predict_all(network.to(where), Loader(opened.test, batch_size=EVALUATION_BATCH, device=str(where)))
     return accuracy(predictions)
 
 
@@ -296,12 +303,20 @@ def _refuse_taken(config: TrainConfig | DistillConfig) -> None:
         raise UsageError(f"--out {str(out)!r} cannot be written: {str(ground)!r} is no folder that can be written")
 
 
-def _train(job: Job, run: RunFolder, say: Say) -> Result:
+def _deadline(config: TrainConfig | DistillConfig) -> float | None:
+    """Return the moment at which the run has to stop: its time counts from the call, not from its first step."""
+    limit = config.training.max_time
+    return None if limit is None else time.monotonic() + 60 * limit
+
+
+def _train(job: Job, run: RunFolder, say: Say, deadline: float | None) -> Result:
     training = job.config.training
     accelerator = make_accelerator(training, run)
     if training.tracker:
         accelerator.init_trackers("wcord", config={"config": to_toml(job.config)})
-    say(f"training {_trained_name(job.config)} by {job.objective.formula} into {run.path}")
+    if accelerator.is_main_process:
+        run.note_start(working_commit(Path(__file__).parent), describe_environment(accelerator.device))
+    say(f"training {trained_name(job.config)} by {job.objective.formula} into {run.path}")
     trainer = Trainer(
         student=job.student,
         teacher=job.teacher,
@@ -309,101 +324,19 @@ def _train(job: Job, run: RunFolder, say: Say) -> Result:
         train=job.train,
         test=job.test,
         config=training,
-        base_lr=learning_rate(training, _trained_name(job.config)),
+        base_lr=learning_rate(training, trained_name(job.config)),
         run=run,
         accelerator=accelerator,
-        cache=_teacher_cache(job),
+        cache=open_cache(job),
+        deadline=deadline,
     )
     outcome = trainer.fit()
     record = None
     if outcome.status == "finished" and accelerator.is_main_process:
-        record = _finish(job, run, trainer.shipped, outcome, str(accelerator.device))
+        record = conclude(job, run, trainer.shipped, outcome, str(accelerator.device))
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Result(run.path, outcome, record, trainer.shipped)
-
-
-def _teacher_cache(job: Job) -> TeacherCache | None:
-    """Return the cache that was asked for, keyed by everything that the teacher's outputs depend on."""
-    training, folder = job.config.training, job.config.training.teacher_cache
-    if folder is None or job.teacher is None or job.train.world_size > 1:
-        return None
-    about = {
-        "data": dataclasses.asdict(job.config.data) | {"data": job.data.name, "workers": None, "in_memory": None},
-        "augment": job.data.augment,
-        "pictures": fingerprint(job.data.train),
-        "preprocess": {name: value.tolist() for name, value in job.teacher.preprocess.named_buffers()},
-        "size": job.teacher.preprocess.size,
-        "network": repr(job.teacher.backbone),
-        **{name: getattr(training, name) for name in ("seed", "batch_size", "precision", "channels_last")},
-    }
-    return TeacherCache(folder, job.teacher, about, batch_size=training.batch_size * job.train.views)
-
-
-def _finish(job: Job, run: RunFolder, student: Network, outcome: Outcome, device: str) -> Record:
-    """Save the student, measure it against the teacher, write the record and the report."""
-    config = job.config
-    name = _trained_name(config)
-    student_predictions = _predict(student, job.test)
-    teacher_predictions = None if job.teacher is None else _predict(job.teacher, job.test, side="teacher")
-    analyse(student_predictions, teacher_predictions, job.data.test.read).save(run.path / ANALYSIS)
-    epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics() if entry.get("stage") != "preparation"]
-    metrics = _metrics(student_predictions, teacher_predictions, epochs)
-    made: dict[str, Any] = {
-        "method": "ce" if isinstance(config, TrainConfig) else config.method,
-        "teacher": None if isinstance(config, TrainConfig) else config.teacher,
-        "data": job.data.name,
-        "seed": config.training.seed,
-    }
-    card = describe(student, job.architecture, job.data, made | {"top1_last": metrics["top1_last"]})
-    save_weights(student.backbone, run.path / STUDENT, card=card)
-    record = Record(
-        name=run.path.name,
-        kind="train" if isinstance(config, TrainConfig) else "distill",
-        student=name,
-        **made,
-        config=to_settings(config),
-        num_classes=len(job.data.classes),
-        classes=list(job.data.classes),
-        epochs=epochs,
-        metrics=metrics,
-        teacher_metrics=_teacher_metrics(teacher_predictions, len(job.data.classes)),
-        cost={
-            "student": _cost(student, job.data, device),
-            "teacher": None if job.teacher is None else _cost(job.teacher, job.data, device),
-        },
-        environment=describe_environment(device),
-        commit=working_commit(),
-        wall_seconds=outcome.seconds,
-        notes=list(job.notes),
-    )
-    record.to_json(run.path / RECORD)
-    write_report([run.path], run.path / REPORT)
-    return record
-
-
-def _metrics(student: Predictions, teacher: Predictions | None, epochs: list[dict[str, Any]]) -> dict[str, Any]:
-    measured = accuracy(student)
-    values: dict[str, Any] = {"top1_last": measured.pop("top1")} | measured
-    values["top1_best"] = max(entry["test_top1"] for entry in epochs if "test_top1" in entry)
-    return values if teacher is None else values | agreement(student, teacher)
-
-
-def _teacher_metrics(teacher: Predictions | None, num_classes: int) -> dict[str, float] | None:
-    return None if teacher is None or teacher.num_classes != num_classes else accuracy(teacher)
-
-
-def _cost(network: Network, data: DataSet, device: str) -> dict[str, Any]:
-    return dataclasses.asdict(measure_cost(network, data.train.shape, device=device))
-
-
-def _predict(network: nn.Module, loader: Loader, *, side: str = "student") -> Predictions:
-    device = next(network.parameters()).device
-    return predict(network, loader.batches(), device=device, side="teacher" if side == "teacher" else "student")
-
-
-def _trained_name(config: TrainConfig | DistillConfig) -> str:
-    return config.model if isinstance(config, TrainConfig) else config.student
 
 
 def _network(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
-from wcord.models.network import is_compiled, logits_of
+from wcord.models.network import StatesMaps, StatesPreactivations, is_compiled, logits_of
 from wcord.models.network import unwrap as unwrap
 
 
@@ -32,20 +32,6 @@ class Features:
         """Return the features on `device`."""
         moved = {name: value.to(device, non_blocking=True) for name, value in self.maps.items()}
         return Features(self.logits.to(device, non_blocking=True), self.embedding.to(device, non_blocking=True), moved)
-
-
-@runtime_checkable
-class StatesMaps(Protocol):
-    """A network that names its maps as data: name → path of the module whose output is the map."""
-
-    map_paths: Mapping[str, str]
-
-
-@runtime_checkable
-class StatesPreactivations(Protocol):
-    """A network that says where its maps are before their ReLU: name → address (see `capture`)."""
-
-    preactivation_paths: Mapping[str, str]
 
 
 @runtime_checkable
@@ -156,6 +142,7 @@ class Tap:
         self.model = model
         self.network = unwrap(model)
         self.paths = {name: _resolve(self.network, name) for name in maps}
+        self.channels = _stated_channels(self.network)
         self.found_by_itself = embedding is None
         self.classifier_path = _find_classifier(self.network) if embedding is None else embedding
         modules = dict(self.network.named_modules())
@@ -212,7 +199,8 @@ class Tap:
             raise UsageError(f"map {name!r}: module {path!r} runs {len(seen)} times in a forward pass, which is meant?")
         if not seen:
             raise self._never_ran("map", name, path)
-        return _intact(seen[0], f"map {name!r} (output of {path!r})")
+        value = _intact(seen[0], f"map {name!r} (output of {path!r})")
+        return _channels_first(value, self.channels.get(path))
 
     def _embedding(self, logits: Tensor) -> Tensor:
         path = self.classifier_path
@@ -258,6 +246,19 @@ def _intact(seen: _Seen | None, what: str) -> Tensor:
     if seen.version is not None and seen.tensor._version != seen.version:
         raise UsageError(f"{what} is changed in place afterwards (inplace=True?): name the module that changes it")
     return seen.tensor
+
+
+def _stated_channels(network: nn.Module) -> dict[str, int]:
+    """Return the channels of each map that timm lists, by the module's path."""
+    if not isinstance(network, StatesFeatureInfo):
+        return {}
+    return {str(entry.get("module", "")): int(entry.get("num_chs", 0)) for entry in network.feature_info}
+
+
+def _channels_first(value: Tensor, channels: int | None) -> Tensor:
+    """Return B×C×H×W of a map that a network of timm (a Swin, say) gives as B×H×W×C."""
+    last = value.dim() == 4 and channels is not None and value.shape[1] != channels == value.shape[3]
+    return value.permute(0, 3, 1, 2) if last else value
 
 
 def _resolve(network: nn.Module, name: str) -> str:

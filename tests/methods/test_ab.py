@@ -62,7 +62,7 @@ def test_the_main_stage_is_zero_and_trains_nothing_of_the_term() -> None:
     s, t = _features(term, student, teacher)
     assert term(s, t, BATCH).item() == 0.0
     assert list(term.stage_parameters("main")) == []
-    assert (term.preparation.epochs, term.preparation.student, term.preparation.lr) == (30, True, None)
+    assert (term.preparation.epochs, term.preparation.student, term.preparation.rate) == (30, True, 1.0)
 
 
 def test_a_few_steps_of_preparation_lower_the_loss() -> None:

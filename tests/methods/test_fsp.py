@@ -34,7 +34,7 @@ def test_prepares_on_all_maps_and_is_zero_afterwards() -> None:
     loss.backward()
     assert student.conv1.weight.grad is not None
     assert term(s, t, BATCH).item() == 0.0
-    assert (term.preparation.epochs, term.preparation.student, term.preparation.lr) == (30, True, None)
+    assert (term.preparation.epochs, term.preparation.student, term.preparation.rate) == (30, True, 1.0)
     assert list(term.stage_parameters("preparation")) == list(term.stage_parameters("main")) == []
 
 

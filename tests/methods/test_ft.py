@@ -57,8 +57,8 @@ def test_each_stage_trains_its_own_module() -> None:
 def test_prepares_without_the_student_at_the_published_rates() -> None:
     teacher = create_model("vgg8")
     resnet, vgg = _term(create_model("resnet8"), teacher), _term(create_model("vgg8"), teacher)
-    assert (resnet.preparation.epochs, resnet.preparation.student, resnet.preparation.lr) == (30, False, 0.01)
-    assert vgg.preparation.lr is None
+    assert (resnet.preparation.epochs, resnet.preparation.student, resnet.preparation.rate) == (30, False, 0.2)
+    assert vgg.preparation.rate == 1.0
 
 
 def test_a_few_steps_of_preparation_lower_the_reconstruction_error() -> None:

@@ -153,7 +153,7 @@ def test_feature_term_says_what_it_misses() -> None:
     with pytest.raises(UsageError, match="wkd-f reads feature maps, but the student states none"):
         WKDFeatureTerm("wkd-f", dataclasses.replace(given, student_maps={}))
     tokens = dataclasses.replace(given, teacher_maps={"stem": (8, 4), "block": (9, 16)})
-    with pytest.raises(UsageError, match=r"the teacher's last is of shape \(9, 16\)"):
+    with pytest.raises(UsageError, match=r"received 'block' of shape \(9, 16\)"):
         WKDFeatureTerm("wkd-f", tokens)
     with pytest.raises(UsageError, match="decay_from must lie between 0 and 1, received 150"):
         WKDFeatureTerm("wkd-f", given, decay_from=150)

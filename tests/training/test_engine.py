@@ -33,6 +33,8 @@ def test_unknown_devices_are_refused() -> None:
 @pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
 def test_the_optimiser_takes_the_configured_numbers(name: str, kind: type) -> None:
     config = TrainingConfig(optimizer=name, weight_decay=0.25)  # pyright: ignore[reportArgumentType]
-    made = make_optimizer([nn.Parameter(torch.zeros(1))], config, 0.5)
+    groups = {1.0: [nn.Parameter(torch.zeros(1))], 0.2: [nn.Parameter(torch.ones(1))], 3.0: []}
+    made = make_optimizer(groups, config, 0.5)
     assert type(made) is kind
     assert (made.defaults["lr"], made.defaults["weight_decay"]) == (0.5, 0.25)
+    assert [(group["factor"], group["lr"]) for group in made.param_groups] == [(1.0, 0.5), (0.2, 0.1)]

@@ -4,15 +4,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from wcord import api
-from wcord.data.split import MemorySplit
+from wcord.data.images import Form
+from wcord.data.split import MemorySplit, StreamSplit
+from wcord.data.stores import FileImages
 from wcord.features import Features
 from wcord.training.config import DistillConfig, configure
+from wcord.training.job import Own, prepare
 from wcord.training.loop import Trainer
-from wcord.training.teacher_cache import TeacherCache, fingerprint
+from wcord.training.teacher_cache import TeacherCache, fingerprint, open_cache
 
 SMALL: dict[str, object] = {
     "teacher": "resnet8",
@@ -47,12 +52,60 @@ def test_a_run_from_the_cache_is_the_run_without_it_and_the_teacher_rests(tmp_pa
 
     monkeypatch.setattr(Trainer, "_teach", counting)
     assert run(tmp_path / "again", teacher_cache=tmp_path / "cache") == plain
-    assert not forwards
+    assert len(forwards) == 2  # the first batch of each epoch, to see whether the file can be trusted
     # Another method over the same batches uses it too; another seed does not.
     run(tmp_path / "other", teacher_cache=tmp_path / "cache", method="lskd")
-    assert not forwards
+    assert len(forwards) == 4
     run(tmp_path / "seed", teacher_cache=tmp_path / "cache", seed=1)
-    assert len(forwards) == 2 * 3
+    assert len(forwards) == 4 + 2 * 3
+
+
+def test_what_the_key_cannot_hold_shows_in_the_first_batch(tmp_path: Path, monkeypatch: Any) -> None:
+    """A teacher that computes otherwise than the one that filled the cache is not answered from it."""
+    settings: dict[str, Any] = {"teacher_cache": tmp_path / "cache"}
+    run(tmp_path / "filled", **settings)
+    teach = Trainer._teach
+
+    def louder(trainer: Trainer, batch: Any, teacher: Any) -> Features:
+        def double(images: torch.Tensor) -> Features:
+            features = teacher(images)
+            return Features(2 * features.logits, features.embedding)
+
+        return teach(trainer, batch, double)
+
+    monkeypatch.setattr(Trainer, "_teach", louder)
+    assert run(tmp_path / "mistaken", **settings) == run(tmp_path / "without")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"batch_size": 12},
+        {"subset": 7.0},
+        {"split_seed": 1},
+        {"augment": "none"},
+        {"views": 2},
+        {"precision": "bf16"},
+        {"channels_last": True},
+        {"teacher_mean": (0.3,)},
+        {"teacher_size": 16},
+        {"teacher": "resnet14"},
+        {"image_size": 10},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_setting_that_changes_the_teachers_answer_has_a_folder_of_its_own(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    def folder(**settings: Any) -> Path:
+        config = configure(DistillConfig, SMALL | {"out": tmp_path, "teacher_cache": tmp_path} | settings)
+        cache = open_cache(prepare(config, Own(), lambda line: None))
+        assert cache is not None
+        return cache.folder
+
+    assert folder(**change) != folder()
+    assert folder() == folder(method="lskd", epochs=1, lr=0.3, workers=0)
 
 
 def network(scale: float) -> nn.Linear:
@@ -62,44 +115,56 @@ def network(scale: float) -> nn.Linear:
     return layer
 
 
-def test_what_was_written_comes_back_for_the_same_teacher_and_batches_only(tmp_path: Path) -> None:
-    features = Features(torch.rand(3, 2), torch.rand(3, 4))
-    cache = TeacherCache(tmp_path, network(1.0), {"seed": 0}, batch_size=2)
-    assert cache.read(0, 0) is None
-    cache.write(0, 0, Features(features.logits[:2], features.embedding[:2]), last=False)
-    cache.write(0, 1, Features(features.logits[2:], features.embedding[2:]), last=True)
+def ask(cache: TeacherCache, epoch: int, number: int, rows: slice, *, last: bool = False) -> tuple[Features, bool]:
+    """Return what the cache says of a batch, and whether the teacher ran."""
+    ran: list[bool] = []
+
+    def compute() -> Features:
+        ran.append(True)
+        return Features(LOGITS[rows], EMBEDDING[rows])
+
+    return cache.features(epoch, number, compute, last=last), bool(ran)
+
+
+LOGITS, EMBEDDING = torch.arange(10.0).reshape(5, 2), torch.arange(20.0).reshape(5, 4)
+BATCHES = (slice(0, 2), slice(2, 4), slice(4, 5))
+
+
+def filled(folder: Path) -> TeacherCache:
+    cache = TeacherCache(folder, network(1.0), {"seed": 0}, batch_size=2)
+    for number, rows in enumerate(BATCHES):
+        assert ask(cache, 0, number, rows, last=number == 2)[1]
+    return cache
+
+
+def test_what_was_computed_comes_back_for_the_same_teacher_and_batches_only(tmp_path: Path) -> None:
+    filled(tmp_path)
     for teacher, about, known in (
         (network(1.0), {"seed": 0}, True),
         (network(1.0), {"seed": 1}, False),
         (network(2.0), {"seed": 0}, False),
     ):
         other = TeacherCache(tmp_path, teacher, about, batch_size=2)
-        assert (other.read(0, 1) is not None) == known
-        assert other.read(1, 0) is None
-    again = TeacherCache(tmp_path, network(1.0), {"seed": 0}, batch_size=2)
-    for number, rows in enumerate((slice(0, 2), slice(2, 3))):
-        found = again.read(0, number)
-        assert found is not None
-        assert torch.equal(found.logits, features.logits[rows])
-        assert torch.equal(found.embedding, features.embedding[rows])
+        runs = [ask(other, 0, number, rows) for number, rows in enumerate(BATCHES)]
+        assert [ran for _, ran in runs] == ([True, False, False] if known else [True] * 3)
+        for (features, _), rows in zip(runs, BATCHES, strict=True):
+            assert torch.equal(features.logits, LOGITS[rows])
+            assert torch.equal(features.embedding, EMBEDDING[rows])
+        assert ask(other, 1, 0, BATCHES[0])[1]
 
 
 def test_an_epoch_that_was_not_seen_whole_is_not_kept(tmp_path: Path) -> None:
-    part = Features(torch.rand(2, 2), torch.rand(2, 4))
     cache = TeacherCache(tmp_path, network(1.0), {}, batch_size=2)
-    cache.write(0, 1, part, last=True)  # resumed at batch 1
-    assert TeacherCache(tmp_path, network(1.0), {}, batch_size=2).read(0, 0) is None
+    ask(cache, 0, 2, BATCHES[2], last=True)  # resumed at batch 2
+    assert not list(tmp_path.rglob("epoch-*"))
 
 
 def test_a_damaged_file_is_computed_again(tmp_path: Path) -> None:
-    part = Features(torch.rand(2, 2), torch.rand(2, 4))
-    cache = TeacherCache(tmp_path, network(1.0), {}, batch_size=2)
-    cache.write(0, 0, part, last=True)
+    filled(tmp_path)
     next(tmp_path.rglob("epoch-0000.safetensors")).write_bytes(b"half")
-    again = TeacherCache(tmp_path, network(1.0), {}, batch_size=2)
-    assert again.read(0, 0) is None
-    again.write(0, 0, part, last=True)
-    assert TeacherCache(tmp_path, network(1.0), {}, batch_size=2).read(0, 0) is not None
+    filled(tmp_path)
+    again = TeacherCache(tmp_path, network(1.0), {"seed": 0}, batch_size=2)
+    assert [ask(again, 0, number, rows)[1] for number, rows in enumerate(BATCHES)] == [True, False, False]
 
 
 def test_pictures_are_part_of_the_key() -> None:
@@ -107,3 +172,16 @@ def test_pictures_are_part_of_the_key() -> None:
     assert fingerprint(MemorySplit(images, torch.zeros(2).long())) != fingerprint(
         MemorySplit(images + 1, torch.zeros(2).long())
     )
+
+
+def test_streamed_pictures_are_told_apart_by_their_files(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.new("L", (4, 4)).save(tmp_path / folder / "0.png")
+
+    def split(folder: str) -> StreamSplit:
+        store = FileImages([tmp_path / folder / "0.png"])
+        return StreamSplit(store, torch.arange(1), torch.zeros(1).long(), Form("L", 4, 4))
+
+    assert fingerprint(split("a")) == fingerprint(split("a"))
+    assert fingerprint(split("a")) != fingerprint(split("b"))

@@ -3,7 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import UsageError, require_fraction, require_matrix, require_same_rows
+from wcord.checks import require_fraction, require_matrix
+from wcord.losses.logits import require_classes
 from wcord.numerics import autocast_off, full_precision
 
 
@@ -30,14 +31,6 @@ def cross_entropy_loss(logits: Tensor, target: Tensor, *, label_smoothing: float
     """
     require_matrix("logits", logits)
     require_fraction("label_smoothing", label_smoothing)
-    if target.dim() != 1:
-        raise UsageError(f"target must hold one class number per sample, received shape {tuple(target.shape)}")
-    require_same_rows("logits", logits, "target", target)
-    # On an accelerator the question would stall the queue; the loader has checked the classes there.
-    if target.device.type == "cpu" and not 0 <= int(target.min()) <= int(target.max()) < logits.shape[1]:
-        raise UsageError(
-            f"target holds classes {int(target.min())} to {int(target.max())}, logits have {logits.shape[1]} classes: "
-            "build the network with as many classes as the data has"
-        )
+    require_classes(target, logits)
     with autocast_off(logits):
         return F.cross_entropy(full_precision(logits), target, label_smoothing=label_smoothing)

@@ -3,7 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import UsageError, require_finite, require_matrix, require_positive, require_same_rows
+from wcord.checks import require_positive
+from wcord.losses.logits import require_logits
 from wcord.numerics import autocast_off, full_precision
 
 VARIANCE_EPS = 1e-6
@@ -41,17 +42,8 @@ def kd_loss(
         >>> kd_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([[4.0, 0.0]]))
         tensor(1.7751)
     """
-    require_matrix("student_logits", student_logits)
-    require_matrix("teacher_logits", teacher_logits)
     require_positive("temperature", temperature)
-    require_same_rows("student_logits", student_logits, "teacher_logits", teacher_logits)
-    if student_logits.shape[1] != teacher_logits.shape[1]:
-        raise UsageError(
-            f"kd compares class by class, received a student of {student_logits.shape[1]} classes and a teacher of "
-            f"{teacher_logits.shape[1]}: use a method on features, such as 'wcord', which needs no common classes"
-        )
-    require_finite("student_logits", student_logits)
-    require_finite("teacher_logits", teacher_logits)
+    require_logits("kd", student_logits, teacher_logits)
     with autocast_off(student_logits):
         student, teacher = full_precision(student_logits), full_precision(teacher_logits.detach())
         if standardize:

@@ -78,7 +78,7 @@ class WCoRDLoss(nn.Module):
             `critic` (GCKT's embeddings, whose learned sides only GCKT keeps from collapsing).
         anchor: α in [0, 1] of the plan's prior Q = (1−α)·uniform + α·identity: 0 is the paper's LCKT, towards 1 row i
             must go to row i.
-        anchor_end: α of the last step, approached linearly over `anneal_steps`; None keeps α.
+        anchor_end: α after `anneal_steps` steps, approached linearly; None keeps α.
         anneal_steps: training-mode forwards after which α has become `anchor_end`.
         anchor_to: `sample`, or `class`: the prior's identity is spread over equal labels, which are then needed.
         lckt_standardize: standardise both sides of LCKT over the batch first, as the anchored form does.

@@ -122,7 +122,13 @@ def _weight(name: str, value: object) -> float:
 def _build_term(name: str, setting: Setting, given: Mapping[str, object]) -> Term:
     for option in given:
         checks.require_choice(f"option of {name}", option, (*option_names(name), WEIGHT))
-    return _term_class(name)(name, setting, **{**METHODS[name].options, **given})
+    try:
+        return _term_class(name)(name, setting, **{**METHODS[name].options, **given})
+    except (TypeError, RuntimeError, ArithmeticError) as error:
+        if not given:
+            raise
+        said = ", ".join(f"{name}.{option}={value}" for option, value in given.items())
+        raise UsageError(f"{name} cannot be built with {said}: {' '.join(str(error).split())[:300]}") from None
 
 
 def _term_class(name: str) -> type[Term]:

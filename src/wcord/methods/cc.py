@@ -6,6 +6,7 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import cc_loss
 from wcord.methods.term import Needs, Setting, Term
+from wcord.numerics import autocast_off, full_precision
 
 
 class CCTerm(Term):
@@ -25,4 +26,8 @@ class CCTerm(Term):
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of one batch."""
-        return cc_loss(self.student_map(student.embedding), self.teacher_map(teacher.embedding.detach()))
+        with autocast_off(student.embedding):
+            return cc_loss(
+                self.student_map(full_precision(student.embedding)),
+                self.teacher_map(full_precision(teacher.embedding.detach())),
+            )

@@ -7,7 +7,8 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import fitnet_loss
 from wcord.methods.maps import map_pairs
-from wcord.methods.term import Setting, Shape, Term
+from wcord.methods.term import Needs, Setting, Shape, Term
+from wcord.numerics import autocast_off, full_precision
 
 HINT = 2
 """The map that the CRD benchmark regresses, counted from the stem, which is 0."""
@@ -16,6 +17,7 @@ HINT = 2
 class FitNetTerm(Term):
     """Squared error of one regressed map; option `hint` says which, counted from the stem."""
 
+    needs = Needs(min_batch=2, one_process=True)
     loss_signature = fitnet_loss
 
     def __init__(self, name: str, setting: Setting, *, hint: int = HINT) -> None:
@@ -30,7 +32,10 @@ class FitNetTerm(Term):
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of one batch."""
-        return fitnet_loss(self.regressor(student.maps[self.pair.student]), teacher.maps[self.pair.teacher])
+        student_map = student.maps[self.pair.student]
+        with autocast_off(student_map):
+            regressed = self.regressor(full_precision(student_map))
+        return fitnet_loss(regressed, teacher.maps[self.pair.teacher])
 
 
 def regressor(name: str, student: Shape, teacher: Shape) -> nn.Sequential:

@@ -11,11 +11,12 @@ from wcord.features import Features, unwrap
 from wcord.losses.ft import Paraphraser, Translator, ft_loss
 from wcord.methods.maps import spatial_pairs
 from wcord.methods.term import Preparation, Setting, Stage, Term
-from wcord.models.vgg import VGG
+from wcord.models.resnet import ResNet
+from wcord.models.wrn import WideResNet
 from wcord.numerics import autocast_off, full_precision
 
-PREPARATION_LR = 0.01
-"""The CRD benchmark's for ResNet and WRN students; its MobileNetV2 and ShuffleNets train at 0.01 throughout."""
+PREPARATION_RATE = 0.2
+"""The CRD benchmark prepares at 0.01 where ResNet and WRN students then train at 0.05; others keep their rate."""
 
 
 class FTTerm(Term):
@@ -23,7 +24,7 @@ class FTTerm(Term):
 
     In a stage before the main one, of 30 epochs as in the CRD benchmark (the authors' code: 6), the paraphraser learns
     to reconstruct the teacher's last map, and the student does not run. Then it is frozen, and the translator trains
-    with the student. The benchmark prepares at a learning rate of 0.01, for VGG students at the run's.
+    with the student. The benchmark prepares ResNet and WRN students at a fifth of the run's rate.
 
     Options are those of `losses.ft_loss`, and:
 
@@ -44,8 +45,8 @@ class FTTerm(Term):
         self.paraphraser = Paraphraser(pair.teacher_shape[0], rate=rate)
         self.translator = Translator(pair.student_shape[0], pair.teacher_shape[0], rate=rate)
         self.compute: Callable[..., Tensor] = partial(ft_loss, **options)  # pyright: ignore[reportArgumentType]  # names checked in build
-        at_the_runs_rate = setting.student is not None and isinstance(unwrap(setting.student), VGG)
-        self.preparation = Preparation(epochs=30, student=False, lr=None if at_the_runs_rate else PREPARATION_LR)
+        slower = setting.student is not None and isinstance(unwrap(setting.student), ResNet | WideResNet)
+        self.preparation = Preparation(epochs=30, rate=PREPARATION_RATE if slower else 1.0)
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the distance of the factors; the paraphraser stands still."""

@@ -8,7 +8,7 @@ from wcord.checks import UsageError
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import kdsvd_loss
-from wcord.methods.maps import map_pairs
+from wcord.methods.maps import spatial_pairs
 from wcord.methods.term import Setting, Term
 
 
@@ -20,7 +20,7 @@ class KDSVDTerm(Term):
     def __init__(self, name: str, setting: Setting, **options: object) -> None:
         super().__init__()
         self.parts = {name: 1.0}
-        pairs = map_pairs(name, setting)
+        pairs = spatial_pairs(name, setting)
         self.student_map_names = tuple(pair.student for pair in pairs)
         self.teacher_map_names = tuple(pair.teacher for pair in pairs)
         for pair in pairs:

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
+from wcord.data.batch import Batch
 from wcord.features import Features, capture, map_names, unwrap
-from wcord.methods.term import Setting
+from wcord.methods.term import Objective, Setting
 
 GUESSED_SIDE = 32
 """Side of the images that are tried where no sample is given."""
@@ -66,17 +67,57 @@ def observe(
     )
 
 
+def rehearse(
+    objective: Objective, student: nn.Module, teacher: nn.Module, student_sample: Tensor, teacher_sample: Tensor
+) -> None:
+    """Compute each loss once on a batch, so that an option that cannot be meant shows before the first step.
+
+    Everything is in eval mode and nothing is recorded: neither weights nor memories move.
+
+    Args:
+        objective: the method.
+        student: the network to be trained.
+        teacher: the trained one.
+        student_sample: a batch of what the student sees, at least two inputs.
+        teacher_sample: the same of what the teacher sees.
+
+    Raises:
+        UsageError: where a loss cannot be computed.
+    """
+    seen = _dry_run("student", student, student_sample, objective.student_map_names)
+    told = _dry_run("teacher", teacher, teacher_sample, objective.teacher_map_names)
+    rows = torch.arange(len(student_sample))
+    batch = Batch(student_sample, teacher_sample, torch.zeros_like(rows), rows)
+    training = objective.training
+    objective.eval()
+    try:
+        with torch.no_grad():
+            objective(seen, told, batch)
+            objective.prepare(seen, told, batch)
+    except (TypeError, RuntimeError, ArithmeticError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(
+            f"{'+'.join(objective.weights)} cannot be computed with these options and networks ({reason}): check --set"
+        ) from None
+    finally:
+        objective.train(training)
+
+
 def _shapes(features: Features) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape[1:]) for name, value in features.maps.items()}
 
 
 def _dry_run(role: str, network: nn.Module, sample: Tensor, maps: Sequence[str] | None) -> Features:
-    names = map_names(network) if maps is None else tuple(maps)
+    if maps is None:
+        try:
+            return _dry_run(role, network, sample, map_names(network))
+        except UsageError:
+            maps = ()  # a stated map that cannot be read is missed by methods on maps only
     modes = [(module, module.training) for module in network.modules()]
     device = next((p.device for p in network.parameters()), sample.device)
     network.eval()
     try:
-        with torch.no_grad(), capture(network, names) as tap:
+        with torch.no_grad(), capture(network, maps) as tap:
             return tap(sample.to(device))
     except RuntimeError as error:
         reason = str(error).splitlines()[0]

@@ -26,7 +26,7 @@ class ReviewKDTerm(Term):
         warmup: share of the training over which the weight rises; 0 for none.
     """
 
-    needs = Needs(min_batch=2)
+    needs = Needs(min_batch=2, one_process=True)
     loss_signature = ReviewKDLoss
 
     def __init__(self, name: str, setting: Setting, *, warmup: float = 20 / 240, **options: object) -> None:

@@ -10,6 +10,7 @@ from wcord.losses.maps import pool_to_smaller
 from wcord.methods.term import Needs, Setting, Term
 from wcord.models.network import Network
 from wcord.models.simkd import SimKDStudent, find_tail, reuse_classifier
+from wcord.numerics import full_precision
 
 
 class SimKDTerm(Term):
@@ -37,7 +38,7 @@ class SimKDTerm(Term):
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of one batch."""
         projected, wanted = student.maps[self.student_map_names[0]], teacher.maps[self.teacher_map_names[0]]
-        return fitnet_loss(*pool_to_smaller(projected, wanted))
+        return fitnet_loss(*pool_to_smaller(full_precision(projected), full_precision(wanted)))
 
 
 def adapt_student(

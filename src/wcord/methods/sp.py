@@ -11,3 +11,4 @@ class SPTerm(MapsTerm):
     needs = Needs(min_batch=2, one_process=True)
     loss = staticmethod(sp_loss)
     which = "last"
+    spatial = False

@@ -62,8 +62,8 @@ class Needs:
         same_classes: teacher and student have logits over the same classes.
         index: batches carry row numbers of the training set.
         min_batch: the smallest batch that it can work with.
-        one_process: it compares the samples of a batch or keeps statistics, which are not yet synchronised between
-            processes.
+        one_process: it compares the samples of a batch or keeps statistics (a head with BatchNorm does), which are not
+            yet synchronised between processes.
         teacher: it looks at the teacher at all; where no term does, the teacher does not run.
     """
 
@@ -81,12 +81,12 @@ class Preparation:
     Attributes:
         epochs: its length, where the training configuration says nothing else.
         student: the student's weights train in it too, and not the term's heads alone.
-        lr: its learning rate, kept constant; None: the run's.
+        rate: factor of the run's learning rate at which the term's own parameters train in it; it stays constant.
     """
 
     epochs: int = 30
     student: bool = False
-    lr: float | None = None
+    rate: float = 1.0
 
 
 class Term(nn.Module, ABC):
@@ -223,17 +223,23 @@ class Objective(nn.Module):
         asked = [term.preparation for term in self._all() if term.preparation is not None]
         if not asked:
             return None
-        rates = [one.lr for one in asked if one.lr is not None]
         return Preparation(
             epochs=max(one.epochs for one in asked),
             student=any(one.student for one in asked),
-            lr=min(rates) if rates else None,
         )
+
+    def stage_groups(self, stage: Stage) -> dict[float, list[nn.Parameter]]:
+        """Return what the terms train in a stage, beside the student, by the factor of its learning rate."""
+        groups: dict[float, list[nn.Parameter]] = {}
+        for term in self._all() if stage == "main" else self._preparing():
+            factor = term.preparation.rate if stage == "preparation" and term.preparation is not None else 1.0
+            trained = [parameter for parameter in term.stage_parameters(stage) if parameter.requires_grad]
+            groups.setdefault(factor, []).extend(trained)
+        return groups
 
     def stage_parameters(self, stage: Stage) -> list[nn.Parameter]:
         """Return what the terms train in a stage, beside the student."""
-        terms = self._all() if stage == "main" else self._preparing()
-        return [parameter for term in terms for parameter in term.stage_parameters(stage) if parameter.requires_grad]
+        return [parameter for group in self.stage_groups(stage).values() for parameter in group]
 
     def check(self, setting: Setting) -> None:
         """Raise if any term lacks what it needs in this setting."""

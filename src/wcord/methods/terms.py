@@ -8,7 +8,7 @@ from torch import Tensor
 
 from wcord.data.batch import Batch
 from wcord.features import Features
-from wcord.methods.maps import Which, map_pairs
+from wcord.methods.maps import Which, map_pairs, spatial_pairs
 from wcord.methods.term import Needs, Setting, Term
 
 
@@ -38,16 +38,6 @@ class LogitsTerm(LossTerm):
         return self.compute(student.logits, teacher.logits)
 
 
-class LabelledLogitsTerm(LossTerm):
-    """loss(student logits, teacher logits, classes)."""
-
-    needs = Needs(same_classes=True)
-
-    def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
-        """Return the loss of one batch."""
-        return self.compute(student.logits, teacher.logits, batch.target)
-
-
 class EmbeddingTerm(LossTerm):
     """loss(student embedding, teacher embedding)."""
 
@@ -62,10 +52,13 @@ class MapsTerm(LossTerm):
     """Σ over pairs of maps of loss(student map, teacher map)."""
 
     which: ClassVar[Which] = "stages"
+    spatial: ClassVar[bool] = True
+    """Whether the maps must have height and width."""
 
     def __init__(self, name: str, setting: Setting, **options: object) -> None:
         super().__init__(name, setting, **options)
-        self.pairs = map_pairs(name, setting, self.which)
+        pairs_of = spatial_pairs if self.spatial else map_pairs
+        self.pairs = pairs_of(name, setting, self.which)
         self.student_map_names = tuple(pair.student for pair in self.pairs)
         self.teacher_map_names = tuple(pair.teacher for pair in self.pairs)
 

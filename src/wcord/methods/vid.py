@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import VIDLoss
-from wcord.methods.maps import map_pairs
+from wcord.methods.maps import spatial_pairs
 from wcord.methods.term import Setting, Term
 
 
@@ -18,7 +18,7 @@ class VIDTerm(Term):
     def __init__(self, name: str, setting: Setting, **options: object) -> None:
         super().__init__()
         self.parts = {name: 1.0}
-        self.pairs = map_pairs(name, setting)
+        self.pairs = spatial_pairs(name, setting)
         self.student_map_names = tuple(pair.student for pair in self.pairs)
         self.teacher_map_names = tuple(pair.teacher for pair in self.pairs)
         self.losses = nn.ModuleList(

@@ -9,8 +9,9 @@ from wcord.data.batch import Batch
 from wcord.features import Features, capture
 from wcord.losses.wkd import classifier_cost, wkd_feature_loss, wkd_logit_loss
 from wcord.methods.course import Fade
-from wcord.methods.maps import map_pairs
+from wcord.methods.maps import spatial_pairs
 from wcord.methods.term import Needs, Setting, Term
+from wcord.numerics import autocast_off, full_precision
 
 DECAY_FROM = 150 / 240
 """The authors' weights for CIFAR-100 fall from epoch 150 of 240 on."""
@@ -100,6 +101,7 @@ class WKDFeatureTerm(Term):
         decay_from: share of the training after which the weight falls; 1 for never.
     """
 
+    needs = Needs(one_process=True)
     loss_signature = wkd_feature_loss
 
     def __init__(self, name: str, setting: Setting, *, decay_from: float = DECAY_FROM, **options: object) -> None:
@@ -107,12 +109,7 @@ class WKDFeatureTerm(Term):
         self.fade = Fade(decay_from, setting)
         self.parts = {name: 1.0}
         self.options: dict[str, Any] = dict(options)
-        (pair,) = map_pairs(name, setting, "last")
-        for role, shape in (("student", pair.student_shape), ("teacher", pair.teacher_shape)):
-            if len(shape) != 3:
-                raise UsageError(
-                    f"{name} reads maps of channels × height × width, the {role}'s last is of shape {shape}"
-                )
+        (pair,) = spatial_pairs(name, setting, "last")
         self.student_map_names, self.teacher_map_names = (pair.student,), (pair.teacher,)
         channels = pair.teacher_shape[0]
         self.projector = nn.Sequential(
@@ -121,5 +118,7 @@ class WKDFeatureTerm(Term):
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of one batch."""
-        projected = self.projector(student.maps[self.student_map_names[0]])
+        student_map = student.maps[self.student_map_names[0]]
+        with autocast_off(student_map):
+            projected = self.projector(full_precision(student_map))
         return self.fade() * wkd_feature_loss(projected, teacher.maps[self.teacher_map_names[0]], **self.options)

@@ -1,6 +1,7 @@
 """A network together with the preprocessing that it wants, and how to get at what is inside a wrapped one."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any, Protocol, cast, runtime_checkable
 
 from torch import Tensor, nn
@@ -32,6 +33,20 @@ class Network(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, B×classes, of images in [0, 1], B×C×H×W."""
         return logits_of(self.backbone(self.preprocess(images)))
+
+
+@runtime_checkable
+class StatesMaps(Protocol):
+    """A network that names its maps as data: name → path of the module whose output is the map."""
+
+    map_paths: Mapping[str, str]
+
+
+@runtime_checkable
+class StatesPreactivations(Protocol):
+    """A network that says where its maps are before their ReLU: name → address (see `features.capture`)."""
+
+    preactivation_paths: Mapping[str, str]
 
 
 @runtime_checkable

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from wcord.checks import UsageError, require_positive
 from wcord.models.catalogue import LIBRARIES, cifar_spec
 from wcord.models.create import create_model
-from wcord.models.network import logits_of, unwrap
+from wcord.models.network import StatesMaps, StatesPreactivations, logits_of, unwrap
 from wcord.models.preprocess import stated_preprocess
 
 PREFIX = "simkd"
@@ -101,9 +101,9 @@ class SimKDStudent(nn.Module):
         pooling = nn.Sequential()
         pooling.add_module("projector", projector)
         pooling.add_module("pool", trunk.get_submodule(tail.pooling))
-        self.map_paths = _below_trunk(trunk.map_paths if isinstance(trunk, _StatesMaps) else {})
+        self.map_paths = _below_trunk(trunk.map_paths if isinstance(trunk, StatesMaps) else {})
         self.preactivation_paths = _below_trunk(
-            trunk.preactivation_paths if isinstance(trunk, _StatesPreactivations) else {}
+            trunk.preactivation_paths if isinstance(trunk, StatesPreactivations) else {}
         )
         trunk.set_submodule(tail.pooling, pooling)
         trunk.set_submodule(tail.classifier, classifier.requires_grad_(False))
@@ -242,16 +242,6 @@ def simkd_names(rest: str) -> tuple[str, str]:
             f"such as {PREFIX}:resnet20:resnet56"
         )
     return student, teacher
-
-
-@runtime_checkable
-class _StatesMaps(Protocol):
-    map_paths: Mapping[str, str]
-
-
-@runtime_checkable
-class _StatesPreactivations(Protocol):
-    preactivation_paths: Mapping[str, str]
 
 
 def _below_trunk(addresses: Mapping[str, str]) -> dict[str, str]:

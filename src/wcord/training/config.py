@@ -140,6 +140,11 @@ def learning_rate(training: TrainingConfig, student: str) -> float:
     return 0.01 if student in SMALL_RATE_STUDENTS else 0.05
 
 
+def trained_name(config: TrainConfig | DistillConfig) -> str:
+    """Return the name of the network that a run trains."""
+    return config.model if isinstance(config, TrainConfig) else config.student
+
+
 def configure(kind: type[Config], settings: Mapping[str, object], *, missing: object = None) -> Config:
     """Return a configuration from settings by name, flat (`epochs`) or in tables (`[training] epochs`).
 

@@ -1,6 +1,7 @@
 """What a run computes with: device, Accelerate's engine, seeds, the optimiser."""
 
 import random
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -60,10 +61,13 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def make_optimizer(parameters: list[nn.Parameter], config: TrainingConfig, lr: float) -> torch.optim.Optimizer:
-    """Return the configured optimiser of some parameters."""
+def make_optimizer(
+    groups: Mapping[float, list[nn.Parameter]], config: TrainingConfig, lr: float
+) -> torch.optim.Optimizer:
+    """Return the configured optimiser; a group's key is the factor of its learning rate, kept as `factor`."""
+    given = [{"params": group, "factor": factor, "lr": lr * factor} for factor, group in groups.items() if group]
     match config.optimizer:
         case "sgd":
-            return torch.optim.SGD(parameters, lr=lr, momentum=config.momentum, weight_decay=config.weight_decay)
+            return torch.optim.SGD(given, lr=lr, momentum=config.momentum, weight_decay=config.weight_decay)
         case "adamw":
-            return torch.optim.AdamW(parameters, lr=lr, weight_decay=config.weight_decay)
+            return torch.optim.AdamW(given, lr=lr, weight_decay=config.weight_decay)

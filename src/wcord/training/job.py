@@ -11,7 +11,7 @@ from wcord.data.loader import Loader
 from wcord.data.sources import open_data
 from wcord.data.split import DataSet
 from wcord.methods.build import adapt_student, build_objective, shipped_name
-from wcord.methods.observe import observe
+from wcord.methods.observe import observe, rehearse
 from wcord.methods.options import parse_options
 from wcord.methods.term import Objective
 from wcord.models.network import Network
@@ -161,7 +161,10 @@ def _objective(
         )
     if isinstance(config, TrainConfig):
         return build_objective("ce", setting)
-    return build_objective(config.method, setting, options=parse_options(config.set))
+    objective = build_objective(config.method, setting, options=parse_options(config.set))
+    assert teacher is not None
+    rehearse(objective, student, teacher, sample, sample)
+    return objective
 
 
 def _smallest_batch(samples: int, batch_size: int) -> int:

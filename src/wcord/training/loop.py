@@ -65,6 +65,7 @@ class Trainer:
         run: folder that takes the checkpoints and the metrics.
         accelerator: devices, precision, processes and trackers.
         cache: the teacher's outputs from other runs over the same batches; only of use without maps of the teacher.
+        deadline: moment, of the monotonic clock, from which on the run saves itself and stops.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Trainer:
         run: RunFolder,
         accelerator: Accelerator,
         cache: TeacherCache | None = None,
+        deadline: float | None = None,
     ) -> None:
         self.student = student
         self.teacher = teacher if objective.uses_teacher else None
@@ -91,6 +93,7 @@ class Trainer:
         self.run = run
         self.accelerator = accelerator
         self.cache = None if objective.teacher_map_names else cache
+        self.deadline = deadline
         self.preparation = objective.preparation
         if self.preparation is not None and config.preparation_epochs is not None:
             self.preparation = replace(self.preparation, epochs=config.preparation_epochs)
@@ -176,31 +179,31 @@ class Trainer:
     def _make_optimizer(self) -> None:
         """Make the optimiser of the stage, over what trains in it."""
         with_student = self.stage == "main" or (self.preparation is not None and self.preparation.student)
-        student = [p for p in self.student.parameters() if p.requires_grad] if with_student else []
-        self.parameters = [*student, *self.objective.stage_parameters(self.stage)]
-        self.optimizer = self.accelerator.prepare(make_optimizer(self.parameters, self.config, self.base_lr))
+        groups = {1.0: [p for p in self.student.parameters() if p.requires_grad]} if with_student else {}
+        for factor, parameters in self.objective.stage_groups(self.stage).items():
+            groups.setdefault(factor, []).extend(parameters)
+        self.parameters = [parameter for group in groups.values() for parameter in group]
+        made = make_optimizer(groups, self.config, self.base_lr)
+        self.optimizer = self.accelerator.prepare(made)
 
     def _stages(self, teacher: Tap | None, progress: RunProgress, interrupt: Interrupt) -> Outcome:
         started = time.monotonic() - self.seconds
-        deadline = None if self.config.max_time is None else time.monotonic() + 60 * self.config.max_time
         if self.stage == "preparation":
-            stopped = self._epochs(teacher, progress, interrupt, started, deadline)
+            stopped = self._epochs(teacher, progress, interrupt, started)
             if stopped is not None:
                 return stopped
             self._enter("main")
             self._make_optimizer()
-        return self._epochs(teacher, progress, interrupt, started, deadline) or Outcome(
-            "finished", "", None, self.seconds
-        )
+        return self._epochs(teacher, progress, interrupt, started) or Outcome("finished", "", None, self.seconds)
 
     def _epochs(
-        self, teacher: Tap | None, progress: RunProgress, interrupt: Interrupt, started: float, deadline: float | None
+        self, teacher: Tap | None, progress: RunProgress, interrupt: Interrupt, started: float
     ) -> Outcome | None:
         """Train to the end of the stage, or return how it was stopped."""
         while self.epoch < self.stage_epochs:
             epoch_started = time.monotonic()
             for batch in self._batches():
-                reason = self._reason_to_stop(interrupt, deadline)
+                reason = self._reason_to_stop(interrupt)
                 if reason is not None:
                     self.seconds = time.monotonic() - started
                     self._save()
@@ -226,7 +229,7 @@ class Trainer:
         self.trainable.train()
         lr = self._learning_rate()
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["factor"]
         batch = batch.to(self.accelerator.device)
         teacher_features = None if teacher is None else self._teach(batch, teacher)
         report, correct = self._loss(batch, teacher_features)
@@ -251,19 +254,20 @@ class Trainer:
 
     def _teach(self, batch: Batch, teacher: Tap) -> Features:
         """Return the teacher's features, from the cache where another run over the same batches has left them."""
-        if self.cache is not None and (known := self.cache.read(self._order, self.batch)) is not None:
-            return known.to(self.accelerator.device)
-        with torch.no_grad(), self.accelerator.autocast():
-            features = teacher(batch.teacher_input)
-        if self.cache is not None:
-            self.cache.write(self._order, self.batch, features, last=self.batch + 1 == len(self.train))
-        return features
+
+        def compute() -> Features:
+            with torch.no_grad(), self.accelerator.autocast():
+                return teacher(batch.teacher_input)
+
+        if self.cache is None:
+            return compute()
+        last = self.batch + 1 == len(self.train)
+        return self.cache.features(self._order, self.batch, compute, last=last).to(self.accelerator.device)
 
     def _learning_rate(self, step: int | None = None) -> float:
-        step = self.stage_steps if step is None else step
         if self.stage == "preparation":
-            stated = None if self.preparation is None else self.preparation.lr
-            return self.base_lr if stated is None else stated
+            return self.base_lr
+        step = self.stage_steps if step is None else step
         return learning_rate_at(step, steps_per_epoch=len(self.train), base=self.base_lr, config=self.config)
 
     def _share(self, local: int) -> float:
@@ -332,11 +336,11 @@ class Trainer:
             f"{train}{test}  {entry['seconds']:.1f} s, about {_clock(left)} left"
         )
 
-    def _reason_to_stop(self, interrupt: Interrupt, deadline: float | None) -> str | None:
+    def _reason_to_stop(self, interrupt: Interrupt) -> str | None:
         if interrupt.received is not None:
             return f"received {interrupt.received.name}"
-        if deadline is not None and time.monotonic() > deadline:
-            return f"reached --max-time of {self.config.max_time:g} minutes"
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            return f"reached --max-time of {self.config.max_time or 0:g} minutes"
         return None
 
     def _save(self) -> None:
@@ -371,9 +375,15 @@ class Trainer:
             if rank == 0:
                 self.run.rewind(0)
             return
-        self.student.backbone.load_state_dict(state["student"])
-        self.objective.load_state_dict(state["objective"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.student.backbone.load_state_dict(state["student"])
+            self.objective.load_state_dict(state["objective"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise RunError(
+                f"the checkpoint does not fit this version of {', '.join(self.objective.weights)} "
+                f"({str(error).splitlines()[-1].strip()}): start the run again with --overwrite"
+            ) from None
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.epoch, self.batch, self.seconds = state["epoch"], state["batch"], state["seconds"]

@@ -4,12 +4,14 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from wcord.checks import RunError, UsageError
 from wcord.files import write_atomically
 
 CONFIG = "config.toml"
 METRICS = "metrics.jsonl"
+STARTS = "starts.jsonl"
 STUDENT = "student.safetensors"
 RECORD = "record.json"
 ANALYSIS = "analysis.npz"
@@ -63,6 +65,25 @@ class RunFolder:
             raise RunError(
                 f"cannot write the metrics of {str(self.path)!r} ({error.strerror}): free some space"
             ) from None
+
+    def note_start(self, commit: str | None, environment: Mapping[str, object]) -> None:
+        """Note by which code and on which machine the run begins, or goes on."""
+        starts = [*self._starts(), {"commit": commit, "environment": dict(environment)}]
+        write_atomically(self.path / STARTS, "".join(f"{json.dumps(start)}\n" for start in starts).encode())
+
+    def origin(self) -> tuple[str | None, dict[str, Any]]:
+        """Return the commits and the environment of all starts; where they changed, one after the other."""
+        starts = self._starts()
+        commits = list(dict.fromkeys(str(start["commit"]) for start in starts if start["commit"]))
+        environment: dict[str, Any] = {}
+        for name, last in (starts[-1]["environment"] if starts else {}).items():
+            values = list(dict.fromkeys(str(start["environment"].get(name)) for start in starts))
+            environment[name] = last if len(values) == 1 else ", then ".join(values)
+        return ", then ".join(commits) or None, environment
+
+    def _starts(self) -> list[dict[str, Any]]:
+        path = self.path / STARTS
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
     def metrics(self) -> list[dict[str, object]]:
         """Return all logged lines; a line cut short by a kill is left out."""

@@ -1,12 +1,16 @@
 """The teacher's logits and embeddings of whole epochs on disk, so that runs over the same batches share one teacher.
 
 Batch k of epoch e depends on seed, e and k alone, so all methods that train with one seed show their teacher the same
-pictures. What it said to them is kept by epoch, each in a file of its own that is there whole or not at all.
+pictures. What it said to them is kept by epoch, each in a file of its own that is there whole or not at all. The key
+holds what can be known of teacher and pictures; what it cannot hold (the code of a teacher of one's own, files that
+changed in place, another machine's arithmetic) shows in the first batch that a run takes from each file: the teacher
+runs on it too, and where the two differ the epoch is computed again.
 """
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -14,9 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from wcord.data.split import MemorySplit, Split
+from wcord.data.split import MemorySplit, Split, StreamSplit
 from wcord.features import Features
 from wcord.files import write_atomically
+from wcord.training.job import Job
 
 
 class TeacherCache:
@@ -38,19 +43,38 @@ class TeacherCache:
         self.batch_size = batch_size
         self._epoch: int | None = None
         self._known: dict[str, Tensor] | None = None
+        self._trusted = False
         self._fresh: list[Features] = []
 
-    def read(self, epoch: int, number: int) -> Features | None:
-        """Return what the teacher gave for a batch, or None where that is not known yet."""
+    def features(self, epoch: int, number: int, compute: Callable[[], Features], *, last: bool) -> Features:
+        """Return what the teacher gives for a batch: from the epoch's file, else computed and noted.
+
+        With the last batch an epoch that was computed from its first is saved.
+
+        Args:
+            epoch: which order and augmentation.
+            number: of the batch in its epoch.
+            compute: runs the teacher on the batch.
+            last: whether it is the epoch's last.
+        """
         self._turn_to(epoch)
+        known = self._read(number)
+        if known is not None and self._trusted:
+            return known
+        computed = compute()
+        self._trusted = known is not None and _equal(known, computed)
+        if not self._trusted:
+            self._known = None
+            self._note(epoch, number, computed, last=last)
+        return computed
+
+    def _read(self, number: int) -> Features | None:
         if self._known is None:
             return None
         rows = slice(number * self.batch_size, (number + 1) * self.batch_size)
         return Features(self._known["logits"][rows], self._known["embedding"][rows])
 
-    def write(self, epoch: int, number: int, features: Features, *, last: bool) -> None:
-        """Note what the teacher gave; with the last batch an epoch that was seen from its first is saved."""
-        self._turn_to(epoch)
+    def _note(self, epoch: int, number: int, features: Features, *, last: bool) -> None:
         if number != len(self._fresh):
             return  # the run was resumed within the epoch
         self._fresh.append(Features(features.logits.detach().cpu(), features.embedding.detach().cpu()))
@@ -66,7 +90,7 @@ class TeacherCache:
     def _turn_to(self, epoch: int) -> None:
         if epoch == self._epoch:
             return
-        self._epoch, self._fresh, self._known = epoch, [], None
+        self._epoch, self._fresh, self._known, self._trusted = epoch, [], None, False
         if self._path(epoch).is_file():
             try:
                 self._known = load_file(self._path(epoch))
@@ -77,11 +101,37 @@ class TeacherCache:
         return self.folder / f"epoch-{epoch:04d}.safetensors"
 
 
+def open_cache(job: Job) -> TeacherCache | None:
+    """Return the cache that was asked for, keyed by everything that the teacher's outputs depend on."""
+    training, folder = job.config.training, job.config.training.teacher_cache
+    if folder is None or job.teacher is None or job.train.world_size > 1:
+        return None
+    about = {
+        "data": dataclasses.asdict(job.config.data) | {"data": job.data.name, "workers": None, "in_memory": None},
+        "augment": job.data.augment,
+        "pictures": fingerprint(job.data.train),
+        "preprocess": {name: value.tolist() for name, value in job.teacher.preprocess.named_buffers()},
+        "size": job.teacher.preprocess.size,
+        "network": repr(job.teacher.backbone),
+        "device": str(job.train.device.type),
+        "torch": torch.__version__,
+        **{name: getattr(training, name) for name in ("seed", "batch_size", "precision", "channels_last")},
+    }
+    return TeacherCache(folder, job.teacher, about, batch_size=training.batch_size * job.train.views)
+
+
 def fingerprint(split: Split) -> str:
-    """Return what identifies a split's pictures: a digest of them where they are in memory, else their number."""
-    if not isinstance(split, MemorySplit):
-        return f"{len(split)} streamed"
+    """Return what identifies a split's pictures: a digest of them where they are in memory, else of their names."""
+    if isinstance(split, StreamSplit):
+        names = "".join(f"{row} {split.store.name(row)} {split.form}" for row in split.rows.tolist())
+        return hashlib.sha256(names.encode()).hexdigest()
+    assert isinstance(split, MemorySplit)
     return hashlib.sha256(split.images.cpu().contiguous().numpy().tobytes()).hexdigest()
+
+
+def _equal(one: Features, other: Features) -> bool:
+    pairs = ((one.logits, other.logits), (one.embedding, other.embedding))
+    return all(torch.equal(known, computed.detach().cpu()) for known, computed in pairs)
 
 
 def _digest(teacher: nn.Module, about: str) -> str:

@@ -1,0 +1,94 @@
+"""The end of a run: the student is saved and measured, the record and the page are written."""
+
+import dataclasses
+from typing import Any
+
+from torch import nn
+
+from wcord.data.loader import Loader
+from wcord.data.split import DataSet
+from wcord.evaluation.accuracy import Predictions, accuracy, predict
+from wcord.evaluation.agreement import agreement
+from wcord.evaluation.cost import measure_cost
+from wcord.models.network import Network
+from wcord.models.weights import save_weights
+from wcord.report.analysis import analyse
+from wcord.report.html import write_report
+from wcord.report.record import Record
+from wcord.training.config import TrainConfig, to_settings, trained_name
+from wcord.training.job import Job
+from wcord.training.loop import Outcome
+from wcord.training.networks import describe
+from wcord.training.run import ANALYSIS, RECORD, REPORT, STUDENT, RunFolder
+
+
+def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, device: str) -> Record:
+    """Save the student, measure it against the teacher, write the record and the report.
+
+    Args:
+        job: what the run was about.
+        run: its folder.
+        student: the network to be shipped.
+        outcome: how its training ended.
+        device: where it was computed.
+    """
+    config = job.config
+    name = trained_name(config)
+    student_predictions = predict_all(student, job.test)
+    teacher_predictions = None if job.teacher is None else predict_all(job.teacher, job.test, side="teacher")
+    analyse(student_predictions, teacher_predictions, job.data.test.read).save(run.path / ANALYSIS)
+    epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics() if entry.get("stage") != "preparation"]
+    metrics = _metrics(student_predictions, teacher_predictions, epochs)
+    made: dict[str, Any] = {
+        "method": "ce" if isinstance(config, TrainConfig) else config.method,
+        "teacher": None if isinstance(config, TrainConfig) else config.teacher,
+        "data": job.data.name,
+        "seed": config.training.seed,
+    }
+    card = describe(student, job.architecture, job.data, made | {"top1_last": metrics["top1_last"]})
+    save_weights(student.backbone, run.path / STUDENT, card=card)
+    commit, environment = run.origin()
+    record = Record(
+        name=run.path.name,
+        kind="train" if isinstance(config, TrainConfig) else "distill",
+        student=name,
+        **made,
+        config=to_settings(config),
+        num_classes=len(job.data.classes),
+        classes=list(job.data.classes),
+        epochs=epochs,
+        metrics=metrics,
+        teacher_metrics=_teacher_metrics(teacher_predictions, len(job.data.classes)),
+        cost={
+            "student": _cost(student, job.data, device),
+            "teacher": None if job.teacher is None else _cost(job.teacher, job.data, device),
+        },
+        environment=environment,
+        commit=commit,
+        wall_seconds=outcome.seconds,
+        notes=list(job.notes),
+    )
+    record.to_json(run.path / RECORD)
+    write_report([run.path], run.path / REPORT)
+    return record
+
+
+def _metrics(student: Predictions, teacher: Predictions | None, epochs: list[dict[str, Any]]) -> dict[str, Any]:
+    measured = accuracy(student)
+    values: dict[str, Any] = {"top1_last": measured.pop("top1")} | measured
+    values["top1_best"] = max(entry["test_top1"] for entry in epochs if "test_top1" in entry)
+    return values if teacher is None else values | agreement(student, teacher)
+
+
+def _teacher_metrics(teacher: Predictions | None, num_classes: int) -> dict[str, float] | None:
+    return None if teacher is None or teacher.num_classes != num_classes else accuracy(teacher)
+
+
+def _cost(network: Network, data: DataSet, device: str) -> dict[str, Any]:
+    return dataclasses.asdict(measure_cost(network, data.train.shape, device=device))
+
+
+def predict_all(network: nn.Module, loader: Loader, *, side: str = "student") -> Predictions:
+    """Return what a network says of everything that a loader holds, on the network's device."""
+    device = next(network.parameters()).device
+    return predict(network, loader.batches(), device=device, side="teacher" if side == "teacher" else "student")
