@@ -323,17 +323,17 @@ METHODS: dict[str, MethodInfo] = {
         needs=f"{_FEATURES}; batches ≥ 2",
         term="wcord.methods.wcord:WCoRDTerm",
         checked=f"{_LOOP}; POT",
-        options={"gckt_weight": 0.0, "lckt_weight": 5.0, "anchor": 0.5, "lckt_standardize": True},
+        options={"gckt_weight": 0.0, "lckt_weight": 10.0, "anchor": 0.5, "lckt_standardize": True},
     ),
     "wcord-a": MethodInfo(
-        title="0.8 gckt + 3 anchored transport",
+        title="0.8 gckt + 10 anchored transport",
         paper="this project, after WCoRD",
         year=2026,
         weight=1.0,
         needs=f"{_MEMORY}; batches ≥ 2",
         term="wcord.methods.wcord:WCoRDTerm",
         checked=f"{_LOOP}; POT",
-        options={"lckt_weight": 3.0, "anchor": 0.5, "lckt_standardize": True},
+        options={"lckt_weight": 10.0, "anchor": 0.5, "lckt_standardize": True},
     ),
 }
 """What a method's name may hold; `+` adds summands: wcord+kd."""

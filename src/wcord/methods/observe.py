@@ -86,6 +86,8 @@ def rehearse(
     """
     seen = _dry_run("student", student, student_sample, objective.student_map_names)
     told = _dry_run("teacher", teacher, teacher_sample, objective.teacher_map_names)
+    # Heads are made on the CPU, wherever the networks are; a loop moves them with the rest.
+    seen, told = seen.to("cpu"), told.to("cpu")
     rows = torch.arange(len(student_sample))
     batch = Batch(student_sample, teacher_sample, torch.zeros_like(rows), rows)
     training = objective.training

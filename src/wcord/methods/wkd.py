@@ -83,7 +83,7 @@ def _classifier_weight(name: str, setting: Setting) -> Tensor:
             f"({type(classifier).__name__}) has weights of shape {shape} for {setting.teacher_classes} classes: use a "
             "teacher that ends in a linear layer, or call wkd_logit_loss with a class_cost of your own"
         )
-    return weight.detach().flatten(1)
+    return weight.detach().cpu().flatten(1)
 
 
 class WKDFeatureTerm(Term):
