@@ -25,7 +25,7 @@ from wcord.training.distiller import Distiller
 from wcord.training.engine import make_optimizer, seed_everything
 from wcord.training.interrupt import Interrupt
 from wcord.training.meter import REMEDY, EpochMeter
-from wcord.training.progress import RunProgress
+from wcord.training.progress import RunProgress, epoch_line
 from wcord.training.run import RunFolder
 from wcord.training.schedule import learning_rate_at
 from wcord.training.teacher_cache import TeacherCache
@@ -310,7 +310,7 @@ class Trainer:
             entry["test_top1"] = self._evaluate()
         if self.accelerator.is_main_process:
             self.run.log(entry)
-            self._announce(progress, entry)
+            progress.line(epoch_line(self._stage_name, self.epoch, self.stage_epochs, entry))
         if self.config.tracker:
             flat = {key: value for key, value in entry.items() if isinstance(value, float)}
             self.accelerator.log(flat | {f"part/{k}": v for k, v in parts.items()}, step=self.steps_done)
@@ -325,16 +325,6 @@ class Trainer:
             result = accuracy(predictions)["top1"]
         self.accelerator.wait_for_everyone()
         return result
-
-    def _announce(self, progress: RunProgress, entry: dict[str, Any]) -> None:
-        parts = " ".join(f"{name} {value:.3f}" for name, value in entry["parts"].items())
-        train = f"  train {entry['train_top1']:.2f} %" if "train_top1" in entry else ""
-        test = f"  test {entry['test_top1']:.2f} %" if "test_top1" in entry else ""
-        left = (self.stage_epochs - self.epoch) * entry["seconds"]
-        progress.line(
-            f"{self._stage_name} {self.epoch:3d}/{self.stage_epochs}  loss {entry['loss']:.3f} ({parts})"
-            f"{train}{test}  {entry['seconds']:.1f} s, about {_clock(left)} left"
-        )
 
     def _reason_to_stop(self, interrupt: Interrupt) -> str | None:
         if interrupt.received is not None:
@@ -393,9 +383,3 @@ class Trainer:
             self.run.rewind(state["metrics_lines"])
         else:
             seed_everything(self.config.seed + rank + 1_000_003 * state["step"])
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

@@ -1,7 +1,9 @@
 """What is shown while a run is under way: live bars in a terminal, plain lines elsewhere."""
 
 import sys
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -52,3 +54,30 @@ class RunProgress:
     def line(self, text: str) -> None:
         """Print a line above the bar."""
         self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def epoch_line(stage: str, epoch: int, epochs: int, entry: Mapping[str, Any]) -> str:
+    """Return what is told of an epoch that has ended.
+
+    >>> epoch_line("epoch", 3, 10, {"loss": 1.5, "parts": {"ce": 1.5}, "train_top1": 40.0, "seconds": 60.0})
+    'epoch   3/10  loss 1.500 (ce 1.500)  train 40.00 %  60.0 s, about 7 min 00 s left'
+    """
+    parts = " ".join(f"{name} {value:.3f}" for name, value in entry["parts"].items())
+    train = f"  train {entry['train_top1']:.2f} %" if "train_top1" in entry else ""
+    test = f"  test {entry['test_top1']:.2f} %" if "test_top1" in entry else ""
+    left = clock_text((epochs - epoch) * entry["seconds"])
+    return (
+        f"{stage} {epoch:3d}/{epochs}  loss {entry['loss']:.3f} ({parts}){train}{test}  "
+        f"{entry['seconds']:.1f} s, about {left} left"
+    )
+
+
+def clock_text(seconds: float) -> str:
+    """Return a duration as one says it.
+
+    >>> clock_text(75), clock_text(7300)
+    ('1 min 15 s', '2 h 01 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
