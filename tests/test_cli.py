@@ -1,5 +1,6 @@
 """The command line as a stranger meets it: help, lists, results, and one clear line with its code for a mistake."""
 
+import io
 import json
 import subprocess
 import sys
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 import wcord
 from wcord.cli import COMMANDS, main
+from wcord.cli.listing import _methods  # pyright: ignore[reportPrivateUsage]  # at a width of one's own
+from wcord.methods.catalogue import METHODS
 
 TRAIN = ["train", "--model", "resnet8", "--subset", "12", "--epochs", "1", "--device", "cpu"]
 
@@ -68,6 +72,22 @@ def test_list_shows_methods_networks_and_sources(capsys: pytest.CaptureFixture[s
     assert all(word in shown for word in ("wcord-a", "ShuffleV2", "timm:", "imagefolder:DIR"))
     assert main(["list", "--methods"]) == 0
     assert "ShuffleV2" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_methods_are_listed_whole_at_any_width(width: int) -> None:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(_methods(width))
+    shown = console.export_text()
+    assert "…" not in shown
+    assert len(shown.splitlines()) < 4 * len(METHODS)
+    words = {word for line in shown.splitlines() for word in line.split()}
+    assert set(METHODS) <= words
+
+
+def test_a_wrong_value_gets_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = mistake(capsys, *TRAIN[:3], "--epochs", "x", "--out", str(tmp_path / "new"))
+    assert told.startswith("wcord: Error parsing --epochs: invalid literal for int() with base 10: 'x'; wcord train")
 
 
 def test_train_distill_evaluate_predict_report(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,16 +47,17 @@ def test_from_nothing_to_tables_and_records(suite: str, tmp_path: Path, capsys: 
     assert "0 done, 2 left of 2" in capsys.readouterr().out
     assert not out.exists()
 
-    assert main([*asked, "--max-time", "0"]) == 0
+    assert main([*asked, "--max-time", "0.1"]) == 0
     told = capsys.readouterr().err
-    assert f"go on with: wcord benchmark {suite} --out {out} --device cpu --methods kd,kdsvd --max-time 0" in told
+    assert "reached --max-time of 0.1 minutes" in told
+    assert f"go on with: wcord benchmark {suite} --out {out} --device cpu --methods kd,kdsvd --max-time 0.1" in told
 
     assert main(asked) == 0
     told = capsys.readouterr()
     assert "1 done, 1 not applicable, 0 left of 2" in told.out
     assert "kdsvd: not applicable: " in told.err
     assert "| `kdsvd` | not applicable |" in (out / "little" / "tables.md").read_text()
-    assert "Missing: ce." in (out / "little" / "tables.md").read_text()
+    assert "| `ce` | missing |" in (out / "little" / "tables.md").read_text()
     assert "<svg" in (out / "little" / "tables.html").read_text()
 
     assert main(["benchmark", suite, "--out", str(out), "--tables", "--baseline", "kd"]) == 0
@@ -105,10 +106,34 @@ def test_mistakes_get_one_line(suite: str, tmp_path: Path, capsys: pytest.Captur
     assert "unknown setting to override 'epoch'" in mistake(capsys, suite, "--override", "epoch=1", *out)
     assert "a row is named little/TEACHER-STUDENT/METHOD" in mistake(capsys, suite, "--recipe-of", "kd")
     assert "trains no teachers" in mistake(capsys, "imagenet", "--data", "imagefolder:none", *out)
+    assert "unknown method 'kdd'" in mistake(capsys, suite, "--baseline", "kdd", *out)
+    assert "must be a finite number above 0, received nan" in mistake(capsys, suite, "--max-time", "nan", *out)
+    assert "must be a finite number above 0, received 0.0" in mistake(capsys, suite, "--max-time", "0", *out)
+    assert "Error parsing --max-time" in mistake(capsys, suite, "--max-time", "x", *out)
+    assert "Unrecognized options: stray; wcord benchmark --help" in mistake(capsys, suite, "stray", *out)
+    assert "--seeds takes whole numbers of 0 or more" in mistake(capsys, suite, "--seeds=-1", *out)
+    assert "unknown method 'warm'" in mistake(capsys, suite, "--methods", "warm+ce", *out)
     assert not (tmp_path / "out").exists()
+    for flag in ("--out", "--records"):
+        assert f"{suite!r} is a file, name a folder" in mistake(capsys, suite, flag, f"{suite}/there")
+        assert "is a file, name a folder" in mistake(capsys, suite, flag, suite, "--status")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("title = ")
+    assert f"suite {str(broken)!r} is not valid TOML" in mistake(capsys, str(broken), *out)
+
+
+def test_a_row_that_the_suite_has_lost_is_named_in_its_tables(
+    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "out" / "little" / "resnet8x4-resnet8" / "lost" / "seed0"
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text('{"epochs":')
+    assert main(["benchmark", suite, "--out", str(tmp_path / "out"), "--status"]) == 0
+    assert main(["benchmark", suite, "--out", str(tmp_path / "out"), "--tables"]) == 0
+    assert "resnet8x4-resnet8/lost" in (tmp_path / "out" / "little" / "tables.md").read_text()
 
 
 def test_the_help_names_the_suites(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["benchmark", "--help"])
-    assert "Suites: crd13, imagenet, mini, mini_hard, strong." in " ".join(capsys.readouterr().out.split())
+    assert "Suites: crd13, imagenet, mini, mini_choice, mini_hard, strong." in " ".join(capsys.readouterr().out.split())

@@ -17,6 +17,10 @@ class UsageError(ValueError):
     """A user's mistake, told in one line; the command line exits with code 2."""
 
 
+class DoesNotFitError(UsageError):
+    """A method that a network, or a pair of networks, cannot be used with; other methods may fit them."""
+
+
 class NonFiniteError(UsageError):
     """NaN or infinity where a loss was given its input; a training run turns it into a RunError with its step."""
 

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from wcord.benchmark import attempt
-from wcord.benchmark.attempt import Attempts
+from wcord.benchmark.attempt import Attempts, Clock
 from wcord.benchmark.claim import claim
-from wcord.benchmark.clock import Clock
 from wcord.benchmark.rows import Place, Row, TeacherRun
 from wcord.benchmark.state import FAILED, look
 from wcord.benchmark.suite import Pair, Suite
 from wcord.checks import RunError, UsageError
-from wcord.training.config import DistillConfig, read_config
+from wcord.training.config import DistillConfig, read_config, to_toml
 from wcord.training.loop import Outcome
+from wcord.training.run import RunFolder
 
 
 @pytest.fixture
@@ -63,8 +63,12 @@ def test_a_stopped_run_goes_on_with_the_settings_it_was_begun_with(tiny: Suite, 
     state = look(one.folder(place.out))
     assert state.status == "stopped"
     assert state.epochs < 25
-    # Another worker, without the overrides: the run keeps its own.
-    assert attempts(place).run(one, one.config(place, None)) == "settled"
+    assert first.stop.reason == "reached --max-time of 0.004 minutes"
+    # Another worker, without the overrides: the run keeps its own, and what is overridden today is told.
+    said: list[str] = []
+    today = dataclasses.replace(place, override={"lr": 0.5})
+    assert Attempts(today, Clock(None), said.append).run(one, one.config(today, None)) == "settled"
+    assert f"{one.name}, seed 0 was begun without lr = 0.5, and goes on without" in said
     assert look(one.folder(place.out)).epochs == 25
     lines = (one.folder(place.out) / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == 25
@@ -116,12 +120,60 @@ def test_any_failure_of_one_run_is_its_own(
     assert "Traceback" in (one.folder(place.out) / FAILED).read_text()
 
 
-@pytest.mark.parametrize("label", ["ce", "kd"])
-def test_mistakes_that_meet_every_run_are_not_put_down_to_the_method(label: str, tiny: Suite, place: Place) -> None:
-    one = row(tiny, label)
-    config = one.config(place, Path("none.pth"))
-    with pytest.raises(UsageError, match=r"'none\.pth' does not exist"):
-        attempts(place).run(one, config)
+def test_a_stopped_run_takes_its_teacher_from_where_it_lies_today(
+    tiny: Suite, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = row(tiny, "kd")
+    begun = dataclasses.replace(one.config(place, tmp_path / "gone" / "t.pth"), out=one.folder(place.out))
+    begun = dataclasses.replace(begun, training=dataclasses.replace(begun.training, epochs=7, lr=0.25))
+    RunFolder.create(begun.out, to_toml(begun))
+    asked: dict[str, Any] = {}
+    result = SimpleNamespace(outcome=Outcome("finished", "", None, 1.0))
+
+    def resume(run: Path, **more: Any) -> object:
+        asked.update(more, run=run)
+        return result
+
+    monkeypatch.setattr(attempt, "api", SimpleNamespace(resume=resume))
+    today = dataclasses.replace(one.config(place, tmp_path / "here.pth"))
+    cache = tmp_path / "cache"
+    data = dataclasses.replace(today.data, workers=1)
+    today = dataclasses.replace(today, data=data, training=dataclasses.replace(today.training, teacher_cache=cache))
+    attempts(place, 10).run(one, today)
+    config = asked["config"]
+    assert (config.teacher_weights, config.training.teacher_cache, config.data.workers) == (
+        tmp_path / "here.pth", cache, 1,
+    )  # fmt: skip
+    assert (config.training.epochs, config.training.lr, config.out) == (7, 0.25, one.folder(place.out))
+    assert 9 < asked["max_time"] < 10
+
+
+def test_a_folder_that_cannot_be_gone_on_with_fails_alone(tiny: Suite, place: Place) -> None:
+    one = row(tiny, "kd")
+    one.folder(place.out).mkdir(parents=True)
+    (one.folder(place.out) / "config.toml").write_text('teacher = "x"\n[training]\nepochs = 3\nsince_removed = 1\n')
+    assert attempts(place).run(one, one.config(place, None)) == "settled"
+    state = look(one.folder(place.out))
+    assert state.status == "failed"
+    assert "unknown setting in [training] 'since_removed'" in state.reason
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"), [("temperature=-1", "temperature"), ("temperature=abc", "must be real number")]
+)
+def test_an_option_that_cannot_be_meant_is_a_failure(option: str, reason: str, tiny: Suite, place: Place) -> None:
+    one = row(tiny, "kd")
+    config = dataclasses.replace(one.config(place, None), set=(f"kd.{option}",))
+    assert attempts(place).run(one, config) == "settled"
+    state = look(one.folder(place.out))
+    assert state.status == "failed"
+    assert reason in state.reason
+
+
+def test_data_and_device_that_no_run_could_use_end_the_worker(tiny: Suite, place: Place) -> None:
+    one = row(tiny, "kd")
+    with pytest.raises(UsageError, match="unknown device"):
+        attempts(place).run(one, one.config(dataclasses.replace(place, device="gpu"), None))
     assert look(one.folder(place.out)).status == "left"
     training = TeacherRun(tiny, "resnet14")
     with pytest.raises(UsageError, match="unknown data source"):

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from wcord.benchmark.clock import Clock
+from wcord.benchmark.attempt import Clock
 
 
 def test_without_a_limit_there_is_always_time() -> None:
@@ -24,3 +24,9 @@ def test_nothing_is_left_of_nothing() -> None:
     started = time.monotonic()
     clock.sleep(30)
     assert time.monotonic() - started < 1
+
+
+def test_less_than_half_a_minute_is_too_little_to_begin_with() -> None:
+    assert Clock(0.5).over
+    assert not Clock(1.0).over
+    assert Clock(0.5).reason == "reached --max-time of 0.5 minutes"

@@ -1,5 +1,6 @@
 """What is kept of a record comes back, without the paths of a machine, in few lines."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,10 @@ def test_what_tables_need_comes_back(tmp_path: Path, tiny: Suite, made_up: Make)
     assert back.name == "tiny/resnet14-resnet8/warm"
     assert (back.seed, back.commit, back.wall_seconds, back.created) == (3, record.commit, 90.0, record.created)
     assert back.metrics["top1_last"] == 70.1235
-    assert back.epochs == [{"epoch": 1, "test_top1": 69.1235}, {"epoch": 2, "test_top1": 70.1235}]
+    assert back.epochs == [
+        {"epoch": 1, "test_top1": 69.1235, "loss": 1.0},
+        {"epoch": 2, "test_top1": 70.1235, "loss": 0.5},
+    ]
     assert back.environment == record.environment
     assert back.config["set"] == ["kd.temperature=2"]
     assert back.config["training"]["lr"] == 0.1
@@ -42,9 +46,33 @@ def test_it_is_small_and_holds_no_paths(tmp_path: Path, tiny: Suite, made_up: Ma
     assert "parquet:cifar100" in text
     assert "teachers/t.pth" in text
     assert '"test_top1": [69.0, 70.0]\n' in text
+    assert '"loss": [1.0, 0.5],\n' in text
     assert len(text.splitlines()) < 100
     write_committed(tmp_path / "teacher.json", "t", "done", "", made_up(TeacherRun(tiny, "resnet14"), 80.0))
     assert read_committed(tmp_path / "teacher.json", "t")[2] is not None
+
+
+def test_every_column_of_every_epoch_comes_back(tmp_path: Path, tiny: Suite, made_up: Make) -> None:
+    row = Row(tiny, tiny.pairs[0], "kd", 0)
+    first = {"epoch": 1, "lr": 0.05, "loss": 2.5, "train_top1": 10.0, "seconds": 1.25, "parts": {"ce": 2.0, "kd": 0.5}}
+    second = {**first, "epoch": 2, "test_top1": 20.0, "diagnostics": {"mass": 1 / 3}}
+    record = dataclasses.replace(made_up(row, 20.0), epochs=[first, second])
+    write_committed(tmp_path / "a.json", row.name, "done", "", record)
+    assert '"ce": [2.0, 2.0],\n' in (tmp_path / "a.json").read_text()
+    back = read_committed(tmp_path / "a.json", row.name)[2]
+    assert back is not None
+    assert back.epochs == [{**first, "diagnostics": {}}, {**second, "diagnostics": {"mass": 0.333333}}]
+
+
+def test_files_of_the_first_format_stay_readable(tmp_path: Path, tiny: Suite, made_up: Make) -> None:
+    row = Row(tiny, tiny.pairs[0], "kd", 0)
+    write_committed(tmp_path / "a.json", row.name, "done", "", made_up(row, 70.0))
+    content = json.loads((tmp_path / "a.json").read_text())
+    content |= {"format": 1, "test_top1": content.pop("epochs")["test_top1"]}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    back = read_committed(tmp_path / "a.json", row.name)[2]
+    assert back is not None
+    assert back.epochs == [{"epoch": 1, "test_top1": 69.0}, {"epoch": 2, "test_top1": 70.0}]
 
 
 def test_reasons_are_kept_where_there_is_no_record(tmp_path: Path) -> None:
@@ -57,7 +85,7 @@ def test_reasons_are_kept_where_there_is_no_record(tmp_path: Path) -> None:
     [
         ("{", "is damaged"),
         ("{}", "is damaged"),
-        ('{"format": 9}', "has format 9, this wcord reads 1"),
+        ('{"format": 9}', "has format 9, this wcord reads 2"),
         (json.dumps({"format": 1, "status": "done", "record": {"kind": "x"}, "test_top1": []}), "is damaged"),
     ],
 )

@@ -19,7 +19,10 @@ def test_tables_and_figures_in_one_file(entry: Callable[..., Entry]) -> None:
     html = page(put_in_words(table), table)
     assert html.count("<svg") == html.count("<table>") == 2
     assert "resnet110 → resnet20" in html
-    assert "71.56 †[2]" in html
+    assert "71.56 †[" in html
+    assert "<code>crd_uniform</code> from all rows" in html
+    assert "`" not in html
+    assert "Diamonds: published" in html
     assert not re.search(r'(src|href)="(?!#)', html)
     assert len(set(re.findall(r'id="(pair\d)-', html))) == 2
 
@@ -29,6 +32,7 @@ def test_what_users_wrote_is_escaped(tiny: Suite) -> None:
     html = page(put_in_words(table), table)
     assert "&lt;b&gt;NaN&lt;/b&gt;" in html
     assert "<svg" not in html
+    assert "Diamonds" not in html
 
 
 def test_a_suite_without_runs_has_a_page(tiny: Suite) -> None:

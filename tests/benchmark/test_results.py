@@ -1,13 +1,15 @@
 """Tables against numbers worked out by hand."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 
 import pytest
 
 from wcord.benchmark.entries import Entry
-from wcord.benchmark.results import tabulate
+from wcord.benchmark.results import Group, tabulate
 from wcord.benchmark.rows import Row, TeacherRun
+from wcord.benchmark.statistics import Difference
 from wcord.benchmark.suite import Suite
 from wcord.benchmark.suite_file import read_suite
 from wcord.checks import UsageError
@@ -31,7 +33,7 @@ def test_numbers_by_hand(entries: list[Entry]) -> None:
     table = tabulate(read_suite("crd13"), entries, baseline="kd")
     assert [pair.begun for pair in table.pairs] == [False] * 2 + [True] + [False] * 10
     pair = table.pairs[2]
-    assert pair.teacher == (75.12,)
+    assert pair.teacher == {75.12: "teachers/t.pth"}
     assert pair.teacher_published is not None
     assert pair.teacher_published.top1 == 72.34
     lines = {line.label: line for line in pair.lines}
@@ -62,7 +64,7 @@ def test_numbers_by_hand(entries: list[Entry]) -> None:
 
     assert lines["crd_uniform"].published is None
     assert lines["crd_uniform"].method == "crd"
-    assert lines["at"].reasons == (("not applicable", "no maps"),)
+    assert lines["at"].reasons == {("not applicable", "no maps"): (0,)}
     assert lines["at"].published is not None
     assert lines["at"].to_published is None
     assert lines["fitnet"].missing
@@ -78,6 +80,38 @@ def test_rows_that_the_suite_does_not_list_come_last(tiny: Suite, entry: Make) -
     assert pair.teacher_published is None
 
 
+def test_runs_of_other_settings_or_teachers_are_not_pooled(tiny: Suite, entry: Make) -> None:
+    bent, other = {"precision": "bf16"}, {"top1": 60.0}
+    found = [entry(tiny, label, seed, 60.0 + seed) for label in ("ce", "kd") for seed in (0, 1)]
+    found += [entry(tiny, label, 2, top1, override=bent) for label, top1 in (("ce", 50.0), ("kd", 53.0))]
+    strange = entry(tiny, "kd", 3, 70.0)
+    assert strange.record is not None
+    found.append(dataclasses.replace(strange, record=dataclasses.replace(strange.record, teacher_metrics=other)))
+    found.append(Entry(Row(tiny, tiny.pairs[0], "kd", 4), "failed", "NaN"))
+    (pair,) = tabulate(tiny, found).pairs
+    assert [(line.name, dict(line.top1)) for line in pair.lines] == [
+        ("ce", {0: 60.0, 1: 61.0}),
+        ("ce *", {2: 50.0}),
+        ("kd", {0: 60.0, 1: 61.0}),
+        ("kd *", {2: 53.0}),
+        ("kd **", {3: 70.0}),
+    ]
+    assert pair.groups == {"*": Group(("precision = bf16",), 75.12), "**": Group((), 60.0)}
+    by_name = {line.name: line for line in pair.lines}
+    assert by_name["kd *"].to_baseline == Difference(3.0, None, None, 1)
+    assert by_name["kd **"].to_baseline is None
+    assert by_name["ce *"].to_baseline is None
+    assert by_name["kd"].reasons == {("failed", "NaN"): (4,)}
+    assert set(pair.teacher) == {75.12, 60.0}
+
+
+def test_rows_that_the_suite_no_longer_knows_are_left_out(tiny: Suite, entry: Make) -> None:
+    old = dataclasses.replace(entry(tiny, "kd", 0, 70.0), row=Row(tiny, tiny.pairs[0], "cold", 0))
+    table = tabulate(tiny, [entry(tiny, "ce", 0, 60.0), old])
+    assert table.left_out == ("tiny/resnet14-resnet8/cold",)
+    assert [line.label for line in table.pairs[0].lines] == ["ce", "kd"]
+
+
 def test_without_runs_all_is_missing(tiny: Suite) -> None:
     (pair,) = tabulate(tiny, []).pairs
     assert not pair.begun
@@ -89,5 +123,5 @@ def test_without_runs_all_is_missing(tiny: Suite) -> None:
 def test_trainings_of_teachers_are_kept_apart(tiny: Suite) -> None:
     training = Entry(TeacherRun(tiny, "resnet14"), "failed", "NaN")
     table = tabulate(tiny, [training])
-    assert table.teachers == (training,)
+    assert table.teachers == {"resnet14": (training, "")}
     assert not table.pairs[0].begun

@@ -44,7 +44,7 @@ def test_views_are_the_students_only_where_the_suite_says_so() -> None:
 
 def test_a_suite_without_trained_teachers_says_so() -> None:
     with pytest.raises(UsageError, match="imagenet trains no teachers"):
-        TeacherRun(read_suite("imagenet"), "torchvision:resnet34").config(Place(out=Path()))
+        TeacherRun(read_suite("imagenet"), "timm:resnet34").config(Place(out=Path()))
 
 
 def test_choice_by_flag_or_folder_one_seed_before_the_next(tiny: Suite) -> None:
@@ -66,3 +66,13 @@ def test_what_was_published_for_a_pair_alone_goes_to_the_rows_that_hold_the_meth
     assert Row(suite, pair, "reviewkd", 0).config(place, None).set == ("reviewkd.weight=0.6",)
     assert Row(suite, pair, "crd_uniform", 0).config(place, None).set == ("crd.negatives=uniform",)
     assert Row(suite, suite.pairs[5], "dkd", 0).config(place, None).set == ()
+
+
+def test_options_of_one_row_go_to_no_sum() -> None:
+    suite = read_suite("imagenet")
+    place = Place(out=Path("out"), data="imagefolder:there")
+    options = {label: suite.settings(suite.pairs[0], label).set for label in ("kd", "wcord+kd", "dkd")}
+    assert options["kd"] == ("ce.weight=0.5", "kd.weight=0.5", "kd.temperature=1")
+    assert options["wcord+kd"] == ()
+    assert options["dkd"] == ("dkd.beta=0.5", "dkd.temperature=1", "dkd.warmup=0.01")
+    assert Row(suite, suite.pairs[1], "dkd", 0).config(place, None).set[0] == "dkd.beta=2"

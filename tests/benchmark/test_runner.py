@@ -1,12 +1,13 @@
 """A worker goes through its rows; the runs themselves are made up, but for one."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from wcord.benchmark import runner
+from wcord.benchmark import attempt, runner
 from wcord.benchmark.claim import claim
 from wcord.benchmark.rows import Place, Row, TeacherRun, choose
 from wcord.benchmark.runner import Ending, work
@@ -29,18 +30,21 @@ class Pretended:
     made: list[str]
     stop_at: str
     taken: tuple[str, ...]
+    tried: list[str]
 
     def __init__(self, place: Place, clock: object, say: object) -> None:
         self.place = place
         self.stop: Outcome | None = None
 
-    def run(self, row: Row | TeacherRun, config: Any) -> str:
+    def run(self, row: Row | TeacherRun, config: Any, *, announce: Callable[[], None] = lambda: None) -> str:
         name = f"{row.name}/{row.seed}"
+        Pretended.tried.append(name)
         if name in self.taken:
             return "taken"
         if name == self.stop_at:
             self.stop = Outcome("stopped", "received SIGINT", 2, 0.0)
             return "stopped"
+        announce()
         self.made.append(name)
         config.out.mkdir(parents=True)
         (config.out / "record.json").write_text('{"epochs": [], "metrics": {"top1_last": 1.0}, "wall_seconds": 1.0}')
@@ -50,7 +54,7 @@ class Pretended:
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of the runs that are made, in order."""
-    Pretended.made, Pretended.stop_at, Pretended.taken = [], "", ()
+    Pretended.made, Pretended.stop_at, Pretended.taken, Pretended.tried = [], "", (), []
     monkeypatch.setattr(runner, "Attempts", Pretended)
     return Pretended.made
 
@@ -82,21 +86,28 @@ def test_given_teachers_are_not_trained(tiny: Suite, place: Place, made: list[st
 
 def test_taken_runs_are_left_to_the_process_that_has_them(tiny: Suite, place: Place, made: list[str]) -> None:
     Pretended.taken = ("tiny/resnet14-resnet8/ce/0",)
-    assert work(choose(tiny), teachers(tiny, place), place, say=lambda line: None) == Ending()
+    said: list[str] = []
+    assert work(choose(tiny), teachers(tiny, place), place, say=said.append) == Ending()
     assert "tiny/resnet14-resnet8/ce/0" not in made
     assert len(made) == 4
+    assert len(said) == 3  # a summary for each row that is made
 
 
 def test_a_teacher_in_training_is_waited_for(
     tiny: Suite, place: Place, made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "POLL", 0.1)
+    monkeypatch.setattr(attempt, "LEAST", 0.0)
     Pretended.taken = ("tiny/teachers/resnet14/0",)
     said: list[str] = []
+    started = time.monotonic()
     ending = work(choose(tiny), teachers(tiny, place), place, max_time=0.01, say=said.append)
     assert ending == Ending(True, "reached --max-time of 0.01 minutes")
+    assert time.monotonic() - started < 2
     assert made == []
-    assert "waiting for teacher resnet14, which another process trains" in said
+    # Told once, and tried once a round, not once a row.
+    assert said == ["waiting for teacher resnet14, which another process trains"]
+    assert 1 < len(Pretended.tried) < 8
 
 
 def test_a_signal_ends_the_worker(tiny: Suite, place: Place, made: list[str]) -> None:
@@ -148,6 +159,27 @@ def test_options_that_do_not_exist_are_refused_before_any_run(tiny_file: Path, p
     assert made == []
 
 
+@pytest.mark.parametrize("method", ["kd", "dkd+kd"])
+def test_options_of_a_pair_are_checked_as_those_of_variants(
+    method: str, tiny_file: Path, place: Place, made: list[str]
+) -> None:
+    options = '"resnet14:resnet8" = ["kd.temprature=6"]'
+    tiny_file.write_text(f"{tiny_file.read_text()}\n[options]\n{options}\n")
+    suite = read_suite(str(tiny_file))
+    with pytest.raises(UsageError, match="unknown option of kd 'temprature'"):
+        work(choose(suite, methods=["ce", method]), teachers(suite, place), place)
+    assert made == []
+    work(choose(suite, methods=["ce"]), teachers(suite, place), place, say=lambda line: None)
+
+
+def test_settings_that_do_not_exist_are_refused_before_any_run(tiny_file: Path, place: Place, made: list[str]) -> None:
+    tiny_file.write_text(tiny_file.read_text().replace("allow_weak_teacher", "allow_weak_techer"))
+    suite = read_suite(str(tiny_file))
+    with pytest.raises(UsageError, match="did you mean 'allow_weak_teacher'"):
+        work(choose(suite), teachers(suite, place), place)
+    assert made == []
+
+
 def test_weights_are_options_too(tiny_file: Path, place: Place, made: list[str]) -> None:
     tiny_file.write_text(tiny_file.read_text().replace("kd.temperature=2", "kd.weight=2"))
     suite = read_suite(str(tiny_file))
@@ -166,5 +198,5 @@ def test_a_worker_in_earnest(tiny: Suite, place: Place) -> None:
         "beginning tiny/resnet14-resnet8/ce, seed 0",
         "beginning tiny/resnet14-resnet8/kd, seed 0",
     ]
-    assert "0 done, 2 left of 2" in said
-    assert any(line.startswith("1 done, 1 left of 2; about ") for line in said)
+    assert any(line.startswith("0 done, 1 running, 1 left of 2; about ") for line in said)
+    assert any(line.startswith("1 done, 1 running, 0 left of 2; about ") for line in said)

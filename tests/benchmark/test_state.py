@@ -1,5 +1,6 @@
 """A folder tells how far its run has come."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,9 +20,13 @@ def test_from_left_to_done(tmp_path: Path, tiny: Suite, made_up: Callable[..., R
         assert look(folder) == State("running")
         folder.mkdir()
         (folder / "config.toml").write_text("[training]\nepochs = 4\n")
-        (folder / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
-        assert look(folder) == State("running", "", 2, 4)
-    assert look(folder) == State("stopped", "", 2, 4)
+        assert look(folder) == State("running", "", 0, 4)
+        entries = [{"stage": "preparation", "seconds": 5.0}, {"seconds": 10.0}, {"seconds": 20.0}]
+        lines = [json.dumps(entry) for entry in entries]
+        (folder / "metrics.jsonl").write_text("\n".join([*lines, '{"epo']))
+        # Four epochs of 15 seconds behind a preparation of 5.
+        assert look(folder) == State("running", "", 2, 4, None, 65.0)
+    assert look(folder) == State("stopped", "", 2, 4, None, 65.0)
     assert not look(folder).settled
     made_up(Row(tiny, tiny.pairs[0], "kd", 0), 70.0).to_json(folder / "record.json")
     assert look(folder) == State("done", "", 2, 2, 70.0, 90.0)
@@ -37,6 +42,19 @@ def test_failures_keep_their_reason_in_one_line(tmp_path: Path) -> None:
     assert look(tmp_path / "b").settled
     forget(tmp_path / "a")
     assert look(tmp_path / "a") == State("left")
+
+
+def test_damage_in_one_folder_is_a_failure_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text('{"epochs": [')
+    state = look(tmp_path)
+    assert state.status == "failed"
+    assert state.reason.startswith("record.json cannot be read: ")
+    (tmp_path / "record.json").write_text('{"epochs": [], "metrics": {}}')
+    assert look(tmp_path).status == "failed"
+    (tmp_path / "record.json").unlink()
+    for content in ("", "[training]\n", "[training"):
+        (tmp_path / "config.toml").write_text(content)
+        assert look(tmp_path).reason.startswith("config.toml cannot be read: ")
 
 
 @pytest.mark.parametrize("status", ["running", "stopped", "left"])

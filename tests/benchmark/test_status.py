@@ -14,12 +14,17 @@ from wcord.benchmark.teachers import find_teachers
 DONE = State("done", "", 4, 4, 70.25, 100.0)
 
 
-def seen(*states: State, labels: tuple[str, ...] = ("kd", "crd"), pairs: tuple[str, ...] = ("a",)) -> Overview:
+def seen(
+    *states: State,
+    labels: tuple[str, ...] = ("kd", "crd"),
+    pairs: tuple[str, ...] = ("a",),
+    teachers: dict[str, State | None] | None = None,
+) -> Overview:
     suite = Suite(
         name="s", title="", protocol="", pairs=tuple(Pair(p, "z") for p in pairs), methods=labels, seeds=(0, 1, 2)
     )
     rows = [Row(suite, pair, label, seed) for pair in suite.pairs for label in labels for seed in suite.seeds]
-    return Overview(tuple(zip(rows, states, strict=False)), {"a": None, "b": State("running", "", 1, 2)})
+    return Overview(tuple(zip(rows, states, strict=False)), {"a": None} if teachers is None else teachers)
 
 
 def test_the_time_left_is_that_of_comparable_runs() -> None:
@@ -46,9 +51,27 @@ def test_without_a_finished_run_nothing_is_promised() -> None:
     )
 
 
+def test_epochs_of_a_run_under_way_promise_its_end() -> None:
+    running = State("running", "", 1, 4, None, 80.0)
+    assert seen(running).seconds_left == 60.0
+    # The runs that have not begun take as long as those that have.
+    assert seen(running, State("left")).seconds_left == 60.0 + 80.0
+
+
+def test_teachers_are_counted() -> None:
+    teacher = State("running", "", 1, 2, None, 30.0)
+    found = seen(State("left"), teachers={"a": teacher, "b": State("left")})
+    assert found.seconds_left == 15.0 + 30.0 + 30.0
+    assert found.summary.startswith("0 done, 1 left of 1, 2 teachers to be trained; about ")
+    assert seen(DONE, teachers={"a": State("left")}).seconds_left == 100.0
+    assert seen(State("left"), teachers={"a": State("left")}).seconds_left is None
+    assert seen(State("left"), teachers={"a": State("done", "", 2, 2, 80.0, 30.0)}).seconds_left == 30.0
+
+
 def test_the_table_has_a_line_for_each_row_and_a_column_for_each_seed() -> None:
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115  # closed with the test
-    console.print(status_table(seen(DONE, State("running", "", 2, 4), State("left"), State("failed", "NaN"))))
+    states = (DONE, State("running", "", 2, 4), State("left"), State("failed", "NaN"))
+    console.print(status_table(seen(*states, teachers={"a": None, "b": State("running", "", 1, 2)})))
     lines = [line.split() for line in console.export_text().splitlines()]
     assert ["pair", "row", "seed", "0", "seed", "1", "seed", "2"] in lines
     assert ["a-z", "kd", "70.25", "%", "running", "2/4", "left"] in lines

@@ -18,6 +18,9 @@ def test_a_row_is_a_method_a_sum_or_a_variant(tiny: Suite) -> None:
     assert tiny.variant("warm") == Variant("kd", ("kd.temperature=2",))
     with pytest.raises(UsageError, match="unknown method 'wrm': did you mean 'warm'"):
         tiny.variant("wrm")
+    with pytest.raises(UsageError, match="unknown method 'warm'"):
+        tiny.variant("warm+ce")
+    assert [tiny.knows(label) for label in ("warm", "kd+ce", "warm+ce", "old")] == [True, True, False, False]
     with pytest.raises(UsageError, match="unknown method 'kdd'"):
         tiny.variant("wcord+kdd")
 

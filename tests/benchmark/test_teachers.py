@@ -33,17 +33,17 @@ def test_a_named_file_comes_first_and_the_rest_is_trained(tmp_path: Path, tiny: 
 
 
 def test_names_with_a_colon_have_files_without(tmp_path: Path) -> None:
-    (tmp_path / "torchvision.resnet34.pth").touch()
+    (tmp_path / "timm.resnet34.pth").touch()
     suite = read_suite("imagenet")
-    teachers = find_teachers(suite, ["torchvision:resnet34"], [str(tmp_path)], tmp_path)
-    assert teachers.weights("torchvision:resnet34") == tmp_path / "torchvision.resnet34.pth"
+    teachers = find_teachers(suite, ["timm:resnet34"], [str(tmp_path)], tmp_path)
+    assert teachers.weights("timm:resnet34") == tmp_path / "timm.resnet34.pth"
 
 
 def test_what_is_missing_is_told(tmp_path: Path, tiny: Suite) -> None:
     imagenet = read_suite("imagenet")
-    with pytest.raises(UsageError, match=r"trains no teachers and torchvision:resnet34 was not given.*resnet34\.pth"):
-        find_teachers(imagenet, ["torchvision:resnet34"], [str(tmp_path)], tmp_path)
-    assert find_teachers(imagenet, ["torchvision:resnet34"], [], tmp_path, required=False).trained
+    with pytest.raises(UsageError, match=r"trains no teachers and timm:resnet34 was not given.*resnet34\.pth"):
+        find_teachers(imagenet, ["timm:resnet34"], [str(tmp_path)], tmp_path)
+    assert find_teachers(imagenet, ["timm:resnet34"], [], tmp_path, required=False).trained
     with pytest.raises(UsageError, match="is no folder"):
         find_teachers(tiny, ["resnet14"], [str(tmp_path / "none")], tmp_path)
     with pytest.raises(UsageError, match=r"weights of teacher resnet14 'none\.pth' does not exist"):

@@ -1,25 +1,67 @@
 """One run under its claim: begun or gone on with, and what became of it written into its folder."""
 
 import gc
+import time
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
 from wcord import api
 from wcord.benchmark.claim import claim
-from wcord.benchmark.clock import Clock
 from wcord.benchmark.rows import Place, Row, TeacherRun
+from wcord.benchmark.settings import TODAY, flat_settings, told
 from wcord.benchmark.state import forget, look, note_failure, note_not_applicable
-from wcord.checks import RunError, UsageError
+from wcord.checks import DoesNotFitError, RunError, UsageError
 from wcord.data.config import DataConfig
 from wcord.data.sources import open_data
 from wcord.data.split import DataSet
 from wcord.training.config import DistillConfig, TrainConfig, read_config
-from wcord.training.job import Own, Say, prepare
+from wcord.training.engine import resolve_device
+from wcord.training.job import Own, Say
 from wcord.training.loop import Outcome
 from wcord.training.run import CONFIG
 
+SHARE, LONGEST = 0.1, 15.0
+"""What is held back of a worker's time, at most so many seconds: for a run's last checkpoint and the tables."""
+
+LEAST = 0.5
+"""Minutes below which no run is begun any more."""
+
 Ended = Literal["settled", "taken", "stopped"]
+
+
+class Clock:
+    """Counts down from a limit, less a reserve, so that a worker is back before it.
+
+    Args:
+        minutes: the limit; None: there is none.
+    """
+
+    def __init__(self, minutes: float | None) -> None:
+        self.minutes = minutes
+        self._end: float | None = None
+        if minutes is not None:
+            self._end = time.monotonic() + 60 * minutes - min(LONGEST, SHARE * 60 * minutes)
+
+    @property
+    def left(self) -> float | None:
+        """Minutes that are left; None where there is no limit."""
+        return None if self._end is None else (self._end - time.monotonic()) / 60
+
+    @property
+    def over(self) -> bool:
+        """Whether too little is left to begin anything."""
+        return self.left is not None and self.left < LEAST
+
+    @property
+    def reason(self) -> str:
+        """Why a worker stops that has no time left."""
+        return f"reached --max-time of {self.minutes or 0:g} minutes"
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but not beyond the end."""
+        time.sleep(seconds if self.left is None else max(0.0, min(seconds, 60 * self.left)))
 
 
 class Attempts:
@@ -38,15 +80,26 @@ class Attempts:
         self.stop: Outcome | None = None
         self._opened: tuple[DataConfig, DataSet] | None = None
 
-    def run(self, row: Row | TeacherRun, config: TrainConfig | DistillConfig) -> Ended:
+    def run(
+        self,
+        row: Row | TeacherRun,
+        config: TrainConfig | DistillConfig,
+        *,
+        announce: Callable[[], None] = lambda: None,
+    ) -> Ended:
         """Claim a run and bring it to its end, or to where time or a signal stops it.
+
+        Args:
+            row: which run.
+            config: its configuration of today; a run that was begun keeps its own, but for where its files lie.
+            announce: called once the run is claimed and there is something to do.
 
         Returns:
             settled: done, failed or not applicable, now or by another process before; taken: another process is at it;
             stopped: `stop` tells why.
 
         Raises:
-            UsageError: for a mistake that is not the method's, and so would meet every other run as well.
+            UsageError: for a device or a data source of today that cannot be used, which would meet every run.
         """
         folder = config.out
         with claim(folder) as mine:
@@ -54,60 +107,62 @@ class Attempts:
                 return "taken"
             if look(folder).settled:
                 return "settled"
-            begun = (folder / CONFIG).is_file()
-            if begun:
-                config = self._as_begun(config)
-            else:
-                forget(folder)  # what a kill between two files may have left
+            resolve_device(config.training.device)
+            self._data(config.data)
+            announce()
             try:
-                return self._train(row, config, begun=begun)
-            except UsageError as error:
-                if isinstance(row, TeacherRun) or not self._only_for_its_method(config):
-                    raise
+                return self._train(row, config)
+            except DoesNotFitError as error:
                 note_not_applicable(folder, str(error))
                 self.say(f"{row.name}: not applicable: {error}")
             except Exception as error:
                 # Whatever goes wrong in one run, an overlooked mistake of ours included, must not cost the others.
-                reason = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
+                expected = isinstance(error, RunError | UsageError)
+                reason = str(error) if expected else f"{type(error).__name__}: {error}"
                 note_failure(folder, reason, traceback.format_exc())
                 self.say(f"{row.name} failed: {reason}")
             return "settled"
 
-    def _train(self, row: Row | TeacherRun, config: TrainConfig | DistillConfig, *, begun: bool) -> Ended:
-        own, left = Own(data=self._data(config.data)), self.clock.left
+    def _train(self, row: Row | TeacherRun, config: TrainConfig | DistillConfig) -> Ended:
+        begun = (config.out / CONFIG).is_file()
         self.say(f"{'going on with' if begun else 'beginning'} {row.name}, seed {row.seed}")
         if begun:
-            result = api.resume(config.out, own=own, say=self.say, device=config.training.device, max_time=left)
+            config = self._as_begun(row, config)
+            own, left = Own(data=self._data(config.data)), self.clock.left
+            result = api.resume(config.out, config=config, own=own, say=self.say, max_time=left)
         else:
-            timed = replace(config, training=replace(config.training, max_time=left))
+            forget(config.out)  # what a kill between two files may have left
+            own = Own(data=self._data(config.data))
+            timed = replace(config, training=replace(config.training, max_time=self.clock.left))
             result = api.start(timed, own, self.say)
         outcome = result.outcome
         del result
         gc.collect()  # networks, memories and optimiser of a run must not lie beside the next one's on the device
         if outcome.status == "finished":
             return "settled"
-        self.stop = outcome
+        # The trainer knows only what was left when it began.
+        self.stop = outcome if outcome.signal is not None else replace(outcome, reason=self.clock.reason)
         return "stopped"
 
-    def _as_begun(self, config: TrainConfig | DistillConfig) -> TrainConfig | DistillConfig:
-        """Return the settings that a run was begun with, with the data and the device of today."""
-        begun = read_config(config.out / CONFIG)
-        data = replace(begun.data, data=config.data.data)
-        training = replace(begun.training, device=config.training.device)
-        return replace(begun, out=config.out, data=data, training=training)
+    def _as_begun(self, row: Row | TeacherRun, today: TrainConfig | DistillConfig) -> TrainConfig | DistillConfig:
+        """Return the settings that a run was begun with, with the files and the machine of today."""
+        begun = read_config(today.out / CONFIG)
+        data = replace(begun.data, **{name: getattr(today.data, name) for name in TODAY})
+        training = replace(
+            begun.training, device=today.training.device, teacher_cache=today.training.teacher_cache, max_time=None
+        )
+        config = replace(begun, out=today.out, data=data, training=training)
+        if isinstance(config, DistillConfig) and isinstance(today, DistillConfig):
+            config = replace(config, teacher_weights=today.teacher_weights)
+        had, wanted = flat_settings(config), flat_settings(today)
+        ignored = [
+            told(name, wanted[name]) for name in self.place.override if name in wanted and had.get(name) != wanted[name]
+        ]
+        if ignored:
+            self.say(f"{row.name}, seed {row.seed} was begun without {', '.join(ignored)}, and goes on without")
+        return config
 
     def _data(self, config: DataConfig) -> DataSet:
         if self._opened is None or self._opened[0] != config:
             self._opened = (config, open_data(config))
         return self._opened[1]
-
-    def _only_for_its_method(self, config: TrainConfig | DistillConfig) -> bool:
-        """Return whether the run would stand if its method were plain training."""
-        assert isinstance(config, DistillConfig)
-        if config.method == "ce":
-            return False
-        try:
-            prepare(replace(config, method="ce", set=()), Own(data=self._data(config.data)), lambda line: None)
-        except UsageError:
-            return False
-        return True

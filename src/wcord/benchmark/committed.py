@@ -6,12 +6,20 @@ from pathlib import Path, PurePath
 from typing import Any, cast
 
 from wcord import checks
+from wcord.benchmark.settings import FOLDER
 from wcord.benchmark.state import Status
 from wcord.checks import UsageError
 from wcord.files import write_atomically
 from wcord.report.record import Record
 
-FORMAT = 1
+FORMAT, OLD_FORMAT = 2, 1
+"""The old one kept of each epoch its accuracy alone."""
+
+COLUMNS = ("lr", "loss", "train_top1", "test_top1", "seconds")
+"""What is kept of each epoch, beside the parts of the loss and the diagnostics."""
+
+GROUPS = ("parts", "diagnostics")
+
 DIGITS = 6
 """Significant digits of what was measured."""
 
@@ -23,7 +31,7 @@ def write_committed(path: Path, row: str, status: Status, reason: str, record: R
         content["reason"] = reason
     if record is not None:
         content["record"] = _slim(record)
-        content["test_top1"] = [_short(epoch.get("test_top1")) for epoch in record.epochs]
+        content["epochs"] = _columns(record.epochs)
     write_atomically(path, (_text(content) + "\n").encode())
 
 
@@ -35,17 +43,45 @@ def read_committed(path: Path, row: str) -> tuple[Status, str, Record | None]:
     """
     try:
         content = json.loads(checks.require_file(path, "record").read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
+        if content["format"] not in (FORMAT, OLD_FORMAT):
             raise UsageError(f"record {str(path)!r} has format {content['format']}, this wcord reads {FORMAT}")
         record = None
         if "record" in content:
-            epochs = [{"epoch": i, "test_top1": value} for i, value in enumerate(content["test_top1"], start=1)]
-            record = Record(**content["record"], name=row, classes=[], epochs=epochs)
+            old = content["format"] == OLD_FORMAT
+            columns = {"test_top1": content["test_top1"]} if old else content["epochs"]
+            record = Record(**content["record"], name=row, classes=[], epochs=_epochs(columns))
         return cast("Status", content["status"]), content.get("reason", ""), record
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"record {str(path)!r} is damaged ({error}): write it again") from None
+
+
+def _columns(epochs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a list for each measure, with a value, or null, for each epoch."""
+    columns: dict[str, Any] = {}
+    for name in COLUMNS:
+        values = [_short(epoch.get(name)) for epoch in epochs]
+        if any(value is not None for value in values):
+            columns[name] = values
+    for group in GROUPS:
+        names = dict.fromkeys(name for epoch in epochs for name in epoch.get(group, {}))
+        if names:
+            columns[group] = {name: [_short(epoch.get(group, {}).get(name)) for epoch in epochs] for name in names}
+    return columns
+
+
+def _epochs(columns: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what `_columns` was given, less what it leaves out."""
+    lists = [value for value in columns.values() if not isinstance(value, dict)]
+    epochs: list[dict[str, Any]] = [{"epoch": number + 1} for number in range(len(lists[0]) if lists else 0)]
+    for name, column in columns.items():
+        for number, epoch in enumerate(epochs):
+            if isinstance(column, dict):
+                epoch[name] = {key: values[number] for key, values in column.items() if values[number] is not None}
+            elif column[number] is not None:
+                epoch[name] = column[number]
+    return epochs
 
 
 def _slim(record: Record) -> dict[str, Any]:
@@ -58,7 +94,7 @@ def _slim(record: Record) -> dict[str, Any]:
 
 def _portable(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration without the paths of one machine: of files and folders the last names stay."""
-    config = {name: value for name, value in config.items() if name not in ("out", "overwrite")}
+    config = {name: value for name, value in config.items() if name not in FOLDER}
     kind, colon, place = config["data"]["data"].partition(":")
     config["data"] = config["data"] | {"data": f"{kind}{colon}{PurePath(place).name}"}
     config["training"] = {k: v for k, v in config["training"].items() if k not in ("teacher_cache", "max_time")}

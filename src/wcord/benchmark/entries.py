@@ -6,8 +6,9 @@ from pathlib import Path
 
 from wcord.benchmark.committed import read_committed, write_committed
 from wcord.benchmark.rows import TEACHERS, Row, TeacherRun
-from wcord.benchmark.state import Status, look
+from wcord.benchmark.state import State, Status, look
 from wcord.benchmark.suite import Suite
+from wcord.checks import UsageError
 from wcord.report.record import Record
 from wcord.training.run import RECORD
 
@@ -35,8 +36,7 @@ def entries_of_runs(suite: Suite, out: Path) -> list[Entry]:
     for row, folder in _places(suite, out / suite.name, "seed*"):
         state = look(folder)
         if state.settled:
-            record = Record.from_json(folder / RECORD) if state.status == "done" else None
-            found.append(Entry(row, state.status, state.reason, record))
+            found.append(_entry(row, folder, state))
     return found
 
 
@@ -56,6 +56,15 @@ def keep(entry: Entry, records: Path) -> Path:
     path = path.with_name(f"{path.name}.json")
     write_committed(path, entry.row.name, entry.status, entry.reason, entry.record)
     return path
+
+
+def _entry(row: Row | TeacherRun, folder: Path, state: State) -> Entry:
+    if state.status != "done":
+        return Entry(row, state.status, state.reason)
+    try:
+        return Entry(row, "done", "", Record.from_json(folder / RECORD))
+    except UsageError as error:
+        return Entry(row, "failed", str(error))
 
 
 def _places(suite: Suite, folder: Path, pattern: str) -> Iterator[tuple[Row | TeacherRun, Path]]:

@@ -4,7 +4,7 @@ import importlib.resources
 from statistics import fmean
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from wcord.benchmark.results import Line, PairTable, SuiteTable
 from wcord.benchmark.wording import SuiteText
@@ -21,9 +21,21 @@ def page(text: SuiteText, table: SuiteTable) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
         suite=text,
-        pairs=[(one, _figure(pair, number)) for number, (one, pair) in enumerate(zip(text.texts, begun, strict=True))],
+        pairs=[
+            (one, _figure(pair, number), any(line.published is not None for line in pair.lines if line.top1))
+            for number, (one, pair) in enumerate(zip(text.texts, begun, strict=True))
+        ],
         svg=Markup,  # the drawings are ours; everything else is escaped
+        code=_code,
     )
+
+
+def _code(text: str) -> Markup:
+    """Return text with what stands between backticks set as code."""
+    parts = [escape(part) for part in text.split("`")]
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
 
 
 def _figure(pair: PairTable, number: int) -> str:
@@ -39,7 +51,7 @@ def _figure(pair: PairTable, number: int) -> str:
         if line.published is not None:
             faint = 0.45 if line.published.doubt else 1.0
             ax.plot([line.published.top1], [height], "D", color=canvas.RUN_COLOURS[1], alpha=faint, markersize=5)
-    ax.set_yticks(range(len(lines)), [line.label for line in lines])
+    ax.set_yticks(range(len(lines)), [line.name for line in lines])
     ax.set_ylim(-0.6, len(lines) - 0.4)
     canvas.label(ax, x="test top-1 after the last epoch, %")
     return canvas.svg(figure, f"pair{number}")

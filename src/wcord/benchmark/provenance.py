@@ -1,22 +1,14 @@
 """Where a number comes from: commit, machine, versions, and settings that differ from the suite's, as footnotes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from wcord.benchmark.entries import Entry
 from wcord.benchmark.rows import Place, TeacherRun
+from wcord.benchmark.settings import PLACE, flat_settings, told
 from wcord.checks import UsageError
 from wcord.report.record import Record
-from wcord.training.config import DistillConfig, TrainConfig, configure, to_settings
-
-PLACES_ONLY = frozenset(
-    (
-        *("out", "overwrite", "teacher_weights", "data", "device", "max_time", "teacher_cache"),
-        *("workers", "in_memory", "tracker", "checkpoint_every", "skip_bad_images", "seed"),
-    )
-)
-"""Settings that do not change a result, or that a table shows anyway."""
+from wcord.training.config import DistillConfig, TrainConfig, configure
 
 
 class Footnotes:
@@ -30,15 +22,15 @@ class Footnotes:
         counts: dict[str, int] = {}
         for entry in entries:
             if entry.record is not None:
-                told = describe(entry, entry.record)
-                letter = self._letters.setdefault(told, _letter(len(self._letters)))
+                way = describe(entry, entry.record)
+                letter = self._letters.setdefault(way, _letter(len(self._letters)))
                 counts[letter] = counts.get(letter, 0) + 1
         return ", ".join(f"{count} {letter}" for letter, count in counts.items())
 
     @property
     def notes(self) -> list[tuple[str, str]]:
         """Letter and text of each."""
-        return [(letter, told) for told, letter in self._letters.items()]
+        return [(letter, way) for way, letter in self._letters.items()]
 
 
 def describe(entry: Entry, record: Record) -> str:
@@ -60,30 +52,15 @@ def differing_settings(entry: Entry, record: Record) -> list[str]:
     """Return the settings of a run that are not those of its row today, as `name = value`."""
     place, row = Place(out=Path()), entry.row
     try:
-        wanted = to_settings(row.config(place) if isinstance(row, TeacherRun) else row.config(place, None))
+        wanted = flat_settings(row.config(place) if isinstance(row, TeacherRun) else row.config(place, None))
         kind = TrainConfig if isinstance(row, TeacherRun) else DistillConfig
         # Through the configuration of today, so that settings that did not exist yet stand there with their defaults.
-        had = to_settings(configure(kind, {**record.config, "out": place.out}))
+        had = flat_settings(configure(kind, {**record.config, "out": place.out}))
     except UsageError as error:
         return [f"of another version ({error})"]
-    ours, theirs = _flat(had), _flat(wanted)
-    names = [name for name in {**theirs, **ours} if name not in PLACES_ONLY and ours.get(name) != theirs.get(name)]
-    return [f"{name} = {_value(ours.get(name))}" for name in names]
-
-
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        flat |= _flat(value) if isinstance(value, Mapping) else {name: value}
-    return flat
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return " ".join(map(str, value)) or "none"
-    return "default" if value is None else str(value)
+    # A seed is shown anyway.
+    names = [name for name in {**wanted, **had} if name not in {*PLACE, "seed"} and had.get(name) != wanted.get(name)]
+    return [told(name, had.get(name)) for name in names]
 
 
 def _letter(position: int) -> str:

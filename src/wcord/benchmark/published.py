@@ -44,6 +44,7 @@ DOUBTS: dict[str, str] = {
     "from memory": "from memory, not confirmed in a second source",
     "by inference": "relabelled by inference: its source names the row otherwise",
     "garbled": "read from a garbled print",
+    "text conversion of": "read from a text conversion of its source, whose columns may have moved",
     "summary of": "taken from a summary, not from the source itself",
 }
 """What a source's text holds where the number is not confirmed, and how a table says it."""

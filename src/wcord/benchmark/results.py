@@ -2,22 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from wcord.benchmark.entries import Entry
-from wcord.benchmark.provenance import Footnotes
-from wcord.benchmark.published import Published, find_published, read_published
+from wcord.benchmark.provenance import Footnotes, differing_settings
+from wcord.benchmark.published import Published, Table, find_published, read_published
 from wcord.benchmark.rows import Row, TeacherRun
 from wcord.benchmark.statistics import Difference, against_number, paired
 from wcord.benchmark.suite import Pair, Suite
+from wcord.report.record import Record
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that may be pooled and compared: they share settings, beside those of their rows, and a teacher.
+
+    Attributes:
+        settings: the settings in which they differ from the suite's, as `name = value`.
+        teacher: accuracy of the teacher's weights, in percent; None where it was not measured.
+    """
+
+    settings: tuple[str, ...] = ()
+    teacher: float | None = None
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table.
+    """A row of a table: runs of one group.
 
     Attributes:
         label: method or variant.
         method: the method itself.
+        mark: stars, where the runs are not of the pair's main group.
         lacking: seeds of the suite that have no settled run.
         entries: its settled runs.
         top1: seed → accuracy of the last epoch, in percent.
@@ -29,6 +45,7 @@ class Line:
 
     label: str
     method: str
+    mark: str = ""
     lacking: tuple[int, ...] = ()
     entries: tuple[Entry, ...] = ()
     top1: Mapping[int, float] = field(default_factory=dict)
@@ -38,9 +55,19 @@ class Line:
     runs: str = ""
 
     @property
-    def reasons(self) -> tuple[tuple[str, str], ...]:
-        """Status and reason of the runs that gave no number, each once."""
-        return tuple(dict.fromkeys((entry.status, entry.reason) for entry in self.entries if entry.record is None))
+    def name(self) -> str:
+        """What the row is called in a table."""
+        return f"{self.label} {self.mark}".rstrip()
+
+    @property
+    def reasons(self) -> Mapping[tuple[str, str], tuple[int, ...]]:
+        """Status and reason of the runs that gave no number → their seeds."""
+        found: dict[tuple[str, str], tuple[int, ...]] = {}
+        for entry in self.entries:
+            if entry.record is None:
+                reason = (entry.status, entry.reason)
+                found[reason] = (*found.get(reason, ()), entry.row.seed)
+        return found
 
     @property
     def missing(self) -> bool:
@@ -65,14 +92,18 @@ class PairTable:
     Attributes:
         pair: teacher and student.
         lines: rows in the order of the suite, those that it does not list behind.
-        teacher: accuracies of the teachers' weights that were used, in percent.
+        teacher: accuracy of each teacher's weights that were used, in percent → the end of their path.
         teacher_published: what others' teacher reached.
+        groups: the groups of runs beside the main one, by their marks.
+        main: the main group.
     """
 
     pair: Pair
     lines: tuple[Line, ...]
-    teacher: tuple[float, ...]
+    teacher: Mapping[float, str]
     teacher_published: Published | None
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    main: Group = Group()
 
     @property
     def begun(self) -> bool:
@@ -89,14 +120,16 @@ class SuiteTable:
         baseline: the row that the others are compared with.
         pairs: a table for each pair.
         notes: the footnotes, letter and text.
-        teachers: the trainings of the teachers.
+        teachers: the trainings of the teachers, by name, each with its mark of the footnotes.
+        left_out: rows of which there are runs and which the suite does not know.
     """
 
     suite: Suite
     baseline: str
     pairs: tuple[PairTable, ...]
     notes: tuple[tuple[str, str], ...]
-    teachers: tuple[Entry, ...]
+    teachers: Mapping[str, tuple[Entry, str]]
+    left_out: tuple[str, ...] = ()
 
 
 def tabulate(suite: Suite, entries: Sequence[Entry], *, baseline: str | None = None) -> SuiteTable:
@@ -113,9 +146,12 @@ def tabulate(suite: Suite, entries: Sequence[Entry], *, baseline: str | None = N
     against = baseline or suite.baseline
     suite.variant(against)
     notes = Footnotes()
-    teachers = tuple(entry for entry in entries if isinstance(entry.row, TeacherRun))
-    pairs = tuple(_pair_table(suite, pair, entries, against, notes) for pair in suite.pairs)
-    return SuiteTable(suite, against, pairs, tuple(notes.notes), teachers)
+    known = [entry for entry in entries if isinstance(entry.row, Row) and suite.knows(entry.row.label)]
+    unknown = [entry.row for entry in entries if isinstance(entry.row, Row) and not suite.knows(entry.row.label)]
+    pairs = tuple(_pair_table(suite, pair, known, against, notes) for pair in suite.pairs)
+    teachers = {entry.row.model: (entry, notes.mark([entry])) for entry in entries if isinstance(entry.row, TeacherRun)}
+    left_out = tuple(dict.fromkeys(row.name for row in unknown))
+    return SuiteTable(suite, against, pairs, tuple(notes.notes), teachers, left_out)
 
 
 def _pair_table(suite: Suite, pair: Pair, entries: Sequence[Entry], baseline: str, notes: Footnotes) -> PairTable:
@@ -124,29 +160,86 @@ def _pair_table(suite: Suite, pair: Pair, entries: Sequence[Entry], baseline: st
     for entry in entries:
         if isinstance(entry.row, Row) and entry.row.pair == pair:
             by_label.setdefault(entry.row.label, []).append(entry)
-    reached = {label: _top1(found) for label, found in by_label.items()}
-    lines: list[Line] = []
-    for label, found in by_label.items():
-        # A variant is not what was published under the name of its method.
-        published = None if label in suite.variants else find_published(table, pair.teacher, pair.student, label)
-        lines.append(
-            Line(
-                label=label,
-                method=suite.variant(label).method,
-                lacking=tuple(seed for seed in suite.seeds if seed not in [entry.row.seed for entry in found]),
-                entries=tuple(found),
-                top1=reached[label],
-                published=published,
-                to_published=None if published is None else against_number([*reached[label].values()], published.top1),
-                to_baseline=None if label == baseline else paired(reached[label], reached.get(baseline, {})),
-                runs=notes.mark(found),
-            )
-        )
+    marks = _marks([entry for found in by_label.values() for entry in found])
+    base = {mark: _top1(found) for mark, found in _by_mark(by_label.get(baseline, []), marks).items()}
+    lines = [
+        _line(suite, pair, label, mark, found, table, base.get(mark, {}) if label != baseline else None, notes)
+        for label, all_of_it in by_label.items()
+        for mark, found in _by_mark(all_of_it, marks).items()
+    ]
     records = [entry.record for found in by_label.values() for entry in found if entry.record is not None]
-    teacher = [round(record.teacher_metrics["top1"], 2) for record in records if record.teacher_metrics is not None]
-    return PairTable(
-        pair, tuple(lines), tuple(dict.fromkeys(teacher)), table.get((pair.teacher, pair.student, "Teacher"))
+    teacher = {top1: _weights(record) for record in records if (top1 := teacher_top1(record)) is not None}
+    groups = {mark: group for group, mark in marks.items() if mark}
+    main = next((group for group, mark in marks.items() if not mark), Group())
+    stated = table.get((pair.teacher, pair.student, "Teacher"))
+    return PairTable(pair, tuple(lines), teacher, stated, groups, main)
+
+
+def _line(
+    suite: Suite,
+    pair: Pair,
+    label: str,
+    mark: str,
+    found: Sequence[Entry],
+    table: Table,
+    base: Mapping[int, float] | None,
+    notes: Footnotes,
+) -> Line:
+    # A variant is not what was published under the name of its method.
+    published = None if label in suite.variants else find_published(table, pair.teacher, pair.student, label)
+    reached = _top1(found)
+    seeds = [entry.row.seed for entry in found]
+    return Line(
+        label=label,
+        method=suite.variant(label).method,
+        mark=mark,
+        lacking=() if mark else tuple(seed for seed in suite.seeds if seed not in seeds),
+        entries=tuple(found),
+        top1=reached,
+        published=published,
+        to_published=None if published is None else against_number([*reached.values()], published.top1),
+        to_baseline=None if base is None else paired(reached, base),
+        runs=notes.mark(found),
     )
+
+
+def _marks(entries: Sequence[Entry]) -> dict[Group, str]:
+    """Return group → mark: none for the main group, the largest of the suite's own settings, and stars for others."""
+    sizes: dict[Group, int] = {}
+    for entry in entries:
+        if entry.record is not None:
+            sizes[_group(entry, entry.record)] = sizes.get(_group(entry, entry.record), 0) + 1
+    usual = max(sizes, key=lambda group: sizes[group], default=Group()).teacher
+    own = [group for group in sizes if not group.settings]
+    main = max(own, key=lambda group: sizes[group], default=Group((), usual))
+    others = [group for group in sizes if group != main]
+    return {main: ""} | {group: "*" * number for number, group in enumerate(others, start=1)}
+
+
+def _by_mark(entries: Sequence[Entry], marks: Mapping[Group, str]) -> dict[str, list[Entry]]:
+    """Return mark → runs, the main group first; runs without a number are told with the first line of their row."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.record is not None:
+            found.setdefault(marks[_group(entry, entry.record)], []).append(entry)
+    ordered = {mark: found[mark] for mark in sorted(found, key=len)} or {"": []}
+    next(iter(ordered.values())).extend(entry for entry in entries if entry.record is None)
+    return ordered
+
+
+def _group(entry: Entry, record: Record) -> Group:
+    return Group(tuple(differing_settings(entry, record)), teacher_top1(record))
+
+
+def teacher_top1(record: Record) -> float | None:
+    """Return the accuracy of a run's teacher, rounded as it is told."""
+    top1 = (record.teacher_metrics or {}).get("top1")
+    return None if top1 is None else round(float(top1), 2)
+
+
+def _weights(record: Record) -> str:
+    weights = record.config.get("teacher_weights")
+    return "" if weights is None else "/".join(PurePath(weights).parts[-2:])
 
 
 def _top1(entries: Sequence[Entry]) -> dict[int, float]:

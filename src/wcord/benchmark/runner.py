@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wcord import checks
-from wcord.benchmark.attempt import Attempts
+from wcord.benchmark.attempt import Attempts, Clock
 from wcord.benchmark.claim import claim
-from wcord.benchmark.clock import Clock
 from wcord.benchmark.rows import Place, Row, TeacherRun
 from wcord.benchmark.state import forget, look
 from wcord.benchmark.status import overview
@@ -58,34 +57,41 @@ def work(
         say: takes the lines that tell what happens.
 
     Raises:
-        UsageError: for a mistake that would meet every run: a wrong data source, weights that do not fit, an option
-            that does not exist.
+        UsageError: for a mistake that would meet every run, a wrong data source say, and for settings and options that
+            do not exist, before any run is made.
     """
-    _check_options(rows)
+    check(rows, teachers, place)
     if retry:
         _forget_failed(rows, teachers, place.out)
     clock = Clock(max_time)
     attempts = Attempts(place, clock, say)
+    said: set[str] = set()
     while True:
-        worked, waiting = False, ""
+        worked = False
+        ready: dict[str, str] = {}  # each teacher is looked at once a round
         for row in rows:
-            if clock.over:
-                return Ending(True, f"reached --max-time of {max_time:g} minutes")
             if look(row.folder(place.out)).settled:
                 continue
-            ready = _ready(row.pair.teacher, teachers, attempts)
-            if attempts.stop is None and ready == "ready":
-                say(overview(rows, teachers, place.out).summary)
-                config = row.config(place, teachers.weights(row.pair.teacher))
-                worked |= attempts.run(row, config) == "settled"
-            waiting = row.pair.teacher if ready == "taken" else waiting
+            if clock.over:
+                return Ending(True, clock.reason)
+            name = row.pair.teacher
+            ready[name] = ready.get(name) or _ready(name, teachers, attempts)
+            if attempts.stop is None and ready[name] == "ready":
+                config = row.config(place, teachers.weights(name))
+                ended = attempts.run(row, config, announce=lambda: say(overview(rows, teachers, place.out).summary))
+                worked |= ended == "settled"
             if attempts.stop is not None:
                 return Ending(True, attempts.stop.reason, attempts.stop.signal)
-        if waiting and not worked:
-            say(f"waiting for teacher {waiting}, which another process trains")
-            clock.sleep(POLL)
-        elif not worked:
+        waiting = [name for name, state in ready.items() if state == "taken"]
+        if worked:
+            continue
+        if not waiting:
             return Ending()
+        for name in waiting:
+            if name not in said:
+                say(f"waiting for teacher {name}, which another process trains")
+        said.update(waiting)
+        clock.sleep(POLL)
 
 
 def _ready(model: str, teachers: Teachers, attempts: Attempts) -> str:
@@ -111,9 +117,17 @@ def _forget_failed(rows: Sequence[Row], teachers: Teachers, out: Path) -> None:
                     forget(folder)
 
 
-def _check_options(rows: Sequence[Row]) -> None:
-    """Refuse options that do not exist before any run is made for them."""
-    for variant in {row.suite.variant(row.label) for row in rows}:
+def check(rows: Sequence[Row], teachers: Teachers, place: Place) -> None:
+    """Refuse settings and options that do not exist, before any run is made for them.
+
+    Raises:
+        UsageError: on the first of them; the nearest name is offered.
+    """
+    for training in teachers.trained.values():
+        training.config(place)
+    for row in rows:
+        row.config(place, None)
+    for variant in dict.fromkeys(row.suite.settings(row.pair, row.label) for row in rows):
         summands = parse_method(variant.method)
         for summand, options in parse_options(variant.set).items():
             checks.require_choice("summand", summand, summands)

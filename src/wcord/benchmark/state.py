@@ -3,9 +3,11 @@
 import json
 import shutil
 import tomllib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Literal
 
 from wcord.benchmark.claim import is_claimed
@@ -25,10 +27,10 @@ class State:
     Attributes:
         status: done; failed or not applicable, for a reason; running; stopped, to be gone on with; or left to do.
         reason: why it failed or does not apply.
-        epochs: epochs that are done.
+        epochs: epochs of the main stage that are done.
         total: epochs in all, where the run has begun.
         top1: accuracy of the last epoch, in percent.
-        seconds: training time, where it is done.
+        seconds: training time of the whole run: measured where it is done, else what its epochs so far promise.
     """
 
     status: Status
@@ -51,13 +53,10 @@ def look(folder: Path) -> State:
             reason = (folder / note).read_text(encoding="utf-8").partition("\n")[0]
             return State("failed" if status == "failed" else "not applicable", reason=reason)
     if (folder / RECORD).is_file():
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        epochs = len(record["epochs"])
-        return State("done", "", epochs, epochs, record["metrics"]["top1_last"], record["wall_seconds"])
+        return _read(folder / RECORD, lambda: _reached(folder))
     if not (folder / CONFIG).is_file():
         return State("running" if is_claimed(folder) else "left")
-    status = "running" if is_claimed(folder) else "stopped"
-    return State(status, "", *_progress(folder))
+    return _read(folder / CONFIG, lambda: _under_way(folder))
 
 
 def note_failure(folder: Path, reason: str, details: str = "") -> None:
@@ -77,10 +76,27 @@ def forget(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _progress(folder: Path) -> tuple[int, int]:
-    """Return the epochs that are done and those in all of a run that has begun."""
-    total = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))["training"]["epochs"]
+def _read(file: Path, read: Callable[[], State]) -> State:
+    """Return what is read, or that a file is damaged: one folder must not hide the others."""
+    try:
+        return read()
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        return State("failed", reason=f"{file.name} cannot be read: {type(error).__name__}: {error}")
+
+
+def _reached(folder: Path) -> State:
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    epochs = len(record["epochs"])
+    return State("done", "", epochs, epochs, float(record["metrics"]["top1_last"]), float(record["wall_seconds"]))
+
+
+def _under_way(folder: Path) -> State:
+    total = int(tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))["training"]["epochs"])
     lines: list[str] = []
     with suppress(FileNotFoundError):
         lines = (folder / METRICS).read_text(encoding="utf-8").split("\n")[:-1]
-    return min(len(lines), total), total
+    entries = [json.loads(line) for line in lines]
+    main = [float(entry["seconds"]) for entry in entries if entry.get("stage") != "preparation"][:total]
+    before = sum(float(entry["seconds"]) for entry in entries if entry.get("stage") == "preparation")
+    seconds = before + total * fmean(main) if main else None
+    return State("running" if is_claimed(folder) else "stopped", "", len(main), total, None, seconds)

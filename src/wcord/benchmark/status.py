@@ -38,23 +38,29 @@ class Overview:
         ]
         told = [one for one in told if not one.startswith("0 ") or one == "0 done"]
         told.append(f"{self.count('left')} left of {len(self.states)}")
+        if teachers := sum(state is not None and not state.settled for state in self.teachers.values()):
+            told.append(f"{teachers} {'teacher' if teachers == 1 else 'teachers'} to be trained")
         seconds = self.seconds_left
         return ", ".join(told) + (f"; about {clock_text(seconds)} of one process" if seconds else "")
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds that the rest takes one process, by the mean of comparable runs; None where none is done.
+        """Seconds that rows and teachers take one process still; None where no epoch of any run is done.
 
-        Comparable are runs of the same pair and method, else of the same pair, else of the same method, else all.
+        A run that has begun tells by its own epochs. One that has not takes the mean of comparable runs: those of the
+        same pair and method, else of the same pair, else of the same method, else all; a teacher, of the teachers,
+        else of all.
         """
-        open_rows = [(row, state) for row, state in self.states if not state.settled]
-        if not open_rows:
-            return 0.0
-        expected = [_expected(row, self.states) for row, _ in open_rows]
-        if any(seconds is None for seconds in expected):
+        rows = [(_expected(row, state, self.states), state) for row, state in self.states if not state.settled]
+        trained = [state for state in self.teachers.values() if state is not None]
+        known = _known(trained) or _known([state for _, state in self.states])
+        mean = fmean(known) if known else None
+        open_teachers = [(state.seconds or mean, state) for state in trained if not state.settled]
+        # Where no row tells anything yet, the teachers that the rows wait for are the best guess.
+        expected = [(seconds if seconds is not None else mean, state) for seconds, state in [*rows, *open_teachers]]
+        if any(seconds is None for seconds, _ in expected):
             return None
-        parts = (1 - state.epochs / state.total if state.total else 1.0 for _, state in open_rows)
-        return sum(part * (seconds or 0.0) for part, seconds in zip(parts, expected, strict=True))
+        return sum((seconds or 0.0) * _part_left(state) for seconds, state in expected)
 
 
 def overview(rows: Sequence[Row], teachers: Teachers, out: Path) -> Overview:
@@ -98,8 +104,18 @@ def _told(state: State) -> str:
     return f"{state.status} {state.epochs}/{state.total}" if state.total else state.status
 
 
-def _expected(row: Row, states: Sequence[tuple[Row, State]]) -> float | None:
-    done = [(other, state.seconds) for other, state in states if state.seconds is not None]
+def _known(states: Sequence[State]) -> list[float]:
+    return [state.seconds for state in states if state.seconds is not None]
+
+
+def _part_left(state: State) -> float:
+    return 1 - state.epochs / state.total if state.total else 1.0
+
+
+def _expected(row: Row, state: State, states: Sequence[tuple[Row, State]]) -> float | None:
+    if state.seconds is not None:
+        return state.seconds
+    done = [(other, known.seconds) for other, known in states if known.seconds is not None]
     comparable = (
         [s for other, s in done if other.pair == row.pair and other.label == row.label],
         [s for other, s in done if other.pair == row.pair],

@@ -59,7 +59,8 @@ class Suite:
         published: table of published numbers to be compared with, or None.
         share_teacher_outputs: keep the teacher's outputs on disk, for all methods over the same batches.
         variants: name → method with options.
-        options: pair, `teacher:student` → options of methods that were published for it alone.
+        options: pair, `teacher:student` → options of methods that were published for it alone, which go to every row
+            that holds the method; `teacher:student/ROW` → options of that row alone.
     """
 
     name: str
@@ -80,7 +81,7 @@ class Suite:
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def settings(self, pair: Pair, label: str) -> Variant:
-        """Return the method and all options of a row: those published for its pair, then its variant's own.
+        """Return the method and all options of a row: those published for its pair and for itself, then its variant's.
 
         Raises:
             UsageError: as `variant`.
@@ -88,7 +89,7 @@ class Suite:
         variant = self.variant(label)
         summands = variant.method.split("+")
         published = (option for option in self.options.get(pair.flag, ()) if option.partition(".")[0] in summands)
-        return Variant(variant.method, (*published, *variant.set))
+        return Variant(variant.method, (*published, *self.options.get(f"{pair.flag}/{label}", ()), *variant.set))
 
     @property
     def teachers(self) -> tuple[str, ...]:
@@ -103,9 +104,15 @@ class Suite:
         """
         if label in self.variants:
             return self.variants[label]
-        for summand in label.split("+"):
-            checks.require_choice("method", summand, [*METHODS, *self.variants])
+        summands = label.split("+")
+        for summand in summands:
+            # A variant is a row by itself: its options have no place in a sum.
+            checks.require_choice("method", summand, METHODS if len(summands) > 1 else [*METHODS, *self.variants])
         return Variant(label)
+
+    def knows(self, label: str) -> bool:
+        """Return whether a row's name is a variant or a sum of methods."""
+        return label in self.variants or all(summand in METHODS for summand in label.split("+"))
 
 
 def file_name(network: str) -> str:

@@ -1,6 +1,8 @@
 """From a suite's TOML file to the suite, with every name in it checked."""
 
 import dataclasses
+import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,12 @@ from wcord.benchmark.suite import Pair, Suite, Variant
 from wcord.checks import UsageError
 from wcord.methods.catalogue import METHODS
 from wcord.methods.options import parse_options
-from wcord.training.config import read_recipe
 
 EVERY_METHOD = "*"
 """Stands in a suite's list for every method of the catalogue by itself."""
+
+NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._+-]+")
+"""What a variant may be called: its name is that of a folder."""
 
 
 def suite_folder() -> Path:
@@ -50,7 +54,7 @@ def _find(suite: str, folder: Path) -> Path:
 
 
 def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    content = dict(read_recipe(path))
+    content = _read(path)
     base = content.pop("base", None)
     if base is None:
         return content
@@ -58,6 +62,13 @@ def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise UsageError(f"suite {str(path)!r}: base must name another suite, not itself, received {base!r}")
     under = _content(_find(base, path.parent), (path, *above))
     return under | {key: _laid_over(under.get(key), value) for key, value in content.items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"suite {str(path)!r} is not valid TOML: {error}") from None
 
 
 def _laid_over(under: object, value: object) -> object:
@@ -103,8 +114,11 @@ def _checked(name: str, content: Mapping[str, Any], file: str) -> Suite:
     suite = Suite(name=name, **{**content, **made, "published": content.get("published") or None})
     if len({pair.name for pair in pairs}) < len(pairs):
         raise UsageError(f"suite {file!r} holds a pair twice, or two that would share a folder: name each once")
-    for label in (*methods, *(variant.method for variant in variants.values()), suite.baseline):
+    rows = [key.rpartition("/")[2] for key in options if key not in [pair.flag for pair in pairs]]
+    for label in (*methods, *rows, suite.baseline):
         suite.variant(label)
+    for summand in (name for variant in variants.values() for name in variant.method.split("+")):
+        checks.require_choice("method", summand, METHODS)
     return suite
 
 
@@ -121,13 +135,14 @@ def _pair(value: object, file: str) -> Pair:
 
 def _seeds(values: Sequence[object], file: str) -> tuple[int, ...]:
     seeds = tuple(value for value in values if isinstance(value, int) and not isinstance(value, bool))
-    if not seeds or len(set(seeds)) < len(values):
-        raise UsageError(f"suite {file!r}: seeds must be whole numbers, each once, received {values!r}")
+    if not seeds or len(set(seeds)) < len(values) or min(seeds) < 0:
+        raise UsageError(f"suite {file!r}: seeds must be whole numbers of 0 or more, each once, received {values!r}")
     return seeds
 
 
 def _options(pair: str, values: object, pairs: Sequence[Pair], file: str) -> tuple[str, ...]:
-    checks.require_choice(f"pair in [options] of suite {file!r}", pair, [known.flag for known in pairs])
+    flags = [known.flag for known in pairs]
+    checks.require_choice(f"pair in [options] of suite {file!r}", _pair_of(pair, flags), flags)
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise UsageError(
             f"suite {file!r}: options of {pair} must be a list of METHOD.OPTION=VALUE, received {values!r}"
@@ -138,7 +153,14 @@ def _options(pair: str, values: object, pairs: Sequence[Pair], file: str) -> tup
     return tuple(values)
 
 
+def _pair_of(key: str, flags: Sequence[str]) -> str:
+    """Return the pair in `PAIR` or `PAIR/ROW`; a network's name may hold a slash itself."""
+    return key if key in flags else key.rpartition("/")[0] or key
+
+
 def _variant(label: str, table: object, file: str) -> Variant:
+    if not NAME.fullmatch(label):
+        raise UsageError(f"suite {file!r}: a variant is named by letters, digits and . _ + -, received {label!r}")
     match table:
         case {"method": str(method), **rest} if rest.keys() <= {"set"}:
             options = rest.get("set", [])

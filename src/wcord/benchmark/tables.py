@@ -47,6 +47,7 @@ def csv_text(table: SuiteTable) -> str:
 
 def _values(table: SuiteTable, pair: PairTable, line: Line) -> dict[str, Any]:
     values = [*line.top1.values()]
+    group = pair.groups.get(line.mark, pair.main)
     published = line.published
     records = [entry.record for entry in line.entries if entry.record is not None]
     statuses = [entry.status for entry in line.entries]
@@ -56,8 +57,10 @@ def _values(table: SuiteTable, pair: PairTable, line: Line) -> dict[str, Any]:
         "student": pair.pair.student,
         "row": line.label,
         "method": line.method,
+        "other_settings": "; ".join(group.settings),
+        "teacher_top1": group.teacher,
         "status": " / ".join(dict.fromkeys(statuses)) or "missing",
-        "reason": " / ".join(reason for _, reason in line.reasons),
+        "reason": " / ".join(dict.fromkeys(reason for _, reason in line.reasons)),
         "seeds": " ".join(map(str, line.top1)),
         "top1_mean": mean(values),
         "top1_std": deviation(values),
@@ -85,4 +88,4 @@ def _difference(name: str, difference: Difference | None) -> dict[str, float | N
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
+    return text.replace("|", "\\|").replace("*", "\\*")

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from wcord.benchmark.published import DOUBTS, Published
-from wcord.benchmark.results import PairTable, SuiteTable
+from wcord.benchmark.results import Group, PairTable, SuiteTable
 from wcord.benchmark.statistics import Difference
 from wcord.methods.catalogue import METHODS
 from wcord.report.tables import MISSING, spread
 
-MARKS: dict[str, str] = dict(zip(DOUBTS.values(), "†‡§¶", strict=True))
+MARKS: dict[str, str] = dict(zip(DOUBTS.values(), "†‡§‖¶", strict=True))
 """Why a published number is not confirmed → the mark that it bears."""
 
 
@@ -47,7 +47,7 @@ def put_in_words(table: SuiteTable) -> SuiteText:
     sources: dict[str, int] = {}
     begun = [pair for pair in table.pairs if pair.begun]
     texts = tuple(_text(pair, table, sources) for pair in begun)
-    shown = [line.published for pair in begun for line in pair.lines if not line.missing]
+    shown = [one for pair in begun for one in (pair.teacher_published, *(line.published for line in pair.lines))]
     doubts = dict.fromkeys(published.doubt for published in shown if published is not None)
     notes = [_how_to_read(table, with_published=bool(sources))] if begun else []
     notes += [f"{MARKS[doubt]} {doubt}." for doubt in doubts if doubt]
@@ -55,6 +55,8 @@ def put_in_words(table: SuiteTable) -> SuiteText:
     notes += [f"({letter}) {told}" for letter, told in table.notes]
     if idle := [f"{pair.pair.teacher} → {pair.pair.student}" for pair in table.pairs if not pair.begun]:
         notes.append(f"Not run yet: {', '.join(idle)}.")
+    if table.left_out:
+        notes.append(f"Left out, since the suite does not know these rows: {', '.join(table.left_out)}.")
     return SuiteText(table.suite.title, table.suite.protocol, texts, tuple(notes))
 
 
@@ -70,21 +72,23 @@ def _how_to_read(table: SuiteTable, *, with_published: bool) -> str:
 
 
 def _text(pair: PairTable, table: SuiteTable, sources: dict[str, int]) -> Text:
-    lines = [line for line in pair.lines if not line.missing]
-    with_published = any(line.published is not None for line in lines)
+    teacher = _teacher(pair, table, sources)
+    with_published = any(line.published is not None for line in pair.lines)
     headings = ["method", "top-1 last, %"]
     headings += ["published, %", "ours − published"] if with_published else []
     headings += [f"− {table.baseline}", "p", "best, % (chosen on test)", "agreement, %", "minutes", "runs"]
     rows: list[tuple[str, ...]] = []
-    for line in lines:
-        told = spread([*line.top1.values()]) if line.top1 else " / ".join(dict(line.reasons))
-        published = [_published(line.published, sources), _difference(line.to_published)] if with_published else []
+    for line in pair.lines:
+        n = len(line.top1)
+        statuses = dict.fromkeys(status for status, _ in line.reasons)
+        told = spread([*line.top1.values()]) if n else " / ".join(statuses) or "missing"
+        published = [_published(line.published, sources), _difference(line.to_published, n)] if with_published else []
         rows.append(
             (
-                line.label,
+                line.name,
                 told,
                 *published,
-                _difference(line.to_baseline),
+                _difference(line.to_baseline, n),
                 MISSING if line.to_baseline is None or line.to_baseline.p is None else f"{line.to_baseline.p:.2g}",
                 spread(line.measured("top1_best")),
                 spread(line.measured("agreement"), 1),
@@ -92,46 +96,68 @@ def _text(pair: PairTable, table: SuiteTable, sources: dict[str, int]) -> Text:
                 line.runs or MISSING,
             )
         )
-    return Text(
-        f"{pair.pair.teacher} → {pair.pair.student}", _teacher(pair), tuple(headings), tuple(rows), _remarks(pair)
-    )
+    return Text(f"{pair.pair.teacher} → {pair.pair.student}", teacher, tuple(headings), tuple(rows), _remarks(pair))
 
 
-def _teacher(pair: PairTable) -> str:
-    reached = " and ".join(f"{top1:.2f} %" for top1 in pair.teacher) or "not measured"
-    stated = "" if pair.teacher_published is None else f" (published: {pair.teacher_published.top1:.2f} %)"
-    return f"Teacher {pair.pair.teacher}: {reached}{stated}."
+def _teacher(pair: PairTable, table: SuiteTable, sources: dict[str, int]) -> str:
+    """Return what the teachers reached, what was published, and where the suite's own training was made."""
+    name = pair.pair.teacher
+    used = [f"{top1:.2f} %{f' ({weights})' if weights else ''}" for top1, weights in pair.teacher.items()]
+    stated = "" if pair.teacher_published is None else f"; published: {_published(pair.teacher_published, sources)} %"
+    told = f"Teacher {name}: {' and '.join(used) or 'not measured'}{stated}."
+    entry, mark = table.teachers.get(name, (None, ""))
+    if entry is None:
+        return told
+    if entry.record is None:
+        return f"{told} Its training {entry.status}: {entry.reason}."
+    top1, minutes = float(entry.record.metrics["top1_last"]), entry.record.wall_seconds / 60
+    return f"{told} Trained by the suite to {top1:.2f} % in {minutes:.1f} minutes ({mark})."
 
 
 def _published(published: Published | None, sources: dict[str, int]) -> str:
     if published is None:
         return MISSING
     number = sources.setdefault(published.source, len(sources) + 1)
-    return f"{published.top1:.2f} {MARKS.get(published.doubt, '')}[{number}]"
+    others = sorted({f"{top1:.2f}" for top1, _ in published.others} - {f"{published.top1:.2f}"})
+    more = f", others {'–'.join(dict.fromkeys((others[0], others[-1])))}" if others else ""
+    return f"{published.top1:.2f} {MARKS.get(published.doubt, '')}[{number}]{more}"
 
 
-def _difference(difference: Difference | None) -> str:
+def _difference(difference: Difference | None, n: int) -> str:
     if difference is None:
         return MISSING
     error = "" if difference.error is None else f" ± {difference.error:.2f}"
-    count = f" ({difference.n})" if difference.n > 1 else ""
+    count = f" ({difference.n})" if difference.n > 1 or difference.n != n else ""
     return f"{difference.value:+.2f}{error}{count}".replace("-", "−")
 
 
 def _remarks(pair: PairTable) -> tuple[str, ...]:
-    remarks = [f"{line.label} {status}: {reason}" for line in pair.lines for status, reason in line.reasons]
+    remarks = [
+        f"{line.name} {status} (seed {', '.join(map(str, seeds))}): {reason}"
+        for line in pair.lines
+        for (status, reason), seeds in line.reasons.items()
+    ]
     remarks += [
-        f"{line.label} ships another network than {pair.pair.student}: it does not compare."
+        f"Rows marked {mark}: {_other(group, pair.main)}; compared only among themselves."
+        for mark, group in pair.groups.items()
+    ]
+    remarks += [
+        f"{line.name} ships another network than {pair.pair.student}: it does not compare."
         for line in pair.lines
         if line.top1 and any(METHODS[summand].adapt_student for summand in line.method.split("+"))
     ]
     partly = [
-        f"{line.label} (seed {', '.join(map(str, line.lacking))})"
+        f"{line.name} (seed {', '.join(map(str, line.lacking))})"
         for line in pair.lines
         if line.lacking and not line.missing
     ]
-    if whole := [line.label for line in pair.lines if line.missing]:
-        remarks.append(f"Missing: {', '.join(whole)}.")
     if partly:
         remarks.append(f"Missing in part: {', '.join(partly)}.")
     return tuple(remarks)
+
+
+def _other(group: Group, main: Group) -> str:
+    told = [", ".join(group.settings)] if group.settings else []
+    if group.teacher != main.teacher:
+        told.append(f"a teacher of {MISSING if group.teacher is None else f'{group.teacher:.2f} %'}")
+    return " and ".join(told) or "others"

@@ -1,5 +1,6 @@
 """`wcord benchmark`: run a suite, look at it, or make its tables."""
 
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 import tyro
 from rich.markup import escape
 
+from wcord import checks
 from wcord.checks import UsageError
 from wcord.cli.console import ERR, OUT, complain, print_path, say
 from wcord.cli.parsing import parse_checked
@@ -69,7 +71,12 @@ def benchmark(arguments: list[str]) -> int:
     asked = parse_checked(Benchmark, "benchmark", arguments, more=f" Suites: {names}.")
     if not asked.suite:
         raise UsageError(f"name a suite: {names}, or a TOML file of your own")
+    for flag, folder in (("--out", asked.out), ("--records", asked.records)):
+        _require_folder(flag, folder)
+    if asked.max_time is not None:
+        checks.require_positive("--max-time", asked.max_time)
     suite = read_suite(asked.suite)
+    suite.variant(asked.baseline or suite.baseline)
     place = Place(out=asked.out, data=asked.data, device=asked.device, override=parse_overrides(asked.override))
     if asked.recipe_of is not None:
         OUT.print(recipe(find_row(suite, asked.recipe_of), place), markup=False, soft_wrap=True, end="")
@@ -147,12 +154,22 @@ def _write_records(suite: "Suite", out: Path, records: Path) -> int:
     return 0
 
 
+def _require_folder(flag: str, folder: Path | None) -> None:
+    """Refuse what is no folder, and can become none, before any work is done for it."""
+    if folder is None:
+        return
+    ground = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not ground.is_dir():
+        raise UsageError(f"{flag} {str(folder)!r} cannot be used: {str(ground)!r} is a file, name a folder")
+    if not folder.exists() and not os.access(ground, os.W_OK):
+        raise UsageError(f"{flag} {str(folder)!r} cannot be made: {str(ground)!r} cannot be written")
+
+
 def _list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in _list(text)]
-    except ValueError:
-        raise UsageError(f"--seeds takes whole numbers, such as 0,1,2, received {text!r}") from None
+    if not all(part.isdecimal() for part in _list(text)):
+        raise UsageError(f"--seeds takes whole numbers of 0 or more, such as 0,1,2, received {text!r}")
+    return [int(part) for part in _list(text)]

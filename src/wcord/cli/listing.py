@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from wcord.cli.console import OUT
@@ -9,6 +11,9 @@ from wcord.cli.parsing import parse_checked
 from wcord.data.config import SOURCES
 from wcord.methods.catalogue import METHODS
 from wcord.models.catalogue import CIFAR_MODELS, PREFIXES
+
+WIDE = 110
+"""Columns that the methods need in one line each."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ def listing(arguments: list[str]) -> int:
     asked = parse_checked(Listing, "list", arguments)
     everything = not (asked.methods or asked.models or asked.data)
     if everything or asked.methods:
-        OUT.print(_methods())
+        OUT.print(_methods(OUT.width))
     if everything or asked.models:
         OUT.print(_models())
     if everything or asked.data:
@@ -36,12 +41,20 @@ def listing(arguments: list[str]) -> int:
     return 0
 
 
-def _methods() -> Table:
-    headings = ("method", "what it is", "weight", "needs", "from", "checked against")
-    table = Table(*headings, title="Methods; + adds them: wcord+kd")
+def _methods(width: int) -> Table:
+    """Return a line for each method, or two where the terminal is narrow."""
+    title = "Methods; + adds them: wcord+kd"
+    if width >= WIDE:
+        table = Table(title=title)
+        for heading in ("method", "what it is", "weight", "needs", "from", "checked against"):
+            table.add_column(heading, overflow="fold")
+        for name, info in METHODS.items():
+            table.add_row(name, info.title, f"{info.weight:g}", info.needs, f"{info.paper} {info.year}", info.checked)
+        return table
+    table = Table("method", "what it is, weight / needs · from · checked against", title=title, box=SIMPLE_HEAD)
     for name, info in METHODS.items():
-        weight = f"{info.weight:g}"
-        table.add_row(name, info.title, weight, info.needs, f"{info.paper} {info.year}", info.checked)
+        told = f"{info.needs} · {info.paper} {info.year} · {info.checked}"
+        table.add_row(name, f"{escape(info.title)}, {info.weight:g}\n[dim]{escape(told)}[/]")
     return table
 
 

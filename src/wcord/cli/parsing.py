@@ -1,6 +1,9 @@
 """From arguments to the dataclass of a command, with one line for a mistake before the parser complains in a box."""
 
+import contextlib
 import dataclasses
+import io
+import itertools
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,14 +49,37 @@ def configuration(kind: type[Run], name: str, arguments: list[str]) -> Run:
 
 def _parse(kind: type[Parsed], name: str, arguments: list[str], *, default: Any = None, more: str = "") -> Parsed:
     options: dict[str, Any] = {} if default is None else {"default": default}
-    return tyro.cli(
-        kind,
-        prog=f"wcord {name}",
-        description=f"{kind.__doc__}{more}",
-        args=arguments,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.HelptextFromCommentsOff),
-        **options,
-    )
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            return tyro.cli(
+                kind,
+                prog=f"wcord {name}",
+                description=f"{kind.__doc__}{more}",
+                args=arguments,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.HelptextFromCommentsOff),
+                **options,
+            )
+    except SystemExit as left:
+        if left.code == 0:
+            raise
+        raise UsageError(f"{_said_in_box(told.getvalue())}; wcord {name} --help tells more") from None
+
+
+def _said_in_box(box: str) -> str:
+    r"""Return what the parser complains about, in one line: the first paragraph below the title, without its frame.
+
+    >>> _said_in_box('╭─ Error ─────╮\n│ Error parsing │\n│ --epochs      │\n│ ───────────── │\n│ More: --help  │')
+    'Error parsing --epochs'
+    """
+    _, *lines = [line.strip("│ ") for line in f"{box}\n".splitlines()]
+    text = itertools.dropwhile(_is_rule, lines)
+    body = itertools.takewhile(lambda line: not _is_rule(line), text)
+    return " ".join(body).rstrip(".") or "these options cannot be read"
+
+
+def _is_rule(line: str) -> bool:
+    return not line.strip("─-╭╮╰╯ ")
 
 
 def _refuse_unknown_flags(kind: type, arguments: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from wcord.checks import UsageError
+from wcord.checks import DoesNotFitError, UsageError
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import fitnet_loss
@@ -42,10 +42,12 @@ def regressor(name: str, student: Shape, teacher: Shape) -> nn.Sequential:
     """Return the CRD benchmark's regressor between two maps C×H×W: a convolution that fits the sizes, BN, ReLU.
 
     Raises:
-        UsageError: for maps that are not images, or a student's map that is smaller by another factor than two.
+        DoesNotFitError: for maps that are not images, or a student's map that is smaller by another factor than two.
     """
     if len(student) != 3 or len(teacher) != 3:
-        raise UsageError(f"{name} regresses maps C×H×W, received shapes {student} and {teacher}: use another method")
+        raise DoesNotFitError(
+            f"{name} regresses maps C×H×W, received shapes {student} and {teacher}: use another method"
+        )
     (channels, height, width), (out, out_height, out_width) = student, teacher
     if (height, width) == (2 * out_height, 2 * out_width):
         fit: nn.Module = nn.Conv2d(channels, out, 3, stride=2, padding=1)
@@ -54,7 +56,7 @@ def regressor(name: str, student: Shape, teacher: Shape) -> nn.Sequential:
     elif height >= out_height and width >= out_width:
         fit = nn.Conv2d(channels, out, (1 + height - out_height, 1 + width - out_width))
     else:
-        raise UsageError(
+        raise DoesNotFitError(
             f"{name} cannot bring the student's map of {height}×{width} to the teacher's {out_height}×{out_width}: "
             "compare other maps, or use a method that pools them, such as at"
         )

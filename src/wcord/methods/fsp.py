@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
+from wcord.checks import DoesNotFitError, UsageError
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses.fsp import fsp_loss, require_same_channels
@@ -25,7 +26,10 @@ class FSPTerm(Term):
         super().__init__()
         self.parts = {name: 1.0}
         pairs = spatial_pairs(name, setting, "all")
-        require_same_channels([pair.student_shape[0] for pair in pairs], [pair.teacher_shape[0] for pair in pairs])
+        try:
+            require_same_channels([p.student_shape[0] for p in pairs], [p.teacher_shape[0] for p in pairs])
+        except UsageError as error:
+            raise DoesNotFitError(str(error)) from None
         self.student_map_names = tuple(pair.student for pair in pairs)
         self.teacher_map_names = tuple(pair.teacher for pair in pairs)
 

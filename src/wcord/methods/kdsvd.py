@@ -4,7 +4,7 @@ from functools import partial
 
 from torch import Tensor
 
-from wcord.checks import UsageError
+from wcord.checks import DoesNotFitError
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import kdsvd_loss
@@ -25,7 +25,7 @@ class KDSVDTerm(Term):
         self.teacher_map_names = tuple(pair.teacher for pair in pairs)
         for pair in pairs:
             if pair.student_shape[0] != pair.teacher_shape[0]:
-                raise UsageError(
+                raise DoesNotFitError(
                     f"{name} compares channel by channel, but the student's {pair.student!r} has "
                     f"{pair.student_shape[0]} channels and the teacher's {pair.teacher!r} {pair.teacher_shape[0]}: "
                     "use networks of one width, or a method such as at or nst"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from wcord.checks import UsageError
+from wcord.checks import DoesNotFitError
 from wcord.methods.term import Setting, Shape
 
 Which = Literal["stages", "last", "all"]
@@ -29,7 +29,7 @@ def map_pairs(name: str, setting: Setting, which: Which = "stages") -> list[MapP
         which: which of them.
 
     Raises:
-        UsageError: where a network states no maps, or none of this kind.
+        DoesNotFitError: where a network states no maps, or none of this kind.
     """
     student = _chosen(name, "student", list(setting.student_maps.items()), which)
     teacher = _chosen(name, "teacher", list(setting.teacher_maps.items()), which)
@@ -44,13 +44,13 @@ def spatial_pairs(name: str, setting: Setting, which: Which = "stages") -> list[
     """Return the pairs of maps, refusing maps that are not channels × height × width.
 
     Raises:
-        UsageError: where a network states no maps, or maps of tokens.
+        DoesNotFitError: where a network states no maps, or maps of tokens.
     """
     pairs = map_pairs(name, setting, which)
     for pair in pairs:
         for map_name, shape in ((pair.student, pair.student_shape), (pair.teacher, pair.teacher_shape)):
             if len(shape) != 3:
-                raise UsageError(
+                raise DoesNotFitError(
                     f"{name} reads maps of channels × height × width, received {map_name!r} of shape {shape}: "
                     "name other maps, or use a method on embeddings or logits"
                 )
@@ -60,7 +60,7 @@ def spatial_pairs(name: str, setting: Setting, which: Which = "stages") -> list[
 def _chosen(name: str, role: str, maps: list[tuple[str, Shape]], which: Which) -> list[tuple[str, Shape]]:
     chosen = {"stages": maps[1:], "last": maps[-1:], "all": maps}[which]
     if not chosen:
-        raise UsageError(
+        raise DoesNotFitError(
             f"{name} reads feature maps, but the {role} states {'only one' if maps else 'none'}: name its modules from "
             f"stem to last with --{role}-maps, or use a method on embeddings or logits"
         )

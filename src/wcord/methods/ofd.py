@@ -4,7 +4,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from wcord.checks import UsageError
+from wcord.checks import DoesNotFitError, UsageError
 from wcord.data.batch import Batch
 from wcord.features import INPUT_SIDE, Features, StatesPreactivations, preactivation, unwrap
 from wcord.losses.ofd import ofd_loss, ofd_margin
@@ -76,7 +76,7 @@ def norm_before_relu(network: nn.Module, pair: MapPair) -> nn.BatchNorm2d:
         pair: names the teacher's map and its shape.
 
     Raises:
-        UsageError: where there is none, or it does not give all channels of the map.
+        DoesNotFitError: where there is none, or it does not give all channels of the map.
     """
     stated = network.preactivation_paths if isinstance(network, StatesPreactivations) else {}
     address = stated.get(pair.teacher, "")
@@ -90,7 +90,7 @@ def norm_before_relu(network: nn.Module, pair: MapPair) -> nn.BatchNorm2d:
     found = [module for module in inside if isinstance(module, nn.BatchNorm2d)]
     channels = pair.teacher_shape[0]
     if not found or found[-1].num_features != channels or not found[-1].affine:
-        raise UsageError(
+        raise DoesNotFitError(
             "ofd takes its margins from the batch normalisation before the ReLU of the teacher's map, but "
             f"{type(network).__name__} has none over the {channels} channels of {pair.teacher!r}: use a resnet, wrn or "
             "vgg as teacher, or another method, such as 'at'"

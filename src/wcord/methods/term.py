@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from wcord.checks import NonFiniteError, UsageError
+from wcord.checks import DoesNotFitError, NonFiniteError, UsageError
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import LossReport
@@ -131,7 +131,7 @@ class Term(nn.Module, ABC):
         """
         needs = self.needs
         if needs.same_classes and setting.student_classes != setting.teacher_classes:
-            raise UsageError(
+            raise DoesNotFitError(
                 f"{name} compares logits, but the teacher has {setting.teacher_classes} classes "
                 f"and the student {setting.student_classes}: use a method on features (wcord, gckt, crd), "
                 "or a teacher of the same classes"

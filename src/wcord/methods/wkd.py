@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from wcord.checks import UsageError
+from wcord.checks import DoesNotFitError, UsageError
 from wcord.data.batch import Batch
 from wcord.features import Features, capture
 from wcord.losses.wkd import classifier_cost, wkd_feature_loss, wkd_logit_loss
@@ -78,7 +78,7 @@ def _classifier_weight(name: str, setting: Setting) -> Tensor:
     weight = getattr(classifier, "weight", None)
     if not isinstance(weight, Tensor) or weight.numel() == 0 or weight.shape[0] != setting.teacher_classes:
         shape = tuple(weight.shape) if isinstance(weight, Tensor) else "none"
-        raise UsageError(
+        raise DoesNotFitError(
             f"{name} takes the costs between classes from the rows of the teacher's classifier, but {path!r} "
             f"({type(classifier).__name__}) has weights of shape {shape} for {setting.teacher_classes} classes: use a "
             "teacher that ends in a linear layer, or call wkd_logit_loss with a class_cost of your own"

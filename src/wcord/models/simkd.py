@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_positive
+from wcord.checks import DoesNotFitError, UsageError, require_positive
 from wcord.models.catalogue import LIBRARIES, cifar_spec
 from wcord.models.create import create_model
 from wcord.models.network import StatesMaps, StatesPreactivations, logits_of, unwrap
@@ -157,7 +157,7 @@ def reuse_classifier(
         factor: see `Projector`.
 
     Raises:
-        UsageError: where a network has another end.
+        DoesNotFitError: where a network has another end.
 
     >>> from wcord.models.create import create_model
     >>> student = reuse_classifier(create_model("resnet8"), create_model("resnet8x4"))
@@ -183,8 +183,8 @@ def find_tail(network: nn.Module, role: str = "network", sample: Tensor | None =
         sample: a batch of what it takes; only its shape counts.
 
     Raises:
-        UsageError: where the logits are not those of a linear module, or what it takes is not the average of a map by a
-            pooling module that runs once.
+        DoesNotFitError: where the logits are not those of a linear module, or what it takes is not the average of a
+            map by a pooling module that runs once.
 
     >>> from wcord.models.create import create_model
     >>> find_tail(create_model("MobileNetV2"))
@@ -307,8 +307,8 @@ def _guess(network: nn.Module) -> tuple[int, ...]:
     return 2, channels, height, width
 
 
-def _another_end(network: nn.Module, role: str, why: str) -> UsageError:
-    return UsageError(
+def _another_end(network: nn.Module, role: str, why: str) -> DoesNotFitError:
+    return DoesNotFitError(
         f"simkd needs a {role} that averages its last map and classifies the average, but of {type(network).__name__} "
         f"{why}: use a network of `wcord list`, or another method"
     )
