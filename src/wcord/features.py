@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import UsageError
+from wcord.checks import DoesNotFitError, UsageError
 from wcord.models.network import StatesMaps, StatesPreactivations, is_compiled, logits_of
 from wcord.models.network import unwrap as unwrap
 
@@ -278,7 +278,7 @@ def _before_relu(network: nn.Module, name: str) -> str:
     stated = network.preactivation_paths if isinstance(network, StatesPreactivations) else {}
     if name not in stated:
         known = f"only {', '.join(stated)}" if stated else "none of its maps"
-        raise UsageError(
+        raise DoesNotFitError(
             f"{type(network).__name__} does not say where its map {name!r} is before its ReLU ({known}): use a network "
             "of `wcord list`, state preactivation_paths on the network, or choose another method"
         )

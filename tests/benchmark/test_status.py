@@ -47,7 +47,7 @@ def test_without_a_finished_run_nothing_is_promised() -> None:
     assert seen(DONE, State("failed", "NaN")).summary == "1 done, 1 failed, 0 left of 2"
     assert (
         seen(DONE, State("left"), State("running")).summary
-        == "1 done, 1 running, 1 left of 3; about 3 min of one process"
+        == "1 done, 1 running, 1 left of 3; about 3 min 20 s of one process"
     )
 
 

@@ -114,3 +114,16 @@ def test_an_empty_suite_says_only_what_is_not_run(tiny: Suite) -> None:
     text = put_in_words(tabulate(tiny, []))
     assert text.texts == ()
     assert text.notes == ("Not run yet: resnet14 → resnet8.",)
+
+
+def test_the_diagonal_has_a_column_where_a_plan_was_logged(entry: Make) -> None:
+    suite = read_suite("mini")
+    plain, planned = entry(suite, "kd", 0, 36.0), entry(suite, "lckt-a", 0, 37.0)
+    assert planned.record is not None
+    epochs = [{**epoch, "diagnostics": {"diagonal_mass": 0.25}} for epoch in planned.record.epochs]
+    planned = dataclasses.replace(planned, record=dataclasses.replace(planned.record, epochs=epochs))
+    text = put_in_words(tabulate(suite, [plain, planned])).texts[0]
+    column = text.headings.index("on the diagonal, %")
+    shown = {row[0]: row[column] for row in text.rows if row[0] in ("kd", "lckt-a")}
+    assert shown == {"kd": "–", "lckt-a": "25.0"}
+    assert "on the diagonal, %" not in put_in_words(tabulate(suite, [plain])).texts[0].headings

@@ -80,6 +80,13 @@ class Line:
         return tuple(float(value) for value in found if value is not None)
 
     @property
+    def diagonal(self) -> tuple[float, ...]:
+        """Mass that the transport plan kept on its diagonal in the last epoch, in percent, where it was logged."""
+        records = [entry.record for entry in self.entries if entry.record is not None and entry.record.epochs]
+        found = ((record.epochs[-1].get("diagnostics") or {}).get("diagonal_mass") for record in records)
+        return tuple(100 * float(value) for value in found if value is not None)
+
+    @property
     def minutes(self) -> tuple[float, ...]:
         """Training time of each run."""
         return tuple(entry.record.wall_seconds / 60 for entry in self.entries if entry.record is not None)

@@ -12,6 +12,7 @@ from wcord.benchmark.rows import Row
 from wcord.benchmark.state import State, look
 from wcord.benchmark.teachers import Teachers
 from wcord.report.tables import MISSING
+from wcord.training.progress import clock_text
 
 
 @dataclass(frozen=True)
@@ -84,18 +85,6 @@ def status_table(seen: Overview) -> Table:
     for (pair, label), told in lines.items():
         table.add_row(pair, label, *(told.get(seed, MISSING) for seed in seeds))
     return table
-
-
-def clock_text(seconds: float) -> str:
-    """Return a duration as one says it.
-
-    >>> clock_text(40), clock_text(125), clock_text(7500)
-    ('40 s', '2 min', '2 h 05 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
 def _told(state: State) -> str:

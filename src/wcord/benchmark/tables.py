@@ -75,6 +75,7 @@ def _values(table: SuiteTable, pair: PairTable, line: Line) -> dict[str, Any]:
         "to_baseline_n": None if line.to_baseline is None else line.to_baseline.n,
         "best_on_test_mean": mean(line.measured("top1_best")),
         **{f"{name}_mean": mean(line.measured(name)) for name in ("top5", "ece", "agreement")},
+        "diagonal_mass_mean": mean(line.diagonal),
         "minutes_mean": mean(line.minutes),
         "commits": " ".join(dict.fromkeys(record.commit or "unknown" for record in records)),
         "hardware": " / ".join(dict.fromkeys(str(record.environment.get("hardware")) for record in records)),

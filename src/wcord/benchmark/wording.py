@@ -61,12 +61,13 @@ def put_in_words(table: SuiteTable) -> SuiteText:
 
 
 def _how_to_read(table: SuiteTable, *, with_published: bool) -> str:
-    told = "Top-1 on the test set after the last epoch: mean ± sample standard deviation (number of seeds)."
+    told = "Top-1 on the evaluation split after the last epoch: mean ± sample standard deviation (number of seeds)."
     if with_published:
         told += " Ours − published: with the standard error of our mean."
     told += (
         f" − {table.baseline}: mean difference over common seeds, with its standard error; p of the paired t-test. "
-        "Best: the epoch that was best on the test set, which flatters. Runs: number, and where they were made."
+        "Best: the epoch that was best on the test set, which flatters. On the diagonal: mass of the transport plan "
+        "that stays with its own sample, in the last epoch. Runs: number, and where they were made."
     )
     return told
 
@@ -76,7 +77,10 @@ def _text(pair: PairTable, table: SuiteTable, sources: dict[str, int]) -> Text:
     with_published = any(line.published is not None for line in pair.lines)
     headings = ["method", "top-1 last, %"]
     headings += ["published, %", "ours − published"] if with_published else []
-    headings += [f"− {table.baseline}", "p", "best, % (chosen on test)", "agreement, %", "minutes", "runs"]
+    with_plans = any(line.diagonal for line in pair.lines)
+    headings += [f"− {table.baseline}", "p", "best, % (chosen on test)", "agreement, %"]
+    headings += ["on the diagonal, %"] if with_plans else []
+    headings += ["minutes", "runs"]
     rows: list[tuple[str, ...]] = []
     for line in pair.lines:
         n = len(line.top1)
@@ -92,6 +96,7 @@ def _text(pair: PairTable, table: SuiteTable, sources: dict[str, int]) -> Text:
                 MISSING if line.to_baseline is None or line.to_baseline.p is None else f"{line.to_baseline.p:.2g}",
                 spread(line.measured("top1_best")),
                 spread(line.measured("agreement"), 1),
+                *([spread(line.diagonal, 1)] if with_plans else []),
                 MISSING if not line.minutes else f"{fmean(line.minutes):.1f}",
                 line.runs or MISSING,
             )

@@ -75,9 +75,11 @@ def epoch_line(stage: str, epoch: int, epochs: int, entry: Mapping[str, Any]) ->
 def clock_text(seconds: float) -> str:
     """Return a duration as one says it.
 
-    >>> clock_text(75), clock_text(7300)
-    ('1 min 15 s', '2 h 01 min')
+    >>> clock_text(40), clock_text(125), clock_text(7500)
+    ('40 s', '2 min 05 s', '2 h 05 min')
     """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
