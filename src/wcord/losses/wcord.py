@@ -88,6 +88,7 @@ class WCoRDLoss(nn.Module):
             that contradict each other.
 
     Example:
+        >>> import torch
         >>> criterion = WCoRDLoss(6, 10, num_samples=50, num_negatives=20, epsilon=0.5)
         >>> report = criterion(torch.randn(4, 6), torch.randn(4, 10), torch.tensor([0, 7, 9, 49]))
         >>> sorted(report.parts)
