@@ -35,7 +35,9 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
     config = job.config
     name = trained_name(config)
     student_predictions = predict_all(student, job.test)
-    teacher_predictions = None if job.teacher is None else predict_all(job.teacher, job.test, side="teacher")
+    # A method that never asked the teacher has left it where it was built.
+    teacher = None if job.teacher is None else job.teacher.to(device)
+    teacher_predictions = None if teacher is None else predict_all(teacher, job.test, side="teacher")
     analyse(student_predictions, teacher_predictions, job.data.test.read).save(run.path / ANALYSIS)
     epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics() if entry.get("stage") != "preparation"]
     metrics = _metrics(student_predictions, teacher_predictions, epochs)
