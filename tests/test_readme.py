@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from wcord.cli import main
+from wcord.methods.catalogue import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,3 +50,14 @@ def test_the_rows_that_the_benchmarks_readme_names_are_there(capsys: pytest.Capt
     for command in commands:
         assert main(command.split()) == 0
         assert "[training]" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="a source archive has no repository to ask")
+def test_git_ignores_no_record() -> None:
+    """A method may be named as a build folder is (`dist`): no pattern of .gitignore may swallow its records."""
+    records = [path.relative_to(ROOT).as_posix() for path in (ROOT / "benchmarks" / "records").rglob("*.json")]
+    to_come = [f"benchmarks/records/mini/pair/{name}/seed0.json" for name in METHODS]
+    asked = "\n".join([*records, *to_come])
+    command = ["git", "check-ignore", "--no-index", "--stdin"]
+    found = subprocess.run(command, cwd=ROOT, input=asked, text=True, capture_output=True, check=False)
+    assert found.returncode == 1, f"ignored by git: {found.stdout}{found.stderr}"  # 1: none of them is ignored
