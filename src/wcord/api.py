@@ -18,6 +18,7 @@ from wcord.data.loader import Loader
 from wcord.data.pictures import find_pictures, read_picture
 from wcord.data.sources import open_data
 from wcord.data.split import DataSet
+from wcord.data.view import View
 from wcord.evaluation.accuracy import accuracy
 from wcord.methods.build import Options, build_objective
 from wcord.methods.observe import observe
@@ -37,7 +38,7 @@ from wcord.training.config import (
 from wcord.training.engine import make_accelerator, resolve_device
 from wcord.training.job import EVALUATION_BATCH, Job, Own, Say, prepare
 from wcord.training.loop import Outcome, Trainer
-from wcord.training.networks import NetworkSpec, build_network
+from wcord.training.networks import NetworkSpec, as_trained, build_network
 from wcord.training.run import CONFIG, RunFolder
 from wcord.training.teacher_cache import open_cache
 
@@ -181,7 +182,8 @@ def evaluate(
         UsageError: for a mistake in what was given.
     """
     opened = DataConfig(data=data, **settings) if isinstance(data, str) else data
-    opened = open_data(opened) if isinstance(opened, DataConfig) else opened
+    if isinstance(opened, DataConfig):
+        opened = open_data(as_trained(opened, None if weights is None else Path(weights)))
     network = _network(model, weights, opened, mean, std)
     where = resolve_device(device)
     predictions = predict_all(network.to(where), Loader(opened.test, batch_size=EVALUATION_BATCH, device=str(where)))
@@ -217,10 +219,11 @@ def predict_images(
     # open_network refuses a file without card; one that fits any size is shown the picture at the usual 224.
     assert card is not None
     height, width = card.image_size or (224, 224)
-    shape = (card.in_channels, height, width)
+    shape = card.record_shape or (card.in_channels, height, width)
+    view = View.parse(card.view)
     guesses = []
     for file in files:
-        image = read_picture(file, shape).to(where)
+        image = view(read_picture(file, shape)).to(where)
         with torch.inference_mode():
             probabilities = network(image).float().softmax(dim=1)[0].cpu()
         best = probabilities.topk(min(top, len(probabilities)))

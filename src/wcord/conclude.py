@@ -37,8 +37,11 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
     student_predictions = predict_all(student, job.test)
     # A method that never asked the teacher has left it where it was built.
     teacher = None if job.teacher is None else job.teacher.to(device)
-    teacher_predictions = None if teacher is None else predict_all(teacher, job.test, side="teacher")
-    analyse(student_predictions, teacher_predictions, job.data.test.read).save(run.path / ANALYSIS)
+    # Samples that are paired by label alone are others: there is nothing to compare one by one.
+    comparable = job.data.teacher is None or not job.data.teacher.by_label
+    teacher_predictions = predict_all(teacher, job.test, side="teacher") if teacher and comparable else None
+    pictures = job.data.test.read if min(job.data.test.shape[1:]) > 1 else None
+    analyse(student_predictions, teacher_predictions, pictures).save(run.path / ANALYSIS)
     epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics() if entry.get("stage") != "preparation"]
     metrics = _metrics(student_predictions, teacher_predictions, epochs)
     made: dict[str, Any] = {
@@ -60,10 +63,10 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
         classes=list(job.data.classes),
         epochs=epochs,
         metrics=metrics,
-        teacher_metrics=_teacher_metrics(teacher_predictions, len(job.data.classes)),
+        teacher_metrics=None if teacher is None else _teacher_metrics(teacher, teacher_predictions, job),
         cost={
             "student": _cost(student, job.data, device),
-            "teacher": None if job.teacher is None else _cost(job.teacher, job.data, device),
+            "teacher": None if teacher is None else _cost(teacher, job.data.of_teacher, device),
         },
         environment=environment,
         commit=commit,
@@ -82,8 +85,15 @@ def _metrics(student: Predictions, teacher: Predictions | None, epochs: list[dic
     return values if teacher is None else values | agreement(student, teacher)
 
 
-def _teacher_metrics(teacher: Predictions | None, num_classes: int) -> dict[str, float] | None:
-    return None if teacher is None or teacher.num_classes != num_classes else accuracy(teacher)
+def _teacher_metrics(teacher: Network, predictions: Predictions | None, job: Job) -> dict[str, float] | None:
+    """Return what the teacher reaches on its own samples and labels, or None where its classes are unknown."""
+    own = job.data.teacher
+    if own is not None:
+        loader = Loader(own.data.test, batch_size=job.test.batch_size, device=job.test.device)
+        predictions = predict_all(teacher, loader)
+    if predictions is None or predictions.num_classes != len(job.data.of_teacher.classes):
+        return None
+    return accuracy(predictions)
 
 
 def _cost(network: Network, data: DataSet, device: str) -> dict[str, Any]:

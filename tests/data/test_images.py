@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from wcord.checks import UsageError
-from wcord.data.images import BadImageError, Form, decode, fit, open_upright
+from wcord.data.images import BadImageError, Form, decode, fit, kind_of, open_upright
 
 
 def test_fitting_covers_the_form_and_crops_the_centre() -> None:
@@ -34,10 +34,29 @@ def test_cameras_orientation_is_undone() -> None:
     assert open_upright(lambda: Image.open(buffer), "x").size == (4, 8)
 
 
-def test_sixteen_bits_and_damage_are_told() -> None:
-    deep = Image.fromarray(np.zeros((4, 4), np.uint16))
-    with pytest.raises(UsageError, match=r"x has 16 or more bits a channel"):
-        open_upright(lambda: deep, "x")
+def test_sixteen_bits_become_fractions_without_losing_any() -> None:
+    values = np.array([[0, 1, 1000], [4000, 65534, 65535]], np.uint16)
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG")
+    opened = open_upright(lambda: Image.open(buffer), "x")
+    assert kind_of(opened.mode) == "I;16"
+    pixels = decode(opened, Form("I;16", 2, 3))
+    assert pixels.dtype == np.float32
+    assert np.array_equal(np.rint(pixels[0] * 65535).astype(np.uint16), values)
+    smooth = Image.fromarray(np.full((4, 4), 40001, np.uint16))
+    assert decode(smooth, Form("I;16", 2, 2)) * 65535 == pytest.approx(40001, abs=0.01)
+    bright = decode(Image.new("L", (3, 2), 255), Form("I;16", 2, 3))
+    assert bright.tolist() == [[[1.0] * 3] * 2]
+
+
+def test_what_does_not_fit_sixteen_bits_is_told() -> None:
+    with pytest.raises(BadImageError, match="do not fit 16 bits"):
+        decode(Image.fromarray(np.full((2, 2), 70000, np.int32)), Form("I;16", 2, 2))
+    with pytest.raises(UsageError, match="x holds floating-point numbers of unknown scale"):
+        open_upright(lambda: Image.fromarray(np.zeros((4, 4), np.float32)), "x")
+
+
+def test_damage_is_told() -> None:
     with pytest.raises(BadImageError, match="not an image, or damaged"):
         open_upright(lambda: Image.open(io.BytesIO(b"nothing")), "x")
     with pytest.raises(BadImageError, match="the file is gone"):

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from wcord.models.catalogue import CIFAR_MODELS, CIFAR_NETWORKS, PREFIXES, cifar_spec
+from wcord.models.catalogue import CIFAR_MODELS, CIFAR_NETWORKS, PREFIXES, TABLE_MODELS, network_spec
 from wcord.models.create import FAMILIES
 
 
@@ -13,12 +13,13 @@ def test_lists_the_benchmarks_networks_and_the_small_teacher():
 
 
 def test_every_network_is_of_a_known_family_and_every_family_is_used():
-    assert {spec.family for spec in CIFAR_NETWORKS.values()} == set(FAMILIES)
+    specs = [*CIFAR_NETWORKS.values(), *map(network_spec, TABLE_MODELS)]
+    assert {spec.family for spec in specs if spec is not None} == set(FAMILIES)
 
 
 @pytest.mark.parametrize("name", ["resnet20x2", "resnet32x4", "resnet56x2"])
 def test_widened_resnets_follow_the_rule(name):
-    spec = cifar_spec(name)
+    spec = network_spec(name)
     depth, widening = (int(part) for part in name.removeprefix("resnet").split("x"))
     assert spec.arguments["depth"] == depth
     assert spec.arguments["widths"] == tuple(base * widening for base in (8, 16, 32, 64))
@@ -26,7 +27,7 @@ def test_widened_resnets_follow_the_rule(name):
 
 @pytest.mark.parametrize("name", ["resnet21x2", "resnet2x2", "resnet8x3", "resnet50", "Resnet20", "RESNET20", "", "x2"])
 def test_other_names_are_unknown(name):
-    assert cifar_spec(name) is None
+    assert network_spec(name) is None
 
 
 def test_prefixes_are_explained():

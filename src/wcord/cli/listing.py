@@ -1,5 +1,6 @@
 """`wcord list`: the methods, networks and data sources by name."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
@@ -8,9 +9,9 @@ from rich.table import Table
 
 from wcord.cli.console import OUT
 from wcord.cli.parsing import parse_checked
-from wcord.data.config import SOURCES
+from wcord.data.config import SOURCES, VIEWS
 from wcord.methods.catalogue import METHODS
-from wcord.models.catalogue import CIFAR_MODELS, PREFIXES
+from wcord.models.catalogue import CIFAR_MODELS, PREFIXES, TABLE_MODELS
 
 WIDE = 110
 """Columns that the methods need in one line each."""
@@ -18,7 +19,7 @@ WIDE = 110
 
 @dataclass(frozen=True)
 class Listing:
-    """List the methods, the networks and the data sources."""
+    """List the methods, the networks, the data sources and the views."""
 
     methods: bool = False
     """The methods only."""
@@ -26,18 +27,22 @@ class Listing:
     """The networks only."""
     data: bool = False
     """The data sources only."""
+    views: bool = False
+    """The views only: what a network sees of a sample."""
 
 
 def listing(arguments: list[str]) -> int:
     """Print the tables that were asked for, or all."""
     asked = parse_checked(Listing, "list", arguments)
-    everything = not (asked.methods or asked.models or asked.data)
+    everything = not (asked.methods or asked.models or asked.data or asked.views)
     if everything or asked.methods:
         OUT.print(_methods(OUT.width))
     if everything or asked.models:
         OUT.print(_models())
     if everything or asked.data:
-        OUT.print(_sources())
+        OUT.print(_table("data", "Data sources", SOURCES))
+    if everything or asked.views:
+        OUT.print(_table("view", "Views; commas join them: gray,resize=16", VIEWS))
     return 0
 
 
@@ -61,13 +66,14 @@ def _methods(width: int) -> Table:
 def _models() -> Table:
     table = Table("network", "what it is", title="Networks")
     table.add_row(" ".join(CIFAR_MODELS), "the CRD benchmark's networks for small images")
+    table.add_row(" ".join(TABLE_MODELS), "perceptrons for tables, mlp{width}x{hidden layers}")
     for prefix, text in PREFIXES.items():
         table.add_row(prefix, text)
     return table
 
 
-def _sources() -> Table:
-    table = Table("data", "what it is", title="Data sources")
-    for source, text in SOURCES.items():
-        table.add_row(source, text)
+def _table(heading: str, title: str, rows: Mapping[str, str]) -> Table:
+    table = Table(heading, "what it is", title=title)
+    for name, text in rows.items():
+        table.add_row(name, text)
     return table

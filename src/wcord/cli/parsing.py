@@ -11,7 +11,14 @@ import tyro
 
 from wcord import checks
 from wcord.checks import UsageError
-from wcord.training.config import DistillConfig, TrainConfig, configure, read_recipe, setting_names
+from wcord.training.config import (
+    BESIDE_A_TEACHER,
+    DistillConfig,
+    TrainConfig,
+    configure,
+    read_recipe,
+    setting_names,
+)
 
 Parsed = TypeVar("Parsed")
 Run = TypeVar("Run", bound=TrainConfig | DistillConfig)
@@ -42,6 +49,7 @@ def configuration(kind: type[Run], name: str, arguments: list[str]) -> Run:
     settings = {} if recipe is None else read_recipe(Path(recipe))
     default = configure(kind, settings, missing=tyro.MISSING)
     _refuse_unknown_flags(kind, rest)
+    rest = [_plain_name(argument) for argument in rest]
     if "--help" not in rest and "-h" not in rest:
         _refuse_missing(default, rest)
     return _parse(kind, name, rest, default=default, more=RUN_HELP)
@@ -88,6 +96,13 @@ def _refuse_unknown_flags(kind: type, arguments: list[str]) -> None:
         flag = argument.partition("=")[0].replace("_", "-")
         if flag.startswith("--") and flag not in known:
             raise checks.unknown("option", flag, known)
+
+
+def _plain_name(argument: str) -> str:
+    """Return a flag that says whose setting it is (`--student-view`) by its plain name; others as they are."""
+    flag, equals, value = argument.partition("=")
+    name = BESIDE_A_TEACHER.get(flag.removeprefix("--").replace("-", "_"))
+    return argument if name is None or not flag.startswith("--") else f"--{name}{equals}{value}"
 
 
 def _refuse_missing(config: object, arguments: list[str]) -> None:

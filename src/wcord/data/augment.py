@@ -76,6 +76,28 @@ def augment(kind: str, images: Tensor, drawn: Tensor) -> Tensor:
     return to_unit(images)
 
 
+def fit_draw(kind: str, drawn: Tensor, frame: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Return what was drawn for pictures of `frame` (height, width) for their counterparts of another `size`.
+
+    Two pictures of one scene, of different resolutions, so show the same part of it, up to a pixel.
+
+    >>> fit_draw("crop-flip", torch.tensor([[8, 2, 1]]), (32, 32), (8, 8))
+    tensor([[2, 0, 1]])
+    """
+    if frame == size or kind == "none":
+        return drawn
+    if kind == "resized-crop":
+        down, across = size[0] / frame[0], size[1] / frame[1]
+        scaled = drawn * drawn.new_tensor([down, across, down, across, 1])
+        scaled[:, 2:4] = scaled[:, 2:4].clamp_min(1)
+        scaled[:, 0] = scaled[:, 0].clamp_max(size[0] - 1)
+        scaled[:, 1] = scaled[:, 1].clamp_max(size[1] - 1)
+        return scaled
+    scale = margin(kind, size[0]) / margin(kind, frame[0])
+    moved = (drawn[:, :2] * scale).round().to(drawn.dtype)
+    return torch.cat([moved, drawn[:, 2:]], dim=1)
+
+
 def to_unit(images: Tensor) -> Tensor:
     """Return images as float32 in [0, 1]: uint8 divided by 255, floats as they are."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images.float()

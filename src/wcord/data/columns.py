@@ -1,27 +1,29 @@
 """Which columns of a table are the image and the label."""
 
+from collections.abc import Sequence
+
 import datasets
 from datasets import ClassLabel, Features, Value
 
 from wcord.checks import UsageError, unknown
-
-LABEL_NAMES = frozenset({"label", "labels", "target", "targets", "class", "y"})
-"""Names that settle it where several columns could be the label."""
+from wcord.data.labels import LABEL_NAMES
 
 
-def image_column(features: Features, chosen: str | None) -> str:
+def image_column(features: Features, chosen: Sequence[str]) -> str:
     """Return the image column: the one asked for, else the only one.
 
     Raises:
         UsageError: there is none, or there are several.
     """
-    if chosen is not None:
-        return _existing("image", features, chosen)
+    if len(chosen) > 1:
+        raise UsageError(f"one image column can be seen, received {' and '.join(chosen)}: choose one of them")
+    if chosen:
+        return _existing("image", features, chosen[0])
     found = [name for name, feature in features.items() if _is_image(feature)]
     if len(found) == 1:
         return found[0]
     if found:
-        raise UsageError(f"the data has several image columns, choose one: --image {' | '.join(found)}")
+        raise UsageError(f"the data has several image columns, choose one: --input {' | '.join(found)}")
     raise UsageError(f"the data has no image column; its columns: {', '.join(features)}")
 
 
@@ -43,6 +45,11 @@ def label_column(features: Features, chosen: str | None, image: str) -> str:
     if found:
         raise UsageError(f"the data has several label columns, choose one: --label {' | '.join(found)}")
     raise UsageError(f"the data has no label column; its columns: {', '.join(features)}")
+
+
+def require_column(features: Features, name: str) -> None:
+    """Raise unless the table has a column."""
+    _existing("table", features, name)
 
 
 def class_names(features: Features, label: str) -> list[str] | None:

@@ -6,14 +6,27 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the samples come from and how they are read."""
+    """Where the samples come from, how they are read, and what the network that is trained sees of them."""
 
     data: str = "digits"
-    """digits | parquet:DIR | imagefolder:DIR | hub:NAME | torchvision:NAME@DIR | npz:FILE"""
+    """digits | sklearn:NAME | parquet:DIR | imagefolder:DIR | audiofolder:DIR | hub:NAME | torchvision:NAME@DIR |
+    npz:FILE | table:FILE"""
     label: str | None = None
     """Label column, needed only where there are several."""
-    image: str | None = None
-    """Image column, needed only where there are several."""
+    input: tuple[str, ...] = ()
+    """Column that holds the image, needed only where there are several; of a table, the columns that are seen (default:
+    all). Beside a teacher also --student-input."""
+    view: str | None = None
+    """What is seen of a sample, such as gray,resize=16: see `wcord list --views`. Default: all of it. Beside a teacher
+    also --student-view."""
+    merge: tuple[str, ...] = ()
+    """Classes that are taken together: ill=mild+severe"""
+    group_by: str | None = None
+    """Column of a table whose samples of equal value (those of one subject) stay on one side of every split."""
+    visits_of: str | None = None
+    """Column of a table whose rows of equal value are the visits of one subject, which is then one sample."""
+    order_by: str | None = None
+    """Column that says in which order the visits were."""
     image_size: int | None = None
     """Resize every image to this many pixels a side; default: as it is, or 224 where sizes differ."""
     subset: float | None = None
@@ -35,12 +48,78 @@ class DataConfig:
     """Leave out images that cannot be read, and count them, instead of stopping."""
 
 
+@dataclass(frozen=True)
+class Columns:
+    """What is asked of a source besides its samples: columns by name (see `DataConfig`), and what samples are called.
+
+    Attributes:
+        key: column whose values name the samples, for pairs.
+        files: whether the names of the files name the samples.
+    """
+
+    input: tuple[str, ...] = ()
+    label: str | None = None
+    key: str | None = None
+    group_by: str | None = None
+    visits_of: str | None = None
+    order_by: str | None = None
+    files: bool = False
+
+
+@dataclass(frozen=True)
+class PairingConfig:
+    """What the teacher sees, where that is not what the student sees, and how the two belong together."""
+
+    teacher_view: str | None = None
+    """What the teacher sees of a sample, such as resize=32. Default: what its weights file says, else all of it."""
+    teacher_input: tuple[str, ...] = ()
+    """Column of the teacher's input; of a table, columns. Default: what its weights file says, else the student's."""
+    teacher_label: str | None = None
+    """Column of the teacher's own labels, where its classes are others. Default: the student's."""
+    teacher_data: str | None = None
+    """Where the teacher's samples come from, named as in --data. Default: the student's data."""
+    pair_by: Literal["row", "stem", "path", "label"] | None = None
+    """How samples of --teacher-data find their partners. row: in their order; stem: files of one name; path: files of
+    one path below train/ and test/; label: there are none, and one of the same class is drawn each time.
+    Default: row, or by key where --join is given."""
+    join: str | None = None
+    """Column whose equal values in both tables mark partners."""
+    unpaired: Literal["error", "drop"] = "error"
+    """What to do with samples that have no partner."""
+    pair_augment: Literal["shared", "separate"] = "shared"
+    """Whether teacher and student get the same random crop and mirroring."""
+
+    @property
+    def by_file(self) -> bool:
+        """Whether partners are found by the names of files."""
+        return self.way in ("stem", "path")
+
+    @property
+    def way(self) -> str:
+        """How partners are found."""
+        return "key" if self.join is not None else self.pair_by or "row"
+
+
 SOURCES: dict[str, str] = {
     "digits": "1,797 handwritten digits of 8×8 pixels, embedded (scikit-learn)",
+    "sklearn:NAME": "a table of scikit-learn, embedded: breast_cancer, iris, wine",
     "parquet:DIR": "parquet files named train* and test*, as on the Hugging Face hub",
     "imagefolder:DIR": "a folder per class, or train/ and test/ (val/) with a folder per class",
     "hub:NAME": "a data set of the Hugging Face hub",
     "torchvision:NAME@DIR": "a data set of torchvision that lies in DIR: CIFAR100, MNIST, …",
+    "audiofolder:DIR": "sound files (wav), in folders as images are, seen as spectrograms",
     "npz:FILE": "arrays x_train, y_train and, if there, x_test, y_test",
+    "table:FILE": "a csv, tsv or parquet file of numbers, or a folder with train.csv and test.csv",
 }
 """What `--data` takes."""
+
+VIEWS: dict[str, str] = {
+    "crop=N": "the N×N pixels in the middle (N×M: --view crop=24x32)",
+    "edges": "the magnitude of the gradient, one channel",
+    "gray": "the luma, one channel",
+    "lab-ab": "the two colour channels of CIE L*a*b*",
+    "lab-l": "the lightness of CIE L*a*b*, one channel",
+    "resize=N": "the picture resized to N×N pixels",
+    "visits=N": "the first N visits of a subject",
+}
+"""What `--view` and `--teacher-view` take, joined by commas."""

@@ -1,38 +1,61 @@
-"""Image folders: one folder for each class, below train/ and test/ or directly."""
+"""Folders of files: one folder for each class, below train/ and test/ or directly."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from wcord.checks import UsageError
+from wcord.data.config import Columns
 from wcord.data.labels import number_labels
-from wcord.data.samples import Source, all_rows
-from wcord.data.stores import FileImages
+from wcord.data.samples import Samples, Source, all_rows
+from wcord.data.stores import FileImages, ImageStore
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"})
 TEST_FOLDERS = ("test", "val", "validation", "valid")
 """In this order; the first that exists is the test split."""
 
 
-def folder_source(place: str) -> Source:
-    """Read the class folders of `place`/train and `place`/test (or val), or those of `place` itself.
+def folder_source(place: str, columns: Columns) -> Source:
+    """Read the images in the class folders of `place`/train and `place`/test (or val), or those of `place` itself.
 
     Classes are numbered in the order of their folders' names, as in torchvision's ImageFolder.
 
     Raises:
         UsageError: the folder does not exist, has no class folders, or one of them is empty.
     """
+    return class_folders(place, "image", SUFFIXES, FileImages, columns)
+
+
+def class_folders(
+    place: str,
+    what: str,
+    suffixes: frozenset[str],
+    store: Callable[[list[Path]], ImageStore | Tensor],
+    columns: Columns,
+) -> Source:
+    """Read class folders of files of one kind.
+
+    Args:
+        place: the folder.
+        what: image or sound, for messages.
+        suffixes: of the files that count.
+        store: from files to what a split reads.
+        columns: whether the names of the files are asked for.
+    """
     root = Path(place)
     if not root.is_dir():
-        raise UsageError(f"image folder {place!r} does not exist: check the path")
+        raise UsageError(f"{what} folder {place!r} does not exist: check the path")
     inside = {path.name.lower(): path for path in _folders(root)}
     test = next((inside[name] for name in TEST_FOLDERS if name in inside), None)
     if "train" not in inside and test is not None and len(inside) <= len(TEST_FOLDERS):
-        raise UsageError(f"image folder {place!r} has {test.name!r} but no 'train' folder: add one")
+        raise UsageError(f"{what} folder {place!r} has {test.name!r} but no 'train' folder: add one")
     roots = {"train": inside.get("train", root)}
     if "train" in inside and test is not None:
         roots["test"] = test
-    files = {split: _class_files(folder) for split, folder in roots.items()}
+    files = {split: _class_files(folder, what, suffixes) for split, folder in roots.items()}
     names = tuple(sorted({name for classes in files.values() for name in classes}))
     paths = {split: [path for name in sorted(classes) for path in classes[name]] for split, classes in files.items()}
     labels = {
@@ -42,7 +65,12 @@ def folder_source(place: str) -> Source:
         for split, classes in files.items()
     }
     targets, names = number_labels(labels, names)
-    samples = {split: all_rows(FileImages(paths[split]), targets[split]) for split in roots}
+    samples: dict[str, Samples] = {}
+    for split, folder in roots.items():
+        samples[split] = all_rows(store(paths[split]), targets[split])
+        if columns.files:
+            keys = [path.relative_to(folder).with_suffix("").as_posix() for path in paths[split]]
+            samples[split] = replace(samples[split], keys=np.array(keys))
     return Source(samples["train"], samples.get("test"), names, root.resolve().name)
 
 
@@ -50,22 +78,23 @@ def _folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _class_files(root: Path) -> dict[str, list[Path]]:
-    classes = {folder.name: image_files(folder) for folder in _folders(root)}
+def _class_files(root: Path, what: str, suffixes: frozenset[str]) -> dict[str, list[Path]]:
+    classes = {folder.name: files_below(folder, suffixes) for folder in _folders(root)}
     if not classes:
-        raise UsageError(f"image folder {str(root)!r} has no class folders: put the images of each class in one")
+        raise UsageError(f"{what} folder {str(root)!r} has no class folders: put the {what}s of each class in one")
     for name, files in classes.items():
         if not files:
             raise UsageError(
-                f"class folder {str(root / name)!r} holds no images: put some in it (.jpg, .png, …) or remove it"
+                f"class folder {str(root / name)!r} holds no {what}s: put some in it "
+                f"({', '.join(sorted(suffixes)[:3])}, …) or remove it"
             )
     return classes
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Return the image files below a folder, sorted; hidden ones are left out."""
+def files_below(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+    """Return the files of some kinds below a folder, sorted; hidden ones are left out."""
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
     )

@@ -5,7 +5,7 @@ from collections import Counter
 import torch
 
 from wcord.checks import UsageError
-from wcord.data.images import BadImageError, Form, is_grey, open_upright
+from wcord.data.images import BadImageError, Form, kind_of, open_upright
 from wcord.data.samples import Samples
 from wcord.data.stores import ImageStore
 
@@ -18,8 +18,8 @@ MIXED_SIZE = 224
 def find_form(splits: list[Samples], image_size: int | None) -> tuple[Form, tuple[str, ...]]:
     """Look at up to `LOOKED_AT` evenly spaced images of each split and return the form that suits all of them.
 
-    Grey if all of them are grey, else colour. As large as they are if all have one size, else (or if asked for)
-    squares of `image_size` or 224 pixels.
+    Colour if one of them is, else grey, of 16 bits if one of those is. As large as they are if all have one size, else
+    (or if asked for) squares of `image_size` or 224 pixels.
 
     Returns:
         The form, and notes for the reader of the result.
@@ -27,15 +27,19 @@ def find_form(splits: list[Samples], image_size: int | None) -> tuple[Form, tupl
     Raises:
         UsageError: none of the images can be read.
     """
-    modes: Counter[bool] = Counter()
+    modes: Counter[str] = Counter()
     sizes: Counter[tuple[int, int]] = Counter()
     for samples in splits:
-        for grey, size in _headers(samples):
-            modes[grey] += 1
+        for mode, size in _headers(samples):
+            modes[mode] += 1
             sizes[size] += 1
     if not sizes:
         raise UsageError(f"none of the {sum(map(len, splits))} images can be read: check that they are image files")
-    mode = "RGB" if modes[False] else "L"
+    if modes["RGB"] and modes["I;16"]:
+        raise UsageError(
+            "the data hold colour images and images of 16 bits, which have no form in common: keep one kind"
+        )
+    mode = "RGB" if modes["RGB"] else "I;16" if modes["I;16"] else "L"
     if image_size is not None:
         return Form(mode, image_size, image_size), ()
     if len(sizes) == 1:
@@ -45,8 +49,8 @@ def find_form(splits: list[Samples], image_size: int | None) -> tuple[Form, tupl
     return Form(mode, MIXED_SIZE, MIXED_SIZE), (note,)
 
 
-def _headers(samples: Samples) -> list[tuple[bool, tuple[int, int]]]:
-    """Return (is grey, (width, height)) of some images; those that cannot be read are told about later."""
+def _headers(samples: Samples) -> list[tuple[str, tuple[int, int]]]:
+    """Return (mode, (width, height)) of some images; those that cannot be read are told about later."""
     store = samples.store
     assert isinstance(store, ImageStore)
     places = torch.linspace(0, len(samples) - 1, min(LOOKED_AT, len(samples))).round().long()
@@ -56,5 +60,5 @@ def _headers(samples: Samples) -> list[tuple[bool, tuple[int, int]]]:
             image = open_upright(lambda row=row: store.open(row), store.name(row))
         except BadImageError:
             continue
-        found.append((is_grey(image.mode), image.size))
+        found.append((kind_of(image.mode), image.size))
     return found

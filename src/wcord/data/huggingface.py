@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -10,7 +11,8 @@ import numpy as np
 from datasets.exceptions import DatasetGenerationError, DatasetsError
 
 from wcord.checks import UsageError
-from wcord.data.columns import class_names, image_column, label_column
+from wcord.data.columns import class_names, image_column, label_column, require_column
+from wcord.data.config import Columns
 from wcord.data.labels import Labels, number_labels
 from wcord.data.samples import Source, all_rows
 from wcord.data.stores import ColumnImages
@@ -19,7 +21,7 @@ TEST_SPLITS = ("test", "validation", "valid", "val")
 """In this order; the first that exists and is labelled is the test split."""
 
 
-def parquet_source(place: str, *, image: str | None, label: str | None) -> Source:
+def parquet_source(place: str, columns: Columns) -> Source:
     """Read train*.parquet and test*.parquet (or validation*, val*) in a folder, at any depth.
 
     Raises:
@@ -39,10 +41,10 @@ def parquet_source(place: str, *, image: str | None, label: str | None) -> Sourc
         raise UsageError(f"parquet folder {place!r} needs files named train*.parquet; it holds {names}")
     with _quiet(f"parquet folder {place!r}"):
         tables = datasets.load_dataset("parquet", data_files={split: paths for split, paths in files.items() if paths})
-    return table_source(tables, root.resolve().name, image=image, label=label)
+    return table_source(tables, root.resolve().name, columns)
 
 
-def hub_source(name: str, *, image: str | None, label: str | None) -> Source:
+def hub_source(name: str, columns: Columns) -> Source:
     """Load a data set of the hub, `NAME` or `NAME@CONFIGURATION`, or a local folder that `load_dataset` understands.
 
     Raises:
@@ -51,34 +53,40 @@ def hub_source(name: str, *, image: str | None, label: str | None) -> Source:
     repository, _, configuration = name.partition("@")
     with _quiet(f"hub data set {name!r}"):
         tables = datasets.load_dataset(repository, configuration or None)
-    return table_source(tables, repository.rstrip("/").rsplit("/", 1)[-1], image=image, label=label)
+    return table_source(tables, repository.rstrip("/").rsplit("/", 1)[-1], columns)
 
 
-def table_source(tables: object, name: str, *, image: str | None, label: str | None) -> Source:
+def table_source(tables: object, name: str, columns: Columns) -> Source:
     """Find the splits, the columns and the classes of loaded tables; images stay encoded."""
     if not isinstance(tables, datasets.DatasetDict) or "train" not in tables:
         held = ", ".join(map(str, tables)) if isinstance(tables, datasets.DatasetDict) else type(tables).__name__
         raise UsageError(f"data set {name!r} has no split named 'train'; it has {held}")
     features = tables["train"].features
-    image = image_column(features, image)
-    label = label_column(features, label, image)
+    image = image_column(features, columns.input)
+    label = label_column(features, columns.label, image)
+    for name in filter(None, (columns.key, columns.group_by)):
+        require_column(features, name)
     chosen = {"train": tables["train"]}
-    labels = {"train": _labels(tables["train"], label)}
+    labels = {"train": _column(tables["train"], label)}
     for split in TEST_SPLITS:
         if split in tables and {image, label} <= set(tables[split].column_names):
-            values = _labels(tables[split], label)
+            values = _column(tables[split], label)
             if len(values) and not _unlabelled(values):
                 chosen["test"], labels["test"] = tables[split], values
                 break
     targets, classes = number_labels(labels, class_names(features, label))
     samples = {
-        split: all_rows(ColumnImages(_encoded(table, image), image, split), targets[split])
+        split: replace(
+            all_rows(ColumnImages(_encoded(table, image), image, split), targets[split]),
+            keys=None if columns.key is None else _column(table, columns.key),
+            groups=None if columns.group_by is None else _column(table, columns.group_by),
+        )
         for split, table in chosen.items()
     }
-    return Source(samples["train"], samples.get("test"), classes, name)
+    return Source(samples["train"], samples.get("test"), classes, name, columns=(image,))
 
 
-def _labels(table: datasets.Dataset, column: str) -> Labels:
+def _column(table: datasets.Dataset, column: str) -> Labels:
     values = np.asarray(table.with_format("arrow")[:][column].to_pylist())
     return values.astype(np.int64) if values.dtype.kind == "b" else values
 

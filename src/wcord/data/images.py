@@ -16,30 +16,43 @@ UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.err
 """What Pillow raises for a file that is truncated, of another kind, or damaged in its middle."""
 
 _GREY = frozenset({"1", "L", "LA"})
+_DEEP = frozenset({"I", "I;16", "I;16B", "I;16L"})
+DEEPEST = 65535
+"""Largest value of 16 bits, which becomes 1."""
 _WITH_ORIENTATION = frozenset({"JPEG", "MPO", "TIFF", "WEBP"})
 
 
 @dataclass(frozen=True)
 class Form:
-    """What every image of a set is brought to: grey or colour, and one size in pixels."""
+    """What every image of a set is brought to: grey of 8 or 16 bits or colour, and one size in pixels."""
 
-    mode: Literal["L", "RGB"]
+    mode: Literal["L", "I;16", "RGB"]
     height: int
     width: int
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
-        return (1 if self.mode == "L" else 3, self.height, self.width)
+        return (3 if self.mode == "RGB" else 1, self.height, self.width)
+
+    @property
+    def dtype(self) -> type[np.uint8] | type[np.float32]:
+        """Type of a decoded image: bytes or, of 16 bits, floating point in [0, 1]."""
+        return np.float32 if self.mode == "I;16" else np.uint8
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of a decoded value."""
+        return np.dtype(self.dtype).itemsize
 
 
 class BadImageError(Exception):
     """An image that cannot be read; the text is the reason that Pillow gave."""
 
 
-def is_grey(mode: str) -> bool:
-    """Tell whether a Pillow mode has a single channel beside transparency."""
-    return mode in _GREY
+def kind_of(mode: str) -> Literal["L", "I;16", "RGB"]:
+    """Return which form suits a Pillow mode: a single channel of 8 or 16 bits, or colour."""
+    return "L" if mode in _GREY else "I;16" if mode in _DEEP else "RGB"
 
 
 def open_upright(opened: Callable[[], Image.Image], name: str) -> Image.Image:
@@ -51,7 +64,7 @@ def open_upright(opened: Callable[[], Image.Image], name: str) -> Image.Image:
 
     Raises:
         BadImageError: it cannot be opened.
-        UsageError: its channels have more than 8 bits, which scaling to [0, 1] would have to guess about.
+        UsageError: it holds floating-point numbers, whose scale nobody knows.
     """
     try:
         image = opened()
@@ -59,18 +72,16 @@ def open_upright(opened: Callable[[], Image.Image], name: str) -> Image.Image:
             image = ImageOps.exif_transpose(image)
     except UNREADABLE as error:
         raise BadImageError(_reason(error)) from error
-    if image.mode == "F" or image.mode.startswith("I"):
-        raise UsageError(
-            f"{name} has 16 or more bits a channel (mode {image.mode!r}), which is not supported yet: "
-            "save the images with 8 bits a channel"
-        )
+    if image.mode == "F":
+        raise UsageError(f"{name} holds floating-point numbers of unknown scale: save it with 8 or 16 bits a channel")
     return image
 
 
-def decode(image: Image.Image, form: Form) -> NDArray[np.uint8]:
+def decode(image: Image.Image, form: Form) -> NDArray[np.uint8] | NDArray[np.float32]:
     """Return the pixels of an opened image in the form of its set, C×H×W.
 
-    Transparency is dropped, palettes and CMYK become RGB; an image of another size is fitted by `fit`.
+    Transparency is dropped, palettes and CMYK become RGB; an image of another size is fitted by `fit`. 16 bits become
+    floating-point numbers, 65,535 being 1; so do 8 bits, 255 being 1, among images of 16.
 
     >>> decode(Image.new("RGB", (40, 20), (255, 0, 0)), Form("RGB", 8, 8))[:, 0, 0]
     array([255,   0,   0], dtype=uint8)
@@ -79,10 +90,22 @@ def decode(image: Image.Image, form: Form) -> NDArray[np.uint8]:
         BadImageError: the pixels are damaged.
     """
     try:
+        if form.mode == "I;16":
+            return np.asarray(fit(_deep(image), form), np.float32)[None]
         pixels = np.asarray(fit(image if image.mode == form.mode else image.convert(form.mode), form))
     except UNREADABLE as error:
         raise BadImageError(_reason(error)) from error
     return pixels[None] if form.mode == "L" else pixels.transpose(2, 0, 1)
+
+
+def _deep(image: Image.Image) -> Image.Image:
+    """Return an image of one channel as floating-point numbers in [0, 1], in which resizing loses no bits."""
+    if image.mode in _DEEP:
+        values = np.asarray(image.convert("I"), np.float32)
+        if values.min() < 0 or values.max() > DEEPEST:
+            raise ValueError(f"values {values.min():.0f} … {values.max():.0f} do not fit 16 bits")
+        return Image.fromarray(values / DEEPEST)
+    return Image.fromarray(np.asarray(image.convert("L"), np.float32) / 255)
 
 
 def fit(image: Image.Image, form: Form) -> Image.Image:

@@ -8,9 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wcord.checks import UsageError
+from wcord.checks import UsageError, unknown
 
 Labels = NDArray[Any]
+LABEL_NAMES = frozenset({"label", "labels", "target", "targets", "class", "y"})
+"""Names of a column that settle it where several could be the label."""
 
 
 def number_labels(
@@ -44,6 +46,32 @@ def number_labels(
         raise UsageError(f"a classifier needs at least 2 classes, the data has {len(classes)}: {', '.join(classes)}")
     _require_trained(targets, classes)
     return targets, classes
+
+
+def merge_classes(classes: tuple[str, ...], rules: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:
+    """Return the classes after some were taken together, and for each old class number its new one.
+
+    The new class stands where the first of its parts stood.
+
+    >>> merge_classes(("mild", "none", "severe"), ["ill=mild+severe"])
+    (('ill', 'none'), tensor([0, 1, 0]))
+
+    Raises:
+        UsageError: a rule that cannot be read, an unknown class, or one that stands in two rules.
+    """
+    into = {name: name for name in classes}
+    for rule in rules:
+        name, equals, parts = rule.partition("=")
+        if not (name and equals and parts):
+            raise UsageError(f"merge takes NEW=OLD+OLD, received {rule!r}")
+        for part in parts.split("+"):
+            if part not in classes:
+                raise unknown("class", part, classes)
+            if into[part] != part:
+                raise UsageError(f"merge names class {part!r} twice: {', '.join(rules)}")
+            into[part] = name
+    merged = tuple(dict.fromkeys(into[name] for name in classes))
+    return merged, torch.tensor([merged.index(into[name]) for name in classes])
 
 
 def _require_labels(split: str, values: Labels) -> None:

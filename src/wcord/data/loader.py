@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from wcord.checks import UsageError, require_choice
-from wcord.data.augment import AUGMENTATIONS, augment, draw
+from wcord.data.augment import AUGMENTATIONS, augment, draw, fit_draw
 from wcord.data.batch import Batch
-from wcord.data.split import MemorySplit, Split
+from wcord.data.split import MemorySplit, Partner, Split, base_and_view, on_device
 
-_ORDER, _AUGMENT = 0, 1  # separate streams of random numbers
+_ORDER, _AUGMENT, _PARTNER, _PARTNER_AUGMENT = range(4)  # separate streams of random numbers
 
 
 class Loader:
@@ -29,7 +29,7 @@ class Loader:
     ([[0, 1], [2, 3]], 1)
 
     Args:
-        split: where the samples are read.
+        split: where the student's samples are read.
         batch_size: samples of a batch, over all processes.
         seed: of order and augmentation.
         augment: one of `AUGMENTATIONS`.
@@ -40,6 +40,7 @@ class Loader:
         workers: processes that decode a streamed split; 0 decodes in this one.
         views: how often each sample stands in its batch, each time with an augmentation of its own; the batch is then
             all samples in their first view, all in their second, and so on.
+        partner: what the teacher sees; None: what the student sees.
         drop_single: leave out a last batch that would give some process a single sample (or none), which batch
             normalisation and losses over pairs cannot use.
 
@@ -60,11 +61,12 @@ class Loader:
         device: torch.device | str = "cpu",
         workers: int = 0,
         views: int = 1,
+        partner: Partner | None = None,
         drop_single: bool = False,
     ) -> None:
         require_choice("augmentation", augment, AUGMENTATIONS)
         _require_shares(batch_size, rank, world_size, workers)
-        self.split = split.to(device) if isinstance(split, MemorySplit) else split
+        self.split, self.partner = split, partner
         self.targets = split.targets.to(device)
         self.batch_size, self.seed, self.augment, self.shuffle = batch_size, seed, augment, shuffle
         self.rank, self.world_size, self.workers = rank, world_size, workers
@@ -72,6 +74,17 @@ class Loader:
             raise UsageError(f"views must be 1 or more, received {views}")
         self.views = views
         self.device = torch.device(device)
+        base, self._view = base_and_view(split)
+        self._base = on_device(base, device)
+        self._size = self._frame = base.shape[1:]
+        if partner is not None:
+            other, self._partner_view = base_and_view(partner.split)
+            self._partner_base = self._base if other is base else on_device(other, device)
+            self._partner_size = other.shape[1:]
+            # What both share is drawn in the pixels of the larger picture.
+            self._frame = max(self._size, self._partner_size) if partner.shared else self._size
+            targets = partner.split.targets.to(device)
+            self._classes = targets.argsort(stable=True), torch.bincount(targets)
         self.dropped = _left_over(len(split), batch_size, world_size) if drop_single else 0
         if self.dropped == len(split):
             raise UsageError(
@@ -87,12 +100,33 @@ class Loader:
         if not 0 <= start <= len(self):
             raise UsageError(f"start must lie between 0 and {len(self)}, the batches of an epoch, received {start}")
         order = self._order(epoch)
-        shares = [self._rows(order, number) for number in range(start, len(self))]
-        for number, rows, images in zip(range(start, len(self)), shares, self._read(shares), strict=True):
-            drawn = torch.cat([self._share(self._draw(epoch, number, view)) for view in range(self.views)])
-            images, rows = images.to(self.device, non_blocking=True), rows.repeat(self.views)
-            seen = augment(self.augment, images.repeat(self.views, 1, 1, 1), drawn)
-            yield Batch(seen, seen, self.targets.index_select(0, rows), rows)
+        numbers = range(start, len(self))
+        shares = [self._rows(order, number) for number in numbers]
+        read = zip(self._read(self._base, shares), self._read_partners(epoch, numbers, shares), strict=True)
+        for number, rows, (records, partners) in zip(numbers, shares, read, strict=True):
+            drawn = self._drawn(epoch, number, self.augment, self._frame, _AUGMENT)
+            images = augment(
+                self.augment, self._repeated(records), fit_draw(self.augment, drawn, self._frame, self._size)
+            )
+            seen, rows = self._view(images), rows.repeat(self.views)
+            taught = seen if self.partner is None else self._taught(images, records, partners, drawn, epoch, number)
+            yield Batch(seen, taught, self.targets.index_select(0, rows), rows)
+
+    def _taught(
+        self, images: Tensor, records: Tensor, partners: Tensor | None, drawn: Tensor, epoch: int, number: int
+    ) -> Tensor:
+        """Return the teacher's input: another view of the student's augmented images, or partners of their own."""
+        partner = self.partner
+        assert partner is not None
+        kind = self.augment if partner.shared else partner.augment
+        if partner.shared and partners is None:
+            return self._partner_view(images)
+        if partner.shared:
+            drawn = fit_draw(kind, drawn, self._frame, self._partner_size)
+        else:
+            drawn = self._drawn(epoch, number, kind, self._partner_size, _PARTNER_AUGMENT)
+        own = self._repeated(records if partners is None else partners)
+        return self._partner_view(augment(kind, own, drawn))
 
     def _order(self, epoch: int) -> Tensor:
         if not self.shuffle:
@@ -102,23 +136,48 @@ class Loader:
     def _rows(self, order: Tensor, number: int) -> Tensor:
         return self._share(order[number * self.batch_size : (number + 1) * self.batch_size])
 
-    def _draw(self, epoch: int, number: int, view: int) -> Tensor:
+    def _drawn(self, epoch: int, number: int, kind: str, size: tuple[int, int], stream: int) -> Tensor:
+        """Return what happens to this process's part of a batch, in each of its views."""
         count = min(self.batch_size, len(self.split) - number * self.batch_size)
-        _, height, width = self.split.shape
-        key = (self.seed, epoch, _AUGMENT, number, *([view] if view else []))
-        return draw(self.augment, count, height, width, _generator(*key))
+        keys = [(self.seed, epoch, stream, number, *([view] if view else [])) for view in range(self.views)]
+        return torch.cat([self._share(draw(kind, count, *size, _generator(*key))) for key in keys])
+
+    def _repeated(self, records: Tensor) -> Tensor:
+        return records.to(self.device, non_blocking=True).repeat(self.views, 1, 1, 1)
 
     def _share(self, whole: Tensor) -> Tensor:
         return whole if self.world_size == 1 else whole.tensor_split(self.world_size)[self.rank]
 
-    def _read(self, shares: list[Tensor]) -> Iterator[Tensor]:
-        if isinstance(self.split, MemorySplit) or self.workers == 0:
-            yield from (self.split.read(rows.to(self.split.targets.device)) for rows in shares)
+    def _read_partners(self, epoch: int, numbers: range, shares: list[Tensor]) -> Iterator[Tensor | None]:
+        """Read what the teacher sees, where those are records of their own."""
+        if self.partner is None or self._partner_base is self._base:
+            return iter([None] * len(shares))
+        if not self.partner.by_label:
+            return self._read(self._partner_base, shares)
+        return self._read(
+            self._partner_base, [self._same_class(epoch, n, rows) for n, rows in zip(numbers, shares, strict=True)]
+        )
+
+    def _same_class(self, epoch: int, number: int, rows: Tensor) -> Tensor:
+        """Draw for each row a row of the partner's split that has its class."""
+        count = min(self.batch_size, len(self.split) - number * self.batch_size)
+        chance = self._share(
+            torch.rand(count, generator=_generator(self.seed, epoch, _PARTNER, number), dtype=torch.float64)
+        )
+        by_class, counts = self._classes
+        targets = self.targets.index_select(0, rows)
+        first = counts.cumsum(0) - counts
+        within = (chance.to(targets.device) * counts[targets]).long()
+        return by_class[first[targets] + within]
+
+    def _read(self, split: Split, shares: list[Tensor]) -> Iterator[Tensor]:
+        if isinstance(split, MemorySplit) or self.workers == 0:
+            yield from (split.read(rows.to(split.targets.device)) for rows in shares)
             return
         # A generator of its own, because the iterator would otherwise draw from the global one, and so change what
         # a network's dropout draws, depending on where the images lie.
         decoded = DataLoader(
-            _Decoding(self.split, [rows.cpu() for rows in shares]),
+            _Decoding(split, [rows.cpu() for rows in shares]),
             batch_size=None,
             num_workers=min(self.workers, max(1, len(shares))),
             generator=torch.Generator(),

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from wcord.data.stores import ImageStore
 
 CHUNK = 256
 """Images a thread takes at a time."""
+Pixels = NDArray[Any]
 PATIENCE = 1.0
 """Seconds before a progress bar appears."""
 
@@ -37,11 +39,11 @@ class Bad:
 
 
 def decode_all(samples: Samples, form: Form, *, title: str) -> tuple[Tensor, list[Bad]]:
-    """Decode every image, N×C×H×W uint8; those that cannot be read are zero, and listed.
+    """Decode every image, N×C×H×W, uint8 or of the form's type; those that cannot be read are zero, and listed.
 
     Threads, not processes: Pillow lets go of the interpreter while it decompresses, and nothing has to be copied.
     """
-    images = np.zeros((len(samples), *form.shape), np.uint8)
+    images = np.zeros((len(samples), *form.shape), form.dtype)
     bad: list[Bad] = []
     for found in _in_chunks(samples, form, title, images):
         bad += found
@@ -87,7 +89,7 @@ def resize_all(images: Tensor, size: int) -> Tensor:
     return out
 
 
-def _in_chunks(samples: Samples, form: Form, title: str, images: NDArray[np.uint8] | None) -> Iterator[list[Bad]]:
+def _in_chunks(samples: Samples, form: Form, title: str, images: Pixels | None) -> Iterator[list[Bad]]:
     starts = range(0, len(samples), CHUNK)
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
@@ -101,7 +103,7 @@ def _in_chunks(samples: Samples, form: Form, title: str, images: NDArray[np.uint
         pool.shutdown(cancel_futures=True)
 
 
-def _decode_chunk(samples: Samples, form: Form, start: int, images: NDArray[np.uint8] | None) -> list[Bad]:
+def _decode_chunk(samples: Samples, form: Form, start: int, images: Pixels | None) -> list[Bad]:
     store = samples.store
     assert isinstance(store, ImageStore)
     bad = []

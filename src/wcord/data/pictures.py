@@ -8,7 +8,9 @@ from PIL import Image
 from torch import Tensor
 
 from wcord.checks import UsageError
-from wcord.data.images import BadImageError, Form, decode, open_upright
+from wcord.data.augment import to_unit
+from wcord.data.images import BadImageError, Form, decode, kind_of, open_upright
+from wcord.data.view import COLOUR
 
 SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN)
 
@@ -40,10 +42,12 @@ def read_picture(path: Path, shape: tuple[int, int, int]) -> Tensor:
         UsageError: where the file is no picture, or is damaged.
     """
     channels, height, width = shape
-    form = Form("L" if channels == 1 else "RGB", height, width)
     name = f"picture {str(path)!r}"
     try:
-        pixels = decode(open_upright(lambda: Image.open(path), name), form)
+        image = open_upright(lambda: Image.open(path), name)
+        kind = kind_of(image.mode)
+        mode = "RGB" if channels == COLOUR else "I;16" if kind == "I;16" else "L"
+        pixels = decode(image, Form(mode, height, width))
     except BadImageError as error:
         raise UsageError(f"{name} cannot be read ({error}): leave it out") from None
-    return torch.from_numpy(pixels.copy()).unsqueeze(0).float() / 255
+    return to_unit(torch.from_numpy(pixels.copy()).unsqueeze(0))

@@ -1,11 +1,15 @@
 """Samples before they are read: where the images lie, which rows of them are used, and their class numbers."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from wcord.data.stores import ImageStore
+
+Names = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -16,18 +20,30 @@ class Samples:
         store: undecoded images, or a tensor N×C×H×W (uint8, or float32 in [0, 1]) where a source has them decoded.
         rows: the rows of the store that are used.
         targets: class numbers, one for each entry of `rows`.
+        keys: what a sample is called, by which its partner in another set is found, or None where nothing says it.
+            They are the values of a key column, or paths below the folder of the split, without suffix.
+        groups: what samples must not be torn apart, such as those of one subject: a name for each, or None.
     """
 
     store: ImageStore | Tensor
     rows: Tensor
     targets: Tensor
+    keys: Names | None = None
+    groups: Names | None = None
 
     def __len__(self) -> int:
         return self.rows.shape[0]
 
     def take(self, chosen: Tensor) -> "Samples":
         """Return the samples at the positions `chosen`."""
-        return replace(self, rows=self.rows[chosen], targets=self.targets[chosen])
+        places = chosen.numpy()
+        return replace(
+            self,
+            rows=self.rows[chosen],
+            targets=self.targets[chosen],
+            keys=None if self.keys is None else self.keys[places],
+            groups=None if self.groups is None else self.groups[places],
+        )
 
 
 def all_rows(store: ImageStore | Tensor, targets: Tensor) -> Samples:
@@ -45,6 +61,8 @@ class Source:
         classes: class names.
         name: how a report calls the data.
         augment: the training augmentation that suits it, or None where that follows from the images' form.
+        columns: the columns of a table that are seen.
+        notes: what a reader of the result should know about how the samples came about.
     """
 
     train: Samples
@@ -52,3 +70,5 @@ class Source:
     classes: tuple[str, ...]
     name: str
     augment: str | None = None
+    columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -1,15 +1,19 @@
 """Which samples are used: subsets and held-out parts, the same share of every class."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from wcord.checks import UsageError, require_positive
+from wcord.data.samples import Names
 
 
-def held_out(targets: Tensor, fraction: float, *, seed: int) -> tuple[Tensor, Tensor]:
+def held_out(targets: Tensor, fraction: float, *, seed: int, groups: Names | None = None) -> tuple[Tensor, Tensor]:
     """Split the positions of `targets` in two, in each class in the same proportion.
 
-    Every class keeps at least one sample on the first side, and gives at least one where it has two.
+    Every class keeps at least one sample on the first side, and gives at least one where it has two. Where `groups`
+    names a group for each sample, whole groups go to one side or the other, each counted by the class of its first
+    sample.
 
     >>> kept, held = held_out(torch.tensor([0, 0, 0, 0, 1, 1, 1, 1]), 0.25, seed=0)
     >>> len(kept), len(held)
@@ -20,6 +24,11 @@ def held_out(targets: Tensor, fraction: float, *, seed: int) -> tuple[Tensor, Te
     """
     if not 0 < fraction < 1:
         raise UsageError(f"holdout must lie between 0 and 1 (both excluded), received {fraction}")
+    if groups is not None:
+        _, first, members = np.unique(groups, return_index=True, return_inverse=True)
+        _, held = held_out(targets[first], fraction, seed=seed)
+        inside = torch.isin(torch.from_numpy(members), held)
+        return torch.where(~inside)[0], torch.where(inside)[0]
     generator = torch.Generator().manual_seed(seed)
     held = torch.zeros(len(targets), dtype=torch.bool)
     for positions in _by_class(targets, generator):
@@ -56,6 +65,19 @@ def subset(targets: Tensor, amount: float, classes: tuple[str, ...], *, seed: in
         for positions in _by_class(targets, generator)
     ]
     return torch.cat(chosen).sort().values
+
+
+def require_apart(train: Names | None, test: Names | None) -> None:
+    """Raise if a group has samples on both sides of a split: what is known of its training samples is a leak."""
+    if train is None or test is None:
+        return
+    both = np.intersect1d(train, test)
+    if len(both):
+        names = ", ".join(repr(str(name)) for name in both[:3]) + (", …" if len(both) > 3 else "")
+        raise UsageError(
+            f"{len(both)} groups have samples in both the train and the test split ({names}), which leaks: "
+            "put all samples of a group on one side"
+        )
 
 
 def _by_class(targets: Tensor, generator: torch.Generator) -> list[Tensor]:

@@ -1,28 +1,21 @@
-"""Opens a data set by name: reads the source, chooses the samples, brings the images to one form."""
+"""Opens a data set by name: each kind of source has its reader."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from wcord.checks import UsageError, require_choice
-from wcord.data.augment import AUGMENTATIONS
-from wcord.data.config import DataConfig
-from wcord.data.form import find_form
-from wcord.data.images import Form
-from wcord.data.memory import check_all, decode_all, resize_all, without_bad
-from wcord.data.samples import Samples, Source
-from wcord.data.selection import held_out, subset
-from wcord.data.split import DataSet, MemorySplit, Split, StreamSplit
-
-MEMORY_LIMIT = 4 * 2**30
-"""Bytes of decoded images, of both splits together, up to which `in_memory="auto"` keeps them."""
-MISSING_TEST = 0.2
-"""Share of the training samples that are evaluated on where a source has no test split."""
+from wcord.data.assemble import assemble, assemble_pairs, teacher_config
+from wcord.data.config import Columns, DataConfig, PairingConfig
+from wcord.data.labels import merge_classes
+from wcord.data.samples import Source
+from wcord.data.split import DataSet
 
 
-def open_data(config: DataConfig) -> DataSet:
-    """Open the data set that a configuration names.
+def open_data(config: DataConfig, pairing: PairingConfig | None = None) -> DataSet:
+    """Open the data set that a configuration names, and what the teacher sees of it.
 
     >>> data = open_data(DataConfig(data="digits"))
     >>> len(data.train), len(data.test), data.train.shape, data.augment
@@ -30,15 +23,58 @@ def open_data(config: DataConfig) -> DataSet:
 
     Args:
         config: source, columns, choice of samples, augmentation.
+        pairing: what the teacher sees, where that is something else.
 
     Raises:
-        UsageError: whatever is wrong with the name, the files or the samples.
+        UsageError: whatever is wrong with the name, the files, the samples or the pairs.
     """
+    theirs = config if pairing is None else teacher_config(config, pairing)
+    if pairing is None or (theirs == config and pairing.pair_augment == "shared" and pairing.join is None):
+        return assemble(_read(config, PairingConfig()), config)
+    return assemble_pairs(_read(config, pairing), _read(theirs, pairing), config, theirs, pairing)
+
+
+def _read(config: DataConfig, pairing: PairingConfig) -> Source:
+    """Read the source of a configuration, its classes merged as that says."""
     kind, _, place = config.data.partition(":")
     require_choice("data source", kind, READERS)
     if kind != "digits" and not place:
         raise UsageError(f"data source {kind!r} needs a name or path after the colon, for instance {EXAMPLES[kind]}")
-    return _assemble(READERS[kind](place, config), config)
+    columns = Columns(
+        input=config.input,
+        label=config.label,
+        key=pairing.join,
+        group_by=config.group_by,
+        visits_of=config.visits_of,
+        order_by=config.order_by,
+        files=pairing.by_file,
+    )
+    _refuse_columns(kind, columns)
+    source = READERS[kind](place, columns)
+    if not config.merge:
+        return source
+    classes, number = merge_classes(source.classes, config.merge)
+    train, test = (
+        None if samples is None else replace(samples, targets=number[samples.targets])
+        for samples in (source.train, source.test)
+    )
+    assert train is not None
+    return replace(source, train=train, test=test, classes=classes)
+
+
+def has_columns(data: str) -> bool:
+    """Tell whether a source has columns that are seen."""
+    return "input" in COLUMNS.get(data.partition(":")[0], ())
+
+
+def _refuse_columns(kind: str, columns: Columns) -> None:
+    """Say that a column cannot be asked of a source that has none."""
+    known = COLUMNS.get(kind, ())
+    for name, value in vars(columns).items():
+        if value and name != "files" and name not in known:
+            flag = "join" if name == "key" else name.replace("_", "-")
+            able = ", ".join(f"{other}:" for other, names in COLUMNS.items() if name in names)
+            raise UsageError(f"--{flag} names a column, which data of kind {kind!r} do not have: it goes with {able}")
 
 
 def from_arrays(
@@ -68,10 +104,10 @@ def from_arrays(
     from wcord.data.arrays import array_source
 
     source = array_source(x_train, y_train, x_test, y_test, classes=classes, name="arrays")
-    return _assemble(source, DataConfig(data="arrays"))
+    return assemble(source, DataConfig(data="arrays"))
 
 
-def _digits(place: str, config: DataConfig) -> Source:
+def _digits(place: str, columns: Columns) -> Source:
     if place:
         raise UsageError(f"data source 'digits' takes nothing after its name, received {place!r}")
     from wcord.data.arrays import digits_source
@@ -79,138 +115,75 @@ def _digits(place: str, config: DataConfig) -> Source:
     return digits_source()
 
 
-def _parquet(place: str, config: DataConfig) -> Source:
+def _parquet(place: str, columns: Columns) -> Source:
     from wcord.data.huggingface import parquet_source  # imported when asked for: datasets takes a second to load
 
-    return parquet_source(place, image=config.image, label=config.label)
+    return parquet_source(place, columns)
 
 
-def _hub(place: str, config: DataConfig) -> Source:
+def _hub(place: str, columns: Columns) -> Source:
     from wcord.data.huggingface import hub_source
 
-    return hub_source(place, image=config.image, label=config.label)
+    return hub_source(place, columns)
 
 
-def _folder(place: str, config: DataConfig) -> Source:
+def _folder(place: str, columns: Columns) -> Source:
     from wcord.data.folder import folder_source
 
-    return folder_source(place)
+    return folder_source(place, columns)
 
 
-def _torchvision(place: str, config: DataConfig) -> Source:
+def _torchvision(place: str, columns: Columns) -> Source:
     from wcord.data.torchvision_sets import torchvision_source
 
     return torchvision_source(place)
 
 
-def _npz(place: str, config: DataConfig) -> Source:
+def _audio(place: str, columns: Columns) -> Source:
+    from wcord.data.audio import audio_source
+
+    return audio_source(place, columns)
+
+
+def _table(place: str, columns: Columns) -> Source:
+    from wcord.data.table import table_source
+
+    return table_source(place, columns)
+
+
+def _sklearn(place: str, columns: Columns) -> Source:
+    from wcord.data.table import sklearn_source
+
+    return sklearn_source(place, columns)
+
+
+def _npz(place: str, columns: Columns) -> Source:
     from wcord.data.arrays import npz_source
 
     return npz_source(place)
 
 
-READERS: dict[str, Callable[[str, DataConfig], Source]] = {
+READERS: dict[str, Callable[[str, Columns], Source]] = {
+    "audiofolder": _audio,
     "digits": _digits,
     "hub": _hub,
     "imagefolder": _folder,
     "npz": _npz,
     "parquet": _parquet,
+    "sklearn": _sklearn,
+    "table": _table,
     "torchvision": _torchvision,
 }
 EXAMPLES = {
+    "audiofolder": "audiofolder:recordings",
     "hub": "hub:uoft-cs/cifar100",
     "imagefolder": "imagefolder:pictures",
     "npz": "npz:data.npz",
     "parquet": "parquet:folder",
+    "sklearn": "sklearn:breast_cancer",
+    "table": "table:patients.csv",
     "torchvision": "torchvision:MNIST@data",
 }
-
-
-def _assemble(source: Source, config: DataConfig) -> DataSet:
-    """Choose the samples, then read them."""
-    require_choice("augmentation", config.augment, ("auto", *AUGMENTATIONS))
-    require_choice("in_memory", config.in_memory, ("auto", "yes", "no"))
-    if config.image_size is not None and config.image_size < 1:
-        raise UsageError(f"image_size must be at least 1 pixel, received {config.image_size}")
-    train, test, notes = _choose(source, config)
-    splits, more = _read({"train": train, "test": test}, config)
-    return DataSet(
-        train=splits["train"],
-        test=splits["test"],
-        classes=source.classes,
-        name=source.name,
-        augment=_suitable(source, splits["train"]) if config.augment == "auto" else config.augment,
-        notes=(*notes, *more),
-    )
-
-
-def _choose(source: Source, config: DataConfig) -> tuple[Samples, Samples, tuple[str, ...]]:
-    train, test, notes = source.train, source.test, ()
-    if config.holdout:
-        kept, held = held_out(train.targets, config.holdout, seed=config.split_seed)
-        train, test = train.take(kept), train.take(held)
-        notes = (f"evaluated on {len(held)} samples held out of the train split, which are not trained on",)
-    elif test is None:
-        kept, held = held_out(train.targets, MISSING_TEST, seed=config.split_seed)
-        train, test = train.take(kept), train.take(held)
-        notes = ("no test split: a fixed fifth of each class of the train split is held out as test",)
-    if not len(test):
-        raise UsageError(f"no sample is left to evaluate on: {len(train)} in all are too few to hold some out")
-    if config.subset is not None:
-        whole = len(train)
-        train = train.take(subset(train.targets, config.subset, source.classes, seed=config.split_seed))
-        notes = (*notes, f"trained on a subset: {len(train)} of {whole} samples, the same share of each class")
-    return train, test, notes
-
-
-def _read(chosen: dict[str, Samples], config: DataConfig) -> tuple[dict[str, Split], tuple[str, ...]]:
-    """Bring the images of both splits to one form, in memory or streamed."""
-    splits: dict[str, Split] = {}
-    for split, samples in chosen.items():
-        if isinstance(samples.store, Tensor):
-            images = samples.store[samples.rows]
-            resized = images if config.image_size is None else resize_all(images, config.image_size)
-            splits[split] = MemorySplit(resized, samples.targets)
-    if splits:
-        return splits, ()
-    form, notes = find_form(list(chosen.values()), config.image_size)
-    stream = config.in_memory == "no" or (config.in_memory == "auto" and _bytes(chosen, form) > MEMORY_LIMIT)
-    for split, samples in chosen.items():
-        splits[split], more = _decoded(samples, form, config, split, stream)
-        notes = (*notes, *more)
-    return splits, notes
-
-
-def _decoded(
-    samples: Samples, form: Form, config: DataConfig, split: str, stream: bool
-) -> tuple[Split, tuple[str, ...]]:
-    if not stream:
-        images, bad = decode_all(samples, form, title=f"reading {split} images")
-        good, notes = without_bad(samples, bad, skip=config.skip_bad_images, split=split)
-        return MemorySplit(images if not bad else images[good], samples.targets[good]), notes
-    notes = ()
-    if config.skip_bad_images:  # rows must be settled before the first epoch, so every image is tried once
-        bad = check_all(samples, form, title=f"checking {split} images")
-        good, notes = without_bad(samples, bad, skip=True, split=split)
-        samples = samples.take(good)
-    assert not isinstance(samples.store, Tensor)
-    return StreamSplit(samples.store, samples.rows, samples.targets, form), notes
-
-
-def _bytes(chosen: dict[str, Samples], form: Form) -> int:
-    channels, height, width = form.shape
-    return sum(map(len, chosen.values())) * channels * height * width
-
-
-def _suitable(source: Source, train: Split) -> str:
-    """Return the augmentation that suits the source, or else the form of its images.
-
-    Small grey pictures are mostly signs, which have no mirror image; large pictures are cropped and resized, as
-    ImageNet's are; the rest is treated as CIFAR is.
-    """
-    if source.augment is not None:
-        return source.augment
-    channels, height, width = train.shape
-    if min(height, width) >= 96:
-        return "resized-crop"
-    return "shift" if channels == 1 else "crop-flip"
+_ALL = ("input", "label", "key", "group_by", "visits_of", "order_by")
+COLUMNS = {"hub": _ALL[:4], "parquet": _ALL[:4], "sklearn": _ALL, "table": _ALL}
+"""Kind of source → which columns can be asked of it; others have none."""

@@ -2,13 +2,16 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from wcord.data.augment import to_unit
 from wcord.data.images import BadImageError, Form, bad_image, decode, open_upright
 from wcord.data.stores import ImageStore
+from wcord.data.view import View
 
 
 class Split(ABC):
@@ -77,7 +80,7 @@ class StreamSplit(Split):
         Raises:
             UsageError: an image cannot be read.
         """
-        images = np.empty((len(rows), *self.shape), np.uint8)
+        images = np.empty((len(rows), *self.shape), self.form.dtype)
         for place, row in enumerate(self.rows[rows].tolist()):
             name = self.store.name(row)
             try:
@@ -85,6 +88,70 @@ class StreamSplit(Split):
             except BadImageError as error:
                 raise bad_image(name, str(error)) from None
         return torch.from_numpy(images)
+
+
+class ViewedSplit(Split):
+    """A split as one network sees it.
+
+    Args:
+        base: where the records are read.
+        view: what is seen of them.
+        targets: class numbers, where they are others than the base's.
+
+    Raises:
+        UsageError: the view does not suit the records.
+    """
+
+    def __init__(self, base: Split, view: View, targets: Tensor | None = None) -> None:
+        self.base = base
+        self.view = view
+        self.targets = base.targets if targets is None else targets
+        self.shape = view.shape(base.shape)
+
+    def read(self, rows: Tensor) -> Tensor:
+        """Return what is seen of the records in `rows`, float32."""
+        return self.view(to_unit(self.base.read(rows)))
+
+
+def seen_through(split: Split, view: View) -> Split:
+    """Return the split as it is seen through a view; itself where there is none."""
+    return ViewedSplit(split, view) if view else split
+
+
+def base_and_view(split: Split) -> tuple[Split, View]:
+    """Return where a split's records are read, and what is then seen of them."""
+    return (split.base, split.view) if isinstance(split, ViewedSplit) else (split, View())
+
+
+def on_device(split: Split, device: torch.device | str) -> Split:
+    """Return a split in memory on `device`; others read where they lie."""
+    return split.to(device) if isinstance(split, MemorySplit) else split
+
+
+@dataclass(frozen=True)
+class Partner:
+    """What the teacher sees of a split's samples, where that is not what the student sees.
+
+    Attributes:
+        split: row i belongs to row i of the student's split, unless `by_label`.
+        augment: its training augmentation.
+        by_label: whether there are no partners by nature, so that a sample of the same class is drawn each time.
+        shared: whether both get the same random crop and mirroring, of the student's kind.
+    """
+
+    split: Split
+    augment: str = "none"
+    by_label: bool = False
+    shared: bool = True
+
+
+@dataclass(frozen=True)
+class TeacherSide:
+    """The data set that the teacher sees, and how its samples belong to the student's; see `Partner`."""
+
+    data: "DataSet"
+    by_label: bool = False
+    shared: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,6 +165,8 @@ class DataSet:
         name: how a report calls the data.
         augment: the training augmentation, resolved ("auto" never stands here).
         notes: what a reader of the result should know about how the data came about.
+        columns: the columns of a table that are seen.
+        teacher: what the teacher sees, where it is something else.
     """
 
     train: Split
@@ -106,3 +175,18 @@ class DataSet:
     name: str
     augment: str
     notes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    teacher: TeacherSide | None = None
+
+    @property
+    def of_teacher(self) -> "DataSet":
+        """The data as the teacher sees them."""
+        return self if self.teacher is None else self.teacher.data
+
+    def partner(self, name: Literal["train", "test"]) -> Partner | None:
+        """Return what the teacher sees of one of the splits, or None where that is what the student sees."""
+        if self.teacher is None:
+            return None
+        data = self.teacher.data
+        split = data.train if name == "train" else data.test
+        return Partner(split, data.augment, self.teacher.by_label, self.teacher.shared)

@@ -1,9 +1,9 @@
-"""Mean and standard deviation of each channel, by which a network normalises its input."""
+"""Mean and standard deviation of each channel, or column of a table, by which a network normalises its input."""
 
 import torch
 from torch import Tensor
 
-from wcord.data.split import MemorySplit, Split
+from wcord.data.split import MemorySplit, Split, base_and_view
 
 LOOKED_AT = 5000
 """Images of a streamed split that are read, evenly spaced: the error of the mean is then about 1/70 of a deviation."""
@@ -14,33 +14,35 @@ def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ..
     """Return mean and standard deviation of each channel over all pixels, with pixel values in [0, 1].
 
     Exact for a split in memory; for a streamed one, of up to 5,000 evenly spaced images, the same every time.
-    A constant channel is given deviation 1, so that dividing by it is harmless.
+    A constant channel is given deviation 1, so that dividing by it is harmless. Missing values (NaN) do not count.
 
     >>> images = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
     >>> channel_statistics(MemorySplit(images, torch.zeros(2, dtype=torch.long)))
     ((0.5,), (0.5,))
     """
-    count = len(split) if isinstance(split, MemorySplit) else min(LOOKED_AT, len(split))
+    in_memory = isinstance(base_and_view(split)[0], MemorySplit)
+    count = len(split) if in_memory else min(LOOKED_AT, len(split))
     rows = torch.linspace(0, len(split) - 1, count, dtype=torch.float64).round().long()
     device = split.targets.device
-    pixels, total, squares = 0, *torch.zeros(2, split.shape[0], dtype=torch.float64)
+    pixels, total, squares = torch.zeros(3, split.shape[0], dtype=torch.float64)
     for block in rows.split(BLOCK):
         images = split.read(block.to(device))
         sums = _sums(images)
-        total, squares = total + sums[0], squares + sums[1]
-        pixels += images.shape[0] * images.shape[2] * images.shape[3]
+        total, squares, pixels = total + sums[0], squares + sums[1], pixels + sums[2]
+    pixels = pixels.clamp_min(1)
     mean = total / pixels
     std = (squares / pixels - mean.square()).clamp_min(0).sqrt()
     std = torch.where(std > 1e-6, std, torch.ones_like(std))
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
-def _sums(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sums of the values and of their squares, by channel, in [0, 1] units; exact for uint8."""
+def _sums(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return sums of the values and of their squares, and their number, by channel in [0, 1] units; exact for uint8."""
     if images.dtype == torch.uint8:
         levels = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)])
         values = torch.arange(256, dtype=torch.float64) / 255
         counts = levels.double().cpu()
-        return counts @ values, counts @ values.square()
+        return counts @ values, counts @ values.square(), counts.sum(1)
     images = images.double()
-    return images.sum((0, 2, 3)).cpu(), images.square().sum((0, 2, 3)).cpu()
+    known = (~images.isnan()).sum((0, 2, 3)).double()
+    return images.nansum((0, 2, 3)).cpu(), images.square().nansum((0, 2, 3)).cpu(), known.cpu()

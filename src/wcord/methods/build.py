@@ -75,20 +75,27 @@ def build_objective(method: str, setting: Setting, *, options: Options | None = 
     return objective
 
 
-def adapt_student(method: str, student: nn.Module, teacher: nn.Module, sample: Tensor | None = None) -> nn.Module:
+def adapt_student(
+    method: str,
+    student: nn.Module,
+    teacher: nn.Module,
+    sample: Tensor | None = None,
+    teacher_sample: Tensor | None = None,
+) -> nn.Module:
     """Return the network that a method trains: the student itself, or what a summand makes of it (simkd).
 
     Args:
         method: summands joined by `+`.
         student: the network that was asked for.
         teacher: the trained network.
-        sample: a batch of what both see.
+        sample: a batch of what the student sees.
+        teacher_sample: a batch of what the teacher sees; default: the student's.
     """
     for name in parse_method(method):
         place = METHODS[name].adapt_student
         if place is not None:
-            adapt: Callable[[nn.Module, nn.Module, Tensor | None], nn.Module] = _imported(place)
-            student = adapt(student, teacher, sample)
+            adapt: Callable[..., nn.Module] = _imported(place)
+            student = adapt(student, teacher, sample, teacher_sample=teacher_sample)
     return student
 
 

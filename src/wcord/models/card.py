@@ -22,6 +22,9 @@ class ModelCard:
         classes: names of the classes in the order of the logits; may be empty.
         mean: mean of each channel, in units of the [0, 1] image.
         std: standard deviation of each channel, same units.
+        view: what it sees of a record, as `--view` takes it; empty: all of it.
+        columns: columns of a table that it sees.
+        record_shape: channels, height and width of a whole record, where a view is taken of it.
         extra: anything else that JSON can hold, e.g. the accuracy reached.
     """
 
@@ -32,6 +35,9 @@ class ModelCard:
     classes: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    view: str = ""
+    columns: tuple[str, ...] = ()
+    record_shape: tuple[int, int, int] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_metadata(self) -> dict[str, str]:
@@ -66,7 +72,7 @@ def _parse(values: dict[str, Any]) -> ModelCard:
     known = {item.name for item in fields(ModelCard)}
     # A card of a later version may say more; what is known here is enough to build the network.
     values = {key: value for key, value in values.items() if key in known}
-    size = values.get("image_size")
+    size, record = values.get("image_size"), values.get("record_shape")
     return ModelCard(
         architecture=str(values["architecture"]),
         num_classes=int(values["num_classes"]),
@@ -75,5 +81,8 @@ def _parse(values: dict[str, Any]) -> ModelCard:
         classes=tuple(str(name) for name in values.get("classes", ())),
         mean=tuple(float(value) for value in values.get("mean", ())),
         std=tuple(float(value) for value in values.get("std", ())),
+        view=str(values.get("view", "")),
+        columns=tuple(str(name) for name in values.get("columns", ())),
+        record_shape=None if record is None else (int(record[0]), int(record[1]), int(record[2])),
         extra=dict(values.get("extra", {})),
     )

@@ -53,6 +53,9 @@ CIFAR_NETWORKS: MappingProxyType[str, NetworkSpec] = MappingProxyType(
 )
 """The networks of the CRD benchmark, under its names, and resnet14x2, a small teacher for 16×16 images."""
 
+TABLE_MODELS: tuple[str, ...] = ("mlp32x1", "mlp64x2", "mlp256x3")
+"""Some of the perceptrons for tables: mlp{width}x{hidden layers}, any of them."""
+
 CIFAR_MODELS: tuple[str, ...] = tuple(CIFAR_NETWORKS)
 """The names of the built-in networks; they are case-sensitive."""
 
@@ -69,18 +72,22 @@ PREFIXES: dict[str, str] = {
 """What a name with a colon may begin with, and what it then means."""
 
 
-def cifar_spec(name: str) -> NetworkSpec | None:
+def network_spec(name: str) -> NetworkSpec | None:
     """Return what the built-in network `name` is built from, or None where there is none of that name.
 
-    Besides the listed names, every widened resnet{D}x2 and resnet{D}x4 with D = 6n + 2 is known.
+    Besides the listed names, every widened resnet{D}x2 and resnet{D}x4 with D = 6n + 2 is known, and every
+    mlp{W}x{D}.
 
-    >>> cifar_spec("resnet26x2").arguments["widths"]
+    >>> network_spec("resnet26x2").arguments["widths"]
     (16, 32, 64, 128)
-    >>> cifar_spec("resnet50") is None  # names are case-sensitive: CIFAR's variant is ResNet50
+    >>> network_spec("resnet50") is None  # names are case-sensitive: CIFAR's variant is ResNet50
     True
     """
     if name in CIFAR_NETWORKS:
         return CIFAR_NETWORKS[name]
+    perceptron = re.fullmatch(r"mlp([1-9]\d{0,4})x([1-9]\d?)", name)
+    if perceptron is not None:
+        return _spec("mlp", width=int(perceptron[1]), depth=int(perceptron[2]))
     match = re.fullmatch(r"resnet([1-9]\d{0,3})x([24])", name)
     if match is None:
         return None

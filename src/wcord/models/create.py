@@ -12,7 +12,8 @@ from typing import Any
 from torch import nn
 
 from wcord.checks import UsageError, unknown
-from wcord.models.catalogue import CIFAR_MODELS, cifar_spec
+from wcord.models.catalogue import CIFAR_MODELS, TABLE_MODELS, network_spec
+from wcord.models.mlp import MLP
 from wcord.models.mobilenetv2 import MobileNetV2
 from wcord.models.resnet import ResNet
 from wcord.models.resnet50 import ResNet50
@@ -29,19 +30,23 @@ FAMILIES: dict[str, Callable[..., nn.Module]] = {
     "mobilenetv2": MobileNetV2,
     "shufflenetv1": ShuffleV1,
     "shufflenetv2": ShuffleV2,
+    "mlp": MLP,
 }
 COLOUR = 3
 
 
-def create_model(name: str, *, num_classes: int = 100, in_channels: int = 3) -> nn.Module:
+def create_model(
+    name: str, *, num_classes: int = 100, in_channels: int = 3, image_size: tuple[int, int] | None = None
+) -> nn.Module:
     """Build the network `name` with random weights.
 
     Args:
-        name: a name of `CIFAR_MODELS` (case-sensitive), `timm:NAME`, `torchvision:NAME`, `hf:NAME`,
+        name: a name of `CIFAR_MODELS` (case-sensitive), `mlp{W}x{D}`, `timm:NAME`, `torchvision:NAME`, `hf:NAME`,
             `simkd:STUDENT:TEACHER`, or `package.module:factory`, which is called with those of `num_classes` and
             `in_channels` that it accepts.
         num_classes: number of logits.
         in_channels: channels of the input images.
+        image_size: their height and width, for the perceptrons, which are built for one size.
 
     Returns:
         The network itself, on the CPU, in training mode; its input is B×C×H×W, normalised as it wants.
@@ -57,7 +62,7 @@ def create_model(name: str, *, num_classes: int = 100, in_channels: int = 3) -> 
             raise UsageError(f"{label} must be at least 1, received {value}")
     prefix, colon, rest = name.partition(":")
     if not colon:
-        return _built_in(name, num_classes, in_channels)
+        return _built_in(name, num_classes, in_channels, image_size)
     if prefix == "simkd":
         from wcord.models.simkd import build_simkd  # it builds its two networks by this function
 
@@ -68,14 +73,17 @@ def create_model(name: str, *, num_classes: int = 100, in_channels: int = 3) -> 
     return _own(prefix, rest, num_classes, in_channels)
 
 
-def _built_in(name: str, num_classes: int, in_channels: int) -> nn.Module:
-    spec = cifar_spec(name)
+def _built_in(name: str, num_classes: int, in_channels: int, image_size: tuple[int, int] | None) -> nn.Module:
+    spec = network_spec(name)
     if spec is None:
         same = [known for known in CIFAR_MODELS if known.lower() == name.lower()]
         hint = f"unknown model {name!r}: did you mean {same[0]!r} (names are case-sensitive)?" if same else None
         others = "timm:NAME, torchvision:NAME, hf:NAME or package.module:factory"
-        raise UsageError(f"{hint or unknown('model', name, CIFAR_MODELS)}; for other networks: {others}")
-    return FAMILIES[spec.family](**spec.arguments, num_classes=num_classes, in_channels=in_channels)
+        raise UsageError(
+            f"{hint or unknown('model', name, (*CIFAR_MODELS, *TABLE_MODELS))}; for other networks: {others}"
+        )
+    size = {"image_size": image_size} if spec.family == "mlp" and image_size is not None else {}
+    return FAMILIES[spec.family](**spec.arguments, **size, num_classes=num_classes, in_channels=in_channels)
 
 
 def _timm(name: str, num_classes: int, in_channels: int) -> nn.Module:

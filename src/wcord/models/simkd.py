@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wcord.checks import DoesNotFitError, UsageError, require_positive
-from wcord.models.catalogue import LIBRARIES, cifar_spec
+from wcord.models.catalogue import LIBRARIES, network_spec
 from wcord.models.create import create_model
 from wcord.models.network import StatesMaps, StatesPreactivations, logits_of, unwrap
 from wcord.models.preprocess import stated_preprocess
@@ -234,7 +234,7 @@ def simkd_names(rest: str) -> tuple[str, str]:
     """
     words = rest.split(":")
     # A network of a library, or of the user's own, has a name of two words.
-    long_student = len(words) == 4 or (len(words) == 3 and cifar_spec(words[0]) is None and words[1] not in LIBRARIES)
+    long_student = len(words) == 4 or (len(words) == 3 and network_spec(words[0]) is None and words[1] not in LIBRARIES)
     student, teacher = ":".join(words[: 1 + long_student]), ":".join(words[1 + long_student :])
     if not 2 <= len(words) <= 4 or not all(words) or PREFIX in words or student in LIBRARIES:
         raise UsageError(

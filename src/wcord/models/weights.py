@@ -120,7 +120,12 @@ def open_network(path: str | Path, *, model: str | None = None) -> Network:
             f"weights file {str(path)!r} is for {card.architecture!r}, which is code of your own: "
             f"give --model {card.architecture} to run it"
         )
-    backbone = create_model(model or card.architecture, num_classes=card.num_classes, in_channels=card.in_channels)
+    backbone = create_model(
+        model or card.architecture,
+        num_classes=card.num_classes,
+        in_channels=card.in_channels,
+        image_size=card.image_size,
+    )
     network = Network(backbone, Preprocess(card.mean, card.std, card.image_size), card.classes)
     return load_weights(network, path).eval()
 

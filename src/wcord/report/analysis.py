@@ -87,13 +87,14 @@ class Analysis:
             ) from error
 
 
-def analyse(student: Predictions, teacher: Predictions | None, images: Callable[[Tensor], Tensor]) -> Analysis:
+def analyse(student: Predictions, teacher: Predictions | None, images: Callable[[Tensor], Tensor] | None) -> Analysis:
     """Reduce the predictions of a run to what its report shows.
 
     Args:
         student: predictions of the student on the test set.
         teacher: predictions of the teacher on the same samples in the same order, or None.
-        images: returns the images of given rows, B×C×H×W, uint8 or floating-point in [0, 1].
+        images: returns the images of given rows, B×C×H×W, uint8 or floating-point in [0, 1]; None: the samples are
+            no pictures.
 
     Raises:
         UsageError: if the two networks did not see the same number of samples.
@@ -103,7 +104,7 @@ def analyse(student: Predictions, teacher: Predictions | None, images: Callable[
     comparable = teacher if teacher is not None and teacher.num_classes == student.num_classes else None
     logit_rows = _spread(len(student), max(1, LOGIT_ENTRIES // student.num_classes))
     embedding_rows = _spread(len(student), EMBEDDING_ROWS)
-    missed = _missed(student, comparable)
+    missed = torch.zeros(0, dtype=torch.long) if images is None else _missed(student, comparable)
     plan_rows = None if teacher is None else _batch_of_few_classes(student.targets)
     plan = None if teacher is None or plan_rows is None else _plan(student, teacher, plan_rows)
     return Analysis(
@@ -119,7 +120,7 @@ def analyse(student: Predictions, teacher: Predictions | None, images: Callable[
         plan=None if plan is None else plan.numpy().astype(np.float32),
         plan_rows=None if plan_rows is None else plan_rows.numpy(),
         gallery_rows=missed.numpy(),
-        gallery=_thumbnails(images(missed)) if len(missed) else np.zeros((0, 1, 1, 1), np.uint8),
+        gallery=_thumbnails(images(missed)) if images is not None and len(missed) else np.zeros((0, 1, 1, 1), np.uint8),
     )
 
 

@@ -12,7 +12,7 @@ import tomli_w
 
 from wcord import checks
 from wcord.checks import UsageError
-from wcord.data.config import DataConfig
+from wcord.data.config import DataConfig, PairingConfig
 
 SMALL_RATE_STUDENTS = ("MobileNetV2", "ShuffleV1", "ShuffleV2")
 """The CRD benchmark trains these with a fifth of the learning rate."""
@@ -125,8 +125,12 @@ class DistillConfig:
     overwrite: bool = False
     """Replace what --out holds."""
     data: DataConfig = field(default_factory=DataConfig)
+    pairing: PairingConfig = field(default_factory=PairingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
+
+BESIDE_A_TEACHER = {"student_view": "view", "student_input": "input"}
+"""Names of settings of the data that say whose they are, where there are two networks, and the plain names."""
 
 Config = TypeVar("Config", bound=TrainConfig | DistillConfig)
 
@@ -174,7 +178,8 @@ def setting_names(kind: type) -> list[str]:
     """Return the names of all settings of a configuration, those in its tables included."""
     groups = _groups(kind)
     own = [name for name in _hints(kind) if name not in groups or name in _hints(groups[name])]
-    return own + [name for table in groups.values() for name in _hints(table) if name not in own]
+    more = list(BESIDE_A_TEACHER) if kind is DistillConfig else []
+    return own + [name for table in groups.values() for name in _hints(table) if name not in own] + more
 
 
 def read_recipe(path: Path) -> dict[str, object]:
@@ -232,6 +237,7 @@ def _flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
         places |= _hints(table)
     flat: dict[str, Any] = {}
     for name, value in settings.items():
+        name = BESIDE_A_TEACHER.get(name, name) if kind is DistillConfig else name
         if name in groups and isinstance(value, Mapping):
             unknown = next((key for key in value if key not in _hints(groups[name])), None)
             if unknown is not None:

@@ -17,7 +17,7 @@ from wcord.methods.term import Objective
 from wcord.models.network import Network
 from wcord.training.config import DistillConfig, TrainConfig
 from wcord.training.engine import resolve_device, seed_everything
-from wcord.training.networks import NetworkSpec, build_network, check_teacher
+from wcord.training.networks import NetworkSpec, as_trained, build_network, check_teacher, taught_as_trained
 from wcord.training.schedule import check_schedule
 
 EVALUATION_BATCH = 256
@@ -78,7 +78,7 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     training = config.training
     check_schedule(training)
     device = resolve_device(training.device)
-    data = own.data if own.data is not None else open_data(config.data)
+    data = own.data if own.data is not None else _open(config)
     for note in data.notes:
         say(f"note: {note}")
     # The students' initial weights depend on the seed alone, not on what was drawn before.
@@ -87,7 +87,7 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     teacher = _teacher(config, own, data)
     architecture = config.model if isinstance(config, TrainConfig) else config.student
     if isinstance(config, DistillConfig) and teacher is not None:
-        adapted = adapt_student(config.method, student, teacher, torch.zeros(2, *data.train.shape))
+        adapted = adapt_student(config.method, student, teacher, *_samples(data))
         assert isinstance(adapted, Network)
         student, architecture = adapted, shipped_name(config.method, config.student, config.teacher)
     train = Loader(
@@ -101,11 +101,18 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
         device=str(device),
         workers=config.data.workers,
         views=config.data.views,
+        partner=data.partner("train"),
         drop_single=True,
     )
     if len(train) == 0:
         raise UsageError(f"the training data holds {len(data.train)} samples, too few for one step: use more")
-    test = Loader(data.test, batch_size=EVALUATION_BATCH, device=str(device), workers=config.data.workers)
+    test = Loader(
+        data.test,
+        batch_size=EVALUATION_BATCH,
+        device=str(device),
+        workers=config.data.workers,
+        partner=data.partner("test"),
+    )
     objective = _objective(config, student, teacher, data, train)
     notes = list(data.notes)
     if train.dropped:
@@ -134,18 +141,19 @@ def _teacher(config: TrainConfig | DistillConfig, own: Own, data: DataSet) -> Ne
         std=config.teacher_std,
         size=config.teacher_size,
     )
-    return build_network(spec, data, own=own.teacher)
+    return build_network(spec, data.of_teacher, own=own.teacher)
 
 
 def _objective(
     config: TrainConfig | DistillConfig, student: Network, teacher: Network | None, data: DataSet, train: Loader
 ) -> Objective:
-    sample = torch.zeros(2, *data.train.shape)
+    sample, teacher_sample = _samples(data)
     maps = (config.student_maps, config.teacher_maps) if isinstance(config, DistillConfig) else ((), ())
     setting = observe(
         student,
         student if teacher is None else teacher,
         student_sample=sample,
+        teacher_sample=sample if teacher is None else teacher_sample,
         num_samples=len(data.train),
         batch_size=min(_smallest_batch(len(data.train), config.training.batch_size), config.training.batch_size),
         processes=train.world_size,
@@ -163,7 +171,7 @@ def _objective(
         return build_objective("ce", setting)
     objective = build_objective(config.method, setting, options=parse_options(config.set))
     assert teacher is not None
-    rehearse(objective, student, teacher, sample, sample)
+    rehearse(objective, student, teacher, sample, teacher_sample)
     return objective
 
 
@@ -174,6 +182,7 @@ def _smallest_batch(samples: int, batch_size: int) -> int:
 
 
 def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, device: str, say: Say) -> list[str]:
+    data = data.of_teacher
     with torch.no_grad():
         logits: Tensor = teacher.eval()(torch.zeros(1, *data.train.shape))
     if logits.shape[1] != len(data.classes):
@@ -187,3 +196,14 @@ def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, dev
     )
     say(f"teacher {config.teacher}: {top1:.2f} % on {samples} samples of the evaluation data")
     return []
+
+
+def _open(config: TrainConfig | DistillConfig) -> DataSet:
+    if isinstance(config, TrainConfig):
+        return open_data(as_trained(config.data, config.weights))
+    return open_data(as_trained(config.data, config.student_weights), taught_as_trained(config))
+
+
+def _samples(data: DataSet) -> tuple[Tensor, Tensor]:
+    """Return a batch of two of what the student sees, and of what the teacher sees."""
+    return torch.zeros(2, *data.train.shape), torch.zeros(2, *data.of_teacher.train.shape)

@@ -18,9 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from wcord.data.split import MemorySplit, Split, StreamSplit
+from wcord.data.split import MemorySplit, Split, StreamSplit, ViewedSplit
 from wcord.features import Features
 from wcord.files import write_atomically
+from wcord.training.config import TrainConfig
 from wcord.training.job import Job
 
 
@@ -108,8 +109,9 @@ def open_cache(job: Job) -> TeacherCache | None:
         return None
     about = {
         "data": dataclasses.asdict(job.config.data) | {"data": job.data.name, "workers": None, "in_memory": None},
+        "pairing": None if isinstance(job.config, TrainConfig) else dataclasses.asdict(job.config.pairing),
         "augment": job.data.augment,
-        "pictures": fingerprint(job.data.train),
+        "pictures": fingerprint(job.data.of_teacher.train),
         "preprocess": {name: value.tolist() for name, value in job.teacher.preprocess.named_buffers()},
         "size": job.teacher.preprocess.size,
         "network": repr(job.teacher.backbone),
@@ -122,6 +124,8 @@ def open_cache(job: Job) -> TeacherCache | None:
 
 def fingerprint(split: Split) -> str:
     """Return what identifies a split's pictures: a digest of them where they are in memory, else of their names."""
+    if isinstance(split, ViewedSplit):
+        return f"{fingerprint(split.base)} {split.view.text}"
     if isinstance(split, StreamSplit):
         names = "".join(f"{row} {split.store.name(row)} {split.form}" for row in split.rows.tolist())
         return hashlib.sha256(names.encode()).hexdigest()

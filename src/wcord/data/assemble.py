@@ -1,0 +1,249 @@
+"""From the sources of student and teacher to a data set: samples chosen and paired, images decoded, views laid on."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from wcord.checks import UsageError, require_choice
+from wcord.data.augment import AUGMENTATIONS
+from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.form import find_form
+from wcord.data.images import Form
+from wcord.data.memory import check_all, decode_all, resize_all, without_bad
+from wcord.data.pairing import pair
+from wcord.data.samples import Samples, Source
+from wcord.data.selection import held_out, require_apart, subset
+from wcord.data.split import (
+    DataSet,
+    MemorySplit,
+    Split,
+    StreamSplit,
+    TeacherSide,
+    ViewedSplit,
+    base_and_view,
+    seen_through,
+)
+from wcord.data.view import View
+
+MEMORY_LIMIT = 4 * 2**30
+"""Bytes of decoded images, of both splits together, up to which `in_memory="auto"` keeps them."""
+MISSING_TEST = 0.2
+"""Share of the training samples that are evaluated on where a source has no test split."""
+
+Chosen = dict[str, Samples]
+"""Split name → samples."""
+
+
+def assemble(source: Source, config: DataConfig) -> DataSet:
+    """Choose the samples of a source, then read them.
+
+    Raises:
+        UsageError: no samples are left, images cannot be read, a view does not suit them.
+    """
+    _check(config)
+    choice = _choose(source, config)
+    (chosen,), notes = _readable([choice.of(source)], config)
+    return _data_set(source, chosen, config, (*source.notes, *choice.notes, *notes))
+
+
+def assemble_pairs(
+    source: Source, other: Source, config: DataConfig, theirs: DataConfig, pairing: PairingConfig
+) -> DataSet:
+    """Pair the samples of student and teacher, choose some of them, then read them.
+
+    Args:
+        source: the student's.
+        other: the teacher's.
+        config: what the student sees.
+        theirs: what the teacher sees.
+        pairing: how they belong together.
+
+    Raises:
+        UsageError: as `assemble`; and what `pair` complains about.
+    """
+    require_choice("pair_augment", pairing.pair_augment, ("shared", "separate"))
+    require_choice("unpaired", pairing.unpaired, ("error", "drop"))
+    if pairing.way == "label":
+        source, other, notes = pair(source, other, pairing)
+        student, taught = assemble(source, config), assemble(other, theirs)
+        notes = (*student.notes, *notes, *(f"teacher: {note}" for note in taught.notes))
+        return replace(student, teacher=TeacherSide(taught, by_label=True, shared=False), notes=notes)
+    _check(config)
+    same_records = pairing.teacher_data is None and config.input == theirs.input
+    paired: tuple[str, ...] = ()
+    if not same_records:
+        source, other, paired = pair(source, other, pairing)
+    choice = _choose(source, config)
+    own, others = choice.of(source), choice.of(other)
+    if same_records:  # read once, however many look at them
+        others = {split: replace(samples, store=own[split].store) for split, samples in others.items()}
+    (own, others), unreadable = _readable([own, others], config)
+    student = _data_set(source, own, config, (*source.notes, *paired, *choice.notes, *unreadable))
+    if same_records:
+        taught = _another_look(student, other, others, theirs)
+    else:
+        taught = _data_set(other, others, theirs, ())
+    return replace(student, teacher=TeacherSide(taught, shared=pairing.pair_augment == "shared"))
+
+
+def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
+    """Return what the teacher sees as a configuration of its own; what it does not say is as the student has it."""
+    other_data = pairing.teacher_data is not None
+    same_kind = not other_data or _kind(pairing.teacher_data or "") == _kind(config.data)
+    theirs = replace(
+        config,
+        data=pairing.teacher_data or config.data,
+        input=pairing.teacher_input or (() if other_data else config.input),
+        label=pairing.teacher_label or (config.label if same_kind else None),
+        view=pairing.teacher_view,
+        merge=() if pairing.teacher_label else config.merge,
+    )
+    if not other_data:
+        return theirs
+    theirs = replace(theirs, subset=None, holdout=0.0, image_size=None)
+    return theirs if same_kind else replace(theirs, group_by=None, visits_of=None, order_by=None)
+
+
+def _kind(data: str) -> str:
+    return data.partition(":")[0]
+
+
+def _check(config: DataConfig) -> None:
+    require_choice("augmentation", config.augment, ("auto", *AUGMENTATIONS))
+    require_choice("in_memory", config.in_memory, ("auto", "yes", "no"))
+    View.parse(config.view)
+    if config.image_size is not None and config.image_size < 1:
+        raise UsageError(f"image_size must be at least 1 pixel, received {config.image_size}")
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Which positions of a source's splits are used: the same for the student's source and its teacher's."""
+
+    train: Tensor
+    test: Tensor
+    test_from: str
+    notes: tuple[str, ...]
+
+    def of(self, source: Source) -> Chosen:
+        """Return the chosen samples of a source."""
+        origin = source.train if self.test_from == "train" else source.test
+        assert origin is not None
+        return {"train": source.train.take(self.train), "test": origin.take(self.test)}
+
+
+def _choose(source: Source, config: DataConfig) -> _Choice:
+    train, test = source.train, source.test
+    kept, notes, test_from = torch.arange(len(train)), (), "train"
+    if config.holdout:
+        kept, held = held_out(train.targets, config.holdout, seed=config.split_seed, groups=train.groups)
+        notes = (f"evaluated on {len(held)} samples held out of the train split, which are not trained on",)
+    elif test is None:
+        kept, held = held_out(train.targets, MISSING_TEST, seed=config.split_seed, groups=train.groups)
+        of_each = "a fixed fifth of each class" if train.groups is None else "whole groups, a fixed fifth,"
+        notes = (f"no test split: {of_each} of the train split is held out as test",)
+    else:
+        held, test_from = torch.arange(len(test)), "test"
+        require_apart(train.groups, test.groups)
+    if not len(held):
+        raise UsageError(f"no sample is left to evaluate on: {len(train)} in all are too few to hold some out")
+    if config.subset is not None:
+        taken = subset(train.targets[kept], config.subset, source.classes, seed=config.split_seed)
+        notes = (*notes, f"trained on a subset: {len(taken)} of {len(kept)} samples, the same share of each class")
+        kept = kept[taken]
+    return _Choice(kept, held, test_from, notes)
+
+
+def _readable(sides: list[Chosen], config: DataConfig) -> tuple[list[Chosen], tuple[str, ...]]:
+    """Leave out, on all sides, samples of which an image cannot be read, where that is allowed.
+
+    Every image is tried once: which rows there are must be settled before the first epoch.
+    """
+    if not config.skip_bad_images:
+        return sides, ()
+    notes: list[str] = []
+    for split in ("train", "test"):
+        good = torch.ones(len(sides[0][split]), dtype=torch.bool)
+        stores: list[object] = []
+        for side in sides:
+            samples = side[split]
+            if isinstance(samples.store, Tensor) or any(samples.store is store for store in stores):
+                continue
+            stores.append(samples.store)
+            form, _ = find_form([samples], config.image_size)
+            bad = check_all(samples, form, title=f"checking {split} images")
+            readable, told = without_bad(samples, bad, skip=True, split=split)
+            good &= torch.zeros_like(good).index_fill(0, readable, True)
+            notes += told
+        sides = [{**side, split: side[split].take(torch.where(good)[0])} for side in sides]
+    return sides, tuple(notes)
+
+
+def _data_set(source: Source, chosen: Chosen, config: DataConfig, notes: tuple[str, ...]) -> DataSet:
+    bases, more = _read(chosen, config)
+    view = View.parse(config.view)
+    return DataSet(
+        train=seen_through(bases["train"], view),
+        test=seen_through(bases["test"], view),
+        classes=source.classes,
+        name=source.name,
+        augment=_suitable(source, bases["train"]) if config.augment == "auto" else config.augment,
+        notes=(*notes, *more),
+        columns=source.columns,
+    )
+
+
+def _another_look(student: DataSet, other: Source, others: Chosen, theirs: DataConfig) -> DataSet:
+    """Return what the teacher sees of the student's own records, with labels of its own."""
+    view = View.parse(theirs.view)
+    bases = {"train": base_and_view(student.train)[0], "test": base_and_view(student.test)[0]}
+    splits = {split: ViewedSplit(base, view, others[split].targets) for split, base in bases.items()}
+    return DataSet(
+        splits["train"], splits["test"], other.classes, student.name, student.augment, columns=student.columns
+    )
+
+
+def _read(chosen: Chosen, config: DataConfig) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """Bring the images of both splits to one form, in memory or streamed."""
+    splits: dict[str, Split] = {}
+    for split, samples in chosen.items():
+        if isinstance(samples.store, Tensor):
+            images = samples.store[samples.rows]
+            resized = images if config.image_size is None else resize_all(images, config.image_size)
+            splits[split] = MemorySplit(resized, samples.targets)
+    if splits:
+        return splits, ()
+    form, notes = find_form(list(chosen.values()), config.image_size)
+    stream = config.in_memory == "no" or (config.in_memory == "auto" and _bytes(chosen, form) > MEMORY_LIMIT)
+    for split, samples in chosen.items():
+        splits[split] = _decoded(samples, form, split, stream)
+    return splits, notes
+
+
+def _decoded(samples: Samples, form: Form, split: str, stream: bool) -> Split:
+    if stream:
+        assert not isinstance(samples.store, Tensor)
+        return StreamSplit(samples.store, samples.rows, samples.targets, form)
+    images, bad = decode_all(samples, form, title=f"reading {split} images")
+    without_bad(samples, bad, skip=False, split=split)
+    return MemorySplit(images, samples.targets)
+
+
+def _bytes(chosen: Chosen, form: Form) -> int:
+    channels, height, width = form.shape
+    return sum(map(len, chosen.values())) * channels * height * width * form.bytes
+
+
+def _suitable(source: Source, train: Split) -> str:
+    """Return the augmentation that suits the source, or else the form of its images.
+
+    Small grey pictures are mostly signs, which have no mirror image; large pictures are cropped and resized, as
+    ImageNet's are; the rest is treated as CIFAR is.
+    """
+    if source.augment is not None:
+        return source.augment
+    channels, height, width = train.shape
+    if min(height, width) >= 96:
+        return "resized-crop"
+    return "shift" if channels == 1 else "crop-flip"

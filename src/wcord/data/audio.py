@@ -1,0 +1,66 @@
+"""Sound files as pictures: log-power spectrograms of one size."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.io import wavfile
+from scipy.signal import resample_poly, stft
+from torch import Tensor
+
+from wcord.checks import UsageError
+from wcord.data.config import Columns
+from wcord.data.folder import class_folders
+from wcord.data.samples import Source
+
+SUFFIXES = frozenset({".wav"})
+RATE = 8000
+"""Samples a second to which every file is brought."""
+WINDOW = 128
+"""Samples of a window, 16 ms, half of which overlap; its 64 frequencies above 0 are the rows."""
+FRAMES = 128
+"""Columns: 1.024 s. Longer sounds are cut, shorter ones followed by silence."""
+RANGE = 80.0
+"""Decibels below the loudest point that are told apart."""
+
+
+def audio_source(place: str, columns: Columns) -> Source:
+    """Read the wav files in class folders, as `folder_source` reads images; augmentation "none".
+
+    Raises:
+        UsageError: as there, and where a file is no wav file or holds no sound.
+    """
+    source = class_folders(place, "sound", SUFFIXES, spectrograms, columns)
+    return Source(source.train, source.test, source.classes, source.name, augment="none")
+
+
+def spectrograms(paths: list[Path]) -> Tensor:
+    """Return the spectrograms of wav files, N×1×64×128 uint8: 255 the loudest point of a file, 0 from 80 dB below."""
+    return torch.from_numpy(np.stack([spectrogram(path) for path in paths]))
+
+
+def spectrogram(path: Path) -> NDArray[np.uint8]:
+    """Return the log-power spectrogram of one wav file, 1×64×128, low frequencies at the bottom.
+
+    Raises:
+        UsageError: the file cannot be read, or holds silence only.
+    """
+    try:
+        rate, sound = wavfile.read(path)
+    except (ValueError, OSError, EOFError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"sound {str(path)!r} cannot be read ({reason}): write it as a wav file") from None
+    wave = np.asarray(sound, np.float64)
+    wave = wave.mean(axis=1) if wave.ndim == 2 else wave
+    if not len(wave) or not np.ptp(wave):
+        raise UsageError(f"sound {str(path)!r} holds silence only: remove it")
+    wave = resample_poly(wave - wave.mean(), RATE, rate)[: FRAMES * WINDOW // 2]
+    wave = np.pad(wave, (0, max(0, WINDOW - len(wave))))
+    _, _, values = stft(wave, RATE, nperseg=WINDOW, noverlap=WINDOW // 2, boundary=None)  # pyright: ignore[reportArgumentType]  # None is documented
+    power = np.abs(values[1:]) ** 2
+    level = 10 * np.log10(np.maximum(power / power.max(), 1e-20))
+    shown = np.zeros((WINDOW // 2, FRAMES))
+    width = min(FRAMES, level.shape[1])
+    shown[:, :width] = np.clip(1 + level[:, :width] / RANGE, 0, 1)
+    return np.rint(255 * shown[::-1]).astype(np.uint8)[None]

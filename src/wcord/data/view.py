@@ -1,0 +1,166 @@
+"""What a network sees of a record: operations on a whole batch, by name, so that two networks may see it differently.
+
+A view comes after decoding and augmentation, so both networks see one crop of a picture, each in its own way.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wcord.checks import UsageError, require_choice
+
+COLOUR = 3
+Operation = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class View:
+    """A sequence of operations on images in [0, 1], B×C×H×W; without any, the images as they are.
+
+    >>> view = View.parse("gray,resize=4")
+    >>> view(torch.ones(2, 3, 8, 8)).shape, view.shape((3, 8, 8))
+    (torch.Size([2, 1, 4, 4]), (1, 4, 4))
+
+    Attributes:
+        text: the operations as they were asked for.
+    """
+
+    text: str = ""
+
+    @classmethod
+    def parse(cls, text: str | None) -> "View":
+        """Return the view that a text such as `gray,resize=16` asks for.
+
+        Raises:
+            UsageError: on an unknown operation, or a value that it cannot have.
+        """
+        view = cls(",".join(part.strip() for part in (text or "").split(",") if part.strip()))
+        _operations(view.text)
+        return view
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything to do."""
+        return bool(self.text)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return what the network sees, floating point in [0, 1]."""
+        for operation in _operations(self.text):
+            images = operation(images)
+        return images
+
+    def shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Return channels, height and width of what is seen of images of a shape.
+
+        Raises:
+            UsageError: an operation does not apply to such images.
+        """
+        channels, height, width = self(torch.zeros(1, *shape)).shape[1:]
+        return channels, height, width
+
+
+@lru_cache(maxsize=64)
+def _operations(text: str) -> tuple[Operation, ...]:
+    return tuple(_operation(part) for part in text.split(",") if part)
+
+
+def _operation(part: str) -> Operation:
+    name, equals, value = part.partition("=")
+    require_choice("view", name, (*PLAIN, *SIZED))
+    if name in PLAIN:
+        if equals:
+            raise UsageError(f"view {name!r} takes no value, received {part!r}")
+        return PLAIN[name]
+    if not equals:
+        raise UsageError(f"view {name!r} needs a value, for instance {name}=16")
+    return SIZED[name](value)
+
+
+def _resize(value: str) -> Operation:
+    size = _size("resize", value)
+
+    def resize(images: Tensor) -> Tensor:
+        if images.shape[-2:] == size:
+            return images
+        return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+
+    return resize
+
+
+def _crop(value: str) -> Operation:
+    height, width = _size("crop", value)
+
+    def crop(images: Tensor) -> Tensor:
+        tall, wide = images.shape[-2:]
+        if height > tall or width > wide:
+            raise UsageError(f"view 'crop={value}' is larger than the images, {tall}×{wide}")
+        top, left = (tall - height) // 2, (wide - width) // 2
+        return images[..., top : top + height, left : left + width]
+
+    return crop
+
+
+def _visits(value: str) -> Operation:
+    count = _count("visits", value)
+
+    def visits(records: Tensor) -> Tensor:
+        return records[:, :, :count]
+
+    return visits
+
+
+def _gray(images: Tensor, name: str = "gray") -> Tensor:
+    """Return the luma of ITU-R BT.601, as Pillow and torchvision compute it."""
+    if images.shape[1] == 1:
+        return images
+    from kornia.color import rgb_to_grayscale  # imported when asked for
+
+    return rgb_to_grayscale(_colour(name, images))
+
+
+def _lab_l(images: Tensor) -> Tensor:
+    """Return the lightness of CIE L*a*b* (D65), L / 100."""
+    return _lab("lab-l", images)[:, :1] / 100
+
+
+def _lab_ab(images: Tensor) -> Tensor:
+    """Return the two colour channels of CIE L*a*b* (D65), (a + 128) / 255 and (b + 128) / 255."""
+    return (_lab("lab-ab", images)[:, 1:] + 128) / 255
+
+
+def _edges(images: Tensor) -> Tensor:
+    """Return the magnitude of the Sobel gradient of the luma, 1 for a step from black to white over one pixel."""
+    from kornia.filters import sobel
+
+    return (2 * sobel(_gray(images, "edges"), eps=1e-12)).clamp(0, 1)
+
+
+def _lab(name: str, images: Tensor) -> Tensor:
+    from kornia.color import rgb_to_lab
+
+    return rgb_to_lab(_colour(name, images))
+
+
+def _colour(name: str, images: Tensor) -> Tensor:
+    if images.shape[1] != COLOUR:
+        raise UsageError(f"view {name!r} needs colour images, received {images.shape[1]} channel(s)")
+    return images
+
+
+def _size(name: str, value: str) -> tuple[int, int]:
+    """Return height and width of `16` or `16x24`."""
+    height, cross, width = value.partition("x")
+    return _count(name, height), _count(name, width if cross else height)
+
+
+def _count(name: str, value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise UsageError(f"view {name!r} takes whole numbers from 1 on, received {value!r}")
+    return int(value)
+
+
+PLAIN: dict[str, Operation] = {"edges": _edges, "gray": _gray, "lab-ab": _lab_ab, "lab-l": _lab_l}
+SIZED: dict[str, Callable[[str], Operation]] = {"crop": _crop, "resize": _resize, "visits": _visits}

@@ -1,0 +1,51 @@
+"""A tone is a line at its height in the spectrogram, whatever the rate of its file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import wavfile
+
+from wcord.checks import UsageError
+from wcord.data.audio import spectrogram
+from wcord.data.config import DataConfig
+from wcord.data.sources import open_data
+
+
+def tone(path: Path, frequency: float, *, rate: int = 8000, seconds: float = 0.5, channels: int = 1) -> Path:
+    wave = 0.5 * np.sin(2 * np.pi * frequency * np.arange(int(rate * seconds)) / rate)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wavfile.write(path, rate, (np.repeat(wave[:, None], channels, 1) * 32767).astype(np.int16))
+    return path
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (16000, 2), (44100, 1)])
+def test_a_tone_is_a_line(tmp_path: Path, rate: int, channels: int) -> None:
+    seen = spectrogram(tone(tmp_path / "a.wav", 1000, rate=rate, channels=channels))
+    assert seen.shape == (1, 64, 128)
+    middle = seen[0, :, 20]
+    # 62.5 Hz a row from the bottom, which is 62.5 Hz itself: 1000 Hz is the 16th from below.
+    assert int(middle.argmax()) == 64 - 16
+    assert middle.max() >= 250
+    assert seen[0, :, 70:].max() == 0  # half a second is 62 columns, then there is silence
+
+
+def test_folders_of_sounds_are_a_data_set(tmp_path: Path) -> None:
+    for split, count in (("train", 4), ("test", 2)):
+        for i in range(count):
+            tone(tmp_path / split / ("low" if i % 2 else "high") / f"{i}.wav", 300 if i % 2 else 2000)
+    data = open_data(DataConfig(data=f"audiofolder:{tmp_path}", view="resize=32"))
+    assert (len(data.train), len(data.test), data.classes) == (4, 2, ("high", "low"))
+    assert data.train.shape == (1, 32, 32)
+    assert data.augment == "none"
+
+
+def test_what_is_no_sound_is_told(tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("no sound")
+    with pytest.raises(UsageError, match=r"sound '.*text.wav' cannot be read"):
+        spectrogram(tmp_path / "text.wav")
+    wavfile.write(tmp_path / "silence.wav", 8000, np.zeros(800, np.int16))
+    with pytest.raises(UsageError, match="holds silence only"):
+        spectrogram(tmp_path / "silence.wav")
+    with pytest.raises(UsageError, match=r"sound folder .* has no class folders: put the sounds of each class in one"):
+        open_data(DataConfig(data=f"audiofolder:{tmp_path}"))

@@ -1,0 +1,270 @@
+"""What the teacher sees of each of the student's samples, however the two are found together, and bad pairs told."""
+
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from wcord.checks import UsageError
+from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.loader import Loader
+from wcord.data.sources import open_data
+from wcord.data.split import DataSet
+
+
+def folder(root: Path, names: dict[str, int], *, size: int = 8, deep: bool = False) -> str:
+    """Write one-coloured pictures: path below the root → value."""
+    for name, value in names.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.full((size, size), value, np.uint16) if deep else np.full((size, size, 3), value, np.uint8)
+        Image.fromarray(pixels).save(path)
+    return f"imagefolder:{root}"
+
+
+def pictures(offset: int = 0, *, prefix: str = "", kind: str = "png") -> dict[str, int]:
+    """Return twelve training and six test pictures of two classes, each of its own value."""
+    found = {}
+    for split, count in (("train", 12), ("test", 6)):
+        for i in range(count):
+            value = (20 if split == "train" else 150) + 2 * i
+            found[f"{split}/{'ab'[i % 2]}/{prefix}{split}{i:02d}.{kind}"] = value + offset
+    return found
+
+
+def inputs(
+    data: DataSet, name: str = "train", *, augment: str = "none"
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return what student and teacher see of a whole split, and the targets."""
+    split = data.train if name == "train" else data.test
+    loader = Loader(split, batch_size=len(split), partner=data.partner(name), augment=augment)  # pyright: ignore[reportArgumentType]
+    (batch,) = loader.batches()
+    return batch.student_input, batch.teacher_input, batch.target
+
+
+def test_two_views_of_one_record_are_read_once() -> None:
+    data = open_data(DataConfig(view="resize=4"), PairingConfig(teacher_view="edges"))
+    assert data.train.shape == (1, 4, 4)
+    assert data.of_teacher.train.shape == (1, 8, 8)
+    assert data.train.base is data.of_teacher.train.base  # pyright: ignore[reportAttributeAccessIssue]
+    batch = next(Loader(data.train, batch_size=5, shuffle=True, partner=data.partner("train")).batches())
+    assert batch.student_input.shape == (5, 1, 4, 4)
+    whole = open_data(DataConfig()).train.read(batch.index).float() / 255 if batch.index is not None else None
+    assert whole is not None
+    assert torch.allclose(
+        batch.student_input, torch.nn.functional.interpolate(whole, (4, 4), mode="bilinear", antialias=True)
+    )
+
+
+def test_no_pairing_leaves_one_input() -> None:
+    data = open_data(DataConfig(), PairingConfig())
+    assert data.teacher is None
+    assert data.of_teacher is data
+    seen, taught, _ = inputs(data, "test")
+    assert taught is seen
+
+
+@pytest.mark.parametrize("augment", ["shift", "crop-flip", "resized-crop"])
+def test_shared_augmentation_shows_both_the_same_crop(augment: str) -> None:
+    config = DataConfig()
+    views = PairingConfig(teacher_view="resize=4")
+    both = open_data(config, views)
+    seen, taught, _ = inputs(both, augment=augment)
+    small = torch.nn.functional.interpolate(seen, (4, 4), mode="bilinear", antialias=True)
+    assert torch.allclose(small, taught, atol=1e-6)
+    apart = open_data(config, PairingConfig(teacher_view="resize=8", pair_augment="separate"))
+    seen, taught, _ = inputs(apart, augment=augment)
+    assert not torch.allclose(seen, taught)
+
+
+def test_shared_augmentation_of_folders_of_two_sizes(tmp_path: Path) -> None:
+    rows = np.linspace(0, 255, 32, dtype=np.uint8)
+    large = np.stack(
+        [np.broadcast_to(rows[:, None], (32, 32)), np.broadcast_to(rows, (32, 32)), np.zeros((32, 32))], -1
+    )
+    for size, root in ((32, tmp_path / "large"), (16, tmp_path / "small")):
+        for i in range(12):
+            path = root / "ab"[i % 2] / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(large.astype(np.uint8)).resize((size, size), Image.Resampling.BOX).save(path)
+    pairing = PairingConfig(teacher_data=f"imagefolder:{tmp_path / 'large'}", pair_by="stem")
+    data = open_data(DataConfig(data=f"imagefolder:{tmp_path / 'small'}"), pairing)
+    seen, taught, _ = inputs(data, augment="crop-flip")
+    near = torch.nn.functional.interpolate(taught, (16, 16), mode="area")
+    assert (near - seen).abs().mean() < 0.03  # a crop that may be half a small pixel off
+    assert (near[0] - seen[1]).abs().mean() > 0.03 or (near[1] - seen[2]).abs().mean() > 0.03
+
+
+def test_folders_are_paired_by_stem_whatever_their_order(tmp_path: Path) -> None:
+    student = folder(tmp_path / "s", pictures())
+    names = pictures(offset=5)
+    # Other classes' folders and another type of file: only the stem counts.
+    moved = {
+        f"{path.split('/')[0]}/{'z' if value % 3 else 'y'}/{Path(path).stem}.bmp": value
+        for path, value in names.items()
+    }
+    teacher = folder(tmp_path / "t", moved, size=12)
+    data = open_data(DataConfig(data=student), PairingConfig(teacher_data=teacher, pair_by="stem"))
+    for split in ("train", "test"):
+        seen, taught, _ = inputs(data, split)
+        assert torch.equal((taught[:, 0, 0, 0] * 255).round(), (seen[:, 0, 0, 0] * 255).round() + 5)
+        assert taught.shape[2:] == (12, 12)
+
+
+def test_folders_are_paired_by_path_where_stems_repeat(tmp_path: Path) -> None:
+    names = {
+        f"{split}/{kind}/{i}.png": 20 * i + (7 if kind == "b" else 0)
+        for split in ("train", "test")
+        for kind in "ab"
+        for i in range(4)
+    }
+    student = folder(tmp_path / "s", names)
+    teacher = folder(tmp_path / "t", {name: value + 1 for name, value in names.items()})
+    data = open_data(DataConfig(data=student), PairingConfig(teacher_data=teacher, pair_by="path"))
+    seen, taught, _ = inputs(data)
+    assert torch.equal((taught * 255).round(), (seen * 255).round() + 1)
+    with pytest.raises(
+        UsageError,
+        match=r"the student's train split has 4 names that occur more than once: '0', '1', '2', …; .*--pair-by path",
+    ):
+        open_data(DataConfig(data=student), PairingConfig(teacher_data=teacher, pair_by="stem"))
+
+
+def test_missing_partners_are_listed_and_left_out_on_request(tmp_path: Path) -> None:
+    student = folder(tmp_path / "s", pictures())
+    some = {path: value for path, value in pictures(offset=1).items() if "train03" not in path and "test01" not in path}
+    teacher = folder(tmp_path / "t", some | {"train/a/stranger.png": 3})
+    config = DataConfig(data=student)
+    message = (
+        r"1 train samples of the student's data have no partner: 'train03'; "
+        r"1 train samples of the teacher's data have no partner: 'stranger'; .*--unpaired drop"
+    )
+    with pytest.raises(UsageError, match=message):
+        open_data(config, PairingConfig(teacher_data=teacher, pair_by="stem"))
+    data = open_data(config, PairingConfig(teacher_data=teacher, pair_by="stem", unpaired="drop"))
+    assert (len(data.train), len(data.test)) == (11, 5)
+    assert any(
+        "left out: 1 test samples of the student's data have no partner: 'test01'" in note for note in data.notes
+    )
+    seen, taught, _ = inputs(data)
+    assert torch.equal((taught * 255).round(), (seen * 255).round() + 1)
+
+
+def test_no_partner_at_all_is_told_with_both_sides_names(tmp_path: Path) -> None:
+    student = folder(tmp_path / "s", pictures())
+    teacher = folder(tmp_path / "t", pictures(prefix="x"))
+    with pytest.raises(
+        UsageError, match=r"no sample of the student's train split has a partner: .*'train00'.*'xtrain00'"
+    ):
+        open_data(DataConfig(data=student), PairingConfig(teacher_data=teacher, pair_by="stem", unpaired="drop"))
+
+
+def test_unreadable_pictures_are_left_out_with_their_partners(tmp_path: Path) -> None:
+    student, teacher = folder(tmp_path / "s", pictures()), folder(tmp_path / "t", pictures(offset=1))
+    (tmp_path / "s/train/a/train02.png").write_bytes(b"no picture")
+    (tmp_path / "t/train/b/train05.png").write_bytes(b"no picture")
+    config = DataConfig(data=student, skip_bad_images=True)
+    data = open_data(config, PairingConfig(teacher_data=teacher, pair_by="stem"))
+    assert len(data.train) == len(data.of_teacher.train) == 10
+    seen, taught, _ = inputs(data)
+    assert torch.equal((taught * 255).round(), (seen * 255).round() + 1)
+
+
+def test_rows_are_paired_in_order_where_there_are_as_many(tmp_path: Path) -> None:
+    one, two, short = tmp_path / "one.npz", tmp_path / "two.npz", tmp_path / "short.npz"
+    images, labels = np.arange(20, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2), np.arange(20) % 2
+    np.savez(one, x_train=images, y_train=labels)
+    np.savez(two, x_train=images + 100, y_train=labels)
+    np.savez(short, x_train=images[:19], y_train=labels[:19])
+    data = open_data(DataConfig(data=f"npz:{one}"), PairingConfig(teacher_data=f"npz:{two}"))
+    for split in ("train", "test"):
+        seen, taught, _ = inputs(data, split)
+        assert torch.equal((taught * 255).round(), (seen * 255).round() + 100)
+    with pytest.raises(
+        UsageError, match=r"student's train split has 20 samples and the teacher's 19: .*--pair-by stem"
+    ):
+        open_data(DataConfig(data=f"npz:{one}"), PairingConfig(teacher_data=f"npz:{short}"))
+    with pytest.raises(UsageError, match=r"cannot be paired by stem: that needs a folder of files"):
+        open_data(DataConfig(data=f"npz:{one}"), PairingConfig(teacher_data=f"npz:{two}", pair_by="stem"))
+
+
+def test_two_columns_of_one_table(tmp_path: Path) -> None:
+    def table(count: int, first: int) -> datasets.Dataset:
+        values = range(first, first + count)
+        colour = [Image.fromarray(np.full((6, 6, 3), value, np.uint8)) for value in values]
+        depth = [Image.fromarray(np.full((6, 6), 1000 + value, np.uint16)) for value in values]
+        columns = {"rgb": colour, "depth": depth, "label": [value % 2 for value in values]}
+        kinds = datasets.Features(rgb=datasets.Image(), depth=datasets.Image(), label=datasets.Value("int64"))
+        return datasets.Dataset.from_dict(columns, features=kinds)
+
+    table(12, 10).to_parquet(tmp_path / "train.parquet")
+    table(6, 100).to_parquet(tmp_path / "test.parquet")
+    config = DataConfig(data=f"parquet:{tmp_path}", input=("depth",))
+    data = open_data(config, PairingConfig(teacher_input=("rgb",)))
+    assert (data.train.shape, data.of_teacher.train.shape) == ((1, 6, 6), (3, 6, 6))
+    seen, taught, target = inputs(data)
+    assert torch.equal((seen[:, 0, 0, 0] * 65535).round() - 1000, (taught[:, 0, 0, 0] * 255).round())
+    assert torch.equal(target, torch.arange(12) % 2)
+
+
+def test_tables_are_joined_on_a_key_column(tmp_path: Path) -> None:
+    rows = 30
+    frame = pd.DataFrame({"id": range(rows), "x": np.arange(rows) / 10, "label": np.arange(rows) % 2})
+    frame.to_csv(tmp_path / "student.csv", index=False)
+    other = pd.DataFrame({"id": range(rows), "w": np.arange(rows) * 3.0, "z": 1.0, "label": np.arange(rows) % 2})
+    other.sample(frac=1, random_state=0).to_csv(tmp_path / "teacher.csv", index=False)
+    config = DataConfig(data=f"table:{tmp_path / 'student.csv'}")
+    pairing = PairingConfig(teacher_data=f"table:{tmp_path / 'teacher.csv'}", join="id")
+    data = open_data(config, pairing)
+    assert (data.train.shape, data.of_teacher.train.shape) == ((1, 1, 1), (2, 1, 1))
+    seen, taught, _ = inputs(data)
+    assert torch.allclose(seen[:, 0] * 30, taught[:, 0])
+    other.loc[3, "id"] = 4
+    other.to_csv(tmp_path / "teacher.csv", index=False)
+    with pytest.raises(UsageError, match=r"the teacher's train split has 1 names that occur more than once: '4'"):
+        open_data(config, pairing)
+    with pytest.raises(UsageError, match=r"unknown column 'idd': did you mean 'id'"):
+        open_data(config, PairingConfig(teacher_data=pairing.teacher_data, join="idd"))
+
+
+def test_by_label_a_sample_of_the_class_is_drawn_anew_each_epoch(tmp_path: Path) -> None:
+    images = np.arange(200, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2)
+    np.savez(tmp_path / "many.npz", x_train=images, y_train=np.array(["b", "a"])[np.arange(200) % 2])
+    np.savez(tmp_path / "few.npz", x_train=images[:20], y_train=np.array(["a", "b"])[np.arange(20) % 2])
+    pairing = PairingConfig(teacher_data=f"npz:{tmp_path / 'many.npz'}", pair_by="label")
+    data = open_data(DataConfig(data=f"npz:{tmp_path / 'few.npz'}"), pairing)
+    loader = Loader(data.train, batch_size=16, partner=data.partner("train"), seed=3)
+    drawn = []
+    for epoch in range(2):
+        (batch,) = loader.batches(epoch)
+        values = (batch.teacher_input[:, 0, 0, 0] * 255).round().long()
+        assert torch.equal(1 - values % 2, batch.target)  # class a is 0, and odd in the teacher's set
+        drawn.append(values)
+    assert not torch.equal(*drawn)
+    (again,) = loader.batches(0)
+    assert torch.equal((again.teacher_input[:, 0, 0, 0] * 255).round().long(), drawn[0])
+    parts = [
+        next(Loader(data.train, batch_size=16, partner=data.partner("train"), seed=3, rank=r, world_size=2).batches())
+        for r in range(2)
+    ]
+    assert torch.equal(torch.cat([part.teacher_input for part in parts]), again.teacher_input)
+
+
+def test_by_label_every_class_needs_a_sample(tmp_path: Path) -> None:
+    images = np.zeros((30, 8, 8), np.uint8)
+    np.savez(tmp_path / "three.npz", x_train=images, y_train=np.array(["a", "b", "c"])[np.arange(30) % 3])
+    np.savez(tmp_path / "two.npz", x_train=images, y_train=np.array(["a", "b"])[np.arange(30) % 2])
+    pairing = PairingConfig(teacher_data=f"npz:{tmp_path / 'two.npz'}", pair_by="label")
+    with pytest.raises(UsageError, match=r"the teacher's lacks 'c' \(it has 'a', 'b'\)"):
+        open_data(DataConfig(data=f"npz:{tmp_path / 'three.npz'}"), pairing)
+
+
+def test_a_column_is_refused_where_there_are_none() -> None:
+    with pytest.raises(
+        UsageError, match=r"--join names a column, which data of kind 'digits' do not have: it goes with hub:, parquet:"
+    ):
+        open_data(DataConfig(), PairingConfig(join="id", teacher_view="resize=4"))

@@ -1,0 +1,170 @@
+"""Tables: columns become channels, gaps stay gaps, visits of a subject become one sample, groups are not torn apart."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wcord.checks import UsageError
+from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.selection import held_out, require_apart
+from wcord.data.sources import open_data
+from wcord.data.statistics import channel_statistics
+
+
+def visits() -> pd.DataFrame:
+    """Return 40 subjects with one to three visits, shuffled; a subject's number is in every value."""
+    rows = [
+        {"who": f"S{s:02d}", "visit": v, "age": 100 * s + v, "sex": "MF"[s % 2], "kind": ["well", "mild", "ill"][s % 3]}
+        for s in range(40)
+        for v in range(1, 2 + s % 3)
+    ]
+    return pd.DataFrame(rows).sample(frac=1, random_state=0)
+
+
+def written(frame: pd.DataFrame, path: Path) -> str:
+    frame.to_csv(path, index=False, sep="\t" if path.suffix == ".tsv" else ",")
+    return f"table:{path}"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
+def test_columns_become_channels(tmp_path: Path, suffix: str) -> None:
+    frame = pd.DataFrame({"a": [1.5, np.nan, 3, 4], "label": ["x", "y"] * 2, "b": [True, False] * 2, "c": list("pqrp")})
+    path = tmp_path / f"t.{suffix}"
+    frame.to_parquet(path) if suffix == "parquet" else written(frame, path)
+    data = open_data(DataConfig(data=f"table:{path}", holdout=0.5))
+    assert data.train.shape == (4, 1, 1)  # a, b, and two columns for the three texts of c
+    assert data.classes == ("x", "y")
+    assert data.augment == "none"
+    values = torch.cat([split.read(torch.arange(len(split))) for split in (data.train, data.test)])[:, :, 0, 0]
+    assert int(values[:, 0].isnan().sum()) == 1
+    assert sorted(values[:, 0].nan_to_num(-1).tolist()) == [-1, 1.5, 3, 4]
+    assert sorted(map(tuple, values[:, 2:].tolist())) == [(0, 0), (0, 0), (0, 1), (1, 0)]
+
+
+def test_chosen_columns_only_and_folders_with_a_test_file(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": range(8), "b": range(8), "label": [0, 1] * 4})
+    written(frame, tmp_path / "train.csv")
+    written(frame.head(2), tmp_path / "test.csv")
+    data = open_data(DataConfig(data=f"table:{tmp_path}", input=("b",)))
+    assert (len(data.train), len(data.test), data.train.shape) == (8, 2, (1, 1, 1))
+
+
+def test_statistics_leave_gaps_out(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1.0, np.nan, 3.0, np.nan] * 5, "b": [np.nan] * 20, "label": [0, 1] * 10})
+    data = open_data(DataConfig(data=written(frame, tmp_path / "t.csv")))
+    mean, std = channel_statistics(data.train)
+    assert mean == pytest.approx((2.0, 0.0), abs=0.2)
+    assert std == pytest.approx((1.0, 1.0), abs=0.1)
+
+
+def test_embedded_tables() -> None:
+    data = open_data(DataConfig(data="sklearn:breast_cancer"), PairingConfig(teacher_input=("mean radius",)))
+    assert data.classes == ("benign", "malignant")
+    assert data.train.shape == (30, 1, 1)
+    assert data.of_teacher.train.shape == (1, 1, 1)
+    rows = torch.arange(9)
+    assert torch.equal(data.train.read(rows)[:, :1], data.of_teacher.train.read(rows))
+
+
+def test_visits_of_a_subject_are_one_sample(tmp_path: Path) -> None:
+    source = written(visits(), tmp_path / "t.csv")
+    config = DataConfig(data=source, label="kind", visits_of="who", order_by="visit", view="visits=1")
+    data = open_data(config, PairingConfig(teacher_view="visits=3"))
+    assert len(data.train) + len(data.test) == 40
+    assert (data.train.shape, data.of_teacher.train.shape) == ((2, 1, 1), (2, 3, 1))
+    taught = data.of_teacher.train.read(torch.arange(len(data.train)))
+    ages = taught[:, 0, :, 0]
+    assert torch.equal(data.train.read(torch.arange(len(data.train)))[:, 0, 0, 0], ages[:, 0])
+    for age in ages:
+        subject, first = divmod(int(age[0]), 100)
+        assert first == 1
+        count = 1 + subject % 3
+        assert age[:count].tolist() == [100 * subject + visit for visit in range(1, count + 1)]
+        assert age[count:].isnan().all()
+
+
+def test_classes_are_taken_together(tmp_path: Path) -> None:
+    source = written(visits(), tmp_path / "t.csv")
+    config = DataConfig(data=source, label="kind", visits_of="who", order_by="visit", merge=("sick=mild+ill",))
+    data = open_data(config)
+    assert data.classes == ("sick", "well")
+    whole = torch.cat([data.train.targets, data.test.targets])
+    assert int((whole == 1).sum()) == 14
+    with pytest.raises(UsageError, match="unknown class 'il': did you mean 'ill'"):
+        open_data(DataConfig(data=source, label="kind", input=("age",), merge=("sick=mild+il",)))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    groups=st.lists(st.integers(0, 12), min_size=8, max_size=60),
+    fraction=st.floats(0.1, 0.6),
+    seed=st.integers(0, 99),
+)
+def test_no_group_is_on_both_sides(groups: list[int], fraction: float, seed: int) -> None:
+    names = np.array([f"S{group}" for group in groups])
+    targets = torch.tensor(groups) % 2
+    kept, held = held_out(targets, fraction, seed=seed, groups=names)
+    assert sorted([*kept.tolist(), *held.tolist()]) == list(range(len(groups)))
+    assert not set(names[kept.numpy()]) & set(names[held.numpy()])
+    require_apart(names[kept.numpy()], names[held.numpy()])
+
+
+def test_rows_are_split_by_group(tmp_path: Path) -> None:
+    source = written(visits(), tmp_path / "t.csv")
+    data = open_data(DataConfig(data=source, label="kind", group_by="who", order_by=None, input=("age",)))
+    subjects = [
+        set((split.read(torch.arange(len(split))).flatten() // 100).tolist()) for split in (data.train, data.test)
+    ]
+    assert not subjects[0] & subjects[1]
+    assert any("whole groups" in note for note in data.notes)
+
+
+def test_a_group_on_both_sides_of_a_given_split_is_refused(tmp_path: Path) -> None:
+    frame = visits()
+    written(frame, tmp_path / "train.csv")
+    written(frame.tail(3), tmp_path / "test.csv")
+    with pytest.raises(UsageError, match=r"3 groups have samples in both the train and the test split \('S.*leaks"):
+        open_data(DataConfig(data=f"table:{tmp_path}", label="kind", group_by="who", input=("age",)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, r"which column is the label\? Choose one: --label who \| visit \| age \| sex \| kind"),
+        ({"label": "kin"}, "unknown column 'kin': did you mean 'kind'"),
+        ({"label": "kind"}, "column 'who' holds 40 different texts, such as 'S.*'.*choose the columns by --input"),
+        ({"label": "kind", "input": ("kind", "age")}, "column 'kind' is the label and cannot be seen"),
+        ({"label": "kind", "visits_of": "who"}, "visits_of and order_by go together"),
+        (
+            {"label": "sex", "visits_of": "kind", "order_by": "visit", "input": ("age",)},
+            "the visits of kind '.*' have different labels",
+        ),
+    ],
+)
+def test_mistakes_are_told(tmp_path: Path, settings: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        open_data(DataConfig(data=written(visits(), tmp_path / "t.csv"), **settings))  # pyright: ignore[reportArgumentType]
+
+
+def test_bad_files_are_told(tmp_path: Path) -> None:
+    for name, text, message in [
+        ("none.csv", None, "table .* does not exist"),
+        ("t.xls", "x", r"must be a .csv, .tsv, .parquet file"),
+        ("t.parquet", "x", "cannot be read"),
+        ("empty.csv", "", "cannot be read"),
+        ("bare.csv", "a,label\n", "holds no rows"),
+        ("gap.csv", "a,label\n1,x\n2,\n", "1 rows have no label in column 'label'"),
+        ("inf.csv", "a,label\n1,x\ninf,y\n", "column 'a' holds infinity"),
+        ("alone.csv", "label\nx\ny\n", "no column to be seen besides the label"),
+    ]:
+        if text is not None:
+            (tmp_path / name).write_text(text)
+        with pytest.raises(UsageError, match=message):
+            open_data(DataConfig(data=f"table:{tmp_path / name}"))
+    with pytest.raises(UsageError, match="unknown table of scikit-learn 'breast': did you mean 'breast_cancer'"):
+        open_data(DataConfig(data="sklearn:breast"))
