@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from wcord.checks import DoesNotFitError, UsageError
-from wcord.models.network import StatesMaps, StatesPreactivations, is_compiled, logits_of
+from wcord.models.network import StatesMaps, StatesPreactivations, is_compiled, logits_of, merged_parts
 from wcord.models.network import unwrap as unwrap
 
 
@@ -141,6 +141,7 @@ class Tap:
             raise UsageError("nn.DataParallel splits what the hooks see: use DistributedDataParallel")
         self.model = model
         self.network = unwrap(model)
+        self.parts = merged_parts(model)
         self.paths = {name: _resolve(self.network, name) for name in maps}
         self.channels = _stated_channels(self.network)
         self.found_by_itself = embedding is None
@@ -207,7 +208,9 @@ class Tap:
         outputs = self._outputs.get(path, ())
         if not self._inputs:
             raise self._never_ran("embedding", path, path)
-        if self.found_by_itself and not (len(outputs) == len(self._inputs) and _gives(outputs[-1], logits)):
+        classes = logits.shape[-1] if self.parts is None else self.parts
+        found = len(outputs) == len(self._inputs) and _gives(outputs[-1], logits.shape[0], classes)
+        if self.found_by_itself and not found:
             raise UsageError(
                 f"the classifier was not found: the output of {path!r} is not the logits {tuple(logits.shape)}; "
                 f'tell which module\'s input is the embedding, embedding="path", e.g. {_candidates(self.network)}'
@@ -321,11 +324,11 @@ def _find_classifier(network: nn.Module) -> str:
     return linears[-1]
 
 
-def _gives(seen: _Seen | None, logits: Tensor) -> bool:
+def _gives(seen: _Seen | None, batch: int, classes: int) -> bool:
     """Return whether a module's output can be the logits: same batch and classes, before positions are averaged."""
-    if seen is None or seen.tensor.shape[0] != logits.shape[0]:
+    if seen is None or seen.tensor.shape[0] != batch:
         return False
-    shape, classes = seen.tensor.shape, logits.shape[-1]
+    shape = seen.tensor.shape
     return classes in ((shape[1], shape[-1]) if seen.tensor.dim() == 4 else (shape[-1],))
 
 

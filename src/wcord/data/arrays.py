@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from wcord.checks import UsageError, require_file
-from wcord.data.labels import number_labels
+from wcord.data.config import Columns
+from wcord.data.labels import no_labels, number_labels
 from wcord.data.samples import Source, all_rows
 from wcord.data.selection import held_out
 
@@ -29,8 +30,8 @@ def digits_source() -> Source:
     return Source(samples.take(kept), samples.take(held), classes, "digits", augment="shift")
 
 
-def npz_source(path: str) -> Source:
-    """Read x_train, y_train and, where they are, x_test, y_test from a NumPy archive."""
+def npz_source(path: str, columns: Columns) -> Source:
+    """Read x_train, y_train and, where they are, x_test, y_test from a NumPy archive; without labels, the x alone."""
     file = require_file(path, "npz file")
     try:
         with np.load(file, allow_pickle=False) as archive:
@@ -39,6 +40,10 @@ def npz_source(path: str) -> Source:
         raise UsageError(
             f"npz file {path!r} cannot be read ({str(error).splitlines()[0]}): write it by np.savez"
         ) from None
+    if not columns.labels:
+        held |= {
+            f"y_{split}": no_labels(len(held[f"x_{split}"])) for split in ("train", "test") if f"x_{split}" in held
+        }
     missing = [name for name in ("x_train", "y_train") if name not in held]
     if missing or ("x_test" in held) != ("y_test" in held):
         raise UsageError(

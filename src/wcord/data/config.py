@@ -13,6 +13,9 @@ class DataConfig:
     npz:FILE | table:FILE"""
     label: str | None = None
     """Label column, needed only where there are several."""
+    no_labels: bool = False
+    """Read no labels: folders without classes, tables without a label column. Only a teacher can then be learned
+    from; its most probable class stands in where a label is asked for."""
     input: tuple[str, ...] = ()
     """Column that holds the image, needed only where there are several; of a table, the columns that are seen (default:
     all). Beside a teacher also --student-input."""
@@ -55,6 +58,7 @@ class Columns:
     Attributes:
         key: column whose values name the samples, for pairs.
         files: whether the names of the files name the samples.
+        labels: whether there are labels to be read.
     """
 
     input: tuple[str, ...] = ()
@@ -64,6 +68,7 @@ class Columns:
     visits_of: str | None = None
     order_by: str | None = None
     files: bool = False
+    labels: bool = True
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,9 @@ class PairingConfig:
     """Column whose equal values in both tables mark partners."""
     unpaired: Literal["error", "drop"] = "error"
     """What to do with samples that have no partner."""
+    label_map: str | None = None
+    """How the teacher's classes are parts of the student's, so that methods on logits compare sums: observed, where
+    --teacher-label gives both labels of each sample, or a csv file of lines teacher's class,student's class."""
     pair_augment: Literal["shared", "separate"] = "shared"
     """Whether teacher and student get the same random crop and mirroring."""
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from wcord.checks import UsageError
@@ -55,6 +56,8 @@ def class_folders(
     roots = {"train": inside.get("train", root)}
     if "train" in inside and test is not None:
         roots["test"] = test
+    if not columns.labels:
+        return _without_classes(roots, what, suffixes, store, columns)
     files = {split: _class_files(folder, what, suffixes) for split, folder in roots.items()}
     names = tuple(sorted({name for classes in files.values() for name in classes}))
     paths = {split: [path for name in sorted(classes) for path in classes[name]] for split, classes in files.items()}
@@ -65,13 +68,36 @@ def class_folders(
         for split, classes in files.items()
     }
     targets, names = number_labels(labels, names)
+    samples = {
+        split: _named(all_rows(store(paths[split]), targets[split]), paths[split], folder, columns)
+        for split, folder in roots.items()
+    }
+    return Source(samples["train"], samples.get("test"), names, root.resolve().name)
+
+
+def _without_classes(
+    roots: dict[str, Path],
+    what: str,
+    suffixes: frozenset[str],
+    store: Callable[[list[Path]], ImageStore | Tensor],
+    columns: Columns,
+) -> Source:
+    """Return all files below each split's folder, however they lie there."""
     samples: dict[str, Samples] = {}
     for split, folder in roots.items():
-        samples[split] = all_rows(store(paths[split]), targets[split])
-        if columns.files:
-            keys = [path.relative_to(folder).with_suffix("").as_posix() for path in paths[split]]
-            samples[split] = replace(samples[split], keys=np.array(keys))
-    return Source(samples["train"], samples.get("test"), names, root.resolve().name)
+        paths = files_below(folder, suffixes)
+        if not paths:
+            raise UsageError(f"{what} folder {str(folder)!r} holds no {what}s: put some in it")
+        targets = torch.zeros(len(paths), dtype=torch.long)
+        samples[split] = _named(all_rows(store(paths), targets), paths, folder, columns)
+    return Source(samples["train"], samples.get("test"), (), roots["train"].resolve().name)
+
+
+def _named(samples: Samples, paths: list[Path], folder: Path, columns: Columns) -> Samples:
+    """Return the samples with the names of their files, where those are asked for."""
+    if not columns.files:
+        return samples
+    return replace(samples, keys=np.array([path.relative_to(folder).with_suffix("").as_posix() for path in paths]))
 
 
 def _folders(root: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from datasets.exceptions import DatasetGenerationError, DatasetsError
 from wcord.checks import UsageError
 from wcord.data.columns import class_names, image_column, label_column, require_column
 from wcord.data.config import Columns
-from wcord.data.labels import Labels, number_labels
+from wcord.data.labels import Labels, no_labels, number_labels
 from wcord.data.samples import Source, all_rows
 from wcord.data.stores import ColumnImages
 
@@ -63,18 +63,19 @@ def table_source(tables: object, name: str, columns: Columns) -> Source:
         raise UsageError(f"data set {name!r} has no split named 'train'; it has {held}")
     features = tables["train"].features
     image = image_column(features, columns.input)
-    label = label_column(features, columns.label, image)
+    label = label_column(features, columns.label, image) if columns.labels else None
     for name in filter(None, (columns.key, columns.group_by)):
         require_column(features, name)
     chosen = {"train": tables["train"]}
-    labels = {"train": _column(tables["train"], label)}
+    labels = {"train": _labels(tables["train"], label)}
+    wanted = {image} if label is None else {image, label}
     for split in TEST_SPLITS:
-        if split in tables and {image, label} <= set(tables[split].column_names):
-            values = _column(tables[split], label)
+        if split in tables and wanted <= set(tables[split].column_names):
+            values = _labels(tables[split], label)
             if len(values) and not _unlabelled(values):
                 chosen["test"], labels["test"] = tables[split], values
                 break
-    targets, classes = number_labels(labels, class_names(features, label))
+    targets, classes = number_labels(labels, None if label is None else class_names(features, label))
     samples = {
         split: replace(
             all_rows(ColumnImages(_encoded(table, image), image, split), targets[split]),
@@ -84,6 +85,10 @@ def table_source(tables: object, name: str, columns: Columns) -> Source:
         for split, table in chosen.items()
     }
     return Source(samples["train"], samples.get("test"), classes, name, columns=(image,))
+
+
+def _labels(table: datasets.Dataset, column: str | None) -> Labels:
+    return no_labels(len(table)) if column is None else _column(table, column)
 
 
 def _column(table: datasets.Dataset, column: str) -> Labels:
@@ -102,7 +107,7 @@ def _encoded(table: datasets.Dataset, image: str) -> datasets.Dataset:
     except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
-            f"column {image!r} does not hold images ({reason}): choose the image column by --image"
+            f"column {image!r} does not hold images ({reason}): choose the image column by --input"
         ) from None
 
 

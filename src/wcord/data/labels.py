@@ -1,6 +1,8 @@
 """From label values of any kind to class numbers and class names."""
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wcord.checks import UsageError, unknown
+from wcord.checks import UsageError, require_file, unknown
 
 Labels = NDArray[Any]
 LABEL_NAMES = frozenset({"label", "labels", "target", "targets", "class", "y"})
@@ -48,6 +50,11 @@ def number_labels(
     return targets, classes
 
 
+def no_labels(count: int) -> Labels:
+    """Return values that stand where labels are read and are then forgotten (`samples.forget_labels`)."""
+    return np.arange(count) % 2
+
+
 def merge_classes(classes: tuple[str, ...], rules: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:
     """Return the classes after some were taken together, and for each old class number its new one.
 
@@ -72,6 +79,80 @@ def merge_classes(classes: tuple[str, ...], rules: Sequence[str]) -> tuple[tuple
             into[part] = name
     merged = tuple(dict.fromkeys(into[name] for name in classes))
     return merged, torch.tensor([merged.index(into[name]) for name in classes])
+
+
+def match_classes(theirs: Sequence[str], own: Sequence[str]) -> Tensor | None:
+    """Return for each of their classes ours of the same name, or None unless both are the same names, all different.
+
+    >>> match_classes(("cat", "ant"), ("ant", "cat")), match_classes(("cat", "ant"), ("cat", "bee"))
+    (tensor([1, 0]), None)
+    """
+    if set(theirs) != set(own) or len(set(own)) != len(own) or len(theirs) != len(own):
+        return None
+    return torch.tensor([list(own).index(name) for name in theirs])
+
+
+def observed_map(theirs: Tensor, own: Tensor, their_classes: Sequence[str], own_classes: Sequence[str]) -> Tensor:
+    """Return for each of their classes the one of ours with which it always occurs.
+
+    Args:
+        theirs: their class number of each sample.
+        own: our class number of the same samples.
+        their_classes: names.
+        own_classes: names.
+
+    Raises:
+        UsageError: a class occurs with several of ours, with none, or one of ours with none of theirs.
+    """
+    counts = torch.zeros(len(their_classes), len(own_classes), dtype=torch.long)
+    counts.index_put_((theirs, own), torch.ones_like(own), accumulate=True)
+    several = [name for name, row in zip(their_classes, counts, strict=True) if int((row > 0).sum()) > 1]
+    if several:
+        row = counts[list(their_classes).index(several[0])]
+        met = [str(own_classes[number]) for number in torch.where(row > 0)[0].tolist()]
+        raise UsageError(
+            f"{len(several)} of the teacher's classes belong to several of the student's: {several[0]!r} to "
+            f"{', '.join(met[:3])}; the sum of logits needs one for each, so use a method on features (wcord, crd)"
+        )
+    pairs = {their_classes[i]: own_classes[int(row.argmax())] for i, row in enumerate(counts) if row.any()}
+    return _map_of(pairs, their_classes, own_classes)
+
+
+def read_map(path: str | Path, their_classes: Sequence[str], own_classes: Sequence[str]) -> Tensor:
+    """Return for each of their classes ours, from a csv file of lines `theirs,ours`.
+
+    Raises:
+        UsageError: a missing file, a line of another form, an unknown class, one without a line or with two.
+    """
+    file = require_file(path, "label map")
+    pairs: dict[str, str] = {}
+    with file.open(newline="", encoding="utf-8") as stream:
+        for number, line in enumerate(csv.reader(stream), 1):
+            if not line:
+                continue
+            if len(line) != 2:
+                raise UsageError(f"label map {str(path)!r}, line {number}: must be theirs,ours; received {line}")
+            theirs, own = (part.strip() for part in line)
+            if theirs not in their_classes:
+                raise unknown("class of the teacher in the label map", theirs, their_classes)
+            if own not in own_classes:
+                raise unknown("class of the student in the label map", own, own_classes)
+            if theirs in pairs:
+                raise UsageError(f"label map {str(path)!r}, line {number}: class {theirs!r} has a line already")
+            pairs[theirs] = own
+    return _map_of(pairs, their_classes, own_classes)
+
+
+def _map_of(pairs: Mapping[str, str], their_classes: Sequence[str], own_classes: Sequence[str]) -> Tensor:
+    unknown_to = [name for name in their_classes if name not in pairs]
+    if unknown_to:
+        raise UsageError(
+            f"{len(unknown_to)} of the teacher's classes have no class of the student: {unknown_to[0]!r}, …"
+        )
+    bare = [name for name in own_classes if name not in pairs.values()]
+    if bare:
+        raise UsageError(f"{len(bare)} of the student's classes have no class of the teacher: {bare[0]!r}, …")
+    return torch.tensor([list(own_classes).index(pairs[name]) for name in their_classes])
 
 
 def _require_labels(split: str, values: Labels) -> None:

@@ -58,7 +58,7 @@ class Source:
     Attributes:
         train: samples to train on.
         test: samples to evaluate on, or None where the source has none.
-        classes: class names.
+        classes: class names; none where there are no labels, and all targets are then 0.
         name: how a report calls the data.
         augment: the training augmentation that suits it, or None where that follows from the images' form.
         columns: the columns of a table that are seen.
@@ -72,3 +72,14 @@ class Source:
     augment: str | None = None
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def forget_labels(source: Source) -> Source:
+    """Return the source as if it had no labels."""
+    train, test = source.train, source.test
+    return replace(
+        source,
+        train=replace(train, targets=torch.zeros_like(train.targets)),
+        test=None if test is None else replace(test, targets=torch.zeros_like(test.targets)),
+        classes=(),
+    )

@@ -55,8 +55,9 @@ def subset(targets: Tensor, amount: float, classes: tuple[str, ...], *, seed: in
     counts = torch.bincount(targets, minlength=len(classes))
     if amount >= 1 and int(counts.min()) < amount:
         poorest = int(counts.argmin())
+        name = classes[poorest] if classes else "of all samples"
         raise UsageError(
-            f"subset asks for {int(amount)} images of each class, but class {classes[poorest]!r} has "
+            f"subset asks for {int(amount)} images of each class, but class {name!r} has "
             f"{int(counts[poorest])}: ask for at most that many"
         )
     generator = torch.Generator().manual_seed(seed)

@@ -10,7 +10,7 @@ from wcord.checks import UsageError, require_choice
 from wcord.data.assemble import assemble, assemble_pairs, teacher_config
 from wcord.data.config import Columns, DataConfig, PairingConfig
 from wcord.data.labels import merge_classes
-from wcord.data.samples import Source
+from wcord.data.samples import Source, forget_labels
 from wcord.data.split import DataSet
 
 
@@ -48,9 +48,12 @@ def _read(config: DataConfig, pairing: PairingConfig) -> Source:
         visits_of=config.visits_of,
         order_by=config.order_by,
         files=pairing.by_file,
+        labels=not config.no_labels,
     )
     _refuse_columns(kind, columns)
     source = READERS[kind](place, columns)
+    if config.no_labels:
+        return forget_labels(source)
     if not config.merge:
         return source
     classes, number = merge_classes(source.classes, config.merge)
@@ -71,7 +74,7 @@ def _refuse_columns(kind: str, columns: Columns) -> None:
     """Say that a column cannot be asked of a source that has none."""
     known = COLUMNS.get(kind, ())
     for name, value in vars(columns).items():
-        if value and name != "files" and name not in known:
+        if value and name not in (*known, "files", "labels"):
             flag = "join" if name == "key" else name.replace("_", "-")
             able = ", ".join(f"{other}:" for other, names in COLUMNS.items() if name in names)
             raise UsageError(f"--{flag} names a column, which data of kind {kind!r} do not have: it goes with {able}")
@@ -160,7 +163,7 @@ def _sklearn(place: str, columns: Columns) -> Source:
 def _npz(place: str, columns: Columns) -> Source:
     from wcord.data.arrays import npz_source
 
-    return npz_source(place)
+    return npz_source(place, columns)
 
 
 READERS: dict[str, Callable[[str, Columns], Source]] = {

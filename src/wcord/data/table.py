@@ -12,7 +12,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_choice, require_file, unknown
 from wcord.data.config import Columns
-from wcord.data.labels import LABEL_NAMES, number_labels
+from wcord.data.labels import LABEL_NAMES, no_labels, number_labels
 from wcord.data.samples import Samples, Source
 
 Frame = Any
@@ -63,7 +63,10 @@ def sklearn_source(name: str, columns: Columns) -> Source:
 def frames_source(frames: dict[str, Frame], name: str, columns: Columns) -> Source:
     """Return loaded tables as a source."""
     train = frames["train"]
-    label = _label(train, columns.label)
+    label = _label(train, columns.label) if columns.labels else columns.label or "target"
+    if not columns.labels and label not in train.columns:
+        frames = {split: frame.assign(**{label: no_labels(len(frame))}) for split, frame in frames.items()}
+        train = frames["train"]
     apart = [c for c in (label, columns.key, columns.group_by, columns.visits_of, columns.order_by) if c is not None]
     for column in (*apart, *columns.input):
         for frame in frames.values():

@@ -48,7 +48,7 @@ def parse_method(method: str) -> dict[str, float]:
     return {"ce": cross_entropy} | {name: METHODS[name].weight for name in summands}
 
 
-def build_objective(method: str, setting: Setting, *, options: Options | None = None) -> Objective:
+def build_objective(method: str, setting: Setting, *, options: Options | None = None, labels: bool = True) -> Objective:
     """Return the objective of a method such as `wcord+kd` in a setting, refusing what it cannot give.
 
     Args:
@@ -56,11 +56,16 @@ def build_objective(method: str, setting: Setting, *, options: Options | None = 
         setting: widths, classes, rows, batch size.
         options: summand → option → value; options are the keyword arguments of the summand's loss, and `weight`, its
             factor in the sum.
+        labels: whether samples have labels; without, the sum has no cross-entropy.
 
     Raises:
         UsageError: on unknown names and options, and where a term lacks what it needs.
     """
     weights = parse_method(method)
+    if not labels:
+        weights = {name: weight for name, weight in weights.items() if name != "ce"}
+        if not weights:
+            raise UsageError(f"method {method!r} learns from labels, of which there are none: use kd, wcord or crd")
     given = options or {}
     for name in given:
         if name not in weights:

@@ -22,6 +22,7 @@ def observe(
     teacher_sample: Tensor | None = None,
     num_samples: int | None = None,
     batch_size: int | None = None,
+    same_labels: bool = True,
     processes: int = 1,
     label_smoothing: float = 0.0,
     total_steps: int | None = None,
@@ -37,6 +38,7 @@ def observe(
         teacher_sample: as `student_sample`; default: the student's.
         num_samples: rows of the training set.
         batch_size: samples in a batch.
+        same_labels: whether the logits of both mean the same classes, where there are as many.
         processes: how many processes train together.
         label_smoothing: of the cross-entropy.
         total_steps: optimiser steps of the whole training.
@@ -55,6 +57,7 @@ def observe(
         teacher_dim=teacher_features.embedding.shape[1],
         student_classes=student_features.logits.shape[1],
         teacher_classes=teacher_features.logits.shape[1],
+        same_labels=same_labels,
         num_samples=num_samples,
         batch_size=batch_size,
         processes=processes,

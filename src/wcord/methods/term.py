@@ -28,6 +28,7 @@ class Setting:
         teacher_dim: width of the teacher's embedding.
         student_classes: number of the student's logits.
         teacher_classes: number of the teacher's logits.
+        same_labels: whether they mean the same, where there are as many; False where they are known not to.
         num_samples: rows of the training set, or None where batches carry no row numbers.
         batch_size: samples in a batch, or None where it is not known.
         processes: how many processes train together.
@@ -43,6 +44,7 @@ class Setting:
     teacher_dim: int
     student_classes: int
     teacher_classes: int
+    same_labels: bool = True
     num_samples: int | None = None
     batch_size: int | None = None
     processes: int = 1
@@ -133,8 +135,13 @@ class Term(nn.Module, ABC):
         if needs.same_classes and setting.student_classes != setting.teacher_classes:
             raise DoesNotFitError(
                 f"{name} compares logits, but the teacher has {setting.teacher_classes} classes "
-                f"and the student {setting.student_classes}: use a method on features (wcord, gckt, crd), "
-                "or a teacher of the same classes"
+                f"and the student {setting.student_classes}: use a method on features (wcord, gckt, crd), a teacher of "
+                "the same classes, or --label-map where the teacher's are parts of the student's"
+            )
+        if needs.same_classes and not setting.same_labels:
+            raise DoesNotFitError(
+                f"{name} compares logits, but the teacher's labels are not the student's: use a method on features "
+                "(wcord, gckt, crd), or --label-map where the teacher's classes are parts of the student's"
             )
         if needs.index and setting.num_samples is None:
             raise UsageError(

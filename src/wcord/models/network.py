@@ -1,9 +1,11 @@
 """A network together with the preprocessing that it wants, and how to get at what is inside a wrapped one."""
 
+import math
 import sys
 from collections.abc import Mapping
 from typing import Any, Protocol, cast, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -13,10 +15,14 @@ from wcord.models.preprocess import Preprocess
 class Network(nn.Module):
     """Images in, logits out: f(p(x)) with backbone f and preprocessing p.
 
+    Where classes are taken together, the logit of a class is log Σ exp over its parts, so that its probability is the
+    sum of theirs.
+
     Args:
         backbone: the network itself.
         preprocess: what brings images in [0, 1] to the backbone's input.
         classes: names of the classes, in the order of the logits; may be empty.
+        merge: for each logit of the backbone the class that it is a part of, 0 … C−1; None: they are the classes.
 
     >>> import torch
     >>> network = Network(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), Preprocess((0.5,) * 3, (0.5,) * 3))
@@ -24,15 +30,44 @@ class Network(nn.Module):
     torch.Size([4, 2])
     """
 
-    def __init__(self, backbone: nn.Module, preprocess: Preprocess, classes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        preprocess: Preprocess,
+        classes: tuple[str, ...] = (),
+        merge: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.preprocess = preprocess
         self.classes = tuple(classes)
+        self.register_buffer("merge", merge, persistent=False)
+        self._merged_classes = 0 if merge is None else int(merge.max()) + 1
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, B×classes, of images in [0, 1], B×C×H×W."""
-        return logits_of(self.backbone(self.preprocess(images)))
+        logits = logits_of(self.backbone(self.preprocess(images)))
+        merge = cast("Tensor | None", self.merge)
+        return logits if merge is None else merge_logits(logits, merge, self._merged_classes)
+
+
+def merge_logits(logits: Tensor, merge: Tensor, classes: int) -> Tensor:
+    """Return log Σ exp of the logits of each class's parts, B×C; no part is lost to underflow.
+
+    >>> import torch
+    >>> merge_logits(torch.tensor([[0.0, 0.0, 1.0]]), torch.tensor([0, 0, 1]), 2).exp().round(decimals=3)
+    tensor([[2.0000, 2.7180]])
+
+    Args:
+        logits: B×K.
+        merge: for each of the K logits its class, K; every class 0 … C−1 occurs.
+        classes: their number, C.
+    """
+    where = merge.expand_as(logits)
+    blank = logits.new_full((len(logits), classes), -math.inf)
+    largest = blank.scatter_reduce(1, where, logits.detach(), "amax")
+    sums = torch.zeros_like(blank).scatter_add(1, where, (logits - largest.gather(1, where)).exp())
+    return sums.log() + largest
 
 
 @runtime_checkable
@@ -87,6 +122,12 @@ def unwrap(model: nn.Module) -> nn.Module:
             model = cast(nn.Module, model._orig_mod)
         else:
             return model
+
+
+def merged_parts(model: nn.Module) -> int | None:
+    """Return how many logits the network inside gives, where a `Network` around it takes some together, else None."""
+    merge = next((module.merge for module in model.modules() if isinstance(module, Network)), None)
+    return len(merge) if isinstance(merge, Tensor) else None
 
 
 def is_compiled(model: nn.Module) -> bool:

@@ -15,6 +15,7 @@ from wcord.methods.observe import observe, rehearse
 from wcord.methods.options import parse_options
 from wcord.methods.term import Objective
 from wcord.models.network import Network
+from wcord.training.classes import fit_classes, label_by_teacher
 from wcord.training.config import DistillConfig, TrainConfig
 from wcord.training.engine import resolve_device, seed_everything
 from wcord.training.networks import NetworkSpec, as_trained, build_network, check_teacher, taught_as_trained
@@ -81,10 +82,13 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     data = own.data if own.data is not None else _open(config)
     for note in data.notes:
         say(f"note: {note}")
+    seed_everything(training.seed)
+    teacher, data, fitted = _teacher(config, own, data, str(device))
+    for note in fitted:
+        say(f"note: {note}")
     # The students' initial weights depend on the seed alone, not on what was drawn before.
     seed_everything(training.seed)
     student = build_network(_student_spec(config), data, own=own.student)
-    teacher = _teacher(config, own, data)
     architecture = config.model if isinstance(config, TrainConfig) else config.student
     if isinstance(config, DistillConfig) and teacher is not None:
         adapted = adapt_student(config.method, student, teacher, *_samples(data))
@@ -114,11 +118,11 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
         partner=data.partner("test"),
     )
     objective = _objective(config, student, teacher, data, train)
-    notes = list(data.notes)
+    notes = [*data.notes, *fitted]
     if train.dropped:
         notes.append("the last training batch of each epoch held a single sample and was dropped")
         say(f"note: {notes[-1]}")
-    if teacher is not None and isinstance(config, DistillConfig):
+    if teacher is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
         notes += _look_at_teacher(config, teacher, data, str(device), say)
     return Job(config, data, student, architecture, teacher, objective, train, test, tuple(notes))
 
@@ -129,9 +133,14 @@ def _student_spec(config: TrainConfig | DistillConfig) -> NetworkSpec:
     return NetworkSpec("student", config.student, config.student_weights, size=config.student_size)
 
 
-def _teacher(config: TrainConfig | DistillConfig, own: Own, data: DataSet) -> Network | None:
+def _teacher(
+    config: TrainConfig | DistillConfig, own: Own, data: DataSet, device: str
+) -> tuple[Network | None, DataSet, tuple[str, ...]]:
+    """Return the teacher, the data with classes that both networks can be measured by, and notes on that."""
     if isinstance(config, TrainConfig):
-        return None
+        if config.data.no_labels:
+            raise UsageError("a network is trained on labels alone: leave out --no-labels, or distil a teacher")
+        return None, data, ()
     spec = NetworkSpec(
         "teacher",
         config.teacher,
@@ -141,7 +150,11 @@ def _teacher(config: TrainConfig | DistillConfig, own: Own, data: DataSet) -> Ne
         std=config.teacher_std,
         size=config.teacher_size,
     )
-    return build_network(spec, data.of_teacher, own=own.teacher)
+    teacher = build_network(spec, data.of_teacher, own=own.teacher)
+    if not config.data.no_labels:
+        return fit_classes(teacher, data, config.pairing)
+    data, note = label_by_teacher(teacher, data, batch_size=EVALUATION_BATCH, device=device)
+    return teacher, data, (note,)
 
 
 def _objective(
@@ -156,6 +169,7 @@ def _objective(
         teacher_sample=sample if teacher is None else teacher_sample,
         num_samples=len(data.train),
         batch_size=min(_smallest_batch(len(data.train), config.training.batch_size), config.training.batch_size),
+        same_labels=_same_labels(config, data),
         processes=train.world_size,
         label_smoothing=config.training.label_smoothing,
         total_steps=config.training.epochs * len(train),
@@ -169,7 +183,8 @@ def _objective(
         )
     if isinstance(config, TrainConfig):
         return build_objective("ce", setting)
-    objective = build_objective(config.method, setting, options=parse_options(config.set))
+    labels = not config.data.no_labels
+    objective = build_objective(config.method, setting, options=parse_options(config.set), labels=labels)
     assert teacher is not None
     rehearse(objective, student, teacher, sample, teacher_sample)
     return objective
@@ -202,6 +217,12 @@ def _open(config: TrainConfig | DistillConfig) -> DataSet:
     if isinstance(config, TrainConfig):
         return open_data(as_trained(config.data, config.weights))
     return open_data(as_trained(config.data, config.student_weights), taught_as_trained(config))
+
+
+def _same_labels(config: TrainConfig | DistillConfig, data: DataSet) -> bool:
+    """Tell whether the teacher's classes are the student's, as far as the data say."""
+    told = isinstance(config, DistillConfig) and config.pairing.teacher_label is not None
+    return not told or data.of_teacher.classes == data.classes
 
 
 def _samples(data: DataSet) -> tuple[Tensor, Tensor]:

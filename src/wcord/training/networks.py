@@ -63,6 +63,8 @@ def build_network(spec: NetworkSpec, data: DataSet, *, own: nn.Module | None = N
         return own
     card = None if spec.weights is None else read_card(spec.weights)
     num_classes = spec.num_classes or (card.num_classes if card else len(data.classes))
+    if not num_classes and own is None:
+        raise UsageError(f"how many classes the {spec.role} tells apart is not known: give --{spec.role}-classes")
     channels = data.train.shape[0]
     if card is not None and card.in_channels != channels:
         raise _wrong_channels(spec, card.in_channels, channels)

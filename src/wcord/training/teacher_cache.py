@@ -114,6 +114,7 @@ def open_cache(job: Job) -> TeacherCache | None:
         "pictures": fingerprint(job.data.of_teacher.train),
         "preprocess": {name: value.tolist() for name, value in job.teacher.preprocess.named_buffers()},
         "size": job.teacher.preprocess.size,
+        "merge": [value.tolist() for name, value in job.teacher.named_buffers(recurse=False) if name == "merge"],
         "network": repr(job.teacher.backbone),
         "device": str(job.train.device.type),
         "torch": torch.__version__,

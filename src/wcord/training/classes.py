@@ -1,0 +1,110 @@
+"""Whose classes are meant: a teacher's logits are brought to the student's classes where they can be."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from wcord.checks import UsageError
+from wcord.data.config import PairingConfig
+from wcord.data.labels import match_classes, observed_map, read_map
+from wcord.data.loader import Loader
+from wcord.data.split import DataSet, ViewedSplit, base_and_view
+from wcord.evaluation.accuracy import evaluating
+from wcord.models.network import Network
+
+OBSERVED = "observed"
+
+
+def fit_classes(teacher: Network, data: DataSet, pairing: PairingConfig) -> tuple[Network, DataSet, tuple[str, ...]]:
+    """Return the teacher with the student's classes where they are known to be the same or made of its own.
+
+    Args:
+        teacher: the network as it was trained.
+        data: what student and teacher see.
+        pairing: says whose labels are known, and how they belong together.
+
+    Returns:
+        The teacher, the data with what its logits are measured by, and notes.
+
+    Raises:
+        UsageError: a map that is not whole, or classes without names.
+    """
+    theirs = teacher.classes
+    if pairing.label_map is None:
+        merge = match_classes(theirs, data.classes)
+        if merge is None or torch.equal(merge, torch.arange(len(merge))):
+            return teacher, data, ()
+        note = "the teacher has the classes of the data in another order: its logits are put into that of the data"
+        return _merged(teacher, data, merge), data, (note,)
+    if not theirs:
+        raise UsageError("--label-map needs the names of the teacher's classes: give --teacher-label")
+    if pairing.label_map == OBSERVED:
+        if data.teacher is None or data.teacher.by_label or pairing.teacher_label is None:
+            raise UsageError("--label-map observed needs both labels of each sample: give --teacher-label")
+        merge = observed_map(data.of_teacher.train.targets, data.train.targets, data.of_teacher.classes, data.classes)
+        merge = merge if theirs == data.of_teacher.classes else merge[_places(theirs, data.of_teacher.classes)]
+    else:
+        merge = read_map(pairing.label_map, theirs, data.classes)
+    note = f"the teacher's {len(theirs)} classes are taken together as the {len(data.classes)} of the data"
+    return _merged(teacher, data, merge), _measured_by_own(data), (note,)
+
+
+def label_by_teacher(teacher: Network, data: DataSet, *, batch_size: int, device: str) -> tuple[DataSet, str]:
+    """Return data without labels with the teacher's most probable class as the label of each sample, and a note.
+
+    Raises:
+        UsageError: samples are paired by label, of which there are none.
+    """
+    if data.teacher is not None and data.teacher.by_label:
+        raise UsageError("--pair-by label and --no-labels exclude each other: pair by row, stem, path or --join")
+    seen = data.of_teacher
+    found: dict[str, Tensor] = {}
+    classes = teacher.classes
+    for name, split in (("train", seen.train), ("test", seen.test)):
+        numbers: list[Tensor] = []
+        with evaluating(teacher.to(device)):
+            for batch in Loader(split, batch_size=batch_size, device=device).batches():
+                logits: Tensor = teacher(batch.student_input)
+                numbers.append(logits.argmax(1).cpu())
+                classes = classes or tuple(map(str, range(logits.shape[1])))
+        found[name] = torch.cat(numbers)
+    labelled = _labelled(data, found, classes)
+    if data.teacher is not None:
+        labelled = replace(labelled, teacher=replace(data.teacher, data=_labelled(seen, found, classes)))
+    return labelled, "no labels: the teacher's most probable class stands for them, in the accuracies too"
+
+
+def _labelled(data: DataSet, found: Mapping[str, Tensor], classes: tuple[str, ...]) -> DataSet:
+    train, test = (
+        ViewedSplit(*base_and_view(split), targets=found[name])
+        for name, split in (("train", data.train), ("test", data.test))
+    )
+    return replace(data, train=train, test=test, classes=classes)
+
+
+def _merged(teacher: Network, data: DataSet, merge: Tensor) -> Network:
+    return Network(teacher.backbone, teacher.preprocess, data.classes, merge)
+
+
+def _places(theirs: tuple[str, ...], observed: tuple[str, ...]) -> Tensor:
+    places = match_classes(theirs, observed)
+    if places is None:
+        raise UsageError(
+            f"the teacher's classes ({', '.join(theirs[:3])}, …) are not those of --teacher-label "
+            f"({', '.join(observed[:3])}, …): name the column that it was trained on"
+        )
+    return places
+
+
+def _measured_by_own(data: DataSet) -> DataSet:
+    """Return the data with the student's labels on the teacher's side, where both see the same samples."""
+    if data.teacher is None or data.teacher.by_label:
+        return data
+    seen = data.teacher.data
+    splits = {
+        name: ViewedSplit(*base_and_view(theirs), targets=own.targets)
+        for name, theirs, own in (("train", seen.train, data.train), ("test", seen.test, data.test))
+    }
+    return replace(data, teacher=replace(data.teacher, data=replace(seen, **splits, classes=data.classes)))

@@ -1,0 +1,208 @@
+"""A teacher of other classes: its logits summed into the student's, put in their order, or refused."""
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import wcord
+from wcord import api
+from wcord.checks import UsageError
+from wcord.data.labels import match_classes, observed_map, read_map
+from wcord.data.sources import from_arrays
+from wcord.models.network import merge_logits
+from wcord.training.config import TrainConfig, configure
+
+FINE, COARSE = ("ant", "bee", "cat", "dog"), ("insect", "mammal")
+
+
+@given(st.lists(st.floats(-300, 300), min_size=4, max_size=4))
+def test_probabilities_of_the_parts_add_up(values: list[float]) -> None:
+    logits = torch.tensor([values], dtype=torch.float64)
+    merge = torch.tensor([0, 1, 0, 1])
+    merged = merge_logits(logits, merge, 2)
+    fine = logits.softmax(1)[0]
+    assert merged.softmax(1)[0].tolist() == pytest.approx(
+        [float(fine[0] + fine[2]), float(fine[1] + fine[3])], abs=1e-9
+    )
+    assert merged.isfinite().all()
+
+
+def test_maps_of_classes(tmp_path: Path) -> None:
+    assert match_classes(FINE, FINE[::-1]) is not None
+    assert match_classes(("a", "a"), ("a", "b")) is None
+    theirs, own = torch.tensor([0, 1, 2, 3, 0]), torch.tensor([0, 0, 1, 1, 0])
+    assert observed_map(theirs, own, FINE, COARSE).tolist() == [0, 0, 1, 1]
+    file = tmp_path / "map.csv"
+    file.write_text("ant,insect\nbee,insect\n\ncat,mammal\ndog,mammal\n")
+    assert read_map(file, FINE, COARSE).tolist() == [0, 0, 1, 1]
+    with pytest.raises(
+        UsageError, match="1 of the teacher's classes belong to several of the student's: 'ant' to insect, mammal"
+    ):
+        observed_map(torch.tensor([0, 0]), torch.tensor([0, 1]), FINE, COARSE)
+    with pytest.raises(UsageError, match="2 of the teacher's classes have no class of the student: 'cat'"):
+        observed_map(theirs[:2], own[:2], FINE, COARSE)
+    with pytest.raises(UsageError, match="1 of the student's classes have no class of the teacher: 'fish'"):
+        observed_map(theirs, own, FINE, (*COARSE, "fish"))
+    for text, message in [
+        ("ant,insect,x", "line 1: must be theirs,ours"),
+        ("ant,insect\nant,mammal", "line 2: class 'ant' has a line already"),
+        ("ent,insect", "unknown class of the teacher in the label map 'ent': did you mean 'ant'"),
+        ("ant,insekt", "unknown class of the student in the label map 'insekt': did you mean 'insect'"),
+    ]:
+        file.write_text(text)
+        with pytest.raises(UsageError, match=message):
+            read_map(file, FINE, COARSE)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a table with two labels a picture: digits, and whether they are below five."""
+    import datasets
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    root = tmp_path_factory.mktemp("two_labels")
+    digits = load_digits()
+    pictures = [Image.fromarray((image * 15.9375).astype(np.uint8)) for image in digits.images]
+    fine = [int(target) for target in digits.target]
+    kinds = datasets.Features(
+        image=datasets.Image(),
+        fine=datasets.ClassLabel(names=[f"d{number}" for number in range(10)]),
+        coarse=datasets.ClassLabel(names=["low", "high"]),
+    )
+    for split, rows in (("train", slice(0, 900)), ("test", slice(900, 1200))):
+        columns = {"image": pictures[rows], "fine": fine[rows], "coarse": [value // 5 for value in fine[rows]]}
+        datasets.Dataset.from_dict(columns, features=kinds).to_parquet(root / f"{split}.parquet")
+    return root
+
+
+@pytest.fixture(scope="module")
+def teachers(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    found = {}
+    for label in ("fine", "coarse"):
+        out = tmp_path_factory.mktemp(label) / "run"
+        settings = {"model": "resnet8", "data": f"parquet:{folder}", "label": label, "out": out, "augment": "shift",
+                    "epochs": 6, "lr": 0.1, "schedule": "cosine", "device": "cpu"}  # fmt: skip
+        api.start(configure(TrainConfig, settings), say=lambda line: None)
+        found[label] = out / "student.safetensors"
+    return found
+
+
+def distilled(folder: Path, out: Path, teacher: Path, **settings: object) -> api.Result:
+    made = {"epochs": 1, "lr": 0.1, "device": "cpu", "set": [], "out": out, "data": f"parquet:{folder}", **settings}
+    return wcord.distill("resnet8", "resnet8", teacher_weights=teacher, **made)  # pyright: ignore[reportArgumentType]
+
+
+def test_fine_classes_are_summed_into_coarse_ones(folder: Path, teachers: dict[str, Path], tmp_path: Path) -> None:
+    labels = {"label": "coarse", "teacher_label": "fine", "label_map": "observed"}
+    result = distilled(folder, tmp_path / "run", teachers["fine"], method="kd", **labels)
+    record = result.record
+    assert record is not None
+    assert record.teacher_metrics is not None
+    assert record.teacher_metrics["top1"] > 80  # of two classes
+    assert record.metrics["agreement"] > 50
+    assert "the teacher's 10 classes are taken together as the 2 of the data" in record.notes
+
+
+def test_without_a_map_features_are_left(folder: Path, teachers: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"kd compares logits, but the teacher has 10 classes and the student 2: .*--label-map"
+    ):
+        distilled(folder, tmp_path / "no", teachers["fine"], label="coarse", teacher_label="fine", method="wcord+kd")
+    for label, other in (("coarse", "fine"), ("fine", "coarse")):
+        result = distilled(
+            folder, tmp_path / label, teachers[other], label=label, teacher_label=other, method="wcord",
+            set=["wcord.num_negatives=64"],
+        )  # fmt: skip
+        record = result.record
+        assert record is not None
+        assert record.teacher_metrics is not None
+        assert record.teacher_metrics["top1"] > 60  # by its own labels
+        assert 0 < record.metrics["cka"] < 1
+    reverse = {"label": "fine", "teacher_label": "coarse", "label_map": "observed"}
+    message = "2 of the teacher's classes belong to several of the student's: 'low' to d0, d1, d2"
+    with pytest.raises(UsageError, match=message):
+        distilled(folder, tmp_path / "no", teachers["coarse"], method="kd", **reverse)
+    with pytest.raises(UsageError, match="--label-map observed needs both labels of each sample: give --teacher-label"):
+        distilled(folder, tmp_path / "no", teachers["fine"], label="coarse", label_map="observed", method="kd")
+
+
+def test_classes_in_another_order_are_put_in_order(teachers: dict[str, Path], tmp_path: Path) -> None:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    names = tuple(f"d{number}" for number in range(9, -1, -1))
+    images = (digits.images * 15.9375).astype(np.uint8)[900:1200, :, :]
+    turned = from_arrays(images, 9 - digits.target[900:1200], classes=names)
+    result = wcord.distill(
+        "resnet8", "resnet8", teacher_weights=teachers["fine"], data=turned, out=tmp_path / "run",
+        method="kd", epochs=1, lr=0.1, device="cpu",
+    )  # fmt: skip
+    record = result.record
+    assert record is not None
+    assert record.teacher_metrics is not None
+    assert record.teacher_metrics["top1"] > 60
+    assert any("in another order" in note for note in record.notes)
+
+
+def test_no_labels_at_all(folder: Path, teachers: dict[str, Path], tmp_path: Path) -> None:
+    import datasets
+
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for split in ("train", "test"):
+        table = cast("datasets.Dataset", datasets.Dataset.from_parquet(str(folder / f"{split}.parquet")))
+        table.remove_columns(["fine", "coarse"]).to_parquet(bare / f"{split}.parquet")
+    settings = {"data": f"parquet:{bare}", "no_labels": True, "augment": "shift", "epochs": 3}
+    result = distilled(folder, tmp_path / "run", teachers["fine"], method="kd", **settings)
+    record = result.record
+    assert record is not None
+    assert set(record.epochs[-1]["parts"]) == {"kd"}
+    assert record.metrics["top1_last"] == pytest.approx(record.metrics["agreement"])
+    assert record.metrics["top1_last"] > 30
+    assert any("no labels" in note for note in record.notes)
+    values = wcord.evaluate(
+        weights=result.run / "student.safetensors", data=f"parquet:{folder}", label="fine", device="cpu"
+    )
+    assert values["top1"] > 30
+    short = settings | {"epochs": 1, "set": ["wcord.num_negatives=64"]}
+    result = distilled(folder, tmp_path / "features", teachers["fine"], method="wcord", **short)
+    assert result.record is not None
+    assert set(result.record.epochs[-1]["parts"]) == {"gckt", "lckt"}
+    with pytest.raises(UsageError, match="method 'ce' learns from labels, of which there are none"):
+        distilled(folder, tmp_path / "no", teachers["fine"], method="ce", **settings)
+    made = {"model": "resnet8", "data": f"parquet:{bare}", "no_labels": True, "out": tmp_path / "no", "epochs": 1}
+    config = configure(TrainConfig, made)
+    with pytest.raises(UsageError, match="trained on labels alone: leave out --no-labels"):
+        api.start(config)
+
+
+def test_unlabelled_sources(tmp_path: Path) -> None:
+    import pandas as pd
+    from PIL import Image
+
+    from wcord.data.config import DataConfig
+    from wcord.data.sources import open_data
+
+    for i in range(10):
+        path = tmp_path / "pictures" / ("deep" if i % 2 else ".") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (i, i, i)).save(path)
+    np.savez(tmp_path / "x.npz", x_train=np.zeros((10, 8, 8), np.uint8))
+    pd.DataFrame({"a": range(10), "b": range(10)}).to_csv(tmp_path / "t.csv", index=False)
+    for source in (
+        f"imagefolder:{tmp_path / 'pictures'}",
+        f"npz:{tmp_path / 'x.npz'}",
+        f"table:{tmp_path / 't.csv'}",
+        "digits",
+    ):
+        data = open_data(DataConfig(data=source, no_labels=True))
+        assert data.classes == ()
+        assert len(data.train) + len(data.test) >= 10
+        assert not data.train.targets.any()
+    assert open_data(DataConfig(data=f"table:{tmp_path / 't.csv'}", no_labels=True)).train.shape == (2, 1, 1)
