@@ -20,9 +20,11 @@ from wcord.data.sources import open_data
 from wcord.data.split import DataSet
 from wcord.data.view import View
 from wcord.evaluation.accuracy import accuracy
+from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
 from wcord.methods.build import Options, build_objective
 from wcord.methods.observe import observe
 from wcord.methods.term import Objective
+from wcord.models.card import ModelCard
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card
 from wcord.report.record import Record, describe_environment, working_commit
@@ -230,6 +232,71 @@ def predict_images(
         names = tuple(network.classes[i] if network.classes else str(i) for i in best.indices.tolist())
         guesses.append(Guess(str(file), names, tuple(best.values.tolist())))
     return guesses
+
+
+def probe(
+    weights: str | Path,
+    *,
+    data: str | DataConfig | DataSet = "digits",
+    neighbours: int = 20,
+    shots: Sequence[int] = (),
+    device: str = "auto",
+    **settings: Any,
+) -> dict[str, Any]:
+    """Return what a frozen network's embedding is worth on a data set, as `wcord probe` does.
+
+    Images are brought to the size and the channels that the network was trained on. BatchNorm is frozen, nothing is
+    augmented, and each image goes through the network once.
+
+    Args:
+        weights: a file that says what network it is, such as a run's student.safetensors.
+        data: source as in `--data`, its configuration, or a data set.
+        neighbours: how many nearest neighbours vote; 0 leaves that out.
+        shots: also fit on so many samples a class, ten times over.
+        device: where to compute.
+        **settings: settings of the data, where it is named: label, subset, …
+
+    Returns:
+        `top1`: probe → accuracy in percent, of few shots its mean and standard deviation; and what was probed on what.
+
+    Raises:
+        UsageError: for a mistake in what was given.
+    """
+    network, card = open_network(weights), read_card(weights)
+    assert card is not None  # open_network refuses a file without one
+    config = DataConfig(data=data, **settings) if isinstance(data, str) else data
+    opened = _as_the_network_wants(config, card) if isinstance(config, DataConfig) else config
+    where = resolve_device(device)
+    network = network.to(where)
+    halves = [
+        predict_all(network, Loader(split, batch_size=EVALUATION_BATCH, device=str(where)))
+        for split in (opened.train, opened.test)
+    ]
+    seen = Representation(halves[0].embeddings, halves[0].targets, halves[1].embeddings, halves[1].targets)
+    found: dict[str, Any] = {"linear": linear_probe(seen)}
+    if neighbours:
+        found[f"{neighbours} nearest neighbours"] = nearest_neighbours(seen, neighbours=neighbours)
+    for count in shots:
+        mean, std = few_shot(seen, count)
+        found[f"linear, {count} a class"] = {"mean": mean, "std": std, "draws": DRAWS}
+    return {
+        "top1": found,
+        "architecture": card.architecture,
+        "data": opened.name,
+        "note": f"{len(opened.train)} samples to fit, {len(opened.test)} to measure, {seen.train.shape[1]} dimensions",
+    }
+
+
+def _as_the_network_wants(config: DataConfig, card: ModelCard) -> DataSet:
+    """Open data in the size and the channels that a network was trained on."""
+    height, width = card.record_shape[1:] if card.record_shape else card.image_size or (0, 0)
+    if config.image_size is None and height == width > 1:
+        config = replace(config, image_size=height)
+    if config.view is None and not card.view:
+        channels = open_data(config).train.shape[0]
+        wanted = {(1, 3): "rgb", (3, 1): "gray"}.get((channels, card.in_channels))
+        config = replace(config, view=wanted)
+    return open_data(replace(config, view=config.view or card.view or None))
 
 
 def build_method(

@@ -14,6 +14,7 @@ from wcord.cli.demo import demo
 from wcord.cli.evaluate import evaluate
 from wcord.cli.listing import listing
 from wcord.cli.predict import predict
+from wcord.cli.probe import probe
 from wcord.cli.results import export, report
 from wcord.cli.runs import distill, train
 
@@ -22,6 +23,7 @@ COMMANDS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
     "distill": ("distil a trained teacher into a student", distill),
     "evaluate": ("measure a network on a data set", evaluate),
     "predict": ("name the classes of pictures", predict),
+    "probe": ("measure what a representation is worth on other data", probe),
     "report": ("compare runs on one HTML page", report),
     "export": ("write a student as ONNX or torch.export", export),
     "benchmark": ("run a published comparison: pairs × methods × seeds, with its tables", benchmark),

@@ -127,6 +127,7 @@ VIEWS: dict[str, str] = {
     "gray": "the luma, one channel",
     "lab-ab": "the two colour channels of CIE L*a*b*",
     "lab-l": "the lightness of CIE L*a*b*, one channel",
+    "rgb": "one channel three times, for networks that want colour",
     "resize=N": "the picture resized to N×N pixels",
     "visits=N": "the first N visits of a subject",
 }

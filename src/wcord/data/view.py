@@ -121,6 +121,11 @@ def _gray(images: Tensor, name: str = "gray") -> Tensor:
     return rgb_to_grayscale(_colour(name, images))
 
 
+def _rgb(images: Tensor) -> Tensor:
+    """Return one channel three times, as networks for colour images want it."""
+    return images.expand(-1, COLOUR, -1, -1) if images.shape[1] == 1 else _colour("rgb", images)
+
+
 def _lab_l(images: Tensor) -> Tensor:
     """Return the lightness of CIE L*a*b* (D65), L / 100."""
     return _lab("lab-l", images)[:, :1] / 100
@@ -162,5 +167,5 @@ def _count(name: str, value: str) -> int:
     return int(value)
 
 
-PLAIN: dict[str, Operation] = {"edges": _edges, "gray": _gray, "lab-ab": _lab_ab, "lab-l": _lab_l}
+PLAIN: dict[str, Operation] = {"edges": _edges, "gray": _gray, "lab-ab": _lab_ab, "lab-l": _lab_l, "rgb": _rgb}
 SIZED: dict[str, Callable[[str], Operation]] = {"crop": _crop, "resize": _resize, "visits": _visits}

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_file, require_same_rows
 from wcord.evaluation.accuracy import Predictions
+from wcord.evaluation.agreement import map_to_teacher
 from wcord.files import write_atomically
 from wcord.transport import cosine_cost, sinkhorn
 
@@ -158,20 +159,17 @@ def _batch_of_few_classes(targets: Tensor) -> Tensor:
 def _plan(student: Predictions, teacher: Predictions, rows: Tensor) -> Tensor | None:
     """Return the entropic plan between the student's samples, brought into the teacher's space, and the teacher's.
 
-    The two spaces have different axes, and the heads that a loss learned are not kept. So the student's embeddings are
-    mapped by ridge regression, fitted on the *other* test samples only: what matches here was not fitted here. The cost
-    is the cosine cost of the centred embeddings, with the temperature that the local contrastive term starts from.
+    The student's embeddings are mapped by `map_to_teacher`, fitted on the *other* test samples only: what matches here
+    was not fitted here. The cost is the cosine cost of the centred embeddings, with the temperature that the local
+    contrastive term starts from.
     """
     others = torch.ones(len(student), dtype=torch.bool)
     others[rows] = False
     if int(others.sum()) < 2 or len(rows) < 2:
         return None
-    x, y = student.embeddings.double(), teacher.embeddings.double()
-    x, y = x - x[others].mean(dim=0), y - y[others].mean(dim=0)
-    gram = x[others].T @ x[others]
-    ridge = 1e-2 * gram.diagonal().mean().clamp_min(1e-12) * torch.eye(x.shape[1], dtype=torch.float64)
-    mapped = x[rows] @ torch.linalg.solve(gram + ridge, x[others].T @ y[others])
-    cost = cosine_cost(mapped, y[rows])
+    fitted = torch.where(others)[0]
+    mapped, wanted = map_to_teacher(student.embeddings, teacher.embeddings, fitted=fitted, measured=rows)
+    cost = cosine_cost(mapped, wanted)
     return sinkhorn(cost, epsilon=PLAN_EPSILON, iterations=PLAN_ITERATIONS).plan
 
 
