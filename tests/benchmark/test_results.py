@@ -33,7 +33,7 @@ def test_numbers_by_hand(entries: list[Entry]) -> None:
     table = tabulate(read_suite("crd13"), entries, baseline="kd")
     assert [pair.begun for pair in table.pairs] == [False] * 2 + [True] + [False] * 10
     pair = table.pairs[2]
-    assert pair.teacher == {75.12: "teachers/t.pth"}
+    assert pair.teacher == {"75.12": "teachers/t.pth"}
     assert pair.teacher_published is not None
     assert pair.teacher_published.top1 == 72.34
     lines = {line.label: line for line in pair.lines}
@@ -102,7 +102,7 @@ def test_runs_of_other_settings_or_teachers_are_not_pooled(tiny: Suite, entry: M
     assert by_name["kd **"].to_baseline is None
     assert by_name["ce *"].to_baseline is None
     assert by_name["kd"].reasons == {("failed", "NaN"): (4,)}
-    assert set(pair.teacher) == {75.12, 60.0}
+    assert set(pair.teacher) == {"75.12", "60.00"}
 
 
 def test_rows_that_the_suite_no_longer_knows_are_left_out(tiny: Suite, entry: Make) -> None:
@@ -123,5 +123,30 @@ def test_without_runs_all_is_missing(tiny: Suite) -> None:
 def test_trainings_of_teachers_are_kept_apart(tiny: Suite) -> None:
     training = Entry(TeacherRun(tiny, "resnet14"), "failed", "NaN")
     table = tabulate(tiny, [training])
-    assert table.teachers == {"resnet14": (training, "")}
+    assert table.teachers == {"resnet14": ([training], "")}
     assert not table.pairs[0].begun
+
+
+def test_where_splits_go_by_seed_teachers_differ_and_rows_are_pooled(tiny: Suite, entry: Make) -> None:
+    suite = dataclasses.replace(tiny, split_by_seed=True)
+
+    def made(label: str, seed: int, top1: float, teacher: float) -> Entry:
+        one = entry(suite, label, seed, top1)
+        assert one.record is not None
+        config = one.record.config
+        data = {**config["data"], "split_seed": seed}
+        record = dataclasses.replace(one.record, config={**config, "data": data}, teacher_metrics={"top1": teacher})
+        return dataclasses.replace(one, record=record)
+
+    entries = [
+        made("ce", 0, 60.0, 80.0),
+        made("ce", 1, 62.0, 84.0),
+        made("kd", 0, 63.0, 80.0),
+        made("kd", 1, 64.0, 84.0),
+    ]
+    (pair,) = tabulate(suite, entries, baseline="ce").pairs
+    assert pair.teacher == {"82.00 ± 2.83 (2)": "one for each seed"}
+    by_name = {line.name: line for line in pair.lines}
+    assert set(by_name) == {"ce", "kd"}
+    assert by_name["kd"].to_baseline is not None
+    assert by_name["kd"].to_baseline.value == pytest.approx(2.5)

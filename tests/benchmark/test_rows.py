@@ -76,3 +76,23 @@ def test_options_of_one_row_go_to_no_sum() -> None:
     assert options["wcord+kd"] == ()
     assert options["dkd"] == ("dkd.beta=0.5", "dkd.temperature=1", "dkd.warmup=0.01")
     assert Row(suite, suite.pairs[1], "dkd", 0).config(place, None).set[0] == "dkd.beta=2"
+
+
+def test_where_splits_go_by_seed_each_seed_has_its_teacher_and_its_split() -> None:
+    suite = read_suite("privileged_columns")
+    place = Place(out=Path("runs"), device="cpu")
+    for row in choose(suite, methods=["kd"], seeds=[0, 3]):
+        config, teacher = row.config(place, None), row.teacher.config(place)
+        assert config.data.split_seed == teacher.data.split_seed == teacher.training.seed == row.seed
+        assert row.teacher.folder(place.out) == Path(f"runs/privileged_columns/teachers/mlp64x2.seed{row.seed}")
+        assert len(config.data.input) == 4
+        assert teacher.data.input == ()
+
+
+def test_the_teachers_data_may_be_others() -> None:
+    suite = read_suite("mini")
+    place = Place(out=Path("runs"), data="npz:student", teacher_data="npz:teacher")
+    (row,) = choose(suite, methods=["kd"], seeds=[0])
+    assert row.config(place, None).data.data == "npz:student"
+    assert row.config(place, None).pairing.teacher_data == "npz:teacher"
+    assert row.teacher.config(place).data.data == "npz:teacher"

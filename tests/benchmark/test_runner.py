@@ -60,7 +60,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def teachers(suite: Suite, place: Place) -> Teachers:
-    return find_teachers(suite, suite.teachers, [], place.out)
+    return find_teachers(suite, [TeacherRun(suite, name) for name in suite.teachers], [], place.out)
 
 
 def test_the_teacher_first_then_every_row_once(tiny: Suite, place: Place, made: list[str]) -> None:
@@ -79,7 +79,7 @@ def test_the_teacher_first_then_every_row_once(tiny: Suite, place: Place, made: 
 
 def test_given_teachers_are_not_trained(tiny: Suite, place: Place, made: list[str], tmp_path: Path) -> None:
     (tmp_path / "resnet14.pth").touch()
-    given = find_teachers(tiny, ["resnet14"], [str(tmp_path)], place.out)
+    given = find_teachers(tiny, [TeacherRun(tiny, "resnet14")], [str(tmp_path)], place.out)
     work(choose(tiny, seeds=[0]), given, place, say=lambda line: None)
     assert made == ["tiny/resnet14-resnet8/ce/0", "tiny/resnet14-resnet8/kd/0"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from wcord.benchmark.rows import Row, choose
+from wcord.benchmark.rows import Row, TeacherRun, choose
 from wcord.benchmark.state import State
 from wcord.benchmark.status import Overview, overview, status_table
 from wcord.benchmark.suite import Pair, Suite
@@ -81,7 +81,7 @@ def test_the_table_has_a_line_for_each_row_and_a_column_for_each_seed() -> None:
 
 
 def test_overview_looks_at_folders(tmp_path: Path, tiny: Suite) -> None:
-    found = overview(choose(tiny), find_teachers(tiny, ["resnet14"], [], tmp_path), tmp_path)
+    found = overview(choose(tiny), find_teachers(tiny, [TeacherRun(tiny, "resnet14")], [], tmp_path), tmp_path)
     assert found.count("left") == 4
     assert found.teachers == {"resnet14": State("left")}
     assert found.seconds_left is None

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from wcord.benchmark.rows import TeacherRun
 from wcord.benchmark.suite import Suite
 from wcord.benchmark.suite_file import read_suite
 from wcord.benchmark.teachers import find_teachers
@@ -17,8 +18,8 @@ from wcord.checks import UsageError
 def test_every_layout_is_known(tmp_path: Path, tiny: Suite, file: str) -> None:
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).touch()
-    teachers = find_teachers(tiny, ["resnet14"], [str(tmp_path)], tmp_path / "out")
-    assert teachers.weights("resnet14") == tmp_path / file
+    teachers = find_teachers(tiny, [TeacherRun(tiny, "resnet14")], [str(tmp_path)], tmp_path / "out")
+    assert teachers.weights(TeacherRun(tiny, "resnet14")) == tmp_path / file
     assert not teachers.trained
 
 
@@ -26,27 +27,30 @@ def test_a_named_file_comes_first_and_the_rest_is_trained(tmp_path: Path, tiny: 
     for name in ("a.pth", "resnet14.pth"):
         (tmp_path / name).touch()
     places = [str(tmp_path), f"resnet14={tmp_path / 'a.pth'}"]
-    assert find_teachers(tiny, ["resnet14"], places, tmp_path).weights("resnet14") == tmp_path / "a.pth"
-    trained = find_teachers(tiny, ["resnet14"], [], tmp_path)
-    assert trained.weights("resnet14") == tmp_path / "tiny/teachers/resnet14/student.safetensors"
+    assert (
+        find_teachers(tiny, [TeacherRun(tiny, "resnet14")], places, tmp_path).weights(TeacherRun(tiny, "resnet14"))
+        == tmp_path / "a.pth"
+    )
+    trained = find_teachers(tiny, [TeacherRun(tiny, "resnet14")], [], tmp_path)
+    assert trained.weights(TeacherRun(tiny, "resnet14")) == tmp_path / "tiny/teachers/resnet14/student.safetensors"
     assert list(trained.trained) == ["resnet14"]
 
 
 def test_names_with_a_colon_have_files_without(tmp_path: Path) -> None:
     (tmp_path / "timm.resnet34.pth").touch()
     suite = read_suite("imagenet")
-    teachers = find_teachers(suite, ["timm:resnet34"], [str(tmp_path)], tmp_path)
-    assert teachers.weights("timm:resnet34") == tmp_path / "timm.resnet34.pth"
+    teachers = find_teachers(suite, [TeacherRun(suite, "timm:resnet34")], [str(tmp_path)], tmp_path)
+    assert teachers.weights(TeacherRun(suite, "timm:resnet34")) == tmp_path / "timm.resnet34.pth"
 
 
 def test_what_is_missing_is_told(tmp_path: Path, tiny: Suite) -> None:
     imagenet = read_suite("imagenet")
     with pytest.raises(UsageError, match=r"trains no teachers and timm:resnet34 was not given.*resnet34\.pth"):
-        find_teachers(imagenet, ["timm:resnet34"], [str(tmp_path)], tmp_path)
-    assert find_teachers(imagenet, ["timm:resnet34"], [], tmp_path, required=False).trained
+        find_teachers(imagenet, [TeacherRun(imagenet, "timm:resnet34")], [str(tmp_path)], tmp_path)
+    assert find_teachers(imagenet, [TeacherRun(imagenet, "timm:resnet34")], [], tmp_path, required=False).trained
     with pytest.raises(UsageError, match="is no folder"):
-        find_teachers(tiny, ["resnet14"], [str(tmp_path / "none")], tmp_path)
+        find_teachers(tiny, [TeacherRun(tiny, "resnet14")], [str(tmp_path / "none")], tmp_path)
     with pytest.raises(UsageError, match=r"weights of teacher resnet14 'none\.pth' does not exist"):
-        find_teachers(tiny, ["resnet14"], ["resnet14=none.pth"], tmp_path)
+        find_teachers(tiny, [TeacherRun(tiny, "resnet14")], ["resnet14=none.pth"], tmp_path)
     with pytest.raises(UsageError, match="unknown teacher of tiny 'resnet15': did you mean 'resnet14'"):
-        find_teachers(tiny, ["resnet14"], ["resnet15=none.pth"], tmp_path)
+        find_teachers(tiny, [TeacherRun(tiny, "resnet14")], ["resnet15=none.pth"], tmp_path)

@@ -13,14 +13,17 @@ from wcord.benchmark.rows import Place, Row, TeacherRun
 from wcord.benchmark.settings import TODAY, flat_settings, told
 from wcord.benchmark.state import forget, look, note_failure, note_not_applicable
 from wcord.checks import DoesNotFitError, RunError, UsageError
-from wcord.data.config import DataConfig
+from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.sources import open_data
 from wcord.data.split import DataSet
 from wcord.training.config import DistillConfig, TrainConfig, read_config
 from wcord.training.engine import resolve_device
-from wcord.training.job import Own, Say
+from wcord.training.job import Own, Say, seen_by_both
 from wcord.training.loop import Outcome
 from wcord.training.run import CONFIG
+
+Seen = tuple[DataConfig, PairingConfig | None]
+"""What student and teacher see."""
 
 SHARE, LONGEST = 0.1, 15.0
 """What is held back of a worker's time, at most so many seconds: for a run's last checkpoint and the tables."""
@@ -78,7 +81,7 @@ class Attempts:
         self.clock = clock
         self.say = say
         self.stop: Outcome | None = None
-        self._opened: tuple[DataConfig, DataSet] | None = None
+        self._opened: tuple[Seen, DataSet] | None = None
 
     def run(
         self,
@@ -108,7 +111,7 @@ class Attempts:
             if look(folder).settled:
                 return "settled"
             resolve_device(config.training.device)
-            self._data(config.data)
+            self._data(config)
             announce()
             try:
                 return self._train(row, config)
@@ -128,11 +131,11 @@ class Attempts:
         self.say(f"{'going on with' if begun else 'beginning'} {row.name}, seed {row.seed}")
         if begun:
             config = self._as_begun(row, config)
-            own, left = Own(data=self._data(config.data)), self.clock.left
+            own, left = Own(data=self._data(config)), self.clock.left
             result = api.resume(config.out, config=config, own=own, say=self.say, max_time=left)
         else:
             forget(config.out)  # what a kill between two files may have left
-            own = Own(data=self._data(config.data))
+            own = Own(data=self._data(config))
             timed = replace(config, training=replace(config.training, max_time=self.clock.left))
             result = api.start(timed, own, self.say)
         outcome = result.outcome
@@ -153,7 +156,8 @@ class Attempts:
         )
         config = replace(begun, out=today.out, data=data, training=training)
         if isinstance(config, DistillConfig) and isinstance(today, DistillConfig):
-            config = replace(config, teacher_weights=today.teacher_weights)
+            pairing = replace(config.pairing, teacher_data=today.pairing.teacher_data)
+            config = replace(config, teacher_weights=today.teacher_weights, pairing=pairing)
         had, wanted = flat_settings(config), flat_settings(today)
         ignored = [
             told(name, wanted[name]) for name in self.place.override if name in wanted and had.get(name) != wanted[name]
@@ -162,7 +166,8 @@ class Attempts:
             self.say(f"{row.name}, seed {row.seed} was begun without {', '.join(ignored)}, and goes on without")
         return config
 
-    def _data(self, config: DataConfig) -> DataSet:
-        if self._opened is None or self._opened[0] != config:
-            self._opened = (config, open_data(config))
+    def _data(self, config: TrainConfig | DistillConfig) -> DataSet:
+        seen = seen_by_both(config)
+        if self._opened is None or self._opened[0] != seen:
+            self._opened = (seen, open_data(*seen))
         return self._opened[1]

@@ -7,7 +7,7 @@ from pathlib import Path
 from wcord.benchmark.committed import read_committed, write_committed
 from wcord.benchmark.rows import TEACHERS, Row, TeacherRun
 from wcord.benchmark.state import State, Status, look
-from wcord.benchmark.suite import Suite
+from wcord.benchmark.suite import Suite, file_name
 from wcord.checks import UsageError
 from wcord.report.record import Record
 from wcord.training.run import RECORD
@@ -71,13 +71,22 @@ def _places(suite: Suite, folder: Path, pattern: str) -> Iterator[tuple[Row | Te
     """Go through the teachers and the rows of a suite that have a place in a folder, in the order of the suite."""
     ending = pattern.removeprefix("seed*")
     for teacher in suite.teachers:
-        training = TeacherRun(suite, teacher)
-        path = folder / TEACHERS / f"{Path(training.name).name}{ending}"
-        if path.exists():
-            yield training, path
+        for training in _trainings(suite, teacher, folder / TEACHERS, ending):
+            path = folder / TEACHERS / f"{training.key}{ending}"
+            if path.exists():
+                yield training, path
     for pair in suite.pairs:
         for label in sorted(path.name for path in (folder / pair.name).glob("*") if path.is_dir()):
             for path in sorted((folder / pair.name / label).glob(pattern)):
                 seed = path.name.removesuffix(ending).removeprefix("seed")
                 if seed.isdecimal():
                     yield Row(suite, pair, label, int(seed)), path
+
+
+def _trainings(suite: Suite, teacher: str, folder: Path, ending: str) -> list[TeacherRun]:
+    """Return the trainings that a teacher may have in a folder."""
+    if not suite.split_by_seed:
+        return [TeacherRun(suite, teacher)]
+    found = [path.name.removesuffix(ending).rpartition(".seed") for path in folder.glob(f"*.seed*{ending}")]
+    seeds = sorted(int(seed) for name, _, seed in found if name == file_name(teacher) and seed.isdecimal())
+    return [TeacherRun(suite, teacher, seed) for seed in seeds]

@@ -29,7 +29,7 @@ def find_row(suite: Suite, name: str) -> Row | TeacherRun:
     if parts[0] == TEACHERS:
         teachers = {file_name(teacher): teacher for teacher in suite.teachers}
         checks.require_choice(f"teacher of {suite.name}", parts[1], teachers)
-        return TeacherRun(suite, teachers[parts[1]])
+        return TeacherRun(suite, teachers[parts[1]], seed if suite.split_by_seed else 0)
     return choose(suite, pairs=[parts[0]], methods=[parts[1]], seeds=[seed])[0]
 
 

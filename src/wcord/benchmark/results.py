@@ -11,6 +11,7 @@ from wcord.benchmark.rows import Row, TeacherRun
 from wcord.benchmark.statistics import Difference, against_number, paired
 from wcord.benchmark.suite import Pair, Suite
 from wcord.report.record import Record
+from wcord.report.tables import spread
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class PairTable:
     Attributes:
         pair: teacher and student.
         lines: rows in the order of the suite, those that it does not list behind.
-        teacher: accuracy of each teacher's weights that were used, in percent → the end of their path.
+        teacher: accuracy of each teacher's weights that were used, in percent, as text → the end of their path; where
+            splits go by seed, their mean and deviation.
         teacher_published: what others' teacher reached.
         groups: the groups of runs beside the main one, by their marks.
         main: the main group.
@@ -107,7 +109,7 @@ class PairTable:
 
     pair: Pair
     lines: tuple[Line, ...]
-    teacher: Mapping[float, str]
+    teacher: Mapping[str, str]
     teacher_published: Published | None
     groups: Mapping[str, Group] = field(default_factory=dict)
     main: Group = Group()
@@ -127,7 +129,7 @@ class SuiteTable:
         baseline: the row that the others are compared with.
         pairs: a table for each pair.
         notes: the footnotes, letter and text.
-        teachers: the trainings of the teachers, by name, each with its mark of the footnotes.
+        teachers: the trainings of each teacher, by name, with their mark of the footnotes.
         left_out: rows of which there are runs and which the suite does not know.
     """
 
@@ -135,7 +137,7 @@ class SuiteTable:
     baseline: str
     pairs: tuple[PairTable, ...]
     notes: tuple[tuple[str, str], ...]
-    teachers: Mapping[str, tuple[Entry, str]]
+    teachers: Mapping[str, tuple[Sequence[Entry], str]]
     left_out: tuple[str, ...] = ()
 
 
@@ -156,7 +158,11 @@ def tabulate(suite: Suite, entries: Sequence[Entry], *, baseline: str | None = N
     known = [entry for entry in entries if isinstance(entry.row, Row) and suite.knows(entry.row.label)]
     unknown = [entry.row for entry in entries if isinstance(entry.row, Row) and not suite.knows(entry.row.label)]
     pairs = tuple(_pair_table(suite, pair, known, against, notes) for pair in suite.pairs)
-    teachers = {entry.row.model: (entry, notes.mark([entry])) for entry in entries if isinstance(entry.row, TeacherRun)}
+    trainings: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if isinstance(entry.row, TeacherRun):
+            trainings.setdefault(entry.row.model, []).append(entry)
+    teachers = {model: (made, notes.mark(made)) for model, made in trainings.items()}
     left_out = tuple(dict.fromkeys(row.name for row in unknown))
     return SuiteTable(suite, against, pairs, tuple(notes.notes), teachers, left_out)
 
@@ -175,7 +181,11 @@ def _pair_table(suite: Suite, pair: Pair, entries: Sequence[Entry], baseline: st
         for mark, found in _by_mark(all_of_it, marks).items()
     ]
     records = [entry.record for found in by_label.values() for entry in found if entry.record is not None]
-    teacher = {top1: _weights(record) for record in records if (top1 := teacher_top1(record)) is not None}
+    measured = [(top1, record) for record in records if (top1 := teacher_top1(record)) is not None]
+    teacher = {f"{top1:.2f}": _weights(record) for top1, record in measured}
+    if suite.split_by_seed and measured:
+        by_seed = {record.seed: top1 for top1, record in measured}
+        teacher = {spread([*by_seed.values()]): "one for each seed"}
     groups = {mark: group for group, mark in marks.items() if mark}
     main = next((group for group, mark in marks.items() if not mark), Group())
     stated = table.get((pair.teacher, pair.student, "Teacher"))
@@ -235,7 +245,9 @@ def _by_mark(entries: Sequence[Entry], marks: Mapping[Group, str]) -> dict[str, 
 
 
 def _group(entry: Entry, record: Record) -> Group:
-    return Group(tuple(differing_settings(entry, record)), teacher_top1(record))
+    # Where each seed has a teacher of its own, runs of one seed are compared, and those have the same.
+    teacher = None if entry.row.suite.split_by_seed else teacher_top1(record)
+    return Group(tuple(differing_settings(entry, record)), teacher)
 
 
 def teacher_top1(record: Record) -> float | None:

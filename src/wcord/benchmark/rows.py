@@ -1,7 +1,7 @@
 """A row of a table as runs: their names, their folders and their configurations. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,14 @@ class Place:
     Attributes:
         out: folder that takes a folder for each suite.
         data: the data source; None: the suite's own.
+        teacher_data: the teacher's data source, where it is another; None: the suite's own.
         device: where to compute.
         override: settings by name that are laid over the suite's.
     """
 
     out: Path
     data: str | None = None
+    teacher_data: str | None = None
     device: str = "auto"
     override: Mapping[str, object] = field(default_factory=dict)
 
@@ -50,6 +52,11 @@ class Row:
         """Return the run's folder."""
         return out / self.suite.name / self.pair.name / self.label / f"seed{self.seed}"
 
+    @property
+    def teacher(self) -> "TeacherRun":
+        """The training of its teacher, where the suite trains it."""
+        return TeacherRun(self.suite, self.pair.teacher, self.seed if self.suite.split_by_seed else 0)
+
     def config(self, place: Place, teacher_weights: Path | None) -> DistillConfig:
         """Return the run's whole configuration."""
         variant = self.suite.settings(self.pair, self.label)
@@ -62,6 +69,10 @@ class Row:
             "seed": self.seed,
             "out": self.folder(place.out),
         }
+        if self.suite.split_by_seed:
+            own["split_seed"] = self.seed
+        if place.teacher_data is not None:
+            own["teacher_data"] = place.teacher_data
         if self.suite.share_teacher_outputs:
             own["teacher_cache"] = place.out / "teacher_cache"
         return configure(DistillConfig, {**_shared(self.suite, place), **self.suite.distill, **own, **place.override})
@@ -69,20 +80,25 @@ class Row:
 
 @dataclass(frozen=True)
 class TeacherRun:
-    """The training of a teacher that several rows share."""
+    """The training of a teacher that several rows share: all, or those of its seed where splits go by seed."""
 
     suite: Suite
     model: str
     seed: int = 0
 
     @property
+    def key(self) -> str:
+        """Name among the suite's teachers: `resnet14x2`, or `mlp64x2.seed3` where splits go by seed."""
+        return file_name(self.model) + (f".seed{self.seed}" if self.suite.split_by_seed else "")
+
+    @property
     def name(self) -> str:
         """Name of the training, which is that of its folder: `mini/teachers/resnet14x2`."""
-        return f"{self.suite.name}/{TEACHERS}/{file_name(self.model)}"
+        return f"{self.suite.name}/{TEACHERS}/{self.key}"
 
     def folder(self, out: Path) -> Path:
         """Return the run's folder."""
-        return out / self.suite.name / TEACHERS / file_name(self.model)
+        return out / self.suite.name / TEACHERS / self.key
 
     def weights(self, out: Path) -> Path:
         """Return the file that the training ends with."""
@@ -96,7 +112,11 @@ class TeacherRun:
         """
         if self.suite.teacher is None:
             raise UsageError(f"suite {self.suite.name} trains no teachers: give --teachers ({self.suite.checkpoints})")
-        own = {"model": self.model, "out": self.folder(place.out), "seed": self.seed}
+        own: dict[str, object] = {"model": self.model, "out": self.folder(place.out), "seed": self.seed}
+        if self.suite.split_by_seed:
+            own["split_seed"] = self.seed
+        if place.teacher_data is not None:
+            place = replace(place, data=place.teacher_data)
         known = setting_names(TrainConfig)
         override = {name: value for name, value in place.override.items() if name in known}
         return configure(TrainConfig, {**_shared(self.suite, place), **self.suite.teacher, **own, **override})

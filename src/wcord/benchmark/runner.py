@@ -74,10 +74,10 @@ def work(
                 continue
             if clock.over:
                 return Ending(True, clock.reason)
-            name = row.pair.teacher
-            ready[name] = ready.get(name) or _ready(name, teachers, attempts)
+            name = row.teacher.key
+            ready[name] = ready.get(name) or _ready(row.teacher, teachers, attempts)
             if attempts.stop is None and ready[name] == "ready":
-                config = row.config(place, teachers.weights(name))
+                config = row.config(place, teachers.weights(row.teacher))
                 ended = attempts.run(row, config, announce=lambda: say(overview(rows, teachers, place.out).summary))
                 worked |= ended == "settled"
             if attempts.stop is not None:
@@ -94,11 +94,10 @@ def work(
         clock.sleep(POLL)
 
 
-def _ready(model: str, teachers: Teachers, attempts: Attempts) -> str:
+def _ready(training: TeacherRun, teachers: Teachers, attempts: Attempts) -> str:
     """Train a teacher if need be; return ready, taken (by another process), failed or stopped."""
-    if model in teachers.given:
+    if training.model in teachers.given:
         return "ready"
-    training = teachers.trained[model]
     folder = training.folder(teachers.out)
     if not look(folder).settled:
         ended = attempts.run(training, training.config(attempts.place))

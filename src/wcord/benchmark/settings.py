@@ -14,7 +14,9 @@ MACHINE = ("device", "max_time", "teacher_cache")
 TODAY = ("data", "workers", "in_memory")
 """Settings of the data that may be others when a run is gone on with."""
 
-PLACE = frozenset((*FOLDER, *MACHINE, *TODAY, "teacher_weights", "tracker", "checkpoint_every", "skip_bad_images"))
+PLACE = frozenset(
+    (*FOLDER, *MACHINE, *TODAY, "teacher_weights", "teacher_data", "tracker", "checkpoint_every", "skip_bad_images")
+)
 """Settings that do not change a result."""
 
 

@@ -57,6 +57,8 @@ class Suite:
         teacher: settings in which the teachers' training differs; None: teachers must be given.
         checkpoints: where published weights of the teachers are to be had, in words.
         published: table of published numbers to be compared with, or None.
+        split_by_seed: choose held-out samples and subsets by the seed of a run, and train a teacher for each: for data
+            so few that one split says little.
         share_teacher_outputs: keep the teacher's outputs on disk, for all methods over the same batches.
         variants: name → method with options.
         options: pair, `teacher:student` → options of methods that were published for it alone, which go to every row
@@ -76,6 +78,7 @@ class Suite:
     teacher: Mapping[str, Any] | None = None
     checkpoints: str = ""
     published: str | None = None
+    split_by_seed: bool = False
     share_teacher_outputs: bool = False
     variants: Mapping[str, Variant] = field(default_factory=dict)
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

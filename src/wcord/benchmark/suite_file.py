@@ -88,6 +88,7 @@ _FORMS: dict[str, tuple[type, ...]] = {
     "teacher": (dict,),
     "checkpoints": (str,),
     "published": (str,),
+    "split_by_seed": (bool,),
     "share_teacher_outputs": (bool,),
     "variants": (dict,),
     "options": (dict,),

@@ -19,8 +19,8 @@ class Teachers:
     """The weights of a suite's teachers.
 
     Attributes:
-        given: name → file, of those that need no training.
-        trained: the trainings of the others, by name.
+        given: network → file, of those that need no training.
+        trained: the trainings of the others, by their keys.
         out: folder of the suite's runs.
     """
 
@@ -28,19 +28,20 @@ class Teachers:
     trained: dict[str, TeacherRun]
     out: Path
 
-    def weights(self, model: str) -> Path:
+    def weights(self, teacher: TeacherRun) -> Path:
         """Return the file that holds a teacher, or will once it is trained."""
-        return self.given[model] if model in self.given else self.trained[model].weights(self.out)
+        given = self.given.get(teacher.model)
+        return teacher.weights(self.out) if given is None else given
 
 
 def find_teachers(
-    suite: Suite, names: Sequence[str], places: Sequence[str], out: Path, *, required: bool = True
+    suite: Suite, wanted: Sequence[TeacherRun], places: Sequence[str], out: Path, *, required: bool = True
 ) -> Teachers:
     """Return where each teacher comes from.
 
     Args:
         suite: the suite.
-        names: the teachers that are needed.
+        wanted: the teachers that are needed, as trainings.
         places: folders that hold teachers, or `NAME=FILE`.
         out: folder of the suite's runs.
         required: whether a teacher that is neither given nor trained is an error.
@@ -49,6 +50,7 @@ def find_teachers(
         UsageError: where a folder or file is missing, a name is none of the suite's, or a teacher is nowhere to be
             found and the suite does not train it.
     """
+    names = list(dict.fromkeys(teacher.model for teacher in wanted))
     files: dict[str, Path] = {}
     folders: list[Path] = []
     for place in places:
@@ -69,7 +71,7 @@ def find_teachers(
             f"suite {suite.name} trains no teachers and {', '.join(missing)} was not given: --teachers FOLDER that "
             f"holds {file_name(missing[0])}.pth, or --teachers {missing[0]}=FILE ({suite.checkpoints})"
         )
-    return Teachers(given, {name: TeacherRun(suite, name) for name in missing}, out)
+    return Teachers(given, {teacher.key: teacher for teacher in wanted if teacher.model in missing}, out)
 
 
 def _look_for(name: str, folders: Sequence[Path]) -> Path | None:

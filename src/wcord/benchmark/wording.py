@@ -107,16 +107,19 @@ def _text(pair: PairTable, table: SuiteTable, sources: dict[str, int]) -> Text:
 def _teacher(pair: PairTable, table: SuiteTable, sources: dict[str, int]) -> str:
     """Return what the teachers reached, what was published, and where the suite's own training was made."""
     name = pair.pair.teacher
-    used = [f"{top1:.2f} %{f' ({weights})' if weights else ''}" for top1, weights in pair.teacher.items()]
+    used = [f"{top1} %{f' ({weights})' if weights else ''}" for top1, weights in pair.teacher.items()]
     stated = "" if pair.teacher_published is None else f"; published: {_published(pair.teacher_published, sources)} %"
     told = f"Teacher {name}: {' and '.join(used) or 'not measured'}{stated}."
-    entry, mark = table.teachers.get(name, (None, ""))
-    if entry is None:
+    entries, mark = table.teachers.get(name, ((), ""))
+    for entry in entries:
+        if entry.record is None:
+            return f"{told} Its training {entry.status}: {entry.reason}."
+    records = [entry.record for entry in entries if entry.record is not None]
+    if not records:
         return told
-    if entry.record is None:
-        return f"{told} Its training {entry.status}: {entry.reason}."
-    top1, minutes = float(entry.record.metrics["top1_last"]), entry.record.wall_seconds / 60
-    return f"{told} Trained by the suite to {top1:.2f} % in {minutes:.1f} minutes ({mark})."
+    top1 = spread([float(record.metrics["top1_last"]) for record in records])
+    minutes = fmean(record.wall_seconds for record in records) / 60
+    return f"{told} Trained by the suite to {top1} % in {minutes:.1f} minutes ({mark})."
 
 
 def _published(published: Published | None, sources: dict[str, int]) -> str:

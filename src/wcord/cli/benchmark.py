@@ -29,6 +29,8 @@ class Benchmark:
     """Name of a suite, or a TOML file of one's own."""
     data: str | None = None
     """Data source: parquet:DIR, imagefolder:DIR, torchvision:NAME@DIR, …"""
+    teacher_data: str | None = None
+    """The teacher's data source, in suites where it sees other data than the student."""
     out: Path = Path("runs/benchmark")
     """Folder of the runs; it takes a folder for each suite."""
     pairs: str = ""
@@ -77,7 +79,13 @@ def benchmark(arguments: list[str]) -> int:
         checks.require_positive("--max-time", asked.max_time)
     suite = read_suite(asked.suite)
     suite.variant(asked.baseline or suite.baseline)
-    place = Place(out=asked.out, data=asked.data, device=asked.device, override=parse_overrides(asked.override))
+    place = Place(
+        out=asked.out,
+        data=asked.data,
+        teacher_data=asked.teacher_data,
+        device=asked.device,
+        override=parse_overrides(asked.override),
+    )
     if asked.recipe_of is not None:
         OUT.print(recipe(find_row(suite, asked.recipe_of), place), markup=False, soft_wrap=True, end="")
         return 0
@@ -131,8 +139,8 @@ def _show(rows: "list[Row]", asked: Benchmark) -> int:
 def _teachers(rows: "list[Row]", asked: Benchmark, *, required: bool = True) -> "Teachers":
     from wcord.benchmark.teachers import find_teachers
 
-    names = list(dict.fromkeys(row.pair.teacher for row in rows))
-    return find_teachers(rows[0].suite, names, asked.teachers, asked.out, required=required)
+    wanted = list({row.teacher.key: row.teacher for row in rows}.values())
+    return find_teachers(rows[0].suite, wanted, asked.teachers, asked.out, required=required)
 
 
 def _write_tables(suite: "Suite", asked: Benchmark) -> int:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
+from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.loader import Loader
 from wcord.data.sources import open_data
 from wcord.data.split import DataSet
@@ -79,7 +80,7 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     training = config.training
     check_schedule(training)
     device = resolve_device(training.device)
-    data = own.data if own.data is not None else _open(config)
+    data = own.data if own.data is not None else open_data(*seen_by_both(config))
     for note in data.notes:
         say(f"note: {note}")
     seed_everything(training.seed)
@@ -125,6 +126,13 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     if teacher is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
         notes += _look_at_teacher(config, teacher, data, str(device), say)
     return Job(config, data, student, architecture, teacher, objective, train, test, tuple(notes))
+
+
+def seen_by_both(config: TrainConfig | DistillConfig) -> tuple[DataConfig, PairingConfig | None]:
+    """Return what `open_data` is asked for by a run: what its network sees, and what the teacher sees."""
+    if isinstance(config, TrainConfig):
+        return as_trained(config.data, config.weights), None
+    return as_trained(config.data, config.student_weights), taught_as_trained(config)
 
 
 def _student_spec(config: TrainConfig | DistillConfig) -> NetworkSpec:
@@ -211,12 +219,6 @@ def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, dev
     )
     say(f"teacher {config.teacher}: {top1:.2f} % on {samples} samples of the evaluation data")
     return []
-
-
-def _open(config: TrainConfig | DistillConfig) -> DataSet:
-    if isinstance(config, TrainConfig):
-        return open_data(as_trained(config.data, config.weights))
-    return open_data(as_trained(config.data, config.student_weights), taught_as_trained(config))
 
 
 def _same_labels(config: TrainConfig | DistillConfig, data: DataSet) -> bool:

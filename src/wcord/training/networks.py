@@ -78,7 +78,8 @@ def build_network(spec: NetworkSpec, data: DataSet, *, own: nn.Module | None = N
 
 def as_trained(config: DataConfig, weights: Path | None) -> DataConfig:
     """Return the data as the network of a weights file saw them, where the configuration does not say what is seen."""
-    card = None if weights is None else read_card(weights)
+    # A file that is not there is complained of where its network is built.
+    card = read_card(weights) if weights is not None and weights.is_file() else None
     if card is None:
         return config
     seen = config.input or (card.columns if has_columns(config.data) else ())
