@@ -45,6 +45,7 @@ def test_a_teacher_sees_what_it_was_trained_on_whatever_the_student_sees(
     assert blurred.record.teacher_metrics is not None
     alone = wcord.evaluate(weights=digits_teacher, device="cpu")
     assert blurred.record.teacher_metrics["top1"] == pytest.approx(alone["top1"])
+    assert "the student sees resize=4, 1×4×4 pixels, the teacher 1×8×8 pixels" in blurred.record.notes
     assert blurred.record.cost["student"]["macs"] < blurred.record.cost["teacher"]["macs"] / 3
 
 
@@ -104,6 +105,7 @@ def test_later_visits_are_the_teachers_alone(tmp_path: Path) -> None:
     result = distilled(tmp_path / "run", teacher, "mlp16x1", "mlp16x1", student_view="visits=1", **table)
     assert result.record is not None
     assert all(np.isfinite(value) for value in result.record.epochs[-1]["parts"].values())
+    assert "the student sees 1 columns, the teacher 1 columns of 3 visits" in result.record.notes
     student, taught = (read_card(path) for path in (result.run / "student.safetensors", teacher))
     assert student is not None
     assert taught is not None

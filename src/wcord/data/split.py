@@ -179,6 +179,15 @@ class DataSet:
     teacher: TeacherSide | None = None
 
     @property
+    def seen(self) -> str:
+        """What is seen of a sample, in words: `resize=8, 3×8×8 pixels`, `2 columns`, `9 columns of 5 visits`."""
+        channels, height, width = self.train.shape
+        if width == 1:
+            return f"{channels} columns" + (f" of {height} visits" if height > 1 else "")
+        parts = (*self.columns, base_and_view(self.train)[1].text, f"{channels}×{height}×{width} pixels")
+        return ", ".join(part for part in parts if part)
+
+    @property
     def of_teacher(self) -> "DataSet":
         """The data as the teacher sees them."""
         return self if self.teacher is None else self.teacher.data

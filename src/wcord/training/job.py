@@ -81,7 +81,10 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     check_schedule(training)
     device = resolve_device(training.device)
     data = own.data if own.data is not None else open_data(*seen_by_both(config))
-    for note in data.notes:
+    told = list(data.notes)
+    if data.teacher is not None:
+        told.append(f"the student sees {data.seen}, the teacher {data.of_teacher.seen}")
+    for note in told:
         say(f"note: {note}")
     seed_everything(training.seed)
     teacher, data, fitted = _teacher(config, own, data, str(device))
@@ -119,7 +122,7 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
         partner=data.partner("test"),
     )
     objective = _objective(config, student, teacher, data, train)
-    notes = [*data.notes, *fitted]
+    notes = [*told, *fitted]
     if train.dropped:
         notes.append("the last training batch of each epoch held a single sample and was dropped")
         say(f"note: {notes[-1]}")
