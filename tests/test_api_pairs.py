@@ -11,8 +11,11 @@ from PIL import Image
 import wcord
 from wcord import api
 from wcord.checks import UsageError
+from wcord.data.config import DataConfig
+from wcord.data.sources import open_data
 from wcord.models.weights import read_card
-from wcord.training.config import TrainConfig, configure
+from wcord.training.config import DistillConfig, TrainConfig, configure
+from wcord.training.job import seen_by_both
 
 QUICK = {"epochs": 2, "lr": 0.1, "schedule": "cosine", "device": "cpu"}
 
@@ -140,3 +143,56 @@ def test_mistakes_are_told_before_a_folder_is_made(digits_teacher: Path, tmp_pat
         with pytest.raises(UsageError, match=message):
             distilled(tmp_path / "run", digits_teacher, "resnet8", "resnet8", **settings)
         assert not (tmp_path / "run").exists()
+
+
+def test_a_stopped_run_of_pairs_goes_on_as_if_it_had_not_been(digits_teacher: Path, tmp_path: Path) -> None:
+    settings = {"student_view": "resize=4", "pair_augment": "separate", "method": "wcord+kd"}
+    whole = distilled(tmp_path / "whole", digits_teacher, "resnet8", "resnet8", **settings)
+    stopped = distilled(tmp_path / "run", digits_teacher, "resnet8", "resnet8", **settings, max_time=1e-9)
+    assert stopped.outcome.status == "stopped"
+    resumed = api.resume(tmp_path / "run", say=lambda line: None, device="cpu", max_time=60.0)
+    first, second = (one.student.state_dict() for one in (whole, resumed))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_teachers_cache_knows_what_it_sees(digits_teacher: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    common = {"method": "kd", "set": [], "epochs": 1}
+    runs = {
+        name: distilled(tmp_path / name, digits_teacher, "resnet8", "resnet8", **common, **settings)
+        for name, settings in {
+            "bare": {"student_view": "resize=4"},
+            "filled": {"student_view": "resize=4", "teacher_cache": cache},
+            "read": {"student_view": "resize=4", "teacher_cache": cache},
+            "other": {
+                "student_view": "resize=4",
+                "teacher_view": "edges",
+                "teacher_cache": cache,
+                "allow_weak_teacher": True,
+            },
+        }.items()
+    }
+    states = {name: run.student.state_dict() for name, run in runs.items()}
+    for name in ("filled", "read"):
+        assert all(torch.equal(states["bare"][key], states[name][key]) for key in states["bare"])
+    assert not torch.equal(states["bare"]["backbone.fc.weight"], states["other"]["backbone.fc.weight"])
+    assert len([folder for folder in cache.iterdir() if folder.is_dir()]) == 2
+
+
+def test_a_student_of_the_same_view_shares_the_teachers_input(tmp_path: Path) -> None:
+    teacher = trained(tmp_path / "teacher", "mlp8x1", data="sklearn:wine", epochs=1)
+    config = DistillConfig(
+        teacher="mlp8x1", teacher_weights=teacher, student="mlp8x1", out=tmp_path, data=DataConfig(data="sklearn:wine")
+    )
+    assert open_data(*seen_by_both(config)).teacher is None
+
+
+def test_settings_of_data_are_refused_beside_data_that_are_given(digits_teacher: Path, tmp_path: Path) -> None:
+    data = open_data(DataConfig())
+    with pytest.raises(UsageError, match=r"teacher_view is a setting of data that are opened by name: .*data\.beside"):
+        distilled(tmp_path / "run", digits_teacher, "resnet8", "resnet8", data=data, teacher_view="resize=4")
+    result = distilled(
+        tmp_path / "run", digits_teacher, "resnet8", "resnet8", data=data.through("resize=4").beside(data), epochs=1
+    )
+    assert result.record is not None
+    assert "the student sees resize=4, 1×4×4 pixels, the teacher 1×8×8 pixels" in result.record.notes

@@ -221,6 +221,8 @@ def predict_images(
     # open_network refuses a file without card; one that fits any size is shown the picture at the usual 224.
     assert card is not None
     height, width = card.image_size or (224, 224)
+    if width == 1:
+        raise UsageError(f"{str(weights)!r} is a network for tables, not for pictures: use wcord evaluate")
     shape = card.record_shape or (card.in_channels, height, width)
     view = View.parse(card.view)
     guesses = []
@@ -265,7 +267,7 @@ def probe(
     network, card = open_network(weights), read_card(weights)
     assert card is not None  # open_network refuses a file without one
     config = DataConfig(data=data, **settings) if isinstance(data, str) else data
-    opened = _as_the_network_wants(config, card) if isinstance(config, DataConfig) else config
+    opened = _as_the_network_wants(config, Path(weights), card) if isinstance(config, DataConfig) else config
     where = resolve_device(device)
     network = network.to(where)
     halves = [
@@ -287,16 +289,15 @@ def probe(
     }
 
 
-def _as_the_network_wants(config: DataConfig, card: ModelCard) -> DataSet:
-    """Open data in the size and the channels that a network was trained on."""
-    height, width = card.record_shape[1:] if card.record_shape else card.image_size or (0, 0)
+def _as_the_network_wants(config: DataConfig, weights: Path, card: ModelCard) -> DataSet:
+    """Open data in the size and the channels that a network was trained on, through its view."""
+    config = as_trained(config, weights)
+    channels, height, width = card.record_shape or (card.in_channels, *(card.image_size or (0, 0)))
     if config.image_size is None and height == width > 1:
         config = replace(config, image_size=height)
-    if config.view is None and not card.view:
-        channels = open_data(config).train.shape[0]
-        wanted = {(1, 3): "rgb", (3, 1): "gray"}.get((channels, card.in_channels))
-        config = replace(config, view=wanted)
-    return open_data(replace(config, view=config.view or card.view or None))
+    whole = open_data(replace(config, view=None))
+    fit = {(1, 3): "rgb", (3, 1): "gray"}.get((whole.train.shape[0], channels))
+    return whole.through(",".join(part for part in (fit, config.view) if part))
 
 
 def build_method(

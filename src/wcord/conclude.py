@@ -39,7 +39,10 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
     teacher = None if job.teacher is None else job.teacher.to(device)
     # Samples that are paired by label alone are others: there is nothing to compare one by one.
     comparable = job.data.teacher is None or not job.data.teacher.by_label
-    teacher_predictions = predict_all(teacher, job.test, side="teacher") if teacher and comparable else None
+    told = Loader(
+        job.data.test, batch_size=job.test.batch_size, device=job.test.device, partner=job.data.partner("test")
+    )
+    teacher_predictions = predict_all(teacher, told, side="teacher") if teacher and comparable else None
     pictures = job.data.test.read if min(job.data.test.shape[1:]) > 1 else None
     analyse(student_predictions, teacher_predictions, pictures).save(run.path / ANALYSIS)
     epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics() if entry.get("stage") != "preparation"]

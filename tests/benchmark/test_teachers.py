@@ -54,3 +54,14 @@ def test_what_is_missing_is_told(tmp_path: Path, tiny: Suite) -> None:
         find_teachers(tiny, [TeacherRun(tiny, "resnet14")], ["resnet14=none.pth"], tmp_path)
     with pytest.raises(UsageError, match="unknown teacher of tiny 'resnet15': did you mean 'resnet14'"):
         find_teachers(tiny, [TeacherRun(tiny, "resnet14")], ["resnet15=none.pth"], tmp_path)
+
+
+def test_where_splits_go_by_seed_each_seed_needs_its_own(tmp_path: Path) -> None:
+    suite = read_suite("privileged_columns")
+    wanted = [TeacherRun(suite, "mlp64x2", seed) for seed in (0, 1)]
+    (tmp_path / "mlp64x2.seed1.pth").touch()
+    found = find_teachers(suite, wanted, [str(tmp_path)], tmp_path / "out")
+    assert found.weights(wanted[1]) == tmp_path / "mlp64x2.seed1.pth"
+    assert list(found.trained) == ["mlp64x2.seed0"]
+    with pytest.raises(UsageError, match="holds out other samples for each seed, which one mlp64x2 would have seen"):
+        find_teachers(suite, wanted, [f"mlp64x2={tmp_path / 'mlp64x2.seed1.pth'}"], tmp_path)

@@ -13,7 +13,7 @@ from wcord.checks import UsageError
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.loader import Loader
 from wcord.data.sources import open_data
-from wcord.data.split import DataSet
+from wcord.data.split import DataSet, Partner
 
 
 def folder(root: Path, names: dict[str, int], *, size: int = 8, deep: bool = False) -> str:
@@ -267,4 +267,102 @@ def test_a_column_is_refused_where_there_are_none() -> None:
     with pytest.raises(
         UsageError, match=r"--join names a column, which data of kind 'digits' do not have: it goes with hub:, parquet:"
     ):
-        open_data(DataConfig(), PairingConfig(join="id", teacher_view="resize=4"))
+        open_data(DataConfig(), PairingConfig(join="id", teacher_data="digits"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pair_by": "label"}, "--pair-by says how samples of --teacher-data find their partners"),
+        ({"join": "id", "pair_by": "row", "teacher_data": "digits"}, "--join and --pair-by are two ways"),
+    ],
+)
+def test_a_way_to_pair_that_has_nothing_to_pair_is_refused(settings: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        open_data(DataConfig(), PairingConfig(**settings))  # pyright: ignore[reportArgumentType]
+
+
+def npz(path: Path, count: int, *, labels: int = 2, turned: bool = False, test: int = 0) -> str:
+    images = np.arange(count, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2)
+    numbers = (np.arange(count) + turned) % labels
+    more = {"x_test": images[:test], "y_test": numbers[:test]} if test else {}
+    np.savez(path, x_train=images, y_train=numbers, **more)
+    return f"npz:{path}"
+
+
+def test_rows_whose_labels_say_otherwise_are_refused(tmp_path: Path) -> None:
+    config = DataConfig(data=npz(tmp_path / "s.npz", 20))
+    with pytest.raises(UsageError, match=r"20 of 20 train pairs have different labels: .*in other orders"):
+        open_data(config, PairingConfig(teacher_data=npz(tmp_path / "t.npz", 20, turned=True)))
+
+
+def test_rows_are_not_paired_where_one_side_alone_has_a_test_split(tmp_path: Path) -> None:
+    split, whole = npz(tmp_path / "s.npz", 20, test=10), npz(tmp_path / "t.npz", 20)
+    for own, other, side in ((split, whole, "student"), (whole, split, "teacher")):
+        with pytest.raises(UsageError, match=f"the {side}'s data have a test split and the other's have none"):
+            open_data(DataConfig(data=own), PairingConfig(teacher_data=other))
+
+
+def test_by_label_a_class_may_not_be_missing_among_the_partners(tmp_path: Path) -> None:
+    data = open_data(DataConfig(data=npz(tmp_path / "s.npz", 30, labels=3)))
+    lacking = open_data(DataConfig(data=npz(tmp_path / "t.npz", 30, labels=2)))
+    partner = Partner(lacking.train, by_label=True, shared=False)
+    with pytest.raises(UsageError, match="need a sample of each class on the teacher's side"):
+        Loader(data.train, batch_size=8, partner=partner)
+
+
+def test_what_is_held_out_does_not_depend_on_who_has_a_partner(tmp_path: Path) -> None:
+    student = folder(
+        tmp_path / "s", {name.replace("train/", ""): v for name, v in pictures().items() if "train" in name}
+    )
+    some = {name.replace("train/", ""): v + 1 for name, v in pictures().items() if "train" in name and "03" not in name}
+    teacher = folder(tmp_path / "t", some)
+    alone = open_data(DataConfig(data=student))
+    paired = open_data(DataConfig(data=student), PairingConfig(teacher_data=teacher, pair_by="stem", unpaired="drop"))
+    whole = {int(value) for value in alone.test.read(torch.arange(len(alone.test)))[:, 0, 0, 0]}
+    kept = {int(value) for value in paired.test.read(torch.arange(len(paired.test)))[:, 0, 0, 0]}
+    assert kept <= whole
+
+
+def test_a_group_is_on_one_side_in_both_tables(tmp_path: Path) -> None:
+    rows = 40
+    frame = pd.DataFrame({"id": [f"P{i}" for i in range(rows)], "x": range(rows), "label": np.arange(rows) % 2})
+    other = frame.rename(columns={"x": "w"}).sample(frac=1, random_state=1)
+    for name, each in (("s", frame), ("t", other)):
+        each.to_csv(tmp_path / f"{name}.csv", index=False)
+    teacher = f"table:{tmp_path / 't.csv'}"
+    alone = open_data(DataConfig(data=teacher, group_by="id"))
+    both = open_data(
+        DataConfig(data=f"table:{tmp_path / 's.csv'}", group_by="id"), PairingConfig(teacher_data=teacher, join="id")
+    )
+    held = [sorted(split.read(torch.arange(len(split))).flatten().tolist()) for split in (alone.test, both.test)]
+    assert held[0] == held[1]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_streamed_partners_are_those_in_memory(tmp_path: Path, workers: int) -> None:
+    student, teacher = folder(tmp_path / "s", pictures()), folder(tmp_path / "t", pictures(offset=1), size=16)
+    pairing = PairingConfig(teacher_data=teacher, pair_by="stem", teacher_view="gray")
+    found = []
+    for in_memory in ("yes", "no"):
+        data = open_data(DataConfig(data=student, view="resize=4", in_memory=in_memory), pairing)  # pyright: ignore[reportArgumentType]
+        loader = Loader(
+            data.train, batch_size=5, shuffle=True, seed=2, augment="crop-flip", workers=workers, views=2,
+            partner=data.partner("train"),
+        )  # fmt: skip
+        found.append(list(loader.batches(1)))
+    for held, streamed in zip(*found, strict=True):
+        assert torch.equal(held.student_input, streamed.student_input)
+        assert torch.equal(held.teacher_input, streamed.teacher_input)
+        assert len(held) == 2 * len(set(held.index.tolist())) if held.index is not None else False
+
+
+def test_a_data_set_is_seen_through_a_view_and_beside_another() -> None:
+    data = open_data(DataConfig())
+    both = data.through("resize=4").beside(data)
+    assert (both.train.shape, both.of_teacher.train.shape) == ((1, 4, 4), (1, 8, 8))
+    assert both.train.base is both.of_teacher.train  # pyright: ignore[reportAttributeAccessIssue]
+    fewer = open_data(DataConfig(subset=10.0))
+    with pytest.raises(UsageError, match="must see the same samples, received 1438 and 100"):
+        data.beside(fewer)
+    assert data.beside(fewer, by_label=True).partner("train") is not None

@@ -1,5 +1,6 @@
 """Tables: columns become channels, gaps stay gaps, visits of a subject become one sample, groups are not torn apart."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from wcord.checks import UsageError
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.selection import held_out, require_apart
 from wcord.data.sources import open_data
+from wcord.data.split import MemorySplit
 from wcord.data.statistics import channel_statistics
+from wcord.models.preprocess import Preprocess
 
 
 def visits() -> pd.DataFrame:
@@ -138,7 +141,7 @@ def test_a_group_on_both_sides_of_a_given_split_is_refused(tmp_path: Path) -> No
         ({}, r"which column is the label\? Choose one: --label who \| visit \| age \| sex \| kind"),
         ({"label": "kin"}, "unknown column 'kin': did you mean 'kind'"),
         ({"label": "kind"}, "column 'who' holds 40 different texts, such as 'S.*'.*choose the columns by --input"),
-        ({"label": "kind", "input": ("kind", "age")}, "column 'kind' is the label and cannot be seen"),
+        ({"label": "kind", "input": ("kind", "age")}, "column 'kind' is a label and cannot be seen"),
         ({"label": "kind", "visits_of": "who"}, "visits_of and order_by go together"),
         (
             {"label": "sex", "visits_of": "kind", "order_by": "visit", "input": ("age",)},
@@ -168,3 +171,75 @@ def test_bad_files_are_told(tmp_path: Path) -> None:
             open_data(DataConfig(data=f"table:{tmp_path / name}"))
     with pytest.raises(UsageError, match="unknown table of scikit-learn 'breast': did you mean 'breast_cancer'"):
         open_data(DataConfig(data="sklearn:breast"))
+
+
+def test_labels_of_neither_network_are_seen(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": range(20), "fine": list("abcd") * 5, "coarse": list("uuvv") * 5})
+    config = DataConfig(data=written(frame, tmp_path / "t.csv"), label="coarse")
+    data = open_data(config, PairingConfig(teacher_label="fine"))
+    assert data.columns == data.of_teacher.columns == ("x",)
+    with pytest.raises(UsageError, match="column 'fine' is a label and cannot be seen"):
+        open_data(dataclasses.replace(config, input=("x", "fine")), PairingConfig(teacher_label="fine"))
+    bare = frame.rename(columns={"coarse": "label"}).drop(columns="fine")
+    assert open_data(DataConfig(data=written(bare, tmp_path / "b.csv"), no_labels=True)).columns == ("x",)
+
+
+def test_whose_a_row_is_must_be_said_and_is_kept_whole(tmp_path: Path) -> None:
+    frame = visits()
+    frame["who"] = frame["who"].str[1:].astype(int)
+    whole = open_data(
+        DataConfig(data=written(frame, tmp_path / "t.csv"), label="kind", visits_of="who", order_by="visit")
+    )
+    assert len(whole.train) + len(whole.test) == 40
+    frame["who"] = frame["who"].astype(float)
+    floats = open_data(
+        DataConfig(data=written(frame, tmp_path / "f.csv"), label="kind", visits_of="who", order_by="visit")
+    )
+    assert torch.equal(whole.test.targets, floats.test.targets)
+    frame.loc[frame.index[3], "who"] = np.nan
+    for asked in ({"visits_of": "who", "order_by": "visit"}, {"group_by": "who", "input": ("age",)}):
+        with pytest.raises(UsageError, match="1 rows have no value in column 'who', which tells whose they are"):
+            open_data(DataConfig(data=written(frame, tmp_path / "g.csv"), label="kind", **asked))  # pyright: ignore[reportArgumentType]
+
+
+def test_categories_are_columns_by_name_and_their_gaps_stay(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"sex": ["M", "F", None, "M"] * 3, "kind": list("ABC") * 4, "label": [0, 1] * 6})
+    data = open_data(DataConfig(data=written(frame, tmp_path / "t.csv")))
+    assert data.columns == ("sex=M", "kind=B", "kind=C")
+    values = data.train.read(torch.arange(len(data.train)))[:, 0, 0, 0]
+    assert set(values.nan_to_num(-1).tolist()) == {0.0, 1.0, -1.0}
+    other = frame.assign(kind=list("ABD") * 4)
+    again = open_data(DataConfig(data=written(other, tmp_path / "o.csv"), input=data.columns))
+    assert again.train.shape == data.train.shape
+    seen = again.train.read(torch.arange(len(again.train)))
+    assert float(seen[:, 2].sum()) == 0  # no C here
+
+
+def test_visits_without_labels(tmp_path: Path) -> None:
+    source = written(visits(), tmp_path / "t.csv")
+    data = open_data(DataConfig(data=source, no_labels=True, visits_of="who", order_by="visit", input=("age", "sex")))
+    assert data.train.shape == (2, 3, 1)
+    assert data.classes == ()
+
+
+def test_a_network_of_many_visits_takes_fewer_and_more() -> None:
+    preprocess = Preprocess((0.0,), (1.0,), size=(3, 1))
+    few, many = torch.tensor([1.0, 2.0]).view(1, 1, 2, 1), torch.arange(5.0).view(1, 1, 5, 1)
+    assert preprocess(few).flatten().tolist()[:2] == [1.0, 2.0]
+    assert bool(preprocess(few)[0, 0, 2].isnan())
+    assert preprocess(many).flatten().tolist() == [0.0, 1.0, 2.0]
+
+
+def test_views_of_pictures_and_of_tables_are_told_apart() -> None:
+    with pytest.raises(UsageError, match="view 'resize' needs pictures, received rows of a table"):
+        open_data(DataConfig(data="sklearn:wine", view="resize=4"))
+    with pytest.raises(UsageError, match="view 'visits=1' needs the visits of a table, received pictures"):
+        open_data(DataConfig(view="visits=1"))
+
+
+def test_small_columns_are_not_taken_for_constant_ones() -> None:
+    tiny = torch.tensor([1e-8, 2e-8, 3e-8, 4e-8]).view(4, 1, 1, 1)
+    same = torch.full((4, 1, 1, 1), 0.3)
+    split = MemorySplit(torch.cat([tiny, same], dim=1), torch.zeros(4, dtype=torch.long))
+    _, std = channel_statistics(split)
+    assert std == pytest.approx((1.118e-8, 1.0), rel=1e-3)

@@ -1,5 +1,6 @@
 """A teacher of other classes: its logits summed into the student's, put in their order, or refused."""
 
+import dataclasses
 from pathlib import Path
 from typing import cast
 
@@ -11,9 +12,12 @@ from hypothesis import strategies as st
 
 import wcord
 from wcord import api
-from wcord.checks import UsageError
+from wcord.checks import DoesNotFitError, UsageError
+from wcord.data.config import DataConfig
 from wcord.data.labels import match_classes, observed_map, read_map
-from wcord.data.sources import from_arrays
+from wcord.data.sources import from_arrays, open_data
+from wcord.data.split import ViewedSplit
+from wcord.data.view import View
 from wcord.models.network import merge_logits
 from wcord.training.config import TrainConfig, configure
 
@@ -150,6 +154,55 @@ def test_classes_in_another_order_are_put_in_order(teachers: dict[str, Path], tm
     assert any("in another order" in note for note in record.notes)
 
 
+def test_a_teacher_is_measured_by_its_own_order_of_the_classes(
+    folder: Path, teachers: dict[str, Path], tmp_path: Path
+) -> None:
+    """The student's data name the classes in another order than the folders that the teacher sees."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = (digits.images * 15.9375).astype(np.uint8)
+    for i in range(900, 1200):
+        path = tmp_path / "pictures" / ("train" if i < 1100 else "test") / f"d{digits.target[i]}" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images[i]).save(path)
+    names = tuple(f"d{number}" for number in range(9, -1, -1))
+    seen = open_data(DataConfig(data=f"imagefolder:{tmp_path / 'pictures'}"))
+    assert seen.classes == names[::-1]
+    turned = dataclasses.replace(
+        seen,
+        train=ViewedSplit(seen.train, View(), 9 - seen.train.targets),
+        test=ViewedSplit(seen.test, View(), 9 - seen.test.targets),
+        classes=names,
+    ).beside(seen)
+    result = wcord.distill(
+        "resnet8", "resnet8", teacher_weights=teachers["fine"], data=turned, out=tmp_path / "run",
+        method="wcord+kd", set=["wcord.num_negatives=64"], epochs=1, lr=0.1, device="cpu",
+    )  # fmt: skip
+    assert result.record is not None
+    assert result.record.teacher_metrics is not None
+    assert result.record.teacher_metrics["top1"] > 60
+    # Its classifier still has its own order, so what reads that is refused.
+    for method in ("simkd", "wkd-l"):
+        with pytest.raises(DoesNotFitError, match=f"{method} reads the teacher's classifier"):
+            wcord.distill(
+                "resnet8", "resnet8", teacher_weights=teachers["fine"], data=turned, out=tmp_path / "no",
+                method=method, epochs=1, device="cpu",
+            )  # fmt: skip
+
+
+def test_as_many_classes_of_other_names_are_not_the_same(teachers: dict[str, Path], tmp_path: Path) -> None:
+    images, numbers = np.zeros((40, 8, 8), np.uint8), np.arange(40) % 10
+    others = from_arrays(images, numbers, classes=tuple("abcdefghij"))
+    asked = {"teacher_weights": teachers["fine"], "out": tmp_path / "no", "epochs": 1, "device": "cpu",
+             "allow_weak_teacher": True}  # fmt: skip
+    with pytest.raises(DoesNotFitError, match="kd compares logits, but the teacher's labels are not the student's"):
+        wcord.distill("resnet8", "resnet8", data=others, method="kd", **asked)
+    unnamed = from_arrays(images, numbers)
+    wcord.distill("resnet8", "resnet8", data=unnamed, method="kd", **{**asked, "out": tmp_path / "numbers"})
+
+
 def test_no_labels_at_all(folder: Path, teachers: dict[str, Path], tmp_path: Path) -> None:
     import datasets
 
@@ -185,9 +238,6 @@ def test_no_labels_at_all(folder: Path, teachers: dict[str, Path], tmp_path: Pat
 def test_unlabelled_sources(tmp_path: Path) -> None:
     import pandas as pd
     from PIL import Image
-
-    from wcord.data.config import DataConfig
-    from wcord.data.sources import open_data
 
     for i in range(10):
         path = tmp_path / "pictures" / ("deep" if i % 2 else ".") / f"{i}.png"

@@ -131,11 +131,11 @@ class Attempts:
         self.say(f"{'going on with' if begun else 'beginning'} {row.name}, seed {row.seed}")
         if begun:
             config = self._as_begun(row, config)
-            own, left = Own(data=self._data(config)), self.clock.left
+            own, left = Own(data=self._data(config), opened=True), self.clock.left
             result = api.resume(config.out, config=config, own=own, say=self.say, max_time=left)
         else:
             forget(config.out)  # what a kill between two files may have left
-            own = Own(data=self._data(config))
+            own = Own(data=self._data(config), opened=True)
             timed = replace(config, training=replace(config.training, max_time=self.clock.left))
             result = api.start(timed, own, self.say)
         outcome = result.outcome

@@ -96,7 +96,7 @@ def work(
 
 def _ready(training: TeacherRun, teachers: Teachers, attempts: Attempts) -> str:
     """Train a teacher if need be; return ready, taken (by another process), failed or stopped."""
-    if training.model in teachers.given:
+    if training.key in teachers.given:
         return "ready"
     folder = training.folder(teachers.out)
     if not look(folder).settled:

@@ -19,7 +19,7 @@ class Teachers:
     """The weights of a suite's teachers.
 
     Attributes:
-        given: network → file, of those that need no training.
+        given: key → file, of those that need no training.
         trained: the trainings of the others, by their keys.
         out: folder of the suite's runs.
     """
@@ -30,7 +30,7 @@ class Teachers:
 
     def weights(self, teacher: TeacherRun) -> Path:
         """Return the file that holds a teacher, or will once it is trained."""
-        given = self.given.get(teacher.model)
+        given = self.given.get(teacher.key)
         return teacher.weights(self.out) if given is None else given
 
 
@@ -50,30 +50,34 @@ def find_teachers(
         UsageError: where a folder or file is missing, a name is none of the suite's, or a teacher is nowhere to be
             found and the suite does not train it.
     """
-    names = list(dict.fromkeys(teacher.model for teacher in wanted))
     files: dict[str, Path] = {}
     folders: list[Path] = []
     for place in places:
         name, equals, path = place.partition("=")
+        if equals and suite.split_by_seed:
+            raise UsageError(
+                f"suite {suite.name} holds out other samples for each seed, which one {name} would have seen: give a "
+                f"folder with {file_name(name)}.seed0 and so on, or let the suite train them"
+            )
         if equals:
             checks.require_choice(f"teacher of {suite.name}", name, suite.teachers)
-            files[name] = checks.require_file(path, f"weights of teacher {name}")
+            files[file_name(name)] = checks.require_file(path, f"weights of teacher {name}")
         elif Path(place).is_dir():
             folders.append(Path(place))
         else:
             raise UsageError(f"--teachers {place!r} is no folder: name one that holds teachers, or NAME=FILE")
-    found = {name: _look_for(name, folders) for name in names}
-    given = {name: path for name, path in found.items() if path is not None}
-    given |= {name: files[name] for name in names if name in files}
-    missing = [name for name in names if name not in given]
-    if missing and required and suite.teacher is None:
+    found = {teacher.key: files.get(teacher.key) or _look_for(teacher.key, folders) for teacher in wanted}
+    given = {key: path for key, path in found.items() if path is not None}
+    trained = {teacher.key: teacher for teacher in wanted if teacher.key not in given}
+    if trained and required and suite.teacher is None:
+        missing = [teacher.model for teacher in trained.values()]
         raise UsageError(
             f"suite {suite.name} trains no teachers and {', '.join(missing)} was not given: --teachers FOLDER that "
             f"holds {file_name(missing[0])}.pth, or --teachers {missing[0]}=FILE ({suite.checkpoints})"
         )
-    return Teachers(given, {teacher.key: teacher for teacher in wanted if teacher.model in missing}, out)
+    return Teachers(given, trained, out)
 
 
-def _look_for(name: str, folders: Sequence[Path]) -> Path | None:
-    candidates = (folder / place.format(file_name(name)) for folder in folders for place in PLACES)
+def _look_for(key: str, folders: Sequence[Path]) -> Path | None:
+    candidates = (folder / place.format(key) for folder in folders for place in PLACES)
     return next((path for path in candidates if path.is_file()), None)

@@ -11,7 +11,7 @@ from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.form import find_form
 from wcord.data.images import Form
 from wcord.data.memory import check_all, decode_all, resize_all, without_bad
-from wcord.data.pairing import pair
+from wcord.data.pairing import Partners, find_partners, number_by_student
 from wcord.data.samples import Samples, Source
 from wcord.data.selection import held_out, require_apart, subset
 from wcord.data.split import (
@@ -60,31 +60,49 @@ def assemble_pairs(
         pairing: how they belong together.
 
     Raises:
-        UsageError: as `assemble`; and what `pair` complains about.
+        UsageError: as `assemble`; and what `find_partners` and `number_by_student` complain about.
     """
     require_choice("pair_augment", pairing.pair_augment, ("shared", "separate"))
     require_choice("unpaired", pairing.unpaired, ("error", "drop"))
-    if pairing.way == "label":
-        source, other, notes = pair(source, other, pairing)
-        student, taught = assemble(source, config), assemble(other, theirs)
-        notes = (*student.notes, *notes, *(f"teacher: {note}" for note in taught.notes))
-        return replace(student, teacher=TeacherSide(taught, by_label=True, shared=False), notes=notes)
     _check(config)
-    same_records = pairing.teacher_data is None and config.input == theirs.input
-    paired: tuple[str, ...] = ()
-    if not same_records:
-        source, other, paired = pair(source, other, pairing)
+    _check(theirs)
+    if pairing.way == "label":
+        student, taught = assemble(source, config), assemble(number_by_student(source, other), theirs)
+        note = "paired by label: no sample has a partner of its own, so one of its class is drawn each time"
+        notes = (*student.notes, note, *(f"teacher: {told}" for told in taught.notes))
+        return replace(student, teacher=TeacherSide(taught, by_label=True, shared=False), notes=notes)
     choice = _choose(source, config)
-    own, others = choice.of(source), choice.of(other)
+    own = choice.of(source)
+    same_records = pairing.teacher_data is None and source.columns == other.columns
     if same_records:  # read once, however many look at them
-        others = {split: replace(samples, store=own[split].store) for split, samples in others.items()}
+        others = {split: replace(samples, store=own[split].store) for split, samples in choice.of(other).items()}
+        paired = _warning_of_splits(source, other)
+    else:
+        # What is held out is settled before samples without a partner are left out, so that it stays what a network
+        # trained on either data set alone held out.
+        partners, paired = find_partners(source, other, pairing)
+        own, others = choice.paired(source, partners)
+        if source.test is None and source.train.groups is None and pairing.way == "key":
+            paired.append(
+                "no test split: a teacher that was trained on its own table has held out other rows; --group-by with "
+                "the key in every command holds out the same"
+            )
     (own, others), unreadable = _readable([own, others], config)
-    student = _data_set(source, own, config, (*source.notes, *paired, *choice.notes, *unreadable))
+    student = _data_set(source, own, config, (*source.notes, *choice.notes, *paired, *unreadable))
     if same_records:
         taught = _another_look(student, other, others, theirs)
     else:
         taught = _data_set(other, others, theirs, ())
     return replace(student, teacher=TeacherSide(taught, shared=pairing.pair_augment == "shared"))
+
+
+def _warning_of_splits(source: Source, other: Source) -> list[str]:
+    """Tell where a teacher trained on its own labels has held out other samples: each class gives its share."""
+    if source.test is not None or torch.equal(source.train.targets, other.train.targets):
+        return []
+    return [
+        "no test split, and the teacher's labels are others: trained alone, it has held out other samples than these"
+    ]
 
 
 def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
@@ -101,8 +119,9 @@ def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
     )
     if not other_data:
         return theirs
-    theirs = replace(theirs, subset=None, holdout=0.0, image_size=None)
-    return theirs if same_kind else replace(theirs, group_by=None, visits_of=None, order_by=None)
+    # Which samples are used is said by the student's; whose they are, by their partners.
+    theirs = replace(theirs, subset=None, holdout=0.0, image_size=None, group_by=None)
+    return theirs if same_kind else replace(theirs, visits_of=None, order_by=None)
 
 
 def _kind(data: str) -> str:
@@ -131,6 +150,19 @@ class _Choice:
         origin = source.train if self.test_from == "train" else source.test
         assert origin is not None
         return {"train": source.train.take(self.train), "test": origin.take(self.test)}
+
+    def paired(self, source: Source, partners: dict[str, Partners]) -> tuple[Chosen, Chosen]:
+        """Return the chosen samples that have a partner, and those partners."""
+        own, others = {}, {}
+        for split, samples, positions in (
+            ("train", source.train, self.train),
+            ("test", source.train if self.test_from == "train" else source.test, self.test),
+        ):
+            assert samples is not None
+            found = partners["train" if split == "train" else self.test_from]
+            kept = positions[found.places[positions] >= 0]
+            own[split], others[split] = samples.take(kept), found.pool.take(found.places[kept])
+        return own, others
 
 
 def _choose(source: Source, config: DataConfig) -> _Choice:

@@ -53,9 +53,12 @@ def spectrogram(path: Path) -> NDArray[np.uint8]:
         raise UsageError(f"sound {str(path)!r} cannot be read ({reason}): write it as a wav file") from None
     wave = np.asarray(sound, np.float64)
     wave = wave.mean(axis=1) if wave.ndim == 2 else wave
-    if not len(wave) or not np.ptp(wave):
-        raise UsageError(f"sound {str(path)!r} holds silence only: remove it")
-    wave = resample_poly(wave - wave.mean(), RATE, rate)[: FRAMES * WINDOW // 2]
+    wave = resample_poly(wave - wave.mean(), RATE, rate)[: FRAMES * WINDOW // 2] if len(wave) else wave
+    if not len(wave) or np.ptp(wave) < 1e-9:
+        seconds = FRAMES * WINDOW / 2 / RATE
+        raise UsageError(
+            f"sound {str(path)!r} holds nothing but silence in its first {seconds:.2f} s: cut or remove it"
+        )
     wave = np.pad(wave, (0, max(0, WINDOW - len(wave))))
     _, _, values = stft(wave, RATE, nperseg=WINDOW, noverlap=WINDOW // 2, boundary=None)  # pyright: ignore[reportArgumentType]  # None is documented
     power = np.abs(values[1:]) ** 2

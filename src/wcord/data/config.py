@@ -58,6 +58,7 @@ class Columns:
     Attributes:
         key: column whose values name the samples, for pairs.
         files: whether the names of the files name the samples.
+        unseen: columns that a network must not see, such as the labels of the other.
         labels: whether there are labels to be read.
     """
 
@@ -68,6 +69,7 @@ class Columns:
     visits_of: str | None = None
     order_by: str | None = None
     files: bool = False
+    unseen: tuple[str, ...] = ()
     labels: bool = True
 
 

@@ -57,7 +57,7 @@ def class_folders(
     if "train" in inside and test is not None:
         roots["test"] = test
     if not columns.labels:
-        return _without_classes(roots, what, suffixes, store, columns)
+        return _without_classes(roots, root.resolve().name, what, suffixes, store, columns)
     files = {split: _class_files(folder, what, suffixes) for split, folder in roots.items()}
     names = tuple(sorted({name for classes in files.values() for name in classes}))
     paths = {split: [path for name in sorted(classes) for path in classes[name]] for split, classes in files.items()}
@@ -77,6 +77,7 @@ def class_folders(
 
 def _without_classes(
     roots: dict[str, Path],
+    name: str,
     what: str,
     suffixes: frozenset[str],
     store: Callable[[list[Path]], ImageStore | Tensor],
@@ -90,7 +91,7 @@ def _without_classes(
             raise UsageError(f"{what} folder {str(folder)!r} holds no {what}s: put some in it")
         targets = torch.zeros(len(paths), dtype=torch.long)
         samples[split] = _named(all_rows(store(paths), targets), paths, folder, columns)
-    return Source(samples["train"], samples.get("test"), (), roots["train"].resolve().name)
+    return Source(samples["train"], samples.get("test"), (), name)
 
 
 def _named(samples: Samples, paths: list[Path], folder: Path, columns: Columns) -> Samples:

@@ -14,7 +14,7 @@ from wcord.checks import UsageError
 from wcord.data.columns import class_names, image_column, label_column, require_column
 from wcord.data.config import Columns
 from wcord.data.labels import Labels, no_labels, number_labels
-from wcord.data.samples import Source, all_rows
+from wcord.data.samples import Source, all_rows, named_by
 from wcord.data.stores import ColumnImages
 
 TEST_SPLITS = ("test", "validation", "valid", "val")
@@ -64,11 +64,12 @@ def table_source(tables: object, name: str, columns: Columns) -> Source:
     features = tables["train"].features
     image = image_column(features, columns.input)
     label = label_column(features, columns.label, image) if columns.labels else None
-    for name in filter(None, (columns.key, columns.group_by)):
-        require_column(features, name)
+    apart = {column for column in (columns.key, columns.group_by) if column is not None}
+    for column in apart:
+        require_column(features, column)
     chosen = {"train": tables["train"]}
     labels = {"train": _labels(tables["train"], label)}
-    wanted = {image} if label is None else {image, label}
+    wanted = {image, *apart} if label is None else {image, label, *apart}
     for split in TEST_SPLITS:
         if split in tables and wanted <= set(tables[split].column_names):
             values = _labels(tables[split], label)
@@ -79,12 +80,12 @@ def table_source(tables: object, name: str, columns: Columns) -> Source:
     samples = {
         split: replace(
             all_rows(ColumnImages(_encoded(table, image), image, split), targets[split]),
-            keys=None if columns.key is None else _column(table, columns.key),
-            groups=None if columns.group_by is None else _column(table, columns.group_by),
+            keys=None if columns.key is None else _names(table, columns.key),
+            groups=None if columns.group_by is None else _names(table, columns.group_by),
         )
         for split, table in chosen.items()
     }
-    return Source(samples["train"], samples.get("test"), classes, name, columns=(image,))
+    return Source(samples["train"], samples.get("test"), classes, name, columns=columns.input)
 
 
 def _labels(table: datasets.Dataset, column: str | None) -> Labels:
@@ -94,6 +95,11 @@ def _labels(table: datasets.Dataset, column: str | None) -> Labels:
 def _column(table: datasets.Dataset, column: str) -> Labels:
     values = np.asarray(table.with_format("arrow")[:][column].to_pylist())
     return values.astype(np.int64) if values.dtype.kind == "b" else values
+
+
+def _names(table: datasets.Dataset, column: str) -> Labels:
+    """Return the values of a column that names samples or their groups, as text."""
+    return named_by(column, _column(table, column).tolist())
 
 
 def _unlabelled(values: Labels) -> bool:

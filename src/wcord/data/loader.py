@@ -83,8 +83,16 @@ class Loader:
             self._partner_size = other.shape[1:]
             # What both share is drawn in the pixels of the larger picture.
             self._frame = max(self._size, self._partner_size) if partner.shared else self._size
-            targets = partner.split.targets.to(device)
-            self._classes = targets.argsort(stable=True), torch.bincount(targets)
+            if partner.by_label:
+                targets = partner.split.targets.to(device)
+                self._classes = (
+                    targets.argsort(stable=True),
+                    torch.bincount(targets, minlength=int(self.targets.max()) + 1),
+                )
+                if int(self._classes[1][self.targets.unique()].min()) == 0:
+                    raise UsageError(
+                        "pairs by label need a sample of each class on the teacher's side, which lacks one"
+                    )
         self.dropped = _left_over(len(split), batch_size, world_size) if drop_single else 0
         if self.dropped == len(split):
             raise UsageError(

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 import torch
+from torch import Tensor
 
 from wcord.checks import UsageError, require_choice
 from wcord.data.config import PairingConfig
@@ -16,68 +17,81 @@ SHOWN = 3
 WAYS = ("row", "stem", "path", "key", "label")
 
 
-def pair(student: Source, teacher: Source, config: PairingConfig) -> tuple[Source, Source, tuple[str, ...]]:
-    """Return both sources with their samples in one order, and notes for the reader of the result.
+@dataclass(frozen=True)
+class Partners:
+    """The partners of the samples of one of the student's splits.
 
-    Pairs are made within each split that both have. Where the teacher's source has no test split, partners of test
-    samples are looked for among its training samples. By label, where no sample has a partner of its own, the
-    teacher's samples are left as they are.
+    Attributes:
+        pool: the teacher's samples among which they are.
+        places: for each of the student's samples the position of its partner in the pool, or −1 where it has none.
+    """
+
+    pool: Samples
+    places: Tensor
+
+
+def find_partners(student: Source, teacher: Source, config: PairingConfig) -> tuple[dict[str, Partners], list[str]]:
+    """Return the partners of the samples of each of the student's splits, and notes for the reader of the result.
+
+    Partners of a split are looked for in the teacher's split of that name; those of test samples among the teacher's
+    training samples, where it has no other.
 
     Raises:
-        UsageError: names that occur twice, splits of other lengths, classes without a partner, or samples without
-            one where `unpaired` is "error".
+        UsageError: names that occur twice, splits of other lengths, or samples without a partner where `unpaired` is
+            "error"; rows in one order whose labels say otherwise.
     """
-    way = config.way
-    require_choice("pair_by", way, WAYS)
-    if way == "label":
-        note = "paired by label: no sample has a partner of its own, so one of its class is drawn each time"
-        return student, _with_classes_of(student, teacher), (note,)
-    same_splits = (student.test is None) == (teacher.test is None)
-    pairs = {"train": (student.train, teacher.train)}
+    require_choice("pair_by", config.way, WAYS)
+    complete = (student.test is None) == (teacher.test is None)
+    if config.way == "row" and not complete:
+        side = "teacher" if student.test is None else "student"
+        raise UsageError(
+            f"the {side}'s data have a test split and the other's have none: "
+            "rows can be paired in their order only where both are split alike; give --pair-by stem or path, or --join"
+        )
+    pools = {"train": (student.train, teacher.train)}
     if student.test is not None:
-        pairs["test"] = student.test, teacher.test or teacher.train
-    made, notes = {}, []
-    for split, (own, other) in pairs.items():
-        made[split], more = _pair_split(split, own, other, config, whole=same_splits)
-        notes += more
+        pools["test"] = student.test, teacher.test or teacher.train
+    found: dict[str, Partners] = {}
+    notes: list[str] = []
+    for split, (own, pool) in pools.items():
+        found[split], more = _find(split, own, pool, config, complete=complete)
+        notes += [*more, *_disagreeing(split, own, found[split], student, teacher, config)]
     if student.test is not None and teacher.test is None:
         notes.append("the teacher's data have no test split: partners of test samples are among its training samples")
-    (train, taught), (test, tested) = made["train"], made.get("test", (None, None))
-    return replace(student, train=train, test=test), replace(teacher, train=taught, test=tested), tuple(notes)
+    return found, notes
 
 
-def _pair_split(
-    split: str, student: Samples, teacher: Samples, config: PairingConfig, *, whole: bool
-) -> tuple[tuple[Samples, Samples], list[str]]:
-    """Return the paired samples of one split; `whole`: the teacher's, too, should all have a partner."""
+def _find(
+    split: str, student: Samples, teacher: Samples, config: PairingConfig, *, complete: bool
+) -> tuple[Partners, list[str]]:
+    """Return the partners of one split; `complete`: each of the teacher's samples, too, should have one."""
     if config.way == "row":
         if len(student) != len(teacher):
             raise UsageError(
                 f"the student's {split} split has {len(student)} samples and the teacher's {len(teacher)}: rows are "
                 "paired in their order only where there are as many; give --pair-by stem, path or label, or --join"
             )
-        return (student, teacher), []
+        return Partners(teacher, torch.arange(len(teacher))), []
     own, others = _names("student", split, student, config), _names("teacher", split, teacher, config)
     rows = {name: row for row, name in enumerate(others)}
-    kept = [row for row, name in enumerate(own) if name in rows]
-    if not kept:
+    partners = Partners(teacher, torch.tensor([rows.get(name, -1) for name in own]))
+    if not bool((partners.places >= 0).any()):
         raise UsageError(
-            f"no sample of the student's {split} split has a partner: its samples are called {_listed(own)}, "
-            f"the teacher's {_listed(others)}"
+            f"no sample of the student's {split} split has a partner: its samples are called {listed(own)}, "
+            f"the teacher's {listed(others)}"
         )
     alone = {"student": [name for name in own if name not in rows]}
-    if whole:
+    if complete:
         known = set(own)
         alone["teacher"] = [name for name in others if name not in known]
     found = [
-        f"{len(names)} {split} samples of the {side}'s data have no partner: {_listed(names)}"
+        f"{len(names)} {split} samples of the {side}'s data have no partner: {listed(names)}"
         for side, names in alone.items()
         if names
     ]
     if found and config.unpaired == "error":
         raise UsageError(f"{'; '.join(found)}; add them, or leave them out by --unpaired drop")
-    taken = student.take(torch.tensor(kept)), teacher.take(torch.tensor([rows[own[row]] for row in kept]))
-    return taken, [f"left out: {line}" for line in found]
+    return partners, [f"left out: {line}" for line in found]
 
 
 def _names(side: str, split: str, samples: Samples, config: PairingConfig) -> list[str]:
@@ -92,13 +106,35 @@ def _names(side: str, split: str, samples: Samples, config: PairingConfig) -> li
     if twice:
         hint = {"stem": "; --pair-by path tells files of one name in different folders apart"}.get(config.way, "")
         raise UsageError(
-            f"the {side}'s {split} split has {len(twice)} names that occur more than once: {_listed(twice)}; "
+            f"the {side}'s {split} split has {len(twice)} names that occur more than once: {listed(twice)}; "
             f"partners can be found only by names that occur once{hint}"
         )
     return names
 
 
-def _with_classes_of(student: Source, teacher: Source) -> Source:
+def _disagreeing(
+    split: str, own: Samples, partners: Partners, student: Source, teacher: Source, config: PairingConfig
+) -> list[str]:
+    """Tell pairs whose labels differ, where both data sets have the same classes: a sign of wrong pairs.
+
+    Raises:
+        UsageError: rows were paired in their order, and their labels say that the orders differ.
+    """
+    if not student.classes or set(student.classes) != set(teacher.classes):
+        return []
+    number = torch.tensor([student.classes.index(name) for name in teacher.classes])
+    paired = partners.places >= 0
+    theirs = number[partners.pool.targets[partners.places[paired]]]
+    wrong = int((theirs != own.targets[paired]).sum())
+    if not wrong:
+        return []
+    told = f"{wrong} of {int(paired.sum())} {split} pairs have different labels"
+    if config.way == "row":
+        raise UsageError(f"{told}: the rows of student and teacher are in other orders; pair them by name or key")
+    return [told]
+
+
+def number_by_student(student: Source, teacher: Source) -> Source:
     """Return the teacher's source with classes numbered as the student's, for pairs of equal label.
 
     Raises:
@@ -107,8 +143,8 @@ def _with_classes_of(student: Source, teacher: Source) -> Source:
     missing = [name for name in student.classes if name not in teacher.classes]
     if missing:
         raise UsageError(
-            f"pairs by label need each class in both data sets; the teacher's lacks {_listed(missing)} "
-            f"(it has {_listed(teacher.classes)})"
+            f"pairs by label need each class in both data sets; the teacher's lacks {listed(missing)} "
+            f"(it has {listed(teacher.classes)})"
         )
     number = torch.tensor([student.classes.index(n) if n in student.classes else -1 for n in teacher.classes])
 
@@ -124,5 +160,6 @@ def _with_classes_of(student: Source, teacher: Source) -> Source:
     )
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, as a message shows them."""
     return ", ".join(repr(name) for name in names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

@@ -1,12 +1,15 @@
 """Samples before they are read: where the images lie, which rows of them are used, and their class numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wcord.checks import UsageError
 from wcord.data.stores import ImageStore
 
 Names = NDArray[Any]
@@ -83,3 +86,18 @@ def forget_labels(source: Source) -> Source:
         test=None if test is None else replace(test, targets=torch.zeros_like(test.targets)),
         classes=(),
     )
+
+
+def named_by(column: str, values: Sequence[object]) -> Names:
+    """Return the values of a column that names samples or their groups, as text.
+
+    Whole numbers are one name however they are stored: 7 and 7.0.
+
+    Raises:
+        UsageError: a value is missing.
+    """
+    missing = sum(value is None or value != value for value in values)
+    if missing:
+        raise UsageError(f"{missing} rows have no value in column {column!r}, which tells whose they are: remove them")
+    whole = (int(v) if isinstance(v, float) and v.is_integer() else v for v in values)
+    return np.array([str(value) for value in whole])

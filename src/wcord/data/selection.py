@@ -1,5 +1,7 @@
 """Which samples are used: subsets and held-out parts, the same share of every class."""
 
+import hashlib
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ def held_out(targets: Tensor, fraction: float, *, seed: int, groups: Names | Non
 
     Every class keeps at least one sample on the first side, and gives at least one where it has two. Where `groups`
     names a group for each sample, whole groups go to one side or the other, each counted by the class of its first
-    sample.
+    sample; which ones, their names decide and not their order, so that two tables of the same subjects are split alike.
 
     >>> kept, held = held_out(torch.tensor([0, 0, 0, 0, 1, 1, 1, 1]), 0.25, seed=0)
     >>> len(kept), len(held)
@@ -25,16 +27,31 @@ def held_out(targets: Tensor, fraction: float, *, seed: int, groups: Names | Non
     if not 0 < fraction < 1:
         raise UsageError(f"holdout must lie between 0 and 1 (both excluded), received {fraction}")
     if groups is not None:
-        _, first, members = np.unique(groups, return_index=True, return_inverse=True)
-        _, held = held_out(targets[first], fraction, seed=seed)
+        names, first, members = np.unique(groups, return_index=True, return_inverse=True)
+        order = sorted(range(len(names)), key=lambda row: _digest(seed, str(names[row])))
+        held = _first_of_each(targets[first], torch.tensor(order), fraction)
         inside = torch.isin(torch.from_numpy(members), held)
         return torch.where(~inside)[0], torch.where(inside)[0]
     generator = torch.Generator().manual_seed(seed)
     held = torch.zeros(len(targets), dtype=torch.bool)
     for positions in _by_class(targets, generator):
-        count = len(positions)
-        held[positions[: min(count - 1, max(1, round(fraction * count)))]] = True
+        held[positions[: _share(len(positions), fraction)]] = True
     return torch.where(~held)[0], torch.where(held)[0]
+
+
+def _first_of_each(targets: Tensor, order: Tensor, fraction: float) -> Tensor:
+    """Return the positions of the first samples of each class in an order, that fraction of them."""
+    in_order = targets[order]
+    places = [order[in_order == number] for number in targets.unique()]
+    return torch.cat([rows[: _share(len(rows), fraction)] for rows in places])
+
+
+def _share(count: int, fraction: float) -> int:
+    return min(count - 1, max(1, round(fraction * count)))
+
+
+def _digest(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed} {name}".encode()).digest()
 
 
 def subset(targets: Tensor, amount: float, classes: tuple[str, ...], *, seed: int) -> Tensor:

@@ -28,13 +28,28 @@ def open_data(config: DataConfig, pairing: PairingConfig | None = None) -> DataS
     Raises:
         UsageError: whatever is wrong with the name, the files, the samples or the pairs.
     """
-    theirs = config if pairing is None else teacher_config(config, pairing)
-    if pairing is None or (theirs == config and pairing.pair_augment == "shared" and pairing.join is None):
-        return assemble(_read(config, PairingConfig()), config)
-    return assemble_pairs(_read(config, pairing), _read(theirs, pairing), config, theirs, pairing)
+    pairing = pairing or PairingConfig()
+    _refuse_idle(pairing)
+    theirs = teacher_config(config, pairing)
+    unseen = tuple(label for label in (config.label, theirs.label) if label is not None)
+    source = _read(config, pairing, unseen)
+    if theirs.data == config.data and theirs.input == source.columns:
+        theirs = replace(theirs, input=config.input)  # what its file says it saw is what the student sees
+    if theirs == config and pairing.pair_augment == "shared":
+        return assemble(source, config)
+    return assemble_pairs(source, _read(theirs, pairing, unseen), config, theirs, pairing)
 
 
-def _read(config: DataConfig, pairing: PairingConfig) -> Source:
+def _refuse_idle(pairing: PairingConfig) -> None:
+    """Say that a way to find partners has nothing to be applied to."""
+    if pairing.join is not None and pairing.pair_by is not None:
+        raise UsageError("--join and --pair-by are two ways to find partners: give one")
+    for flag, value in (("pair-by", pairing.pair_by), ("join", pairing.join)):
+        if value is not None and pairing.teacher_data is None:
+            raise UsageError(f"--{flag} says how samples of --teacher-data find their partners: give that too")
+
+
+def _read(config: DataConfig, pairing: PairingConfig, unseen: tuple[str, ...]) -> Source:
     """Read the source of a configuration, its classes merged as that says."""
     kind, _, place = config.data.partition(":")
     require_choice("data source", kind, READERS)
@@ -48,6 +63,7 @@ def _read(config: DataConfig, pairing: PairingConfig) -> Source:
         visits_of=config.visits_of,
         order_by=config.order_by,
         files=pairing.by_file,
+        unseen=unseen,
         labels=not config.no_labels,
     )
     _refuse_columns(kind, columns)
@@ -74,7 +90,7 @@ def _refuse_columns(kind: str, columns: Columns) -> None:
     """Say that a column cannot be asked of a source that has none."""
     known = COLUMNS.get(kind, ())
     for name, value in vars(columns).items():
-        if value and name not in (*known, "files", "labels"):
+        if value and name not in (*known, "files", "unseen", "labels"):
             flag = "join" if name == "key" else name.replace("_", "-")
             able = ", ".join(f"{other}:" for other, names in COLUMNS.items() if name in names)
             raise UsageError(f"--{flag} names a column, which data of kind {kind!r} do not have: it goes with {able}")

@@ -1,13 +1,14 @@
 """A split that is ready to be read: decoded in memory, or decoded anew at every reading."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from wcord.checks import UsageError
 from wcord.data.augment import to_unit
 from wcord.data.images import BadImageError, Form, bad_image, decode, open_upright
 from wcord.data.stores import ImageStore
@@ -177,6 +178,32 @@ class DataSet:
     notes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     teacher: TeacherSide | None = None
+
+    def through(self, view: str) -> "DataSet":
+        """Return the data as they are seen through a view, such as `gray,resize=16`."""
+        seen = View.parse(view)
+        return replace(self, train=seen_through(self.train, seen), test=seen_through(self.test, seen))
+
+    def beside(self, teacher: "DataSet", *, by_label: bool = False, shared: bool = True) -> "DataSet":
+        """Return the data with what the teacher sees of them.
+
+        Args:
+            teacher: as many samples in the same order, or, `by_label`, any of the same classes.
+            by_label: draw a sample of the same class each time.
+            shared: both get the same random crop and mirroring.
+
+        Raises:
+            UsageError: other lengths, or other classes where those decide.
+        """
+        lengths = [(len(self.train), len(teacher.train)), (len(self.test), len(teacher.test))]
+        if not by_label and any(own != theirs for own, theirs in lengths):
+            raise UsageError(
+                f"student and teacher must see the same samples, received {lengths[0][0]} and {lengths[0][1]} to train "
+                f"on, {lengths[1][0]} and {lengths[1][1]} to test on; by_label=True draws partners by class"
+            )
+        if by_label and self.classes != teacher.classes:
+            raise UsageError("pairs by label need the same classes in the same order on both sides")
+        return replace(self, teacher=TeacherSide(teacher, by_label, shared and not by_label))
 
     @property
     def seen(self) -> str:

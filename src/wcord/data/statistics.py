@@ -32,7 +32,7 @@ def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ..
     pixels = pixels.clamp_min(1)
     mean = total / pixels
     std = (squares / pixels - mean.square()).clamp_min(0).sqrt()
-    std = torch.where(std > 1e-6, std, torch.ones_like(std))
+    std = torch.where((std > 0) & (std > 1e-6 * mean.abs()), std, torch.ones_like(std))  # else rounding, or nothing
     return tuple(mean.tolist()), tuple(std.tolist())
 
 

@@ -1,6 +1,6 @@
 """Tables of numbers: a row is a sample, or a visit of a subject who is one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor
 from wcord.checks import UsageError, require_choice, require_file, unknown
 from wcord.data.config import Columns
 from wcord.data.labels import LABEL_NAMES, no_labels, number_labels
-from wcord.data.samples import Samples, Source
+from wcord.data.samples import Samples, Source, named_by
 
 Frame = Any
 """A pandas DataFrame: its type stubs do not follow `frame[name]`."""
@@ -62,31 +62,34 @@ def sklearn_source(name: str, columns: Columns) -> Source:
 
 def frames_source(frames: dict[str, Frame], name: str, columns: Columns) -> Source:
     """Return loaded tables as a source."""
-    train = frames["train"]
-    label = _label(train, columns.label) if columns.labels else columns.label or "target"
-    if not columns.labels and label not in train.columns:
-        frames = {split: frame.assign(**{label: no_labels(len(frame))}) for split, frame in frames.items()}
-        train = frames["train"]
-    apart = [c for c in (label, columns.key, columns.group_by, columns.visits_of, columns.order_by) if c is not None]
-    for column in (*apart, *columns.input):
+    if (columns.order_by is None) != (columns.visits_of is None):
+        raise UsageError("visits_of and order_by go together: whose visits, and in which order they were")
+    known = list(frames["train"].columns)
+    label = _label(known, columns.label) if columns.labels else None
+    named = [c for c in (label, columns.key, columns.group_by, columns.visits_of, columns.order_by) if c is not None]
+    for column in (*named, *map(_raw(known), columns.input)):
         for frame in frames.values():
             if column not in frame.columns:
                 raise unknown("column", column, frame.columns)
-    if (columns.order_by is None) != (columns.visits_of is None):
-        raise UsageError("visits_of and order_by go together: whose visits, and in which order they were")
-    seen = list(columns.input) or [c for c in train.columns if c not in apart]
-    if label in seen:  # it would be told what it is to predict
-        raise UsageError(f"column {label!r} is the label and cannot be seen: name other columns in --input")
+    labels = {label, *columns.unseen} if columns.labels else {*columns.unseen, *_likely_labels(known)}
+    told = [column for column in map(_raw(known), columns.input) if column in labels]
+    if told:  # a network would be told what it is to predict
+        raise UsageError(f"column {told[0]!r} is a label and cannot be seen: name other columns in --input")
+    seen = list(columns.input) or [column for column in known if column not in {*named, *labels}]
     whole: Frame = pd.concat(frames, names=["split"])
-    missing = whole[label].isna()
-    if missing.any():
-        raise UsageError(f"{int(missing.sum())} rows have no label in column {label!r}: remove them")
-    numbers = _numbers(whole[seen])
+    if label is not None and whole[label].isna().any():
+        raise UsageError(f"{int(whole[label].isna().sum())} rows have no label in column {label!r}: remove them")
+    numbers = _numbers(whole, seen)
     sides = {split: _side(frame, numbers.loc[split], label, columns) for split, frame in frames.items()}
     targets, classes = number_labels({split: side.labels for split, side in sides.items()})
     visits = max(side.values.shape[2] for side in sides.values())
     samples = {split: side.samples(targets[split], visits) for split, side in sides.items()}
-    return Source(samples["train"], samples.get("test"), classes, name, augment="none", columns=tuple(map(str, seen)))
+    return Source(samples["train"], samples.get("test"), classes, name, augment="none", columns=tuple(numbers.columns))
+
+
+def _raw(known: Sequence[str]) -> Callable[[str], str]:
+    """Return what gives the column of the file that a name means: `sex=M` is a category of `sex`."""
+    return lambda name: name if name in known else name.partition("=")[0]
 
 
 @dataclass(frozen=True)
@@ -104,10 +107,13 @@ class _Side:
         return Samples(store, torch.arange(len(store)), targets, self.keys, self.groups)
 
 
-def _side(frame: Frame, numbers: Frame, label: str, columns: Columns) -> _Side:
-    values, labels = numbers.to_numpy(float), _text(frame[label])
-    keys = None if columns.key is None else _text(frame[columns.key])
-    groups = None if columns.group_by is None else _text(frame[columns.group_by])
+def _side(frame: Frame, numbers: Frame, label: str | None, columns: Columns) -> _Side:
+    values = numbers.to_numpy(float)
+    labels = no_labels(len(frame)) if label is None else _values(frame, label)
+    keys, groups = (
+        None if column is None else named_by(column, frame[column].tolist())
+        for column in (columns.key, columns.group_by)
+    )
     if columns.visits_of is None:
         return _Side(values[:, :, None], labels, keys, groups)
     visits = _visits(frame, columns)
@@ -116,69 +122,90 @@ def _side(frame: Frame, numbers: Frame, label: str, columns: Columns) -> _Side:
     for row, (subject, rows) in enumerate(visits.items()):
         stacked[row, :, : len(rows)] = values[rows].T
         found = np.unique(labels[rows])
-        if len(found) > 1:
+        if label is not None and len(found) > 1:
             raise UsageError(
-                f"the visits of {columns.visits_of} {subject!r} have different labels ({', '.join(found)}): "
+                f"the visits of {columns.visits_of} {subject!r} have different labels ({', '.join(map(str, found))}): "
                 "a subject is one sample and needs one label"
             )
     first = np.array([rows[0] for rows in visits.values()])
+    labels = no_labels(len(first)) if label is None else labels[first]
     keys = None if keys is None else keys[first]
-    return _Side(stacked, labels[first], keys, np.array(list(visits)) if groups is None else groups[first])
+    return _Side(stacked, labels, keys, np.array(list(visits)) if groups is None else groups[first])
+
+
+def _values(frame: Frame, label: str) -> Any:
+    """Return whole numbers as such, so that 10 comes after 2, and anything else as text."""
+    column = frame[label]
+    return column.to_numpy() if pd.api.types.is_integer_dtype(column) else named_by(label, column.tolist())
 
 
 def _visits(frame: Frame, columns: Columns) -> dict[str, list[int]]:
-    """Return for each subject the positions of its rows, in the order of the visits."""
-    visits: dict[str, list[int]] = {}
-    order = frame[columns.order_by].reset_index(drop=True).sort_values(kind="stable").index
-    subjects: list[str] = _text(frame[columns.visits_of]).tolist()
-    for row in order:
-        visits.setdefault(subjects[row], []).append(int(row))
-    return {subject: visits[subject] for subject in dict.fromkeys(subjects)}
-
-
-def _numbers(frame: Frame) -> Frame:
-    """Return the columns as numbers: truth values and few different texts as 0 and 1.
+    """Return for each subject the positions of its rows, in the order of the visits.
 
     Raises:
-        UsageError: a column holds many different texts, or infinity.
+        UsageError: a visit has no place in the order, or no subject.
     """
-    parts = []
-    for name in frame.columns:
+    assert columns.visits_of is not None
+    times = frame[columns.order_by].reset_index(drop=True)
+    if times.isna().any():
+        raise UsageError(f"{int(times.isna().sum())} rows have no value in column {columns.order_by!r}: order them")
+    subjects = named_by(columns.visits_of, frame[columns.visits_of].tolist()).tolist()
+    visits: dict[str, list[int]] = {subject: [] for subject in subjects}
+    for row in times.sort_values(kind="stable").index:
+        visits[subjects[row]].append(int(row))
+    return visits
+
+
+def _numbers(frame: Frame, seen: Sequence[str]) -> Frame:
+    """Return the columns as numbers, each by its name; gaps stay gaps.
+
+    Few different texts become columns of 0 and 1, `sex=M` for all but the first in their order: of two, one says it
+    all. Such a name can be asked for itself, so that another file of the same table gives the same columns.
+
+    Raises:
+        UsageError: a column holds many different texts, or infinity; or there is none.
+    """
+    parts: dict[str, Any] = {}
+    for name in seen:
+        if name not in frame.columns:
+            column, _, value = name.partition("=")
+            parts[name] = _category(frame[column], value)
+            continue
         column = frame[name]
         if pd.api.types.is_numeric_dtype(column):
-            parts.append(column.astype(float))
+            parts[name] = column.astype(float)
             continue
-        kinds = column.nunique()
-        if kinds > FEW:
+        kinds = sorted(map(str, column.dropna().unique()))
+        if len(kinds) > FEW:
             raise UsageError(
-                f"column {name!r} holds {kinds} different texts, such as {str(column.dropna().iloc[0])!r}: numbers or "
-                f"at most {FEW} categories can be seen; choose the columns by --input"
+                f"column {name!r} holds {len(kinds)} different texts, such as {kinds[0]!r}: numbers or at most {FEW} "
+                "categories can be seen; choose the columns by --input"
             )
-        # One column fewer than there are categories: of two, one says it all.
-        parts.append(pd.get_dummies(column, prefix=str(name), drop_first=True, dtype=float))
+        parts |= {f"{name}={value}": _category(column, value) for value in kinds[1:]}
     if not parts:
         raise UsageError("the table has no column to be seen besides the label: name some in --input")
-    numbers = pd.concat(parts, axis=1)
-    endless = [str(name) for name in numbers.columns if np.isinf(numbers[name]).any()]
+    endless = [name for name, values in parts.items() if np.isinf(values).any()]
     if endless:
         raise UsageError(f"column {endless[0]!r} holds infinity: repair it")
-    return numbers
+    return pd.DataFrame(parts)
 
 
-def _label(frame: Frame, chosen: str | None) -> str:
+def _category(column: Any, value: str) -> Any:
+    """Return 1 where a column has a value, 0 where it has another, and a gap where it has none."""
+    return (column.astype(str) == value).astype(float).where(column.notna())
+
+
+def _label(known: Sequence[str], chosen: str | None) -> str:
     if chosen is not None:
         return chosen
-    found = [str(name) for name in frame.columns if str(name).lower() in LABEL_NAMES]
+    found = _likely_labels(known)
     if len(found) == 1:
         return found[0]
-    raise UsageError(f"which column is the label? Choose one: --label {' | '.join(map(str, frame.columns))}")
+    raise UsageError(f"which column is the label? Choose one: --label {' | '.join(known)}")
 
 
-def _text(column: Any) -> np.ndarray[Any, Any]:
-    """Return values as text, so that 7 and 7.0, or one table's text and another's number, are one key."""
-    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all() and not column.isna().any():
-        column = column.astype("int64")
-    return column.astype(str).to_numpy(dtype=str)
+def _likely_labels(known: Sequence[str]) -> list[str]:
+    return [name for name in known if name.lower() in LABEL_NAMES]
 
 
 def _file(folder: Path, split: str) -> Path | None:

@@ -83,6 +83,7 @@ def _resize(value: str) -> Operation:
     size = _size("resize", value)
 
     def resize(images: Tensor) -> Tensor:
+        _pictures("resize", images)
         if images.shape[-2:] == size:
             return images
         return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
@@ -94,6 +95,7 @@ def _crop(value: str) -> Operation:
     height, width = _size("crop", value)
 
     def crop(images: Tensor) -> Tensor:
+        _pictures("crop", images)
         tall, wide = images.shape[-2:]
         if height > tall or width > wide:
             raise UsageError(f"view 'crop={value}' is larger than the images, {tall}×{wide}")
@@ -107,6 +109,8 @@ def _visits(value: str) -> Operation:
     count = _count("visits", value)
 
     def visits(records: Tensor) -> Tensor:
+        if records.shape[3] != 1:
+            raise UsageError(f"view 'visits={count}' needs the visits of a table, received pictures")
         return records[:, :, :count]
 
     return visits
@@ -153,6 +157,11 @@ def _colour(name: str, images: Tensor) -> Tensor:
     if images.shape[1] != COLOUR:
         raise UsageError(f"view {name!r} needs colour images, received {images.shape[1]} channel(s)")
     return images
+
+
+def _pictures(name: str, images: Tensor) -> None:
+    if images.shape[3] == 1:
+        raise UsageError(f"view {name!r} needs pictures, received rows of a table")
 
 
 def _size(name: str, value: str) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ def linear_probe(seen: Representation) -> float:
     from sklearn.linear_model import LogisticRegression  # scikit-learn takes a second to load
 
     train, test = _standardised(seen)
-    fitted = LogisticRegression(C=math.inf, max_iter=ITERATIONS)
+    fitted: Any = LogisticRegression(C=math.inf, max_iter=ITERATIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the last step was not converged, which separable sets cannot be
         fitted.fit(train, seen.train_targets.numpy())
@@ -78,7 +79,11 @@ def nearest_neighbours(seen: Representation, *, neighbours: int = 20) -> float:
         raise UsageError(f"neighbours must lie between 1 and {len(seen.train)}, the samples; received {neighbours}")
     from sklearn.neighbors import KNeighborsClassifier
 
-    fitted = KNeighborsClassifier(neighbours, metric="cosine", weights=lambda distance: np.exp(-distance / 0.07))
+    fitted: Any = KNeighborsClassifier(
+        neighbours,
+        metric="cosine",
+        weights=lambda distance: np.exp(-distance / 0.07),  # pyright: ignore[reportArgumentType]  # may be a function
+    )
     fitted.fit(seen.train.double().numpy(), seen.train_targets.numpy())
     return _accuracy(fitted.predict(seen.test.double().numpy()), seen)
 

@@ -7,7 +7,7 @@ from wcord.data.batch import Batch
 from wcord.features import Features, unwrap
 from wcord.losses.fitnet import fitnet_loss
 from wcord.losses.maps import pool_to_smaller
-from wcord.methods.term import Needs, Setting, Term
+from wcord.methods.term import Needs, Setting, Term, refuse_merged
 from wcord.models.network import Network
 from wcord.models.simkd import SimKDStudent, find_tail, reuse_classifier
 from wcord.numerics import full_precision
@@ -70,6 +70,7 @@ def adapt_student(
     >>> adapted(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 100])
     """
+    refuse_merged("simkd", teacher)
     if isinstance(unwrap(student), SimKDStudent):
         return _given_classifier(student, teacher, sample if teacher_sample is None else teacher_sample)
     adapted = reuse_classifier(student, teacher, sample=sample, teacher_sample=teacher_sample, factor=factor)

@@ -11,6 +11,7 @@ from wcord.checks import DoesNotFitError, NonFiniteError, UsageError
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import LossReport
+from wcord.models.network import merged_parts
 
 Stage = Literal["preparation", "main"]
 """A run trains in the main stage; a method may ask for a stage before it."""
@@ -163,6 +164,15 @@ class Term(nn.Module, ABC):
                 f"{name} compares the samples of a batch or keeps statistics, which are not yet synchronised between "
                 f"processes, received {setting.processes} processes: run it in one process, or use ce, kd or lskd"
             )
+
+
+def refuse_merged(name: str, teacher: nn.Module | None) -> None:
+    """Raise for a method that reads the teacher's classifier, whose classes are not those of its logits any more."""
+    if teacher is not None and merged_parts(teacher) is not None:
+        raise DoesNotFitError(
+            f"{name} reads the teacher's classifier, whose classes are in another order than the student's or parts of "
+            "them: use a teacher of the same classes in the same order, or another method"
+        )
 
 
 class Objective(nn.Module):

@@ -10,7 +10,7 @@ from wcord.features import Features, capture
 from wcord.losses.wkd import classifier_cost, wkd_feature_loss, wkd_logit_loss
 from wcord.methods.course import Fade
 from wcord.methods.maps import spatial_pairs
-from wcord.methods.term import Needs, Setting, Term
+from wcord.methods.term import Needs, Setting, Term, refuse_merged
 from wcord.numerics import autocast_off, full_precision
 
 DECAY_FROM = 150 / 240
@@ -54,6 +54,7 @@ class WKDLogitTerm(Term):
         self.fade = Fade(decay_from, setting)
         self.parts = {name: 1.0}
         self.options: dict[str, Any] = dict(options)
+        refuse_merged(name, setting.teacher)
         weight = _classifier_weight(name, setting)
         # The teacher is at hand whenever the term is built, so the cost need not be in checkpoints.
         cost = classifier_cost(weight, similarity=similarity, sharpness=sharpness)

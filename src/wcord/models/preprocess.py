@@ -51,7 +51,9 @@ class Preprocess(nn.Module):
             raise TypeError(f"images must be floating point in [0, 1], received {images.dtype}: divide bytes by 255")
         if images.dim() < 2 or images.shape[1] != self.channels:
             raise self._wrong_channels(images)
-        if self.size is not None and images.shape[2:] != self.size:
+        if self.size is not None and images.shape[2:] != self.size and images.shape[2:][-1:] == self.size[-1:] == (1,):
+            images = _as_many_visits(images, self.size[0])
+        elif self.size is not None and images.shape[2:] != self.size:
             images = F.interpolate(images, self.size, mode="bilinear", align_corners=False, antialias=True)
         shape = (1, self.channels, *[1] * (images.dim() - 2))
         mean, std = cast(Tensor, self.mean).to(images.dtype), cast(Tensor, self.std).to(images.dtype)
@@ -70,6 +72,11 @@ class Preprocess(nn.Module):
         """Return what `print` shows."""
         mean, std = cast(Tensor, self.mean).tolist(), cast(Tensor, self.std).tolist()
         return f"mean={mean}, std={std}, size={self.size}"
+
+
+def _as_many_visits(records: Tensor, count: int) -> Tensor:
+    """Return the rows of a table, B×C×V×1, with the first `count` visits; those that are not there are gaps (NaN)."""
+    return F.pad(records[:, :, :count], (0, 0, 0, max(0, count - records.shape[2])), value=math.nan)
 
 
 @runtime_checkable

@@ -32,19 +32,20 @@ def fit_classes(teacher: Network, data: DataSet, pairing: PairingConfig) -> tupl
         UsageError: a map that is not whole, or classes without names.
     """
     theirs = teacher.classes
+    data = _in_the_order_of(teacher, data)
     if pairing.label_map is None:
         merge = match_classes(theirs, data.classes)
         if merge is None or torch.equal(merge, torch.arange(len(merge))):
             return teacher, data, ()
         note = "the teacher has the classes of the data in another order: its logits are put into that of the data"
-        return _merged(teacher, data, merge), data, (note,)
+        return _merged(teacher, data, merge), _measured_by_own(data), (note,)
     if not theirs:
         raise UsageError("--label-map needs the names of the teacher's classes: give --teacher-label")
     if pairing.label_map == OBSERVED:
         if data.teacher is None or data.teacher.by_label or pairing.teacher_label is None:
             raise UsageError("--label-map observed needs both labels of each sample: give --teacher-label")
-        merge = observed_map(data.of_teacher.train.targets, data.train.targets, data.of_teacher.classes, data.classes)
-        merge = merge if theirs == data.of_teacher.classes else merge[_places(theirs, data.of_teacher.classes)]
+        _require_names(theirs, data.of_teacher.classes)
+        merge = observed_map(data.of_teacher.train.targets, data.train.targets, theirs, data.classes)
     else:
         merge = read_map(pairing.label_map, theirs, data.classes)
     note = f"the teacher's {len(theirs)} classes are taken together as the {len(data.classes)} of the data"
@@ -72,7 +73,7 @@ def label_by_teacher(teacher: Network, data: DataSet, *, batch_size: int, device
         found[name] = torch.cat(numbers)
     labelled = _labelled(data, found, classes)
     if data.teacher is not None:
-        labelled = replace(labelled, teacher=replace(data.teacher, data=_labelled(seen, found, classes)))
+        labelled = _with_labels(labelled, found, classes)
     return labelled, "no labels: the teacher's most probable class stands for them, in the accuracies too"
 
 
@@ -88,23 +89,33 @@ def _merged(teacher: Network, data: DataSet, merge: Tensor) -> Network:
     return Network(teacher.backbone, teacher.preprocess, data.classes, merge)
 
 
-def _places(theirs: tuple[str, ...], observed: tuple[str, ...]) -> Tensor:
-    places = match_classes(theirs, observed)
-    if places is None:
+def _require_names(theirs: tuple[str, ...], observed: tuple[str, ...]) -> None:
+    if theirs != observed:
         raise UsageError(
             f"the teacher's classes ({', '.join(theirs[:3])}, …) are not those of --teacher-label "
             f"({', '.join(observed[:3])}, …): name the column that it was trained on"
         )
-    return places
+
+
+def _in_the_order_of(teacher: Network, data: DataSet) -> DataSet:
+    """Return the data with the teacher's labels numbered as its logits are, where the names are the same."""
+    if data.teacher is None or data.teacher.by_label:
+        return data
+    seen = data.teacher.data
+    number = match_classes(seen.classes, teacher.classes)
+    if number is None:
+        return data
+    return _with_labels(data, {"train": number[seen.train.targets], "test": number[seen.test.targets]}, teacher.classes)
 
 
 def _measured_by_own(data: DataSet) -> DataSet:
     """Return the data with the student's labels on the teacher's side, where both see the same samples."""
     if data.teacher is None or data.teacher.by_label:
         return data
-    seen = data.teacher.data
-    splits = {
-        name: ViewedSplit(*base_and_view(theirs), targets=own.targets)
-        for name, theirs, own in (("train", seen.train, data.train), ("test", seen.test, data.test))
-    }
-    return replace(data, teacher=replace(data.teacher, data=replace(seen, **splits, classes=data.classes)))
+    return _with_labels(data, {"train": data.train.targets, "test": data.test.targets}, data.classes)
+
+
+def _with_labels(data: DataSet, targets: Mapping[str, Tensor], classes: tuple[str, ...]) -> DataSet:
+    """Return the data with other labels on the teacher's side."""
+    assert data.teacher is not None
+    return replace(data, teacher=replace(data.teacher, data=_labelled(data.teacher.data, targets, classes)))

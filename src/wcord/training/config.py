@@ -236,8 +236,8 @@ def _flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
     for table in groups.values():
         places |= _hints(table)
     flat: dict[str, Any] = {}
+    settings = _plain_names(settings) if kind is DistillConfig else settings
     for name, value in settings.items():
-        name = BESIDE_A_TEACHER.get(name, name) if kind is DistillConfig else name
         if name in groups and isinstance(value, Mapping):
             unknown = next((key for key in value if key not in _hints(groups[name])), None)
             if unknown is not None:
@@ -248,6 +248,14 @@ def _flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
         else:
             raise checks.unknown("setting", name, places)
     return flat
+
+
+def _plain_names(settings: Mapping[str, object]) -> dict[str, object]:
+    """Return settings, those in tables too, by their plain names."""
+    return {
+        BESIDE_A_TEACHER.get(name, name): _plain_names(value) if isinstance(value, Mapping) else value
+        for name, value in settings.items()
+    }
 
 
 def _convert(name: str, value: Any, hint: Any) -> Any:

@@ -30,11 +30,19 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Own:
-    """Modules and data that a caller brings instead of naming them."""
+    """Modules and data that a caller brings instead of naming them.
+
+    Attributes:
+        teacher: stands in for the teacher's name.
+        student: stands in for the student's name.
+        data: stands in for the data source.
+        opened: whether the data were opened as the configuration says, and are brought to be opened once only.
+    """
 
     teacher: nn.Module | None = None
     student: nn.Module | None = None
     data: DataSet | None = None
+    opened: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,8 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     training = config.training
     check_schedule(training)
     device = resolve_device(training.device)
+    if own.data is not None and not own.opened:
+        _refuse_unheard(config)
     data = own.data if own.data is not None else open_data(*seen_by_both(config))
     told = list(data.notes)
     if data.teacher is not None:
@@ -119,7 +129,6 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
         batch_size=EVALUATION_BATCH,
         device=str(device),
         workers=config.data.workers,
-        partner=data.partner("test"),
     )
     objective = _objective(config, student, teacher, data, train)
     notes = [*told, *fitted]
@@ -129,6 +138,18 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     if teacher is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
         notes += _look_at_teacher(config, teacher, data, str(device), say)
     return Job(config, data, student, architecture, teacher, objective, train, test, tuple(notes))
+
+
+def _refuse_unheard(config: TrainConfig | DistillConfig) -> None:
+    """Say that settings which open data say nothing where the data are given as such."""
+    told = config.pairing if isinstance(config, DistillConfig) else PairingConfig()
+    asked = [name for name, value in vars(told).items() if value != getattr(PairingConfig(), name)]
+    asked += [name for name in ("view", "input") if getattr(config.data, name)]
+    if asked:
+        raise UsageError(
+            f"{asked[0]} is a setting of data that are opened by name: say it of a data set by data.through(view) and "
+            "data.beside(teacher_data)"
+        )
 
 
 def seen_by_both(config: TrainConfig | DistillConfig) -> tuple[DataConfig, PairingConfig | None]:
@@ -180,7 +201,7 @@ def _objective(
         teacher_sample=sample if teacher is None else teacher_sample,
         num_samples=len(data.train),
         batch_size=min(_smallest_batch(len(data.train), config.training.batch_size), config.training.batch_size),
-        same_labels=_same_labels(config, data),
+        same_labels=_same_labels(teacher, data),
         processes=train.world_size,
         label_smoothing=config.training.label_smoothing,
         total_steps=config.training.epochs * len(train),
@@ -224,10 +245,12 @@ def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, dev
     return []
 
 
-def _same_labels(config: TrainConfig | DistillConfig, data: DataSet) -> bool:
-    """Tell whether the teacher's classes are the student's, as far as the data say."""
-    told = isinstance(config, DistillConfig) and config.pairing.teacher_label is not None
-    return not told or data.of_teacher.classes == data.classes
+def _same_labels(teacher: Network | None, data: DataSet) -> bool:
+    """Tell whether the teacher's logits mean the student's classes, as far as names tell; numbers are no names."""
+    theirs, own = teacher.classes if teacher is not None else (), data.classes
+    if not theirs or len(theirs) != len(own) or theirs == own:
+        return True
+    return any(all(name.isdecimal() for name in names) for names in (theirs, own))
 
 
 def _samples(data: DataSet) -> tuple[Tensor, Tensor]:

@@ -83,7 +83,8 @@ def as_trained(config: DataConfig, weights: Path | None) -> DataConfig:
     if card is None:
         return config
     seen = config.input or (card.columns if has_columns(config.data) else ())
-    return replace(config, view=config.view or card.view or None, input=seen)
+    view = card.view if config.view is None else config.view  # an empty one is said on purpose: all of it
+    return replace(config, view=view or None, input=seen)
 
 
 def taught_as_trained(config: DistillConfig) -> PairingConfig:

@@ -109,7 +109,7 @@ def open_cache(job: Job) -> TeacherCache | None:
         return None
     about = {
         "data": dataclasses.asdict(job.config.data) | {"data": job.data.name, "workers": None, "in_memory": None},
-        "pairing": None if isinstance(job.config, TrainConfig) else dataclasses.asdict(job.config.pairing),
+        "pairing": _told(job),
         "augment": job.data.augment,
         "pictures": fingerprint(job.data.of_teacher.train),
         "preprocess": {name: value.tolist() for name, value in job.teacher.preprocess.named_buffers()},
@@ -121,6 +121,14 @@ def open_cache(job: Job) -> TeacherCache | None:
         **{name: getattr(training, name) for name in ("seed", "batch_size", "precision", "channels_last")},
     }
     return TeacherCache(folder, job.teacher, about, batch_size=training.batch_size * job.train.views)
+
+
+def _told(job: Job) -> dict[str, object]:
+    """Return how the teacher's pictures belong to the batches, without the places of files."""
+    if isinstance(job.config, TrainConfig):
+        return {}
+    places = {"teacher_data": job.data.of_teacher.name, "label_map": None}
+    return dataclasses.asdict(job.config.pairing) | places
 
 
 def fingerprint(split: Split) -> str:
