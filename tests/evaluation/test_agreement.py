@@ -99,3 +99,8 @@ def test_class_correlation_difference_is_student_minus_teacher():
 def test_class_correlations_of_other_classes_are_refused():
     with pytest.raises(UsageError, match="a student with 6 and a teacher with 9: compare networks of one data set"):
         class_correlation_difference(made_up(0), made_up(1, classes=9))
+
+
+def test_a_single_sample_has_no_correlations() -> None:
+    one = Predictions(torch.tensor([[1.0, 0.0]]), torch.tensor([0]), torch.ones(1, 3))
+    assert set(agreement(one, one)) == {"agreement", "fidelity_kl"}

@@ -134,3 +134,19 @@ def test_a_bare_weights_file_cannot_be_probed(tmp_path: Path) -> None:
     torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "w.pth")
     with pytest.raises(UsageError, match="does not say what network it is"):
         api.probe(tmp_path / "w.pth", device="cpu")
+
+
+def test_the_recipes_of_the_transfer_table(student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw = np.random.default_rng(0)
+    labels = np.arange(40) % 4
+    np.savez(tmp_path / "x.npz", x_train=draw.integers(0, 256, (40, 48, 48, 3), np.uint8), y_train=labels)
+    recipes = sorted((Path(__file__).parents[2] / "benchmarks" / "probes").glob("*.toml"))
+    assert [path.stem for path in recipes] == ["stl10", "tinyimagenet"]
+    for recipe in recipes:
+        arguments = ["--weights", str(student), "--data", f"npz:{tmp_path / 'x.npz'}", "--device", "cpu", "--json"]
+        assert main(["probe", "--recipe", str(recipe), *arguments]) == 0
+        assert list(json.loads(capsys.readouterr().out)["top1"]) == ["linear"]
+    bad = tmp_path / "bad.toml"
+    bad.write_text("image_sise = 3")
+    assert main(["probe", "--recipe", str(bad), "--weights", str(student)]) == 2
+    assert "did you mean '--image-size'" in capsys.readouterr().err

@@ -39,6 +39,23 @@ def parse_checked(kind: type[Parsed], name: str, arguments: list[str], *, more: 
     return _parse(kind, name, arguments, more=more)
 
 
+def with_recipe(arguments: list[str]) -> list[str]:
+    """Return the arguments of a command with what its --recipe holds before them, as flags, so that flags override it.
+
+    Raises:
+        UsageError: a recipe that cannot be read.
+    """
+    recipe, rest = _take(arguments, "--recipe")
+    if recipe is None:
+        return rest
+    flags: list[str] = []
+    for name, value in read_recipe(Path(recipe)).items():
+        values = value if isinstance(value, list) else [value]
+        given = [] if value is True else [str(one) for one in values]
+        flags += [f"--{name.replace('_', '-')}", *given]
+    return [*flags, *rest]
+
+
 def configuration(kind: type[Run], name: str, arguments: list[str]) -> Run:
     """Return a run's configuration: defaults, then the recipe, then the flags.
 

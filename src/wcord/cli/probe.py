@@ -8,9 +8,13 @@ from pathlib import Path
 from rich.table import Table
 
 from wcord.cli.console import OUT
-from wcord.cli.parsing import parse_checked
+from wcord.cli.parsing import parse_checked, with_recipe
 from wcord.data.config import DataConfig
 from wcord.files import write_atomically
+
+RECIPE_HELP = """
+
+--recipe FILE.toml holds any of these settings; flags override it."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Probe:
 
 def probe(arguments: list[str]) -> int:
     """Probe a network and print what was found."""
-    asked = parse_checked(Probe, "probe", arguments)
+    asked = parse_checked(Probe, "probe", with_recipe(arguments), more=RECIPE_HELP)
     from wcord import api
 
     values = api.probe(

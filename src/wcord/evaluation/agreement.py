@@ -27,9 +27,10 @@ def agreement(student: Predictions, teacher: Predictions) -> dict[str, float]:
     of `class_correlation_difference`; `cka` the linear CKA of the embeddings, in [0, 1]. Networks with different
     numbers of classes share no logits, so only what compares embeddings is left.
 
-    From 64 samples on, with the student's embeddings mapped into the teacher's space on one half of the samples
-    (`map_to_teacher`) and compared on the other: `information`, see `information_bound`, and `transport_cost`, the
-    cosine cost of the entropic transport between at most 256 samples of both, 0 where they are the same.
+    A single sample has neither correlations nor `cka`. From 64 samples on, with the student's embeddings mapped into the
+    teacher's space on one half of the samples (`map_to_teacher`) and compared on the other: `information`, see
+    `information_bound`, and `transport_cost`, the cosine cost of the entropic transport between at most 256 samples of
+    both, 0 where they are the same.
 
     Raises:
         UsageError: if the two did not see the same number of samples.
@@ -49,8 +50,10 @@ def agreement(student: Predictions, teacher: Predictions) -> dict[str, float]:
             log_target=True,
         )
         told["fidelity_kl"] = max(float(kl), 0.0)
-        told["correlation_gap"] = float(class_correlation_difference(student, teacher).abs().mean())
-    told["cka"] = linear_cka(student.embeddings, teacher.embeddings)
+        if len(student) > 1:
+            told["correlation_gap"] = float(class_correlation_difference(student, teacher).abs().mean())
+    if len(student) > 1:
+        told["cka"] = linear_cka(student.embeddings, teacher.embeddings)
     if len(student) >= 2 * FEWEST:
         fitted, measured = _halves(len(student))
         mapped, wanted = map_to_teacher(student.embeddings, teacher.embeddings, fitted=fitted, measured=measured)
