@@ -27,8 +27,8 @@ def agreement(student: Predictions, teacher: Predictions) -> dict[str, float]:
     of `class_correlation_difference`; `cka` the linear CKA of the embeddings, in [0, 1]. Networks with different
     numbers of classes share no logits, so only what compares embeddings is left.
 
-    A single sample has neither correlations nor `cka`. From 64 samples on, with the student's embeddings mapped into the
-    teacher's space on one half of the samples (`map_to_teacher`) and compared on the other: `information`, see
+    A single sample has neither correlations nor `cka`. From 64 samples on, with the student's embeddings mapped into
+    the teacher's space on one half of the samples (`map_to_teacher`) and compared on the other: `information`, see
     `information_bound`, and `transport_cost`, the cosine cost of the entropic transport between at most 256 samples of
     both, 0 where they are the same.
 
