@@ -8,16 +8,23 @@ from typing import Any
 
 from wcord.benchmark.entries import Entry, entries_of_records
 from wcord.benchmark.provenance import machine
-from wcord.benchmark.results import tabulate
+from wcord.benchmark.results import limited, tabulate
+from wcord.benchmark.statistics import Difference
 from wcord.benchmark.suite import Suite
 from wcord.benchmark.suite_file import read_suite, suite_names
 from wcord.benchmark.tables import markdown
 from wcord.benchmark.wording import put_in_words
 from wcord.methods.catalogue import METHODS
+from wcord.report.tables import spread
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "benchmarks" / "records"
 HEADLINE = "mini"
+CONFIRMED = ("ce", "kd", "lskd", "crd", "crd-std", "gckt", "lckt", "lckt-a", "wcord", "wcord-a",
+             "crd+kd", "crd-std+kd", "wcord+kd", "wcord-a+kd")  # fmt: skip
+FRESH_SEEDS = (3, 4, 5, 6, 7)
+"""Seeds of the headline suite that were run once, after all choices, for these rows."""
+BASELINES = ("crd", "crd-std", "crd+kd", "crd-std+kd")
 ORDER = ("mini", "mini_hard", "crd13", "strong", "imagenet")
 """Suites as a reader meets them; others follow by name."""
 
@@ -39,6 +46,34 @@ def headline_table() -> str:
     idle = [line.label for pair in table.pairs for line in pair.lines if line.missing]
     text = markdown(put_in_words(replace(table, pairs=tuple(begun))), level=3)
     return f"{text}\nNot run yet: {', '.join(idle)}.\n" if idle else text
+
+
+def confirmation_table() -> str:
+    """Return the rows that were confirmed on seeds that took part in no choice, beside each of their baselines."""
+    suite, found = limited(
+        read_suite(HEADLINE), entries_of_records(read_suite(HEADLINE), RECORDS), methods=CONFIRMED, seeds=FRESH_SEEDS
+    )
+    by_baseline = {
+        baseline: {line.label: line for pair in tabulate(suite, found, baseline=baseline).pairs for line in pair.lines}
+        for baseline in BASELINES
+    }
+    lines = [
+        f"| method | top-1 last, % | {' | '.join(f'− {baseline}' for baseline in BASELINES)} |",
+        f"|:---|{'---:|' * (1 + len(BASELINES))}",
+    ]
+    for label in CONFIRMED:
+        cells = [_against(by_label[label].to_baseline) for by_label in by_baseline.values()]
+        reached = spread([*by_baseline[BASELINES[0]][label].top1.values()])
+        lines.append(f"| `{label}` | {reached} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _against(difference: Difference | None) -> str:
+    if difference is None:
+        return "–"
+    error = "" if difference.error is None else f" ± {difference.error:.2f}"
+    p = "" if difference.p is None else f" (p {difference.p:.2g})"
+    return f"{difference.value:+.2f}".replace("-", "−") + error + p
 
 
 def results_table() -> str:
@@ -127,7 +162,11 @@ def generated() -> dict[Path, str]:
     """Return the files that hold generated parts, as they should be."""
     contents = {
         ROOT / "README.md": {"methods": methods_table, "results": headline_table, "speed": speed_table},
-        ROOT / "benchmarks" / "README.md": {"suites": suites_text, "results": results_table},
+        ROOT / "benchmarks" / "README.md": {
+            "suites": suites_text,
+            "confirmation": confirmation_table,
+            "results": results_table,
+        },
     }
     files: dict[Path, str] = {}
     for path, parts in contents.items():

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from wcord.benchmark.entries import Entry
-from wcord.benchmark.results import Group, tabulate
+from wcord.benchmark.results import Group, limited, tabulate
 from wcord.benchmark.rows import Row, TeacherRun
 from wcord.benchmark.statistics import Difference
 from wcord.benchmark.suite import Suite
@@ -150,3 +150,11 @@ def test_where_splits_go_by_seed_teachers_differ_and_rows_are_pooled(tiny: Suite
     assert set(by_name) == {"ce", "kd"}
     assert by_name["kd"].to_baseline is not None
     assert by_name["kd"].to_baseline.value == pytest.approx(2.5)
+
+
+def test_some_rows_and_seeds_only(tiny: Suite, entry: Make) -> None:
+    entries = [entry(tiny, label, seed, 60.0 + seed) for label in ("ce", "kd") for seed in (0, 1, 2)]
+    suite, kept = limited(tiny, entries, methods=["kd"], seeds=[1, 2])
+    (pair,) = tabulate(suite, kept, baseline="kd").pairs
+    assert [(line.label, line.top1) for line in pair.lines] == [("kd", {1: 61.0, 2: 62.0})]
+    assert limited(tiny, entries) == (tiny, entries)

@@ -1,7 +1,7 @@
 """From entries to what a table says of each row, as numbers: the same for Markdown, CSV and HTML."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from wcord.benchmark.entries import Entry
@@ -165,6 +165,20 @@ def tabulate(suite: Suite, entries: Sequence[Entry], *, baseline: str | None = N
     teachers = {model: (made, notes.mark(made)) for model, made in trainings.items()}
     left_out = tuple(dict.fromkeys(row.name for row in unknown))
     return SuiteTable(suite, against, pairs, tuple(notes.notes), teachers, left_out)
+
+
+def limited(
+    suite: Suite, entries: Sequence[Entry], *, methods: Sequence[str] = (), seeds: Sequence[int] = ()
+) -> tuple[Suite, list[Entry]]:
+    """Return a suite and its runs with some rows and seeds only; none named: all."""
+    kept = [
+        entry
+        for entry in entries
+        if isinstance(entry.row, TeacherRun)
+        or ((not methods or entry.row.label in methods) and (not seeds or entry.row.seed in seeds))
+    ]
+    some = replace(suite, methods=tuple(methods) or suite.methods, seeds=tuple(seeds) or suite.seeds)
+    return some, kept
 
 
 def _pair_table(suite: Suite, pair: Pair, entries: Sequence[Entry], baseline: str, notes: Footnotes) -> PairTable:

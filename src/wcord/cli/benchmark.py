@@ -53,7 +53,7 @@ class Benchmark:
     status: bool = False
     """Only show what is done, running and left."""
     tables: bool = False
-    """Only write the tables of what is there."""
+    """Only write the tables of what is there, or of those --methods and --seeds."""
     baseline: str | None = None
     """Row that the tables compare with; default: the suite's."""
     records: Path | None = None
@@ -145,10 +145,13 @@ def _teachers(rows: "list[Row]", asked: Benchmark, *, required: bool = True) -> 
 
 def _write_tables(suite: "Suite", asked: Benchmark) -> int:
     from wcord.benchmark.entries import entries_of_runs
-    from wcord.benchmark.results import tabulate
+    from wcord.benchmark.results import limited, tabulate
     from wcord.benchmark.tables import write_tables
 
-    table = tabulate(suite, entries_of_runs(suite, asked.out), baseline=asked.baseline)
+    found = entries_of_runs(suite, asked.out)
+    if asked.tables:  # after work all that is there is shown, whatever this process was asked to do
+        suite, found = limited(suite, found, methods=_list(asked.methods), seeds=_numbers(asked.seeds))
+    table = tabulate(suite, found, baseline=asked.baseline)
     for path in write_tables(table, asked.out / suite.name):
         print_path("tables", path)
     return 0
