@@ -6,6 +6,7 @@ import torch
 
 from wcord.checks import UsageError
 from wcord.data.arrays import array_source, as_images, digits_source, npz_source
+from wcord.data.config import Columns
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_splits_that_do_not_fit_are_told() -> None:
 def test_damaged_archives_are_told(tmp_path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK nothing")
     with pytest.raises(UsageError, match=r"a\.npz' cannot be read"):
-        npz_source(str(tmp_path / "a.npz"))
+        npz_source(str(tmp_path / "a.npz"), Columns())
 
 
 def test_digits_hold_scikit_learns_pixels() -> None:

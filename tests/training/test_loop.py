@@ -312,11 +312,11 @@ PREPARED: dict[str, Any] = {"method": "ft+kd", "set": [], "preparation_epochs": 
 
 
 def test_a_preparation_stage_comes_first_and_is_no_part_of_the_record(tmp_path: Path) -> None:
-    result = distil(tmp_path / "run", **PREPARED)
+    result = distil(tmp_path / "run", **PREPARED | {"preparation_epochs": 8})
     lines = [json.loads(line) for line in (result.run / "metrics.jsonl").read_text().splitlines()]
-    assert [line.get("stage") for line in lines] == ["preparation", "preparation", None]
+    assert [line.get("stage") for line in lines] == [*["preparation"] * 8, None]
     assert list(lines[0]["parts"]) == ["ft"]
-    assert lines[1]["parts"]["ft"] < lines[0]["parts"]["ft"]
+    assert lines[7]["parts"]["ft"] < lines[0]["parts"]["ft"]
     assert "test_top1" not in lines[0]
     assert result.record is not None
     assert len(result.record.epochs) == 1
