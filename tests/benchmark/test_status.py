@@ -71,13 +71,14 @@ def test_teachers_are_counted() -> None:
 def test_the_table_has_a_line_for_each_row_and_a_column_for_each_seed() -> None:
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115  # closed with the test
     states = (DONE, State("running", "", 2, 4), State("left"), State("failed", "NaN"))
-    console.print(status_table(seen(*states, teachers={"a": None, "b": State("running", "", 1, 2)})))
+    console.print(status_table(seen(*states, teachers={"a": None})))
+    console.print(status_table(seen(*states, teachers={"a": State("running", "", 1, 2)})))
     lines = [line.split() for line in console.export_text().splitlines()]
     assert ["pair", "row", "seed", "0", "seed", "1", "seed", "2"] in lines
     assert ["a-z", "kd", "70.25", "%", "running", "2/4", "left"] in lines
     assert ["a-z", "crd", "failed", "–", "–"] in lines
     assert ["teachers", "a", "given"] in lines
-    assert ["teachers", "b", "running", "1/2"] in lines
+    assert ["teachers", "a", "running", "1/2"] in lines
 
 
 def test_overview_looks_at_folders(tmp_path: Path, tiny: Suite) -> None:

@@ -76,15 +76,27 @@ def status_table(seen: Overview) -> Table:
     table = Table(box=SIMPLE_HEAD, caption=seen.summary, caption_justify="left")
     for heading in ("pair", "row", *(f"seed {seed}" for seed in seeds)):
         table.add_column(heading, overflow="fold")
-    for name, state in seen.teachers.items():
-        told = "given" if state is None else _told(state)
-        table.add_row("teachers", name, told, *[""] * (len(seeds) - 1), style="dim")
+    for model, told in _teachers(seen).items():
+        table.add_row("teachers", model, *(told.get(seed, "") for seed in seeds), style="dim")
     lines: dict[tuple[str, str], dict[int, str]] = {}
     for row, state in seen.states:
         lines.setdefault((row.pair.name, row.label), {})[row.seed] = _told(state)
     for (pair, label), told in lines.items():
         table.add_row(pair, label, *(told.get(seed, MISSING) for seed in seeds))
     return table
+
+
+def _teachers(seen: Overview) -> dict[str, dict[int, str]]:
+    """Return each teacher's state, in the column of the first seed that it is for."""
+    lines: dict[str, dict[int, str]] = {}
+    shown: set[str] = set()
+    for row, _ in seen.states:
+        key = row.teacher.key
+        if key in seen.teachers and key not in shown:
+            shown.add(key)
+            state = seen.teachers[key]
+            lines.setdefault(row.pair.teacher, {})[row.seed] = "given" if state is None else _told(state)
+    return lines
 
 
 def _told(state: State) -> str:
