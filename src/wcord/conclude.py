@@ -37,12 +37,10 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
     student_predictions = predict_all(student, job.test)
     # A method that never asked the teacher has left it where it was built.
     teacher = None if job.teacher is None else job.teacher.to(device)
+    taught = None if teacher is None else _taught(teacher, job)
     # Samples that are paired by label alone are others: there is nothing to compare one by one.
     comparable = job.data.teacher is None or not job.data.teacher.by_label
-    told = Loader(
-        job.data.test, batch_size=job.test.batch_size, device=job.test.device, partner=job.data.partner("test")
-    )
-    teacher_predictions = predict_all(teacher, told, side="teacher") if teacher and comparable else None
+    teacher_predictions = taught if comparable else None
     pictures = job.data.test.read if min(job.data.test.shape[1:]) > 1 else None
     analyse(student_predictions, teacher_predictions, pictures).save(run.path / ANALYSIS)
     epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics() if entry.get("stage") != "preparation"]
@@ -66,7 +64,7 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
         classes=list(job.data.classes),
         epochs=epochs,
         metrics=metrics,
-        teacher_metrics=None if teacher is None else _teacher_metrics(teacher, teacher_predictions, job),
+        teacher_metrics=_teacher_metrics(taught, len(job.data.of_teacher.classes)),
         cost={
             "student": _cost(student, job.data, device),
             "teacher": None if teacher is None else _cost(teacher, job.data.of_teacher, device),
@@ -88,22 +86,26 @@ def _metrics(student: Predictions, teacher: Predictions | None, epochs: list[dic
     return values if teacher is None else values | agreement(student, teacher)
 
 
-def _teacher_metrics(teacher: Network, predictions: Predictions | None, job: Job) -> dict[str, float] | None:
-    """Return what the teacher reaches on its own samples and labels, or None where its classes are unknown."""
-    own = job.data.teacher
-    if own is not None:
-        loader = Loader(own.data.test, batch_size=job.test.batch_size, device=job.test.device)
-        predictions = predict_all(teacher, loader)
-    if predictions is None or predictions.num_classes != len(job.data.of_teacher.classes):
-        return None
-    return accuracy(predictions)
+def _taught(teacher: Network, job: Job) -> Predictions:
+    """Return what the teacher says of its own test samples: those of the student in their order, unless by label."""
+    loader = Loader(
+        job.data.of_teacher.test,
+        batch_size=job.test.batch_size,
+        device=job.test.device,
+        workers=job.config.data.workers,
+    )
+    return predict_all(teacher, loader)
+
+
+def _teacher_metrics(teacher: Predictions | None, num_classes: int) -> dict[str, float] | None:
+    return None if teacher is None or teacher.num_classes != num_classes else accuracy(teacher)
 
 
 def _cost(network: Network, data: DataSet, device: str) -> dict[str, Any]:
     return dataclasses.asdict(measure_cost(network, data.train.shape, device=device))
 
 
-def predict_all(network: nn.Module, loader: Loader, *, side: str = "student") -> Predictions:
+def predict_all(network: nn.Module, loader: Loader) -> Predictions:
     """Return what a network says of everything that a loader holds, on the network's device."""
     device = next(network.parameters()).device
-    return predict(network, loader.batches(), device=device, side="teacher" if side == "teacher" else "student")
+    return predict(network, loader.batches(), device=device)
