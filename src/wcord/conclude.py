@@ -10,6 +10,7 @@ from wcord.data.split import DataSet
 from wcord.evaluation.accuracy import Predictions, accuracy, predict
 from wcord.evaluation.agreement import agreement
 from wcord.evaluation.cost import measure_cost
+from wcord.evaluation.information import critic_information
 from wcord.models.network import Network
 from wcord.models.weights import save_weights
 from wcord.report.analysis import analyse
@@ -45,6 +46,9 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
     analyse(student_predictions, teacher_predictions, pictures).save(run.path / ANALYSIS)
     epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics() if entry.get("stage") != "preparation"]
     metrics = _metrics(student_predictions, teacher_predictions, epochs)
+    if teacher_predictions is not None:
+        critic = critic_information(job.objective, student_predictions, teacher_predictions)
+        metrics |= {} if critic is None else {"critic_information": critic}
     made: dict[str, Any] = {
         "method": "ce" if isinstance(config, TrainConfig) else config.method,
         "teacher": None if isinstance(config, TrainConfig) else config.teacher,

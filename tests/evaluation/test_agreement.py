@@ -104,3 +104,18 @@ def test_class_correlations_of_other_classes_are_refused():
 def test_a_single_sample_has_no_correlations() -> None:
     one = Predictions(torch.tensor([[1.0, 0.0]]), torch.tensor([0]), torch.ones(1, 3))
     assert set(agreement(one, one)) == {"agreement", "fidelity_kl"}
+
+
+def test_agreement_tells_a_good_student_from_a_bad_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    teacher = torch.randn(400, 8, generator=generator)
+    logits = teacher[:, :3]
+    told = [
+        agreement(
+            Predictions(logits, logits.argmax(1), teacher + noise * torch.randn(400, 8, generator=generator)),
+            Predictions(logits, logits.argmax(1), teacher),
+        )
+        for noise in (0.0, 0.5, 5.0)
+    ]
+    assert told[0]["information"] > told[1]["information"] > told[2]["information"]
+    assert told[0]["transport_cost"] < told[1]["transport_cost"] < told[2]["transport_cost"]

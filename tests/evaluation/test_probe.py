@@ -11,8 +11,6 @@ import wcord
 from wcord import api
 from wcord.checks import UsageError
 from wcord.cli import main
-from wcord.evaluation.accuracy import Predictions
-from wcord.evaluation.agreement import agreement, information_bound, map_to_teacher
 from wcord.evaluation.probe import Representation, few_shot, linear_probe, nearest_neighbours
 from wcord.training.config import TrainConfig, configure
 
@@ -64,39 +62,6 @@ def test_mistakes_are_told() -> None:
         nearest_neighbours(x, neighbours=121)
     with pytest.raises(UsageError, match="at least 2 classes"):
         Representation(x.train, torch.zeros(120, dtype=torch.long), x.test, x.test_targets)
-
-
-def test_information_lies_between_nothing_and_log_of_the_batch() -> None:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(512, 16, generator=generator, dtype=torch.float64)
-    same, noise = information_bound(x, x), information_bound(x, torch.randn(512, 16, generator=generator).double())
-    some = information_bound(x, x + torch.randn(512, 16, generator=generator).double())
-    assert noise < 0.2 < some < same <= np.log(256) + 1e-9
-    assert same > 5
-
-
-def test_a_turned_and_stretched_space_is_mapped_back() -> None:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(300, 6, generator=generator)
-    y = x @ torch.randn(6, 9, generator=generator) + 3
-    rows = torch.randperm(300, generator=generator)
-    mapped, wanted = map_to_teacher(x, y, fitted=rows[:150], measured=rows[150:])
-    assert (mapped - wanted).norm() / wanted.norm() < 0.02
-
-
-def test_agreement_tells_a_good_student_from_a_bad_one() -> None:
-    generator = torch.Generator().manual_seed(0)
-    teacher = torch.randn(400, 8, generator=generator)
-    logits = teacher[:, :3]
-    told = [
-        agreement(
-            Predictions(logits, logits.argmax(1), teacher + noise * torch.randn(400, 8, generator=generator)),
-            Predictions(logits, logits.argmax(1), teacher),
-        )
-        for noise in (0.0, 0.5, 5.0)
-    ]
-    assert told[0]["information"] > told[1]["information"] > told[2]["information"]
-    assert told[0]["transport_cost"] < told[1]["transport_cost"] < told[2]["transport_cost"]
 
 
 @pytest.fixture(scope="module")

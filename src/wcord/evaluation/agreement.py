@@ -1,22 +1,17 @@
 """How alike a student and its teacher are: in what they predict, and in how they see the samples and the classes."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from wcord.checks import UsageError, require_matrix, require_same_rows
 from wcord.evaluation.accuracy import Predictions
+from wcord.evaluation.information import BATCH, FEWEST, halves, information_bound, map_to_teacher
 from wcord.transport import cosine_cost, sinkhorn
 
-FEWEST = 32
-"""Samples of a half from which a mapping is worth fitting."""
-BATCH = 256
 EPSILON = 0.05
 """Regularisation of the transport, that of the local contrastive term."""
 ITERATIONS = 200
-TEMPERATURES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 
 
 def agreement(student: Predictions, teacher: Predictions) -> dict[str, float]:
@@ -28,9 +23,9 @@ def agreement(student: Predictions, teacher: Predictions) -> dict[str, float]:
     numbers of classes share no logits, so only what compares embeddings is left.
 
     A single sample has neither correlations nor `cka`. From 64 samples on, with the student's embeddings mapped into
-    the teacher's space on one half of the samples (`map_to_teacher`) and compared on the other: `information`, see
-    `information_bound`, and `transport_cost`, the cosine cost of the entropic transport between at most 256 samples of
-    both, 0 where they are the same.
+    the teacher's space on one half of the samples (`map_to_teacher`) and compared by their cosine on the other:
+    `information`, see `information_bound`, and `transport_cost`, the cost of the entropic transport between at most 256
+    samples of both, 0 where they are the same.
 
     Raises:
         UsageError: if the two did not see the same number of samples.
@@ -55,69 +50,12 @@ def agreement(student: Predictions, teacher: Predictions) -> dict[str, float]:
     if len(student) > 1:
         told["cka"] = linear_cka(student.embeddings, teacher.embeddings)
     if len(student) >= 2 * FEWEST:
-        fitted, measured = _halves(len(student))
+        fitted, measured = halves(len(student))
         mapped, wanted = map_to_teacher(student.embeddings, teacher.embeddings, fitted=fitted, measured=measured)
-        told["information"] = information_bound(mapped, wanted)
+        told["information"] = information_bound(F.normalize(mapped, dim=1), F.normalize(wanted, dim=1))
         cost = cosine_cost(mapped[:BATCH], wanted[:BATCH])
         told["transport_cost"] = float(sinkhorn(cost, epsilon=EPSILON, iterations=ITERATIONS).cost)
     return told
-
-
-def map_to_teacher(student: Tensor, teacher: Tensor, *, fitted: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:
-    """Return embeddings of both networks in the teacher's space: the student's mapped there by ridge regression.
-
-    W = argmin ‖X W − Y‖² + λ ‖W‖², λ a hundredth of the mean variance of the student's columns, on centred embeddings
-    X (N×D) and Y (N×D'). The two spaces have different axes, and the heads that a loss learned are not kept. What is
-    returned was not fitted on.
-
-    Args:
-        student: embeddings X of all samples.
-        teacher: embeddings Y of the same samples.
-        fitted: rows that W is fitted on.
-        measured: rows that are returned, others than those.
-
-    Returns:
-        X W and Y of the rows `measured`, float64.
-    """
-    x, y = student.double(), teacher.double()
-    x, y = x - x[fitted].mean(dim=0), y - y[fitted].mean(dim=0)
-    gram = x[fitted].T @ x[fitted]
-    ridge = 1e-2 * gram.diagonal().mean().clamp_min(1e-12) * torch.eye(x.shape[1], dtype=torch.float64)
-    return x[measured] @ torch.linalg.solve(gram + ridge, x[fitted].T @ y[fitted]), y[measured]
-
-
-def information_bound(x: Tensor, y: Tensor) -> float:
-    """Return a lower bound of the mutual information between two representations of the same samples, in nats.
-
-    InfoNCE (van den Oord et al. 2018): I ≥ log B − mean over i of −log softmax_j(cos(x_i, y_j) / τ)_i over batches of
-    B samples, at most log B; any critic gives a bound, here the cosine, with the best τ of a grid of eight chosen on
-    the first half of the samples and the bound measured on the second.
-
-    Args:
-        x: N×D.
-        y: N×D, of the same samples in the same space.
-    """
-    half = len(x) // 2
-    best = min(TEMPERATURES, key=lambda temperature: _contrast(x[:half], y[:half], temperature))
-    batch = min(BATCH, len(x) - half)
-    return max(0.0, math.log(batch) - _contrast(x[half:], y[half:], best))
-
-
-def _contrast(x: Tensor, y: Tensor, temperature: float) -> float:
-    """Return the mean InfoNCE loss over whole batches."""
-    batch = min(BATCH, len(x))
-    x, y = F.normalize(x, dim=1), F.normalize(y, dim=1)
-    losses = [
-        F.cross_entropy(x[i : i + batch] @ y[i : i + batch].T / temperature, torch.arange(batch))
-        for i in range(0, len(x) - batch + 1, batch)
-    ]
-    return float(torch.stack(losses).mean())
-
-
-def _halves(count: int) -> tuple[Tensor, Tensor]:
-    """Return a fixed random half of the rows, and the other half: test sets come sorted by class."""
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
-    return order[: count // 2], order[count // 2 :]
 
 
 def linear_cka(x: Tensor, y: Tensor) -> float:

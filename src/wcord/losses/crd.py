@@ -110,11 +110,14 @@ class CRDLoss(nn.Module):
             require_finite(name, side)
         require_same_rows("student_embedding", student_embedding, "teacher_embedding", teacher_embedding)
         with autocast_off(student_embedding):
-            student = full_precision(student_embedding)
-            teacher = full_precision(teacher_embedding.detach())
-            student = unit_rows(self.student_head(self.student_moments(student)))
-            teacher = unit_rows(self.teacher_head(self.teacher_moments(teacher)))
+            student, teacher = self.embed(student_embedding, teacher_embedding.detach())
             loss = self.contrast(student, teacher, index, labels=labels, negative_index=negative_index)
             if self.training:
                 self.contrast.write(student, teacher, index, labels)
         return LossReport(loss, {"crd": loss})
+
+    def embed(self, student_embedding: Tensor, teacher_embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the unit vectors of both sides (B×embedding_dim each), whose inner product scores a pair."""
+        student = self.student_head(self.student_moments(full_precision(student_embedding)))
+        teacher = self.teacher_head(self.teacher_moments(full_precision(teacher_embedding)))
+        return unit_rows(student), unit_rows(teacher)

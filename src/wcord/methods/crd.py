@@ -31,3 +31,7 @@ class CRDTerm(Term):
         """Return both directions summed."""
         report = self.loss(student.embedding, teacher.embedding, batch.index, labels=batch.target)
         return report.total
+
+    def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the images of both embeddings, whose inner product scores a pair."""
+        return self.loss.embed(student, teacher)

@@ -118,6 +118,10 @@ class Term(nn.Module, ABC):
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor | LossReport:
         """Return the loss of one batch."""
 
+    def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return what the term's critic makes of both embeddings, to be multiplied row by row; None without a critic."""
+        return None
+
     def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of one batch in the preparation stage; the student is None where it does not train in it."""
         raise AssertionError(f"{type(self).__name__} asks for a preparation and does not say how")
@@ -293,6 +297,11 @@ class Objective(nn.Module):
                 except NonFiniteError as error:
                     raise NonFiniteError(f"{name}: {error}") from None
         return LossReport(sum(parts.values(), teacher.logits.new_zeros(())), parts)
+
+    def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return what the first term that has a critic makes of both embeddings; None where no term has one."""
+        images = (term.embed(student, teacher) for term in self._all())
+        return next((both for both in images if both is not None), None)
 
     @property
     def prepared_parts(self) -> tuple[str, ...]:

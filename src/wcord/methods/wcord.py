@@ -1,5 +1,7 @@
 """WCoRD as a term: its global and local part, either alone, and the anchored form."""
 
+from torch import Tensor
+
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import LossReport, WCoRDLoss
@@ -30,9 +32,12 @@ class WCoRDTerm(Term):
             for part, weight in (("gckt", self.loss.gckt_weight), ("lckt", self.loss.lckt_weight))
             if weight != 0
         }
-
         self.diagnostics = ("diagonal_mass", "marginal_error") if self.loss.lckt_weight else ()
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> LossReport:
         """Return the weighted total with both parts unweighted."""
         return self.loss(student.embedding, teacher.embedding, batch.index, labels=batch.target)
+
+    def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return the critic's images of both embeddings, whose inner product scores a pair; None without GCKT."""
+        return None if self.loss.critic is None else self.loss.critic(student, teacher)
