@@ -119,7 +119,7 @@ class Term(nn.Module, ABC):
         """Return the loss of one batch."""
 
     def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return what the term's critic makes of both embeddings, to be multiplied row by row; None without a critic."""
+        """Return what the critic makes of both embeddings, to be multiplied row by row; None without a critic."""
         return None
 
     def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> Tensor:

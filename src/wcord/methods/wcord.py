@@ -1,5 +1,7 @@
 """WCoRD as a term: its global and local part, either alone, and the anchored form."""
 
+from typing import cast
+
 from torch import Tensor
 
 from wcord.data.batch import Batch
@@ -40,4 +42,4 @@ class WCoRDTerm(Term):
 
     def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return the critic's images of both embeddings, whose inner product scores a pair; None without GCKT."""
-        return None if self.loss.critic is None else self.loss.critic(student, teacher)
+        return None if self.loss.critic is None else cast("tuple[Tensor, Tensor]", self.loss.critic(student, teacher))
