@@ -1,0 +1,21 @@
+"""What the command line calls and a notebook can: train, distil, resume, evaluate, probe, predict, build a method."""
+
+from wcord.api.methods import build_method
+from wcord.api.networks import Guess, evaluate, predict_images, probe
+from wcord.api.runs import RESUMABLE, Result, distill, resume, start
+from wcord.training.job import Own, Say
+
+__all__ = [
+    "RESUMABLE",
+    "Guess",
+    "Own",
+    "Result",
+    "Say",
+    "build_method",
+    "distill",
+    "evaluate",
+    "predict_images",
+    "probe",
+    "resume",
+    "start",
+]

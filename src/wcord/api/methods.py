@@ -1,0 +1,73 @@
+"""A method for any loop."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from wcord.methods.build import Options, build_objective
+from wcord.methods.observe import observe
+from wcord.methods.term import Objective
+
+
+def build_method(
+    method: str,
+    student: nn.Module,
+    teacher: nn.Module,
+    *,
+    sample: Tensor | None = None,
+    teacher_sample: Tensor | None = None,
+    num_samples: int | None = None,
+    batch_size: int | None = None,
+    label_smoothing: float = 0.0,
+    total_steps: int | None = None,
+    student_maps: Sequence[str] | None = None,
+    teacher_maps: Sequence[str] | None = None,
+    options: Options | None = None,
+) -> Objective:
+    """Return a method's objective for two networks, to be used in any loop.
+
+    Args:
+        method: summands joined by `+`, such as `wcord+kd`; see `wcord list`.
+        student: the network to be trained.
+        teacher: the trained network.
+        sample: a batch of what the student sees; default: 32×32 images of the channels of its first layer.
+        teacher_sample: a batch of what the teacher sees; default: `sample`.
+        num_samples: rows of the training set, for memories by sample index; None: a queue is used where one can be.
+        batch_size: samples in a batch, to refuse a method that needs more.
+        label_smoothing: of the cross-entropy.
+        total_steps: optimiser steps of the whole training, for options that change on the way.
+        student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
+        teacher_maps: as `student_maps`. Read both with `capture(…, maps=objective.student_map_names)`.
+        options: summand → option → value, as keyword arguments of its loss.
+
+    Raises:
+        UsageError: on unknown names, and where the method needs what the networks or the data do not give.
+
+    Example:
+        >>> from wcord import capture, create_model
+        >>> from wcord.data.batch import Batch
+        >>> student, teacher = create_model("resnet8", num_classes=10), create_model("resnet14", num_classes=10)
+        >>> objective = build_method("wcord+kd", student, teacher)
+        >>> objective.formula
+        '1 ce + 0.8 gckt + 0.05 lckt + 1 kd'
+        >>> images, target = torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 2, 3])
+        >>> with capture(student) as student_tap, capture(teacher) as teacher_tap:
+        ...     with torch.no_grad():
+        ...         seen = teacher_tap(images)
+        ...     report = objective(student_tap(images), seen, Batch(images, images, target))
+        >>> sorted(report.parts)
+        ['ce', 'gckt', 'kd', 'lckt']
+    """
+    setting = observe(
+        student,
+        teacher,
+        student_sample=sample,
+        teacher_sample=teacher_sample,
+        num_samples=num_samples,
+        batch_size=batch_size,
+        label_smoothing=label_smoothing,
+        total_steps=total_steps,
+        student_maps=student_maps,
+        teacher_maps=teacher_maps,
+    )
+    return build_objective(method, setting, options=options)

@@ -1,0 +1,184 @@
+"""A trained network: how good it is, what it says of pictures, what its representation is worth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from wcord.checks import UsageError
+from wcord.conclude import predict_all
+from wcord.data.config import DataConfig
+from wcord.data.loader import Loader
+from wcord.data.pictures import find_pictures, read_picture
+from wcord.data.sources import open_data
+from wcord.data.split import DataSet
+from wcord.data.view import View
+from wcord.evaluation.accuracy import accuracy
+from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
+from wcord.models.card import ModelCard
+from wcord.models.network import Network
+from wcord.models.weights import open_network, read_card
+from wcord.training.engine import resolve_device
+from wcord.training.job import EVALUATION_BATCH
+from wcord.training.networks import NetworkSpec, as_trained, build_network
+
+
+def evaluate(
+    model: str | nn.Module | None = None,
+    *,
+    weights: str | Path | None = None,
+    data: str | DataConfig | DataSet = "digits",
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    device: str = "auto",
+    **settings: Any,
+) -> dict[str, float]:
+    """Return top-1, top-5, calibration error and log-likelihood of a network on the evaluation split.
+
+    Args:
+        model: name, or a module; may be left out where the weights carry a card.
+        weights: its weights.
+        data: source as in `--data`, its configuration, or a data set.
+        mean: mean that the input is normalised with; default: what the file, timm or the training data say.
+        std: standard deviation that the input is divided by.
+        device: where to compute.
+        **settings: settings of the data, where it is named: label, image_size, …
+
+    Raises:
+        UsageError: for a mistake in what was given.
+    """
+    opened = DataConfig(data=data, **settings) if isinstance(data, str) else data
+    if isinstance(opened, DataConfig):
+        opened = open_data(as_trained(opened, None if weights is None else Path(weights)))
+    network = _network(model, weights, opened, mean, std)
+    where = resolve_device(device)
+    predictions = predict_all(network.to(where), Loader(opened.test, batch_size=EVALUATION_BATCH, device=str(where)))
+    return accuracy(predictions)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a network says of one picture: its most probable classes, best first."""
+
+    path: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+def predict_images(
+    weights: str | Path, paths: Sequence[str | Path], *, top: int = 3, device: str = "auto"
+) -> list[Guess]:
+    """Return the most probable classes of pictures, from a student's file alone.
+
+    Args:
+        weights: a file that carries its card, such as a run's student.safetensors.
+        paths: pictures, or folders that hold them.
+        top: how many classes to name.
+        device: where to compute.
+
+    Raises:
+        UsageError: where a file is missing or is no picture.
+    """
+    where = resolve_device(device)
+    network, card = open_network(weights).to(where).eval(), read_card(weights)
+    files = find_pictures([Path(path) for path in paths])
+    # open_network refuses a file without card; one that fits any size is shown the picture at the usual 224.
+    assert card is not None
+    height, width = card.image_size or (224, 224)
+    if width == 1:
+        raise UsageError(f"{str(weights)!r} is a network for tables, not for pictures: use wcord evaluate")
+    shape = card.record_shape or (card.in_channels, height, width)
+    view = View.parse(card.view)
+    guesses = []
+    for file in files:
+        image = view(read_picture(file, shape)).to(where)
+        with torch.inference_mode():
+            probabilities = network(image).float().softmax(dim=1)[0].cpu()
+        best = probabilities.topk(min(top, len(probabilities)))
+        names = tuple(network.classes[i] if network.classes else str(i) for i in best.indices.tolist())
+        guesses.append(Guess(str(file), names, tuple(best.values.tolist())))
+    return guesses
+
+
+def probe(
+    weights: str | Path,
+    *,
+    data: str | DataConfig | DataSet = "digits",
+    neighbours: int = 20,
+    shots: Sequence[int] = (),
+    device: str = "auto",
+    **settings: Any,
+) -> dict[str, Any]:
+    """Return what a frozen network's embedding is worth on a data set, as `wcord probe` does.
+
+    Images are brought to the size and the channels that the network was trained on. BatchNorm is frozen, nothing is
+    augmented, and each image goes through the network once.
+
+    Args:
+        weights: a file that says what network it is, such as a run's student.safetensors.
+        data: source as in `--data`, its configuration, or a data set.
+        neighbours: how many nearest neighbours vote; 0 leaves that out.
+        shots: also fit on so many samples a class, ten times over.
+        device: where to compute.
+        **settings: settings of the data, where it is named: label, subset, …
+
+    Returns:
+        `top1`: probe → accuracy in percent, of few shots its mean and standard deviation; and what was probed on what.
+
+    Raises:
+        UsageError: for a mistake in what was given.
+    """
+    network, card = open_network(weights), read_card(weights)
+    assert card is not None  # open_network refuses a file without one
+    config = DataConfig(data=data, **settings) if isinstance(data, str) else data
+    opened = _as_the_network_wants(config, Path(weights), card) if isinstance(config, DataConfig) else config
+    where = resolve_device(device)
+    network = network.to(where)
+    halves = [
+        predict_all(network, Loader(split, batch_size=EVALUATION_BATCH, device=str(where)))
+        for split in (opened.train, opened.test)
+    ]
+    seen = Representation(halves[0].embeddings, halves[0].targets, halves[1].embeddings, halves[1].targets)
+    found: dict[str, Any] = {"linear": linear_probe(seen)}
+    if neighbours:
+        found[f"{neighbours} nearest neighbours"] = nearest_neighbours(seen, neighbours=neighbours)
+    for count in shots:
+        mean, std = few_shot(seen, count)
+        found[f"linear, {count} a class"] = {"mean": mean, "std": std, "draws": DRAWS}
+    return {
+        "top1": found,
+        "architecture": card.architecture,
+        "data": opened.name,
+        "note": f"{len(opened.train)} samples to fit, {len(opened.test)} to measure, {seen.train.shape[1]} dimensions",
+    }
+
+
+def _as_the_network_wants(config: DataConfig, weights: Path, card: ModelCard) -> DataSet:
+    """Open data in the size and the channels that a network was trained on, through its view."""
+    config = as_trained(config, weights)
+    channels, height, width = card.record_shape or (card.in_channels, *(card.image_size or (0, 0)))
+    if config.image_size is None and height == width > 1:
+        config = replace(config, image_size=height)
+    whole = open_data(replace(config, view=None))
+    fit = {(1, 3): "rgb", (3, 1): "gray"}.get((whole.train.shape[0], channels))
+    return whole.through(",".join(part for part in (fit, config.view) if part))
+
+
+def _network(
+    model: str | nn.Module | None,
+    weights: str | Path | None,
+    data: DataSet,
+    mean: tuple[float, ...] | None,
+    std: tuple[float, ...] | None,
+) -> Network:
+    path = None if weights is None else Path(weights)
+    if isinstance(model, nn.Module):
+        return build_network(NetworkSpec("model", type(model).__name__, path, mean=mean, std=std), data, own=model)
+    card = None if path is None else read_card(path)
+    name = model or (card.architecture if card else None)
+    if name is None:
+        raise UsageError("nothing to evaluate: give --weights of a student, or --model with its --weights")
+    return build_network(NetworkSpec("model", name, path, mean=mean, std=std), data)

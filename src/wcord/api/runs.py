@@ -1,0 +1,190 @@
+"""Runs: begin one and go on with it."""
+
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from torch import nn
+
+from wcord.checks import UsageError
+from wcord.conclude import conclude
+from wcord.data.split import DataSet
+from wcord.models.network import Network
+from wcord.report.record import Record, describe_environment, working_commit
+from wcord.training.config import (
+    DistillConfig,
+    TrainConfig,
+    configure,
+    learning_rate,
+    read_config,
+    to_toml,
+    trained_name,
+)
+from wcord.training.engine import make_accelerator, resolve_device
+from wcord.training.job import Job, Own, Say, prepare
+from wcord.training.loop import Outcome, Trainer
+from wcord.training.run import CONFIG, RunFolder
+from wcord.training.teacher_cache import open_cache
+
+RESUMABLE = ("device", "max_time", "workers", "in_memory")
+"""Settings that may differ when a run is resumed, because they do not change its result."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training call gives back.
+
+    Attributes:
+        run: the run's folder.
+        outcome: finished, or stopped and to be resumed.
+        record: what was reached; None while stopped.
+        student: the trained network.
+    """
+
+    run: Path
+    outcome: Outcome
+    record: Record | None
+    student: Network
+
+
+def distill(
+    teacher: str | nn.Module,
+    student: str | nn.Module,
+    *,
+    out: str | Path,
+    data: str | DataSet = "digits",
+    **settings: Any,
+) -> Result:
+    """Distil a teacher into a student, as `wcord distill` does.
+
+    Args:
+        teacher: name as `create_model` takes it (give `teacher_weights` too), or a trained module.
+        student: name, or a module to be trained.
+        out: folder of the run; it must not exist yet.
+        data: source as in `--data`, or a data set from `wcord.data.sources.from_arrays`.
+        **settings: any setting of the command line by name: method, epochs, batch_size, lr, seed, …
+
+    Returns:
+        The run's folder, its record and the trained student.
+
+    Raises:
+        UsageError: for a mistake in what was given.
+        RunError: where the run fails under way.
+    """
+    names = {
+        "teacher": teacher if isinstance(teacher, str) else type(teacher).__name__,
+        "student": student if isinstance(student, str) else type(student).__name__,
+        "out": out,
+        "data": data if isinstance(data, str) else data.name,
+    }
+    own = Own(
+        None if isinstance(teacher, str) else teacher,
+        None if isinstance(student, str) else student,
+        None if isinstance(data, str) else data,
+    )
+    return start(configure(DistillConfig, names | settings), own)
+
+
+def start(config: TrainConfig | DistillConfig, own: Own | None = None, say: Say = print) -> Result:
+    """Begin a run: check everything, then make its folder, then train.
+
+    Args:
+        config: what to do.
+        own: modules and data that stand in for names in the configuration.
+        say: takes the lines that tell what happens.
+
+    Raises:
+        UsageError: for a mistake in what was given; no folder is made.
+        RunError: where the run fails under way.
+    """
+    deadline = _deadline(config)
+    _refuse_taken(config)
+    state = PartialState(cpu=resolve_device(config.training.device).type == "cpu")
+    job = prepare(config, own or Own(), say, rank=state.process_index, processes=state.num_processes)
+    if state.is_main_process:
+        RunFolder.create(config.out, to_toml(config), overwrite=config.overwrite)
+    state.wait_for_everyone()
+    return _train(job, RunFolder(config.out), say, deadline)
+
+
+def resume(
+    run: str | Path,
+    *,
+    own: Own | None = None,
+    say: Say = print,
+    config: TrainConfig | DistillConfig | None = None,
+    **changes: Any,
+) -> Result:
+    """Go on with a stopped or killed run, bit for bit as if it had not been.
+
+    Args:
+        run: the run's folder.
+        own: the modules and data that the run was started with, where it was not by name.
+        say: takes the lines that tell what happens.
+        config: its configuration, where its files lie elsewhere today; default: the one that the folder holds.
+        **changes: settings that may differ (device, max_time, workers, in_memory).
+
+    Raises:
+        UsageError: where the folder is no run, or other settings are to be changed.
+    """
+    folder = RunFolder(Path(run))
+    for name in changes:
+        if name not in RESUMABLE:
+            raise UsageError(f"{name} cannot change when a run is resumed: start a new run; {', '.join(RESUMABLE)} can")
+    config = config or read_config(folder.path / CONFIG)
+    training = replace(config.training, **{k: v for k, v in changes.items() if k in ("device", "max_time")})
+    data = replace(config.data, **{k: v for k, v in changes.items() if k in ("workers", "in_memory")})
+    config = replace(config, out=folder.path, training=training, data=data)
+    deadline = _deadline(config)
+    state = PartialState(cpu=resolve_device(training.device).type == "cpu")
+    job = prepare(config, own or Own(), say, rank=state.process_index, processes=state.num_processes)
+    return _train(job, folder, say, deadline)
+
+
+def _refuse_taken(config: TrainConfig | DistillConfig) -> None:
+    """Say that the folder is taken, or cannot be made, before any work is done for it."""
+    out = config.out
+    if out.is_dir() and any(out.iterdir()) and not config.overwrite:
+        raise UsageError(f"--out {str(out)!r} exists: name another folder, give --overwrite, or go on with --resume")
+    ground = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    if not ground.is_dir() or not os.access(ground, os.W_OK):
+        raise UsageError(f"--out {str(out)!r} cannot be written: {str(ground)!r} is no folder that can be written")
+
+
+def _deadline(config: TrainConfig | DistillConfig) -> float | None:
+    """Return the moment at which the run has to stop: its time counts from the call, not from its first step."""
+    limit = config.training.max_time
+    return None if limit is None else time.monotonic() + 60 * limit
+
+
+def _train(job: Job, run: RunFolder, say: Say, deadline: float | None) -> Result:
+    training = job.config.training
+    accelerator = make_accelerator(training, run)
+    if training.tracker:
+        accelerator.init_trackers("wcord", config={"config": to_toml(job.config)})
+    if accelerator.is_main_process:
+        run.note_start(working_commit(Path(__file__).parent), describe_environment(accelerator.device))
+    say(f"training {trained_name(job.config)} by {job.objective.formula} into {run.path}")
+    trainer = Trainer(
+        student=job.student,
+        teacher=job.teacher,
+        objective=job.objective,
+        train=job.train,
+        test=job.test,
+        config=training,
+        base_lr=learning_rate(training, trained_name(job.config)),
+        run=run,
+        accelerator=accelerator,
+        cache=open_cache(job),
+        deadline=deadline,
+    )
+    outcome = trainer.fit()
+    record = None
+    if outcome.status == "finished" and accelerator.is_main_process:
+        record = conclude(job, run, trainer.shipped, outcome, str(accelerator.device))
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return Result(run.path, outcome, record, trainer.shipped)
