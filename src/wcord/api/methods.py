@@ -44,6 +44,7 @@ def build_method(
         UsageError: on unknown names, and where the method needs what the networks or the data do not give.
 
     Example:
+        >>> import torch
         >>> from wcord import capture, create_model
         >>> from wcord.data.batch import Batch
         >>> student, teacher = create_model("resnet8", num_classes=10), create_model("resnet14", num_classes=10)
