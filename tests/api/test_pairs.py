@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_wine
 
 import wcord
 from wcord import api
@@ -61,7 +62,7 @@ def test_a_student_carries_its_view(blurred: api.Result, tmp_path: Path) -> None
     assert wcord.evaluate(weights=weights, device="cpu")["top1"] == pytest.approx(blurred.record.metrics["top1_last"])
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    (guess,) = api.predict_images(weights, [tmp_path / "a.png"], top=10, device="cpu")
+    (guess,) = api.predict_files(weights, [tmp_path / "a.png"], top=10, device="cpu")
     seen = torch.nn.functional.interpolate(
         torch.from_numpy(pixels)[None, None].float() / 255, (4, 4), mode="bilinear", antialias=True
     )
@@ -93,6 +94,10 @@ def test_fewer_columns_than_the_teacher(tmp_path: Path) -> None:
     assert result.record.teacher_metrics is not None
     alone = wcord.evaluate(weights=teacher, data="sklearn:wine", device="cpu")
     assert result.record.teacher_metrics["top1"] == pytest.approx(alone["top1"])
+    load_wine(as_frame=True).frame.iloc[[0, 70]].to_csv(tmp_path / "new.csv", index=False)
+    guesses = api.predict_files(result.run / "student.safetensors", [tmp_path / "new.csv"], device="cpu")
+    assert [guess.record.partition(", ")[2] for guess in guesses] == ["row 1", "row 2"]
+    assert {name for guess in guesses for name in guess.classes} == {"class_0", "class_1", "class_2"}
 
 
 def test_later_visits_are_the_teachers_alone(tmp_path: Path) -> None:
@@ -113,6 +118,10 @@ def test_later_visits_are_the_teachers_alone(tmp_path: Path) -> None:
     assert student is not None
     assert taught is not None
     assert (student.image_size, taught.image_size) == ((1, 1), (3, 1))
+    # A row is one visit, which is all that the student sees; the teacher would want them by subject.
+    assert len(api.predict_files(result.run / "student.safetensors", [tmp_path / "t.csv"], device="cpu")) == len(rows)
+    with pytest.raises(UsageError, match="several visits"):
+        api.predict_files(teacher, [tmp_path / "t.csv"], device="cpu")
 
 
 def test_pairs_by_label_measure_the_teacher_on_its_own_data(digits_teacher: Path, tmp_path: Path) -> None:

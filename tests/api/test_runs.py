@@ -78,19 +78,19 @@ def test_pictures_are_named(student: api.Result, tmp_path: Path) -> None:
     for i in range(20):
         pixels = (digits.images[i] * 15.9375).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / "folder" / f"{i:02d}-{digits.target[i]}.png")
-    guesses = api.predict_images(student.run / "student.safetensors", [tmp_path / "folder"], top=2, device="cpu")
+    guesses = api.predict_files(student.run / "student.safetensors", [tmp_path / "folder"], top=2, device="cpu")
     assert len(guesses) == 20
-    right = sum(guess.classes[0] == Path(guess.path).stem[-1] for guess in guesses)
+    right = sum(guess.classes[0] == Path(guess.record).stem[-1] for guess in guesses)
     assert right >= 14
     assert all(guess.probabilities[0] >= guess.probabilities[1] for guess in guesses)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG nonsense")
     with pytest.raises(UsageError, match=r"broken\.png' cannot be read"):
-        api.predict_images(student.run / "student.safetensors", [tmp_path / "broken.png"])
+        api.predict_files(student.run / "student.safetensors", [tmp_path / "broken.png"])
     with pytest.raises(UsageError, match="does not exist"):
-        api.predict_images(student.run / "student.safetensors", [tmp_path / "none.png"])
+        api.predict_files(student.run / "student.safetensors", [tmp_path / "none.png"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="holds no picture"):
-        api.predict_images(student.run / "student.safetensors", [tmp_path / "empty"])
+        api.predict_files(student.run / "student.safetensors", [tmp_path / "empty"])
 
 
 def test_modules_and_arrays_of_ones_own(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What the command line calls and a notebook can: train, distil, resume, evaluate, probe, predict, build a method."""
 
 from wcord.api.methods import build_method
-from wcord.api.networks import Guess, evaluate, predict_images, probe
+from wcord.api.networks import Guess, evaluate, predict_files, probe
 from wcord.api.runs import RESUMABLE, Result, distill, resume, start
 from wcord.training.job import Own, Say
 
@@ -14,7 +14,7 @@ __all__ = [
     "build_method",
     "distill",
     "evaluate",
-    "predict_images",
+    "predict_files",
     "probe",
     "resume",
     "start",

@@ -1,4 +1,4 @@
-"""A trained network: how good it is, what it says of pictures, what its representation is worth."""
+"""A trained network: how good it is, what it says of single records, what its representation is worth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from wcord.checks import UsageError
 from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.loader import Loader
-from wcord.data.pictures import find_pictures, read_picture
+from wcord.data.records import find_files, read_records
 from wcord.data.sources import open_data
 from wcord.data.split import DataSet
 from wcord.data.view import View
@@ -61,45 +61,51 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Guess:
-    """What a network says of one picture: its most probable classes, best first."""
+    """What a network says of one record: its most probable classes, best first.
 
-    path: str
+    Attributes:
+        record: its file, and the row of a table.
+        classes: names of the classes.
+        probabilities: theirs.
+    """
+
+    record: str
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
 
 
-def predict_images(
+def predict_files(
     weights: str | Path, paths: Sequence[str | Path], *, top: int = 3, device: str = "auto"
 ) -> list[Guess]:
-    """Return the most probable classes of pictures, from a student's file alone.
+    """Return the most probable classes of pictures, sounds or rows of tables, from a student's file alone.
 
     Args:
         weights: a file that carries its card, such as a run's student.safetensors.
-        paths: pictures, or folders that hold them.
+        paths: files, or folders that hold them. Of a table each row is a record; what columns it needs, the student's
+            file knows.
         top: how many classes to name.
         device: where to compute.
 
     Raises:
-        UsageError: where a file is missing or is no picture.
+        UsageError: where a file is missing, cannot be read, or is not what the network was trained on.
     """
     where = resolve_device(device)
     network, card = open_network(weights).to(where).eval(), read_card(weights)
-    files = find_pictures([Path(path) for path in paths])
+    files = find_files([Path(path) for path in paths])
     # open_network refuses a file without card; one that fits any size is shown the picture at the usual 224.
     assert card is not None
     height, width = card.image_size or (224, 224)
-    if width == 1:
-        raise UsageError(f"{str(weights)!r} is a network for tables, not for pictures: use wcord evaluate")
-    shape = card.record_shape or (card.in_channels, height, width)
+    seen = (card.in_channels, height, width)
+    # A row of a table is one visit already; of a picture the view is taken here.
+    shape = seen if width == 1 else card.record_shape or seen
     view = View.parse(card.view)
     guesses = []
-    for file in files:
-        image = view(read_picture(file, shape)).to(where)
+    for name, record in (found for file in files for found in read_records(file, shape, card.columns).items()):
         with torch.inference_mode():
-            probabilities = network(image).float().softmax(dim=1)[0].cpu()
+            probabilities = network(view(record).to(where)).float().softmax(dim=1)[0].cpu()
         best = probabilities.topk(min(top, len(probabilities)))
         names = tuple(network.classes[i] if network.classes else str(i) for i in best.indices.tolist())
-        guesses.append(Guess(str(file), names, tuple(best.values.tolist())))
+        guesses.append(Guess(name, names, tuple(best.values.tolist())))
     return guesses
 
 

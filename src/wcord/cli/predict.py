@@ -1,4 +1,4 @@
-"""`wcord predict`: what a student says of pictures."""
+"""`wcord predict`: what a student says of pictures, sounds or rows of tables."""
 
 import json
 import sys
@@ -16,10 +16,10 @@ from wcord.cli.parsing import parse_checked
 
 @dataclass(frozen=True)
 class Predict:
-    """Name the most probable classes of pictures."""
+    """Name the most probable classes of pictures, sounds or rows of tables."""
 
     paths: tyro.conf.Positional[tuple[Path, ...]]
-    """Pictures, or folders that hold them."""
+    """Files, or folders that hold them; of a table, each row is a record."""
     weights: Path
     """A run's student.safetensors."""
     top: int = 3
@@ -31,26 +31,26 @@ class Predict:
 
 
 def predict(arguments: list[str]) -> int:
-    """Print the most probable classes of pictures."""
+    """Print the most probable classes of each record."""
     asked = parse_checked(Predict, "predict", arguments)
     if not asked.paths:
-        raise UsageError("nothing to look at: name pictures or folders")
+        raise UsageError("nothing to look at: name files or folders")
     from wcord import api
 
-    guesses = api.predict_images(asked.weights, asked.paths, top=asked.top, device=asked.device)
+    guesses = api.predict_files(asked.weights, asked.paths, top=asked.top, device=asked.device)
     if asked.json:
         rows = [
             {
-                "path": g.path,
+                "record": g.record,
                 "classes": [{"name": n, "probability": p} for n, p in zip(g.classes, g.probabilities, strict=True)],
             }
             for g in guesses
         ]
         sys.stdout.write(json.dumps(rows, ensure_ascii=False) + "\n")
         return 0
-    table = Table("picture", "class", "probability")
+    table = Table("record", "class", "probability")
     for guess in guesses:
         for i, (name, probability) in enumerate(zip(guess.classes, guess.probabilities, strict=True)):
-            table.add_row(escape(guess.path) if i == 0 else "", escape(name), f"{100 * probability:.1f} %")
+            table.add_row(escape(guess.record) if i == 0 else "", escape(name), f"{100 * probability:.1f} %")
     OUT.print(table)
     return 0

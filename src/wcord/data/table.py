@@ -87,6 +87,23 @@ def frames_source(frames: dict[str, Frame], name: str, columns: Columns) -> Sour
     return Source(samples["train"], samples.get("test"), classes, name, augment="none", columns=tuple(numbers.columns))
 
 
+def read_rows(path: Path, columns: Sequence[str]) -> Tensor:
+    """Return the rows of a file as samples, N×C×1×1, of columns by the names that a source gave them.
+
+    Raises:
+        UsageError: a file that cannot be read, a column that is not there or holds text in place of numbers.
+    """
+    frame = _load(path)
+    for column in map(_raw(list(frame.columns)), columns):
+        if column not in frame.columns:
+            raise unknown("column", column, frame.columns)
+    numbers = _numbers(frame, columns)
+    if list(numbers.columns) != list(columns):
+        strange = next(column for column in columns if column not in numbers.columns)
+        raise UsageError(f"column {strange!r} of table {str(path)!r} holds text where there were numbers: repair it")
+    return torch.tensor(numbers.to_numpy(np.float32))[:, :, None, None]
+
+
 def _raw(known: Sequence[str]) -> Callable[[str], str]:
     """Return what gives the column of the file that a name means: `sex=M` is a category of `sex`."""
     return lambda name: name if name in known else name.partition("=")[0]

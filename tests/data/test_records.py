@@ -1,0 +1,80 @@
+"""Records outside of any data set: pictures, sounds, rows of tables."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from scipy.io import wavfile
+
+from wcord.checks import UsageError
+from wcord.data.augment import to_unit
+from wcord.data.config import DataConfig
+from wcord.data.records import find_files, read_picture, read_records
+from wcord.data.sources import open_data
+
+
+def test_folders_are_searched_in_order_and_other_files_left(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in ("b.png", "deep/a.jpg"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert find_files([tmp_path]) == [tmp_path / "b.png", tmp_path / "deep" / "a.jpg"]
+    with pytest.raises(UsageError, match="does not exist"):
+        find_files([tmp_path / "none.png"])
+
+
+def test_pictures_come_in_the_form_that_is_wanted(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 20), (255, 0, 0)).save(tmp_path / "red.png")
+    image = read_picture(tmp_path / "red.png", (3, 8, 8))
+    assert image.shape == (1, 3, 8, 8)
+    assert torch.equal(image[0, :, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
+    assert read_picture(tmp_path / "red.png", (1, 8, 8)).shape == (1, 1, 8, 8)
+
+
+def test_rows_of_a_table_are_records_of_the_columns_that_a_network_knows(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"age": [30.5, None], "sex": ["M", "F"], "note": ["a", "b"]})
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    rows = read_records(tmp_path / "new.csv", (2, 1, 1), ("sex=M", "age"))
+    assert list(rows) == [f"{tmp_path / 'new.csv'}, row 1", f"{tmp_path / 'new.csv'}, row 2"]
+    first, second = rows.values()
+    assert first.shape == (1, 2, 1, 1)
+    assert first.flatten().tolist() == [1.0, 30.5]
+    assert second.flatten()[0] == 0.0
+    assert second.flatten()[1].isnan()
+
+
+def test_a_sound_is_the_spectrogram_that_its_data_set_would_hold(tmp_path: Path) -> None:
+    wave = (3000 * np.sin(np.arange(4000))).astype(np.int16)
+    for split in ("train", "test"):
+        for label in "ab":
+            (tmp_path / split / label).mkdir(parents=True)
+            wavfile.write(tmp_path / split / label / "s.wav", 8000, wave)
+    data = open_data(DataConfig(data=f"audiofolder:{tmp_path}"))
+    (record,) = read_records(tmp_path / "test" / "a" / "s.wav", (1, 64, 128)).values()
+    assert torch.equal(record, to_unit(data.test.read(torch.tensor([0]))))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "columns", "message"),
+    [
+        ("t.csv", (3, 8, 8), (), "is for pictures or sounds"),
+        ("p.png", (2, 1, 1), ("x", "y"), "is for rows of tables"),
+        ("t.csv", (2, 3, 1), ("x", "y"), "several visits"),
+        ("t.csv", (2, 1, 1), (), "not of which columns"),
+        ("t.csv", (2, 1, 1), ("x", "z"), "unknown column 'z'"),
+        ("words.csv", (2, 1, 1), ("x", "y"), "holds text where there were numbers"),
+        ("s.wav", (1, 32, 32), (), "becomes 1×64×128, but the network wants 1×32×32"),
+    ],
+)
+def test_files_of_another_kind_are_refused(
+    tmp_path: Path, name: str, shape: tuple[int, int, int], columns: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "t.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "words.csv").write_text("x,y\n1,low\n2,high\n")
+    Image.new("L", (8, 8)).save(tmp_path / "p.png")
+    wavfile.write(tmp_path / "s.wav", 8000, (3000 * np.sin(np.arange(4000))).astype(np.int16))
+    with pytest.raises(UsageError, match=message):
+        read_records(tmp_path / name, shape, columns)
