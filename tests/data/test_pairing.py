@@ -1,5 +1,6 @@
 """What the teacher sees of each of the student's samples, however the two are found together, and bad pairs told."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -229,6 +230,35 @@ def test_tables_are_joined_on_a_key_column(tmp_path: Path) -> None:
         open_data(config, pairing)
     with pytest.raises(UsageError, match=r"unknown column 'idd': did you mean 'id'"):
         open_data(config, PairingConfig(teacher_data=pairing.teacher_data, join="idd"))
+
+
+def test_a_row_of_the_student_meets_the_later_visits_in_the_teachers_table(tmp_path: Path) -> None:
+    subjects = [f"s{i}" for i in range(20)]
+    first = pd.DataFrame({"who": subjects, "x": np.arange(20.0), "label": np.arange(20) % 2})
+    first.to_csv(tmp_path / "first.csv", index=False)
+    rows = [
+        {"who": who, "when": v, "x": i + 100.0 * v, "label": i % 2}
+        for i, who in enumerate(subjects)
+        for v in (2, 1, 0)[: 1 + i % 3]
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "all.csv", index=False)
+    config = DataConfig(data=f"table:{tmp_path / 'first.csv'}")
+    pairing = PairingConfig(
+        teacher_data=f"table:{tmp_path / 'all.csv'}", teacher_visits_of="who", teacher_order_by="when", join="who"
+    )
+    data = open_data(config, pairing)
+    assert (data.train.shape, data.of_teacher.train.shape) == ((1, 1, 1), (1, 3, 1))
+    seen, taught, _ = inputs(data)
+    for row, visits in zip(seen.flatten().tolist(), taught[:, 0, :, 0].tolist(), strict=True):
+        number = round(row)
+        wanted = sorted(number + 100.0 * v for v in (2, 1, 0)[: 1 + number % 3])
+        assert [visit for visit in visits if visit == visit] == wanted
+    with pytest.raises(UsageError, match="unknown column 'whom': did you mean 'who'"):
+        open_data(config, replace(pairing, teacher_visits_of="whom"))
+    with pytest.raises(UsageError, match="visits_of and order_by go together"):
+        open_data(config, replace(pairing, teacher_order_by=None))
+    with pytest.raises(UsageError, match="go with --teacher-data"):
+        open_data(config, PairingConfig(teacher_visits_of="who"))
 
 
 def test_by_label_a_sample_of_the_class_is_drawn_anew_each_epoch(tmp_path: Path) -> None:

@@ -108,6 +108,9 @@ def _warning_of_splits(source: Source, other: Source) -> list[str]:
 def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
     """Return what the teacher sees as a configuration of its own; what it does not say is as the student has it."""
     other_data = pairing.teacher_data is not None
+    visits = pairing.teacher_visits_of, pairing.teacher_order_by
+    if any(visits) and not other_data:
+        raise UsageError("--teacher-visits-of and --teacher-order-by go with --teacher-data: give --visits-of for both")
     same_kind = not other_data or _kind(pairing.teacher_data or "") == _kind(config.data)
     theirs = replace(
         config,
@@ -121,7 +124,9 @@ def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
         return theirs
     # Which samples are used is said by the student's; whose they are, by their partners.
     theirs = replace(theirs, subset=None, holdout=0.0, image_size=None, group_by=None)
-    return theirs if same_kind else replace(theirs, visits_of=None, order_by=None)
+    if any(visits) or not same_kind:
+        return replace(theirs, visits_of=visits[0], order_by=visits[1])
+    return theirs
 
 
 def _kind(data: str) -> str:

@@ -85,6 +85,11 @@ class PairingConfig:
     """Column of the teacher's own labels, where its classes are others. Default: the student's."""
     teacher_data: str | None = None
     """Where the teacher's samples come from, named as in --data. Default: the student's data."""
+    teacher_visits_of: str | None = None
+    """Column of --teacher-data whose rows of equal value are the visits of one subject, where the student's data have
+    none or call it otherwise."""
+    teacher_order_by: str | None = None
+    """Column of --teacher-data that says in which order the visits were."""
     pair_by: Literal["row", "stem", "path", "label"] | None = None
     """How samples of --teacher-data find their partners. row: in their order; stem: files of one name; path: files of
     one path below train/ and test/; label: there are none, and one of the same class is drawn each time.
