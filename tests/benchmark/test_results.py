@@ -80,6 +80,11 @@ def test_rows_that_the_suite_does_not_list_come_last(tiny: Suite, entry: Make) -
     assert pair.teacher_published is None
 
 
+def test_other_seeds_than_the_suites_make_a_row_whole(tiny: Suite, entry: Make) -> None:
+    (pair,) = tabulate(tiny, [entry(tiny, "ce", seed, 60.0) for seed in (0, 7)]).pairs
+    assert pair.lines[0].lacking == ()
+
+
 def test_runs_of_other_settings_or_teachers_are_not_pooled(tiny: Suite, entry: Make) -> None:
     bent, other = {"precision": "bf16"}, {"top1": 60.0}
     found = [entry(tiny, label, seed, 60.0 + seed) for label in ("ce", "kd") for seed in (0, 1)]

@@ -35,7 +35,7 @@ class Line:
         label: method or variant.
         method: the method itself.
         mark: stars, where the runs are not of the pair's main group.
-        lacking: seeds of the suite that have no settled run.
+        lacking: seeds of the suite that have no settled run, where it has fewer runs than the suite asks for.
         entries: its settled runs.
         top1: seed → accuracy of the last epoch, in percent.
         published: what others reached.
@@ -220,11 +220,12 @@ def _line(
     published = None if label in suite.variants else find_published(table, pair.teacher, pair.student, label)
     reached = _top1(found)
     seeds = [entry.row.seed for entry in found]
+    complete = mark or len(seeds) >= len(suite.seeds)
     return Line(
         label=label,
         method=suite.variant(label).method,
         mark=mark,
-        lacking=() if mark else tuple(seed for seed in suite.seeds if seed not in seeds),
+        lacking=() if complete else tuple(seed for seed in suite.seeds if seed not in seeds),
         entries=tuple(found),
         top1=reached,
         published=published,
