@@ -87,6 +87,9 @@ def test_where_splits_go_by_seed_each_seed_has_its_teacher_and_its_split() -> No
         assert row.teacher.folder(place.out) == Path(f"runs/privileged_columns/teachers/mlp64x2.seed{row.seed}")
         assert len(config.data.input) == 4
         assert teacher.data.input == ()
+        assert config.allow_weak_teacher  # its split counts as well; elsewhere a weak teacher is most often a mistake
+    mini = read_suite("mini")
+    assert not Row(mini, mini.pairs[0], "kd", 0).config(place, None).allow_weak_teacher
 
 
 def test_the_teachers_data_may_be_others() -> None:

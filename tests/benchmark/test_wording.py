@@ -59,12 +59,13 @@ def test_what_is_missing_failed_or_does_not_apply_is_said(tiny: Suite, entry: Ma
     pair = suite.pairs[0]
     found = [entry(suite, "ce", 0, 60.0), Entry(Row(suite, pair, "at", 0), "not applicable", "no maps")]
     found += [Entry(Row(suite, pair, "kd", seed), "failed", "step 1: NaN") for seed in (0, 1)]
+    found += [Entry(Row(suite, pair, "sp", seed), "failed", "step 1: NaN") for seed in (0, 1)]
     (table,) = put_in_words(tabulate(suite, found)).texts
     assert [row[:2] for row in table.rows] == [
-        ("ce", "60.00"), ("kd", "failed"), ("at", "not applicable"), ("crd", "missing"), ("sp", "missing"),
+        ("ce", "60.00"), ("kd", "failed"), ("at", "not applicable"), ("crd", "missing"), ("sp", "failed"),
     ]  # fmt: skip
     assert table.remarks == (
-        "kd failed (seed 0, 1): step 1: NaN",
+        "kd, sp failed (seed 0, 1): step 1: NaN",
         "at not applicable (seed 0): no maps",
         "Missing in part: ce (seed 1), at (seed 1).",
     )

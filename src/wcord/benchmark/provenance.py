@@ -58,8 +58,9 @@ def differing_settings(entry: Entry, record: Record) -> list[str]:
         had = flat_settings(configure(kind, {**record.config, "out": place.out}))
     except UsageError as error:
         return [f"of another version ({error})"]
-    # A seed is shown anyway.
-    names = [name for name in {**wanted, **had} if name not in {*PLACE, "seed"} and had.get(name) != wanted.get(name)]
+    # A seed is shown anyway, and a teacher that was allowed to be weak taught as any other.
+    moot = {*PLACE, "seed", "allow_weak_teacher"}
+    names = [name for name in {**wanted, **had} if name not in moot and had.get(name) != wanted.get(name)]
     return [told(name, had.get(name)) for name in names]
 
 

@@ -71,6 +71,8 @@ class Row:
         }
         if self.suite.split_by_seed:
             own["split_seed"] = self.seed
+            # To leave out splits with a weak teacher would be to choose splits by what their test samples say.
+            own["allow_weak_teacher"] = True
         if place.teacher_data is not None:
             own["teacher_data"] = place.teacher_data
         if self.suite.share_teacher_outputs:

@@ -140,10 +140,13 @@ def _difference(difference: Difference | None, n: int) -> str:
 
 
 def _remarks(pair: PairTable) -> tuple[str, ...]:
+    named: dict[tuple[str, str, tuple[int, ...]], list[str]] = {}
+    for line in pair.lines:
+        for (status, reason), seeds in line.reasons.items():
+            named.setdefault((status, reason, seeds), []).append(line.name)
     remarks = [
-        f"{line.name} {status} (seed {', '.join(map(str, seeds))}): {reason}"
-        for line in pair.lines
-        for (status, reason), seeds in line.reasons.items()
+        f"{', '.join(names)} {status} (seed {', '.join(map(str, seeds))}): {reason}"
+        for (status, reason, seeds), names in named.items()
     ]
     remarks += [
         f"Rows marked {mark}: {_other(group, pair.main)}; compared only among themselves."
