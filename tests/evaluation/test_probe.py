@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -78,7 +79,8 @@ def test_a_student_is_probed_on_the_command_line(
     out = tmp_path / "probe.json"
     assert main(["probe", "--weights", str(student), "--shots", "5", "--device", "cpu", "--out", str(out)]) == 0
     assert "20 nearest neighbours" in capsys.readouterr().out
-    values = json.loads(out.read_text())
+    (values,) = json.loads(out.read_text())
+    assert (values["architecture"], values["method"], values["seed"]) == ("resnet8", "ce", 0)
     assert values["top1"]["linear"] > 90
     assert 30 < values["top1"]["linear, 5 a class"]["mean"] < values["top1"]["linear"]
     # Fitting the last layer anew on the training data is about what the network says itself.
@@ -104,13 +106,26 @@ def test_a_bare_weights_file_cannot_be_probed(tmp_path: Path) -> None:
 def test_the_recipes_of_the_transfer_table(student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     draw = np.random.default_rng(0)
     labels = np.arange(40) % 4
-    np.savez(tmp_path / "x.npz", x_train=draw.integers(0, 256, (40, 48, 48, 3), np.uint8), y_train=labels)
+    images = draw.integers(0, 256, (40, 48, 48, 3), np.uint8)
+    np.savez(tmp_path / "x.npz", x_train=images, y_train=labels)
+    features = datasets.Features({"image": datasets.Image(), "coarse_label": datasets.Value("int64")})
     recipes = sorted((Path(__file__).parents[2] / "benchmarks" / "probes").glob("*.toml"))
-    assert [path.stem for path in recipes] == ["stl10", "tinyimagenet"]
+    probes = {
+        "cifar100_coarse": ["linear", "20 nearest neighbours", "linear, 5 a class"],
+        "stl10": ["linear"],
+        "tinyimagenet": ["linear"],
+        "usps": ["linear", "20 nearest neighbours", "linear, 5 a class"],
+    }
+    assert [path.stem for path in recipes] == list(probes)
+    datasets.Dataset.from_dict({"image": list(images), "coarse_label": labels.tolist()}, features=features).to_parquet(
+        tmp_path / "train.parquet"
+    )
     for recipe in recipes:
-        arguments = ["--weights", str(student), "--data", f"npz:{tmp_path / 'x.npz'}", "--device", "cpu", "--json"]
+        data = f"parquet:{tmp_path}" if recipe.stem == "cifar100_coarse" else f"npz:{tmp_path / 'x.npz'}"
+        arguments = ["--weights", str(student), str(student), "--data", data, "--device", "cpu", "--json"]
         assert main(["probe", "--recipe", str(recipe), *arguments]) == 0
-        assert list(json.loads(capsys.readouterr().out)["top1"]) == ["linear"]
+        found = json.loads(capsys.readouterr().out)
+        assert [list(values["top1"]) for values in found] == [probes[recipe.stem]] * 2
     bad = tmp_path / "bad.toml"
     bad.write_text("image_sise = 3")
     assert main(["probe", "--recipe", str(bad), "--weights", str(student)]) == 2

@@ -132,7 +132,8 @@ def probe(
         **settings: settings of the data, where it is named: label, subset, …
 
     Returns:
-        `top1`: probe → accuracy in percent, of few shots its mean and standard deviation; and what was probed on what.
+        `top1`: probe → accuracy in percent, of few shots its mean and standard deviation; and what was probed on what:
+        of a network that a run has made, its method and seed too.
 
     Raises:
         UsageError: for a mistake in what was given.
@@ -154,10 +155,13 @@ def probe(
     for count in shots:
         mean, std = few_shot(seen, count)
         found[f"linear, {count} a class"] = {"mean": mean, "std": std, "draws": DRAWS}
+    made = {name: card.extra[name] for name in ("method", "seed") if name in card.extra}
     return {
-        "top1": found,
+        "weights": str(weights),
         "architecture": card.architecture,
+        **made,
         "data": opened.name,
+        "top1": found,
         "note": f"{len(opened.train)} samples to fit, {len(opened.test)} to measure, {seen.train.shape[1]} dimensions",
     }
 

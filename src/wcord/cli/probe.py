@@ -1,13 +1,17 @@
-"""`wcord probe`: what a student's representation is worth on another data set."""
+"""`wcord probe`: what the representations of students are worth on another data set."""
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
-from wcord.cli.console import OUT
+from wcord.checks import UsageError
+from wcord.cli.console import OUT, say
 from wcord.cli.parsing import parse_checked, with_recipe
 from wcord.data.config import DataConfig
 from wcord.files import write_atomically
@@ -19,10 +23,10 @@ RECIPE_HELP = """
 
 @dataclass(frozen=True)
 class Probe:
-    """Measure a frozen network's embedding on a data set: linear probe, nearest neighbours, a few labels a class."""
+    """Measure frozen networks' embeddings on a data set: linear probe, nearest neighbours, a few labels a class."""
 
-    weights: Path
-    """A run's student.safetensors, or any file that says what network it is."""
+    weights: tuple[Path, ...]
+    """Runs' student.safetensors, or any files that say what network they are."""
     data: DataConfig = field(default_factory=DataConfig)
     neighbours: int = 20
     """Nearest neighbours that vote; 0: leave that out."""
@@ -37,21 +41,37 @@ class Probe:
 
 
 def probe(arguments: list[str]) -> int:
-    """Probe a network and print what was found."""
+    """Probe networks, one after the other, and print what was found."""
     asked = parse_checked(Probe, "probe", with_recipe(arguments), more=RECIPE_HELP)
+    if not asked.weights:
+        raise UsageError("nothing to probe: name --weights, one file or more")
     from wcord import api
 
-    values = api.probe(
-        asked.weights, data=asked.data, neighbours=asked.neighbours, shots=asked.shots, device=asked.device
-    )
+    found = []
+    for number, weights in enumerate(asked.weights, start=1):
+        if len(asked.weights) > 1:
+            say(f"probing {number}/{len(asked.weights)}: {weights}")
+        values = api.probe(
+            weights, data=asked.data, neighbours=asked.neighbours, shots=asked.shots, device=asked.device
+        )
+        found.append(values)
     if asked.out is not None:
-        write_atomically(asked.out, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
+        write_atomically(asked.out, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())
     if asked.json:
-        sys.stdout.write(json.dumps(values) + "\n")
-        return 0
-    table = Table("probe", "top-1", caption=values["note"])
-    for name, value in values["top1"].items():
-        told = f"{value['mean']:.2f} ± {value['std']:.2f}" if isinstance(value, dict) else f"{value:.2f}"
-        table.add_row(name, f"{told} %")
-    OUT.print(table)
+        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+    else:
+        OUT.print(_table(found))
     return 0
+
+
+def _table(found: Sequence[dict[str, Any]]) -> Table:
+    """Return a row for each network and a column for each probe."""
+    table = Table("network", *found[0]["top1"], caption=found[0]["note"])
+    for values in found:
+        made = f"{values['method']}, seed {values['seed']}" if "seed" in values else Path(values["weights"]).stem
+        told = (
+            f"{value['mean']:.2f} ± {value['std']:.2f} %" if isinstance(value, dict) else f"{value:.2f} %"
+            for value in values["top1"].values()
+        )
+        table.add_row(escape(f"{values['architecture']} ({made})"), *told)
+    return table
