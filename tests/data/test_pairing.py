@@ -385,14 +385,3 @@ def test_streamed_partners_are_those_in_memory(tmp_path: Path, workers: int) -> 
         assert torch.equal(held.student_input, streamed.student_input)
         assert torch.equal(held.teacher_input, streamed.teacher_input)
         assert len(held) == 2 * len(set(held.index.tolist())) if held.index is not None else False
-
-
-def test_a_data_set_is_seen_through_a_view_and_beside_another() -> None:
-    data = open_data(DataConfig())
-    both = data.through("resize=4").beside(data)
-    assert (both.train.shape, both.of_teacher.train.shape) == ((1, 4, 4), (1, 8, 8))
-    assert both.train.base is both.of_teacher.train  # pyright: ignore[reportAttributeAccessIssue]
-    fewer = open_data(DataConfig(subset=10.0))
-    with pytest.raises(UsageError, match="must see the same samples, received 1438 and 100"):
-        data.beside(fewer)
-    assert data.beside(fewer, by_label=True).partner("train") is not None

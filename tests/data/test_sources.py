@@ -166,24 +166,6 @@ def test_nan_in_arrays_is_counted_and_placed() -> None:
         from_arrays(values, np.arange(6) % 2)
 
 
-def test_subset_and_holdout_are_stratified_and_reproducible() -> None:
-    config = DataConfig(subset=10.0, holdout=0.2, split_seed=3)
-    first, again = open_data(config), open_data(config)
-    assert first.train.targets.bincount().tolist() == [10] * 10
-    rows = torch.arange(len(first.train))
-    assert torch.equal(first.train.read(rows), again.train.read(rows))
-    whole = open_data(DataConfig())
-    held = open_data(DataConfig(holdout=0.25))
-    assert len(held.train) + len(held.test) == len(whole.train)
-    fractions = held.test.targets.bincount() / whole.train.targets.bincount()
-    assert ((fractions - 0.25).abs() < 0.02).all()
-    taken = {tuple(image.flatten().tolist()) for image in held.test.read(torch.arange(len(held.test)))}
-    left = {tuple(image.flatten().tolist()) for image in held.train.read(torch.arange(len(held.train)))}
-    assert len(taken & left) < 3  # the set itself holds a few equal pictures
-    with pytest.raises(UsageError, match="subset asks for 1000 images of each class"):
-        open_data(DataConfig(subset=1000.0))
-
-
 def test_unknown_and_missing_sources_are_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'imagefolder'"):
         open_data(DataConfig(data="imgfolder:x"))
