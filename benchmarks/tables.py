@@ -9,7 +9,7 @@ from typing import Any
 from wcord.benchmark.entries import Entry, entries_of_records
 from wcord.benchmark.provenance import machine
 from wcord.benchmark.results import limited, tabulate
-from wcord.benchmark.statistics import Difference
+from wcord.benchmark.statistics import Difference, paired
 from wcord.benchmark.suite import Suite
 from wcord.benchmark.suite_file import read_suite, suite_names
 from wcord.benchmark.tables import markdown
@@ -80,6 +80,40 @@ def results_table() -> str:
     """Return all rows of all suites of which something has been run, missing ones included."""
     parts = [markdown(put_in_words(tabulate(suite, found)), level=3) for suite, found in _suites() if found]
     return "\n".join(parts)
+
+
+def transfer_table() -> str:
+    """Return what frozen students know of other data: a table for each file that `wcord probe --out` wrote."""
+    parts = []
+    for path in sorted((RECORDS / "transfer").glob("*.json")):
+        found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        probes = list(found[0]["top1"])
+        by_network: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+        for values in found:
+            by_network.setdefault((values["architecture"], values["method"]), {})[values["seed"]] = values["top1"]
+        student = found[-1]["architecture"]
+        plain = by_network.get((student, "ce"), {})
+        parts += [
+            f"### {path.stem}\n",
+            f"{found[0]['data']}: {found[0]['note']}.\n",
+            "| network | method |" + "".join(f" {probe}, % | − ce |" for probe in probes),
+            "|:---|:---|" + "---:|---:|" * len(probes),
+        ]
+        for (architecture, method), by_seed in by_network.items():
+            cells = ""
+            for probe in probes:
+                reached = {seed: _mean(values[probe]) for seed, values in by_seed.items()}
+                base = {seed: _mean(values[probe]) for seed, values in plain.items()}
+                compares = architecture == student and method != "ce"
+                cells += f" {spread([*reached.values()])} | {_against(paired(reached, base) if compares else None)} |"
+            parts.append(f"| {architecture} | `{method}` |{cells}")
+        parts.append("")
+    return "\n".join(parts) or "Not measured yet.\n"
+
+
+def _mean(value: float | dict[str, float]) -> float:
+    """Return the accuracy of a probe, of few shots its mean over draws."""
+    return value["mean"] if isinstance(value, dict) else value
 
 
 def speed_table() -> str:
@@ -166,6 +200,7 @@ def generated() -> dict[Path, str]:
             "suites": suites_text,
             "confirmation": confirmation_table,
             "results": results_table,
+            "transfer": transfer_table,
         },
     }
     files: dict[Path, str] = {}

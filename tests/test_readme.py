@@ -1,5 +1,6 @@
 """What the README and the examples say can be run as it stands, and the generated tables are up to date."""
 
+import json
 import re
 import runpy
 import subprocess
@@ -41,6 +42,24 @@ def test_a_stale_table_is_found() -> None:
     stale = text.replace("| `kd` | softened logits | 1 |", "| `kd` | softened logits | 2 |")
     assert stale != text
     assert tables["fill"](stale, "methods", tables["methods_table"]()) != stale
+
+
+def test_probes_are_averaged_over_seeds_and_compared_with_the_plain_student(tmp_path: Path) -> None:
+    tables = runpy.run_path(str(ROOT / "benchmarks" / "tables.py"))
+    reached = [("big", "ce", 0, 50.0), ("small", "ce", 0, 30.0), ("small", "ce", 1, 32.0), ("small", "kd", 0, 33.0),
+               ("small", "kd", 1, 36.0)]  # fmt: skip
+    made = [
+        {"architecture": network, "method": method, "seed": seed, "data": "other", "note": "4 samples to fit",
+         "top1": {"linear": top1, "linear, 5 a class": {"mean": top1 - 10, "std": 1.0, "draws": 10}}}
+        for network, method, seed, top1 in reached
+    ]  # fmt: skip
+    (tmp_path / "transfer").mkdir()
+    (tmp_path / "transfer" / "other.json").write_text(json.dumps(made))
+    tables["transfer_table"].__globals__["RECORDS"] = tmp_path
+    lines = tables["transfer_table"]().splitlines()
+    assert "| big | `ce` | 50.00 | – | 40.00 | – |" in lines
+    assert "| small | `ce` | 31.00 ± 1.41 (2) | – | 21.00 ± 1.41 (2) | – |" in lines
+    assert lines[-1].startswith("| small | `kd` | 34.50 ± 2.12 (2) | +3.50 ± 0.50 (p 0.09")
 
 
 def test_the_rows_that_the_benchmarks_readme_names_are_there(capsys: pytest.CaptureFixture[str]) -> None:
