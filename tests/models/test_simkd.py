@@ -14,7 +14,6 @@ from wcord.models.create import create_model
 from wcord.models.simkd import (
     Projector,
     SimKDStudent,
-    build_simkd,
     find_tail,
     reuse_classifier,
     simkd_names,
@@ -108,7 +107,7 @@ def test_a_saved_student_opens_again_by_its_name(tmp_path: Path) -> None:
     trained = reuse_classifier(student, teacher, sample=samples[0], teacher_sample=samples[1])
     trained(torch.rand(8, 1, 16, 16))
     save_weights(trained.eval(), tmp_path / "student.safetensors")
-    opened = build_simkd("resnet8:vgg8", num_classes=5, in_channels=1)
+    opened = create_model("simkd:resnet8:vgg8", num_classes=5, in_channels=1)
     assert opened.trunk.avgpool.projector.size == (4, 4)
     load_weights(opened, tmp_path / "student.safetensors")
     # The teacher saw smaller images than the name alone can tell; the file says so.
@@ -119,7 +118,7 @@ def test_a_saved_student_opens_again_by_its_name(tmp_path: Path) -> None:
 
 def test_an_unknown_network_in_the_name_is_told() -> None:
     with pytest.raises(UsageError, match="unknown model 'resnet21': did you mean"):
-        build_simkd("resnet21:resnet56", num_classes=10, in_channels=3)
+        create_model("simkd:resnet21:resnet56", num_classes=10, in_channels=3)
 
 
 def test_exports_as_one_graph() -> None:

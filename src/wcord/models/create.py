@@ -19,6 +19,7 @@ from wcord.models.resnet import ResNet
 from wcord.models.resnet50 import ResNet50
 from wcord.models.shufflenetv1 import ShuffleV1
 from wcord.models.shufflenetv2 import ShuffleV2
+from wcord.models.simkd import reuse_classifier, simkd_names
 from wcord.models.vgg import VGG
 from wcord.models.wrn import WideResNet
 
@@ -63,11 +64,7 @@ def create_model(
     prefix, colon, rest = name.partition(":")
     if not colon:
         return _built_in(name, num_classes, in_channels, image_size)
-    if prefix == "simkd":
-        from wcord.models.simkd import build_simkd  # it builds its two networks by this function
-
-        return build_simkd(rest, num_classes, in_channels)
-    builders = {"timm": _timm, "torchvision": _torchvision, "hf": _hugging_face}
+    builders = {"simkd": _simkd, "timm": _timm, "torchvision": _torchvision, "hf": _hugging_face}
     if prefix in builders:
         return builders[prefix](rest, num_classes, in_channels)
     return _own(prefix, rest, num_classes, in_channels)
@@ -84,6 +81,13 @@ def _built_in(name: str, num_classes: int, in_channels: int, image_size: tuple[i
         )
     size = {"image_size": image_size} if spec.family == "mlp" and image_size is not None else {}
     return FAMILIES[spec.family](**spec.arguments, **size, num_classes=num_classes, in_channels=in_channels)
+
+
+def _simkd(names: str, num_classes: int, in_channels: int) -> nn.Module:
+    student, teacher = (
+        create_model(name, num_classes=num_classes, in_channels=in_channels) for name in simkd_names(names)
+    )
+    return reuse_classifier(student, teacher)
 
 
 def _timm(name: str, num_classes: int, in_channels: int) -> nn.Module:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from wcord.checks import DoesNotFitError, UsageError, require_positive
 from wcord.models.catalogue import LIBRARIES, network_spec
-from wcord.models.create import create_model
 from wcord.models.network import StatesMaps, StatesPreactivations, logits_of, unwrap
 from wcord.models.preprocess import stated_preprocess
 
@@ -206,21 +205,6 @@ def find_tail(network: nn.Module, role: str = "network", sample: Tensor | None =
         raise _another_end(inner, role, f"its pooling {pool.path!r} runs more than once")
     channels, height, width = pool.input.shape[1:]
     return Tail(pool.path, classifiers[-1].path, (channels, height, width))
-
-
-def build_simkd(rest: str, num_classes: int, in_channels: int) -> SimKDStudent:
-    """Build the network `simkd:STUDENT:TEACHER` with random weights; `rest` is what follows the first colon.
-
-    Raises:
-        UsageError: where the names are not two, or one of them cannot be built or has another end.
-
-    >>> build_simkd("resnet8:wrn_16_2", num_classes=10, in_channels=3).classifier
-    Linear(in_features=128, out_features=10, bias=True)
-    """
-    student, teacher = (
-        create_model(name, num_classes=num_classes, in_channels=in_channels) for name in simkd_names(rest)
-    )
-    return reuse_classifier(student, teacher)
 
 
 def simkd_names(rest: str) -> tuple[str, str]:
