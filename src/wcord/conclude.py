@@ -48,7 +48,7 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
     metrics = _metrics(student_predictions, teacher_predictions, epochs)
     if teacher_predictions is not None:
         critic = critic_information(job.objective, student_predictions, teacher_predictions)
-        metrics |= {} if critic is None else {"critic_information": critic}
+        metrics |= {} if critic is None else {"critic_information_nats": critic}
     made: dict[str, Any] = {
         "method": "ce" if isinstance(config, TrainConfig) else config.method,
         "teacher": None if isinstance(config, TrainConfig) else config.teacher,

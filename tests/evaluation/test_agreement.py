@@ -117,5 +117,5 @@ def test_agreement_tells_a_good_student_from_a_bad_one() -> None:
         )
         for noise in (0.0, 0.5, 5.0)
     ]
-    assert told[0]["information"] > told[1]["information"] > told[2]["information"]
+    assert told[0]["information_nats"] > told[1]["information_nats"] > told[2]["information_nats"]
     assert told[0]["transport_cost"] < told[1]["transport_cost"] < told[2]["transport_cost"]

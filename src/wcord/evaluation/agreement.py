@@ -6,9 +6,11 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_matrix, require_same_rows
 from wcord.evaluation.accuracy import Predictions
-from wcord.evaluation.information import BATCH, FEWEST, halves, information_bound, map_to_teacher
+from wcord.evaluation.information import FEWEST, halves, information_bound, map_to_teacher
 from wcord.transport import cosine_cost, sinkhorn
 
+TRANSPORTED = 256
+"""Samples of a side that are transported."""
 EPSILON = 0.05
 """Regularisation of the transport, that of the local contrastive term."""
 ITERATIONS = 200
@@ -24,8 +26,8 @@ def agreement(student: Predictions, teacher: Predictions) -> dict[str, float]:
 
     A single sample has neither correlations nor `cka`. From 64 samples on, with the student's embeddings mapped into
     the teacher's space on one half of the samples (`map_to_teacher`) and compared by their cosine on the other:
-    `information`, see `information_bound`, and `transport_cost`, the cost of the entropic transport between at most 256
-    samples of both, 0 where they are the same.
+    `information_nats`, see `information_bound`, and `transport_cost`, the cost of the entropic transport between at
+    most 256 samples of both, 0 where they are the same.
 
     Raises:
         UsageError: if the two did not see the same number of samples.
@@ -52,8 +54,8 @@ def agreement(student: Predictions, teacher: Predictions) -> dict[str, float]:
     if len(student) >= 2 * FEWEST:
         fitted, measured = halves(len(student))
         mapped, wanted = map_to_teacher(student.embeddings, teacher.embeddings, fitted=fitted, measured=measured)
-        told["information"] = information_bound(F.normalize(mapped, dim=1), F.normalize(wanted, dim=1))
-        cost = cosine_cost(mapped[:BATCH], wanted[:BATCH])
+        told["information_nats"] = information_bound(F.normalize(mapped, dim=1), F.normalize(wanted, dim=1))
+        cost = cosine_cost(mapped[:TRANSPORTED], wanted[:TRANSPORTED])
         told["transport_cost"] = float(sinkhorn(cost, epsilon=EPSILON, iterations=ITERATIONS).cost)
     return told
 
