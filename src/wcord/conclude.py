@@ -43,9 +43,10 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
     comparable = job.data.teacher is None or not job.data.teacher.by_label
     teacher_predictions = taught if comparable else None
     pictures = job.data.test.read if min(job.data.test.shape[1:]) > 1 else None
-    analyse(student_predictions, teacher_predictions, pictures).save(run.path / ANALYSIS)
+    kept = analyse(student_predictions, teacher_predictions, pictures, same_labels=job.same_labels)
+    kept.save(run.path / ANALYSIS)
     epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics() if entry.get("stage") != "preparation"]
-    metrics = _metrics(student_predictions, teacher_predictions, epochs)
+    metrics = _metrics(student_predictions, teacher_predictions, epochs, same_labels=job.same_labels)
     if teacher_predictions is not None:
         critic = critic_information(job.objective, student_predictions, teacher_predictions)
         metrics |= {} if critic is None else {"critic_information_nats": critic}
@@ -83,11 +84,13 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
     return record
 
 
-def _metrics(student: Predictions, teacher: Predictions | None, epochs: list[dict[str, Any]]) -> dict[str, Any]:
+def _metrics(
+    student: Predictions, teacher: Predictions | None, epochs: list[dict[str, Any]], *, same_labels: bool
+) -> dict[str, Any]:
     measured = accuracy(student)
     values: dict[str, Any] = {"top1_last": measured.pop("top1")} | measured
     values["top1_best"] = max(entry["test_top1"] for entry in epochs if "test_top1" in entry)
-    return values if teacher is None else values | agreement(student, teacher)
+    return values if teacher is None else values | agreement(student, teacher, same_labels=same_labels)
 
 
 def _taught(teacher: Network, job: Job) -> Predictions:

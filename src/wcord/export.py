@@ -17,6 +17,7 @@ from wcord.models.card import ModelCard
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card
 from wcord.training.config import read_config
+from wcord.training.networks import as_trained
 from wcord.training.run import CONFIG, STUDENT, RunFolder
 
 TOLERANCE = 1e-4
@@ -45,7 +46,9 @@ class Exported:
     difference: float
 
 
-def export(run: Path, format: Format, *, out: Path | None = None, data: str | None = None) -> Exported:
+def export(
+    run: Path, format: Format, *, out: Path | None = None, data: str | None = None, model: str | None = None
+) -> Exported:
     """Write a run's student in a format that other programs run, with a card that describes it.
 
     The input is a batch of images in [0, 1], B×C×H×W with free B; normalisation is inside. The file counts only after
@@ -56,6 +59,7 @@ def export(run: Path, format: Format, *, out: Path | None = None, data: str | No
         format: "onnx" or "torch" (torch.export).
         out: file to write; default: beside the student.
         data: source of the images for the check; default: the run's own.
+        model: the student's architecture, where that is code of your own.
 
     Raises:
         UsageError: where the run is not finished, or a needed library is missing.
@@ -64,7 +68,7 @@ def export(run: Path, format: Format, *, out: Path | None = None, data: str | No
     folder = RunFolder(run)
     if not (run / STUDENT).is_file():
         raise UsageError(f"{str(run)!r} holds no {STUDENT}: finish it with wcord distill --resume {run}")
-    network, card = open_network(run / STUDENT).eval(), read_card(run / STUDENT)
+    network, card = open_network(run / STUDENT, model=model), read_card(run / STUDENT)
     assert card is not None, "open_network refuses a file without a card"
     source, batches = _real_batches(folder, data)
     target = out or run / f"student{SUFFIX[format]}"
@@ -105,7 +109,7 @@ def describe_export(name: str, card: ModelCard, network: Network) -> str:
 
 
 def _real_batches(run: RunFolder, source: str | None) -> tuple[str, list[Tensor]]:
-    config = read_config(run.path / CONFIG).data
+    config = as_trained(read_config(run.path / CONFIG).data, run.path / STUDENT)
     opened = open_data(config if source is None else replace(config, data=source))
     if len(opened.test) < sum(BATCHES):
         raise UsageError(

@@ -15,15 +15,15 @@ from wcord import api
 from wcord.checks import UsageError
 from wcord.data.batch import Batch
 from wcord.data.sources import from_arrays
+from wcord.export import export
 from wcord.models.weights import read_card
 from wcord.report.record import Record
+from wcord.training.config import TrainConfig, configure, read_config, read_recipe
 
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights of a small teacher that knows the digits."""
-    from wcord.training.config import TrainConfig, configure
-
     out = tmp_path_factory.mktemp("teacher") / "run"
     settings = {"model": "resnet8", "out": out, "epochs": 4, "lr": 0.1, "schedule": "cosine", "device": "cpu"}
     api.start(configure(TrainConfig, settings), say=lambda line: None)
@@ -258,3 +258,28 @@ def test_networks_that_state_no_maps_can_be_told_them(tmp_path: Path) -> None:
     made = wcord.distill(teacher, student, out=tmp_path / "run", student_maps=maps, teacher_maps=maps, **settings)
     assert made.record is not None
     assert made.record.epochs[0]["parts"]["at"] > 0
+
+
+def test_a_view_of_ones_own_is_no_teachers(tmp_path: Path) -> None:
+    settings = {"model": "resnet8", "out": tmp_path / "r", "view": "rgb,resize=4", "epochs": 1, "device": "cpu"}
+    result = api.start(configure(TrainConfig, settings), say=lambda line: None)
+    assert result.record is not None
+    assert not any("teacher" in note for note in result.record.notes)
+    assert export(result.run, "torch").samples == 11
+    # What is exported sees what the run saw, also where the weights it began with said so.
+    on = {"model": "resnet8", "out": tmp_path / "on", "weights": result.run / "student.safetensors", "epochs": 1}
+    again = api.start(configure(TrainConfig, {**on, "device": "cpu"}), say=lambda line: None)
+    assert export(again.run, "torch").samples == 11
+
+
+def test_a_recipe_of_a_run_that_replaced_another_replaces_none(tmp_path: Path) -> None:
+    settings = {"model": "resnet8", "out": tmp_path / "r", "epochs": 1, "device": "cpu", "max_time": 0.0001}
+    for _ in range(2):
+        api.start(configure(TrainConfig, {**settings, "overwrite": True}), say=lambda line: None)
+    recipe = read_recipe(tmp_path / "r" / "config.toml")
+    assert "overwrite" not in recipe
+    with pytest.raises(UsageError, match="exists: name another folder"):
+        api.start(configure(TrainConfig, recipe), say=lambda line: None)
+    # One of an older version may hold it.
+    (tmp_path / "old.toml").write_text(f'model = "resnet8"\nout = "{tmp_path / "r"}"\noverwrite = true\n')
+    assert not read_config(tmp_path / "old.toml").overwrite

@@ -65,6 +65,15 @@ def test_damaged_archives_are_told(tmp_path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK nothing")
     with pytest.raises(UsageError, match=r"a\.npz' cannot be read"):
         npz_source(str(tmp_path / "a.npz"), Columns())
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    with pytest.raises(UsageError, match="it holds one array without a name"):
+        npz_source(str(tmp_path / "one.npy"), Columns())
+    np.savez_compressed(tmp_path / "b.npz", x_train=np.random.default_rng(0).normal(size=5000))
+    damaged = bytearray((tmp_path / "b.npz").read_bytes())
+    damaged[1000:1200] = bytes(200)
+    (tmp_path / "b.npz").write_bytes(damaged)
+    with pytest.raises(UsageError, match=r"b\.npz' cannot be read"):
+        npz_source(str(tmp_path / "b.npz"), Columns())
 
 
 def test_digits_hold_scikit_learns_pixels() -> None:

@@ -49,3 +49,11 @@ def test_what_is_no_sound_is_told(tmp_path: Path) -> None:
         spectrogram(tmp_path / "silence.wav")
     with pytest.raises(UsageError, match=r"sound folder .* has no class folders: put the sounds of each class in one"):
         open_data(DataConfig(data=f"audiofolder:{tmp_path}"))
+
+
+@pytest.mark.parametrize("kept", [6, 18, 30, 42, 2000])
+def test_a_file_that_was_cut_short_is_told(tmp_path: Path, kept: int) -> None:
+    whole = tone(tmp_path / "a.wav", 1000)
+    whole.write_bytes(whole.read_bytes()[:kept])
+    with pytest.raises(UsageError, match=r"a\.wav' cannot be read"):
+        spectrogram(whole)

@@ -1,41 +1,44 @@
-"""Class numbers from values of any kind, the same in every split."""
+"""Class numbers by name, and maps from files as spreadsheets write them."""
 
-import numpy as np
+from pathlib import Path
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wcord.checks import UsageError
-from wcord.data.labels import number_labels
+from wcord.data.labels import number_by_name, read_map
 
 
-def test_sorted_values_are_the_classes_in_every_split() -> None:
-    targets, classes = number_labels({"train": np.array([30, 10, 20, 10]), "test": np.array([20, 30])})
-    assert classes == ("10", "20", "30")
-    assert targets["train"].tolist() == [2, 0, 1, 0]
-    assert targets["test"].tolist() == [1, 2]
+@given(st.lists(st.sampled_from("abcdef"), unique=True, min_size=1), st.randoms())
+def test_each_class_gets_the_number_of_its_name(own: list[str], draw) -> None:
+    theirs = list("abcdef")
+    draw.shuffle(theirs)
+    numbers = number_by_name(own, theirs)
+    assert numbers is not None
+    assert [theirs[number] for number in numbers.tolist()] == own
 
 
-def test_given_names_leave_the_numbers_alone() -> None:
-    targets, classes = number_labels({"train": np.array([1, 0, 1])}, ["ant", "bee"])
-    assert (targets["train"].tolist(), classes) == ([1, 0, 1], ("ant", "bee"))
+def test_names_that_sort_otherwise_are_the_same_classes() -> None:
+    numbers = number_by_name(("0", "1", "2", "10"), ("0", "1", "10", "2"))
+    assert numbers is not None
+    assert numbers.tolist() == [0, 1, 3, 2]
 
 
-@pytest.mark.parametrize(
-    ("train", "names", "message"),
-    [
-        (np.eye(3), None, r"one value a sample, received shape \(3, 3\).*argmax"),
-        (np.array(["a", None], dtype=object), None, "samples without a label"),
-        (np.array([0.5, 1.0]), None, "are fractions"),
-        (np.array([0, -1, -1]), None, "2 samples with a negative label"),
-        (np.array([0, 2]), ["a", "b"], "has class number 2, but there are 2 class names"),
-        (np.array(["a", "b"]), ["a", "b"], "labels must be class numbers"),
-        (np.array([4, 4]), None, "at least 2 classes, the data has 1: 4"),
-    ],
-)
-def test_labels_that_cannot_be_are_told(train: np.ndarray, names: list[str] | None, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        number_labels({"train": train}, names)
+@pytest.mark.parametrize(("own", "theirs"), [((), ("a",)), (("a",), ()), (("1", "2"), ("0", "1")), (("0",), ("a",))])
+def test_numbers_and_nothing_say_nothing(own: tuple[str, ...], theirs: tuple[str, ...]) -> None:
+    assert number_by_name(own, theirs) is None
 
 
-def test_a_class_that_is_only_tested_is_told() -> None:
-    with pytest.raises(UsageError, match="cow"):
-        number_labels({"train": np.array(["ant", "bee"]), "test": np.array(["cow"])})
+def test_a_class_that_the_network_does_not_know_is_named() -> None:
+    with pytest.raises(UsageError, match="unknown class 'eel'"):
+        number_by_name(("ant", "eel"), ("ant", "bee"))
+
+
+def test_a_map_is_read_as_a_spreadsheet_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "map.csv"
+    path.write_bytes("oak,tree\r\nelm,tree\r\n\r\nfox,beast\r\n".encode("utf-8-sig"))
+    assert read_map(path, ("elm", "fox", "oak"), ("beast", "tree")).tolist() == [1, 0, 1]
+    path.write_bytes("chêne,tree\n".encode("latin-1"))
+    with pytest.raises(UsageError, match="save it as csv in UTF-8"):
+        read_map(path, ("chêne",), ("tree",))

@@ -78,3 +78,10 @@ def test_files_of_another_kind_are_refused(
     wavfile.write(tmp_path / "s.wav", 8000, (3000 * np.sin(np.arange(4000))).astype(np.int16))
     with pytest.raises(UsageError, match=message):
         read_records(tmp_path / name, shape, columns)
+
+
+def test_sixteen_bits_are_no_colours(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 20000, np.uint16)).save(tmp_path / "deep.png")
+    assert read_picture(tmp_path / "deep.png", (1, 4, 4)).mean() == pytest.approx(20000 / 65535, abs=1e-4)
+    with pytest.raises(UsageError, match="one channel of 16 bits, and the network wants colour"):
+        read_picture(tmp_path / "deep.png", (3, 4, 4))

@@ -1,5 +1,6 @@
 """Subsets and held-out parts take the same share of every class, by seed."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -30,3 +31,21 @@ def test_subsets_by_number_and_by_fraction() -> None:
         subset(targets, 11.0, ("a", "b"), seed=0)
     with pytest.raises(UsageError, match="must be a whole number"):
         subset(targets, 2.5, ("a", "b"), seed=0)
+
+
+@given(st.integers(0, 50), st.data())
+def test_a_group_is_on_the_same_side_whoever_else_is_there(seed: int, data: st.DataObject) -> None:
+    """A teacher may have been trained on a table of other subjects, too."""
+    names = np.array([f"s{i}" for i in range(60)])
+    present = data.draw(st.lists(st.integers(0, 59), unique=True, min_size=1))
+    _, all_held = held_out(torch.zeros(60, dtype=torch.long), 0.2, seed=seed, groups=names)
+    few = names[present]
+    _, held = held_out(torch.zeros(len(few), dtype=torch.long), 0.2, seed=seed, groups=few)
+    among = set(names[all_held.numpy()]) & set(few)
+    assert set(few[held.numpy()]) == among or (len(held) == 1 and not among)
+
+
+def test_about_the_share_that_is_asked_for_is_held_out() -> None:
+    names = np.array([f"s{i}" for i in range(5000)])
+    _, held = held_out(torch.zeros(5000, dtype=torch.long), 0.2, seed=3, groups=names)
+    assert abs(len(held) - 1000) < 4 * (5000 * 0.2 * 0.8) ** 0.5

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -243,3 +244,23 @@ def test_small_columns_are_not_taken_for_constant_ones() -> None:
     split = MemorySplit(torch.cat([tiny, same], dim=1), torch.zeros(4, dtype=torch.long))
     _, std = channel_statistics(split)
     assert std == pytest.approx((1.118e-8, 1.0), rel=1e-3)
+
+
+def test_visits_are_put_in_the_order_of_their_dates(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    for dates, wanted in ((("2019-10-01", "2019-09-01"), [2.0, 1.0]), ((10, 9), [2.0, 1.0])):
+        frame = pd.DataFrame({"who": list("aabbccdd") * 3, "when": list(dates) * 12, "x": [1.0, 2.0] * 12})
+        frame["who"] += [str(i // 8) for i in range(24)]
+        frame["label"] = [i // 2 % 2 for i in range(24)]
+        frame.to_csv(path, index=False)
+        data = open_data(DataConfig(data=f"table:{path}", visits_of="who", order_by="when"))
+        assert data.train.read(torch.tensor([0])).flatten().tolist() == wanted
+    frame.assign(when=["10/1/2019", "9/1/2019"] * 12).to_csv(path, index=False)
+    with pytest.raises(UsageError, match=r"column 'when' holds text, which says no order: .* dates as 2019-09-01"):
+        open_data(DataConfig(data=f"table:{path}", visits_of="who", order_by="when"))
+
+
+@pytest.mark.parametrize("settings", [{"augment": "shift"}, {"image_size": 8}])
+def test_what_is_done_to_pictures_is_not_done_to_tables(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="are for pictures"):
+        open_data(DataConfig(data="sklearn:iris", **settings))

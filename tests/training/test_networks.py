@@ -5,13 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from wcord.checks import UsageError
 from wcord.data.sources import from_arrays
 from wcord.data.split import DataSet
+from wcord.evaluation.accuracy import Predictions
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import save_weights
+from wcord.training import networks
 from wcord.training.networks import NetworkSpec, build_network, check_teacher, describe
 
 
@@ -83,3 +86,18 @@ def test_a_teacher_near_chance_is_refused_with_the_usual_causes() -> None:
     top1, samples = check_teacher(ignorant, source, batch_size=16, device="cpu", allow_weak=True)
     assert 0 <= top1 < 60
     assert samples == 40
+
+
+def test_a_teacher_is_looked_at_on_the_device_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A teacher is built on the CPU, and its batches come on the run's device, which need not be that."""
+    seen: list[str] = []
+
+    def look(network: nn.Module, batches: object, *, device: str, side: str) -> Predictions:
+        seen.extend({parameter.device.type for parameter in network.parameters()})
+        return Predictions(torch.eye(4), torch.arange(4), torch.eye(4))
+
+    monkeypatch.setattr(networks, "predict", look)
+    source = data()
+    teacher = build_network(NetworkSpec("teacher", "resnet8"), source)
+    check_teacher(teacher, source, batch_size=4, device="meta", allow_weak=False)
+    assert seen == ["meta"]

@@ -42,6 +42,8 @@ def test_warm_up_is_linear_and_reaches_base() -> None:
         ({"epochs": 0}, "epochs must be"),
         ({"batch_size": -1}, "batch_size must be"),
         ({"lr": 0.0}, "lr must be"),
+        ({"momentum": -1.0}, "momentum must be 0 or more"),
+        ({"weight_decay": float("nan")}, "weight_decay must be 0 or more"),
         ({"milestones": (1.5,)}, "milestones must lie between 0 and 1"),
         ({"ema": 2.0}, "ema must lie"),
     ],

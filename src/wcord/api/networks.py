@@ -1,6 +1,6 @@
 """A trained network: how good it is, what it says of single records, what its representation is worth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,22 +8,22 @@ from typing import Any
 import torch
 from torch import nn
 
-from wcord.checks import UsageError
+from wcord.checks import UsageError, require_positive
 from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
+from wcord.data.labels import number_by_name
 from wcord.data.loader import Loader
 from wcord.data.records import find_files, read_records
-from wcord.data.sources import open_data
-from wcord.data.split import DataSet
+from wcord.data.split import DataSet, Split
 from wcord.data.view import View
-from wcord.evaluation.accuracy import accuracy
+from wcord.evaluation.accuracy import Predictions, accuracy
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
 from wcord.models.card import ModelCard
 from wcord.models.network import Network
-from wcord.models.weights import open_network, read_card
+from wcord.models.weights import open_network, read_card, refuse_own_code
 from wcord.training.engine import resolve_device
 from wcord.training.job import EVALUATION_BATCH
-from wcord.training.networks import NetworkSpec, as_trained, build_network
+from wcord.training.networks import NetworkSpec, as_trained, build_network, open_as_trained
 
 
 def evaluate(
@@ -34,9 +34,13 @@ def evaluate(
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
     device: str = "auto",
+    classes_by_number: bool = False,
     **settings: Any,
 ) -> dict[str, float]:
     """Return top-1, top-5, calibration error and log-likelihood of a network on the evaluation split.
+
+    What the weights' card tells holds unless it is said otherwise: what the network sees, and, where the data have no
+    test split, which samples were held out. Classes are taken by name where both the data and the network name them.
 
     Args:
         model: name, or a module; may be left out where the weights carry a card.
@@ -45,17 +49,20 @@ def evaluate(
         mean: mean that the input is normalised with; default: what the file, timm or the training data say.
         std: standard deviation that the input is divided by.
         device: where to compute.
+        classes_by_number: take the classes by their number, whatever their names.
         **settings: settings of the data, where it is named: label, image_size, …
 
     Raises:
-        UsageError: for a mistake in what was given.
+        UsageError: for a mistake in what was given, or data with a class that is none of the network's.
     """
-    opened = DataConfig(data=data, **settings) if isinstance(data, str) else data
-    if isinstance(opened, DataConfig):
-        opened = open_data(as_trained(opened, None if weights is None else Path(weights)))
-    network = _network(model, weights, opened, mean, std)
-    where = resolve_device(device)
-    predictions = predict_all(network.to(where), Loader(opened.test, batch_size=EVALUATION_BATCH, device=str(where)))
+    config = _config(data, settings)
+    path = None if weights is None else Path(weights)
+    opened = open_as_trained(config, path) if isinstance(config, DataConfig) else config
+    network = _network(model, path, opened, mean, std)
+    predictions = _predictions(network, opened.test, config, device)
+    number = None if classes_by_number else number_by_name(opened.classes, network.classes)
+    if number is not None:
+        predictions = replace(predictions, targets=number[predictions.targets])
     return accuracy(predictions)
 
 
@@ -75,7 +82,12 @@ class Guess:
 
 
 def predict_files(
-    weights: str | Path, paths: Sequence[str | Path], *, top: int = 3, device: str = "auto"
+    weights: str | Path,
+    paths: Sequence[str | Path],
+    *,
+    model: str | None = None,
+    top: int = 3,
+    device: str = "auto",
 ) -> list[Guess]:
     """Return the most probable classes of pictures, sounds or rows of tables, from a student's file alone.
 
@@ -83,14 +95,16 @@ def predict_files(
         weights: a file that carries its card, such as a run's student.safetensors.
         paths: files, or folders that hold them. Of a table each row is a record; what columns it needs, the student's
             file knows.
+        model: its architecture, where that is code of your own.
         top: how many classes to name.
         device: where to compute.
 
     Raises:
         UsageError: where a file is missing, cannot be read, or is not what the network was trained on.
     """
+    require_positive("top", top)
     where = resolve_device(device)
-    network, card = open_network(weights).to(where).eval(), read_card(weights)
+    network, card = open_network(weights, model=model).to(where), read_card(weights)
     files = find_files([Path(path) for path in paths])
     # open_network refuses a file without card; one that fits any size is shown the picture at the usual 224.
     assert card is not None
@@ -99,8 +113,10 @@ def predict_files(
     # A row of a table is one visit already; of a picture the view is taken here.
     shape = seen if width == 1 else card.record_shape or seen
     view = View.parse(card.view)
+    categories = card.extra.get("categories", {})
+    found = (read_records(file, shape, card.columns, categories) for file in files)
     guesses = []
-    for name, record in (found for file in files for found in read_records(file, shape, card.columns).items()):
+    for name, record in (pair for records in found for pair in records.items()):
         with torch.inference_mode():
             probabilities = network(view(record).to(where)).float().softmax(dim=1)[0].cpu()
         best = probabilities.topk(min(top, len(probabilities)))
@@ -113,6 +129,7 @@ def probe(
     weights: str | Path,
     *,
     data: str | DataConfig | DataSet = "digits",
+    model: str | None = None,
     neighbours: int = 20,
     shots: Sequence[int] = (),
     device: str = "auto",
@@ -126,6 +143,7 @@ def probe(
     Args:
         weights: a file that says what network it is, such as a run's student.safetensors.
         data: source as in `--data`, its configuration, or a data set.
+        model: its architecture, where that is code of your own.
         neighbours: how many nearest neighbours vote; 0 leaves that out.
         shots: also fit on so many samples a class, ten times over.
         device: where to compute.
@@ -138,16 +156,11 @@ def probe(
     Raises:
         UsageError: for a mistake in what was given.
     """
-    network, card = open_network(weights), read_card(weights)
+    network, card = open_network(weights, model=model), read_card(weights)
     assert card is not None  # open_network refuses a file without one
-    config = DataConfig(data=data, **settings) if isinstance(data, str) else data
+    config = _config(data, settings)
     opened = _as_the_network_wants(config, Path(weights), card) if isinstance(config, DataConfig) else config
-    where = resolve_device(device)
-    network = network.to(where)
-    halves = [
-        predict_all(network, Loader(split, batch_size=EVALUATION_BATCH, device=str(where)))
-        for split in (opened.train, opened.test)
-    ]
+    halves = [_predictions(network, split, config, device) for split in (opened.train, opened.test)]
     seen = Representation(halves[0].embeddings, halves[0].targets, halves[1].embeddings, halves[1].targets)
     found: dict[str, Any] = {"linear": linear_probe(seen)}
     if neighbours:
@@ -162,7 +175,8 @@ def probe(
         **made,
         "data": opened.name,
         "top1": found,
-        "note": f"{len(opened.train)} samples to fit, {len(opened.test)} to measure, {seen.train.shape[1]} dimensions",
+        "dimensions": seen.train.shape[1],
+        "note": f"{len(opened.train)} samples to fit, {len(opened.test)} to measure",
     }
 
 
@@ -172,23 +186,43 @@ def _as_the_network_wants(config: DataConfig, weights: Path, card: ModelCard) ->
     channels, height, width = card.record_shape or (card.in_channels, *(card.image_size or (0, 0)))
     if config.image_size is None and height == width > 1:
         config = replace(config, image_size=height)
-    whole = open_data(replace(config, view=None))
+    whole = open_as_trained(replace(config, view=""), weights)  # all of it; the view is laid on below
     fit = {(1, 3): "rgb", (3, 1): "gray"}.get((whole.train.shape[0], channels))
     return whole.through(",".join(part for part in (fit, config.view) if part))
 
 
+def _config(data: str | DataConfig | DataSet, settings: Mapping[str, Any]) -> DataConfig | DataSet:
+    """Return the configuration of named data, or data as they were given."""
+    if isinstance(data, str):
+        data = DataConfig(data=data, **settings)
+    elif settings:
+        raise UsageError(f"{next(iter(settings))} is a setting of data that are named: say it where they are made")
+    if isinstance(data, DataConfig) and data.no_labels:
+        raise UsageError("a network is measured by labels: leave out --no-labels")
+    return data
+
+
+def _predictions(network: Network, split: Split, config: DataConfig | DataSet, device: str) -> Predictions:
+    """Return what a network says of a split, both brought to the device."""
+    where = resolve_device(device)
+    workers = config.workers if isinstance(config, DataConfig) else 0
+    loader = Loader(split, batch_size=EVALUATION_BATCH, device=str(where), workers=workers)
+    return predict_all(network.to(where), loader)
+
+
 def _network(
     model: str | nn.Module | None,
-    weights: str | Path | None,
+    path: Path | None,
     data: DataSet,
     mean: tuple[float, ...] | None,
     std: tuple[float, ...] | None,
 ) -> Network:
-    path = None if weights is None else Path(weights)
     if isinstance(model, nn.Module):
         return build_network(NetworkSpec("model", type(model).__name__, path, mean=mean, std=std), data, own=model)
     card = None if path is None else read_card(path)
     name = model or (card.architecture if card else None)
     if name is None:
         raise UsageError("nothing to evaluate: give --weights of a student, or --model with its --weights")
+    if model is None and path is not None:
+        refuse_own_code(path, name)
     return build_network(NetworkSpec("model", name, path, mean=mean, std=std), data)

@@ -11,6 +11,7 @@ from torch import nn
 
 from wcord.checks import UsageError
 from wcord.conclude import conclude
+from wcord.data.sources import OWN
 from wcord.data.split import DataSet
 from wcord.models.network import Network
 from wcord.report.record import Record, describe_environment, working_commit
@@ -78,7 +79,7 @@ def distill(
         "teacher": teacher if isinstance(teacher, str) else type(teacher).__name__,
         "student": student if isinstance(student, str) else type(student).__name__,
         "out": out,
-        "data": data if isinstance(data, str) else data.name,
+        "data": data if isinstance(data, str) else f"{OWN}:{data.name}",
     }
     own = Own(
         None if isinstance(teacher, str) else teacher,

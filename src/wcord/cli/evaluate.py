@@ -27,6 +27,8 @@ class Evaluate:
     """Standard deviation that the input is divided by."""
     device: str = "auto"
     """auto | cpu | cuda | cuda:1 | mps"""
+    classes_by_number: bool = False
+    """Take the data's classes by their number, where they have other names than the network's."""
     json: bool = False
     """Print JSON instead of a table."""
 
@@ -37,7 +39,13 @@ def evaluate(arguments: list[str]) -> int:
     from wcord import api
 
     values = api.evaluate(
-        asked.model, weights=asked.weights, data=asked.data, device=asked.device, mean=asked.mean, std=asked.std
+        asked.model,
+        weights=asked.weights,
+        data=asked.data,
+        device=asked.device,
+        mean=asked.mean,
+        std=asked.std,
+        classes_by_number=asked.classes_by_number,
     )
     if asked.json:
         sys.stdout.write(json.dumps(values) + "\n")

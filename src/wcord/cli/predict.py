@@ -22,6 +22,8 @@ class Predict:
     """Files, or folders that hold them; of a table, each row is a record."""
     weights: Path
     """A run's student.safetensors."""
+    model: str | None = None
+    """Its architecture, where that is code of your own."""
     top: int = 3
     """How many classes to name."""
     device: str = "auto"
@@ -37,7 +39,7 @@ def predict(arguments: list[str]) -> int:
         raise UsageError("nothing to look at: name files or folders")
     from wcord import api
 
-    guesses = api.predict_files(asked.weights, asked.paths, top=asked.top, device=asked.device)
+    guesses = api.predict_files(asked.weights, asked.paths, model=asked.model, top=asked.top, device=asked.device)
     if asked.json:
         rows = [
             {

@@ -27,6 +27,8 @@ class Probe:
 
     weights: tuple[Path, ...]
     """Runs' student.safetensors, or any files that say what network they are."""
+    model: str | None = None
+    """Their architecture, where that is code of your own."""
     data: DataConfig = field(default_factory=DataConfig)
     neighbours: int = 20
     """Nearest neighbours that vote; 0: leave that out."""
@@ -52,7 +54,12 @@ def probe(arguments: list[str]) -> int:
         if len(asked.weights) > 1:
             say(f"probing {number}/{len(asked.weights)}: {weights}")
         values = api.probe(
-            weights, data=asked.data, neighbours=asked.neighbours, shots=asked.shots, device=asked.device
+            weights,
+            model=asked.model,
+            data=asked.data,
+            neighbours=asked.neighbours,
+            shots=asked.shots,
+            device=asked.device,
         )
         found.append(values)
     if asked.out is not None:
@@ -66,12 +73,13 @@ def probe(arguments: list[str]) -> int:
 
 def _table(found: Sequence[dict[str, Any]]) -> Table:
     """Return a row for each network and a column for each probe."""
-    table = Table("network", *found[0]["top1"], caption=found[0]["note"])
+    notes = dict.fromkeys(values["note"] for values in found)
+    table = Table("network", "dimensions", *found[0]["top1"], caption="; ".join(notes))
     for values in found:
         made = f"{values['method']}, seed {values['seed']}" if "seed" in values else Path(values["weights"]).stem
         told = (
             f"{value['mean']:.2f} ± {value['std']:.2f} %" if isinstance(value, dict) else f"{value:.2f} %"
             for value in values["top1"].values()
         )
-        table.add_row(escape(f"{values['architecture']} ({made})"), *told)
+        table.add_row(escape(f"{values['architecture']} ({made})"), str(values["dimensions"]), *told)
     return table

@@ -34,6 +34,8 @@ class Export:
     """File to write; default: student.onnx or student.pt2 in the run's folder."""
     data: str | None = None
     """Data for the check, where that of the run has moved."""
+    model: str | None = None
+    """The student's architecture, where that is code of your own."""
 
 
 def report(arguments: list[str]) -> int:
@@ -55,7 +57,7 @@ def export(arguments: list[str]) -> int:
     asked = parse_checked(Export, "export", arguments)
     from wcord.export import export
 
-    written = export(asked.run, asked.format, out=asked.out, data=asked.data)
+    written = export(asked.run, asked.format, out=asked.out, data=asked.data, model=asked.model)
     OUT.print(
         f"{escape(str(written.path))}  agrees with PyTorch on {written.samples} images of {written.data}: "
         f"largest difference of a logit {written.difference:.1e}",

@@ -1,6 +1,7 @@
 """Sources that are arrays already: Python arrays, npz files, and scikit-learn's digits."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,12 @@ def npz_source(path: str, columns: Columns) -> Source:
     """Read x_train, y_train and, where they are, x_test, y_test from a NumPy archive; without labels, the x alone."""
     file = require_file(path, "npz file")
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        archive = np.load(file, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it holds one array without a name")
+        with archive:
             held = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
         raise UsageError(
             f"npz file {path!r} cannot be read ({str(error).splitlines()[0]}): write it by np.savez"
         ) from None

@@ -31,6 +31,11 @@ MEMORY_LIMIT = 4 * 2**30
 MISSING_TEST = 0.2
 """Share of the training samples that are evaluated on where a source has no test split."""
 
+CUT = ("split_seed", "holdout", "group_by")
+"""Settings that decide which samples are held out of a source without a test split."""
+
+FOR_TABLES = ("auto", "none")
+
 Chosen = dict[str, Samples]
 """Split name → samples."""
 
@@ -44,7 +49,8 @@ def assemble(source: Source, config: DataConfig) -> DataSet:
     _check(config)
     choice = _choose(source, config)
     (chosen,), notes = _readable([choice.of(source)], config)
-    return _data_set(source, chosen, config, (*source.notes, *choice.notes, *notes))
+    data = _data_set(source, chosen, config, (*source.notes, *choice.notes, *notes))
+    return replace(data, cut=choice.cut)
 
 
 def assemble_pairs(
@@ -77,6 +83,8 @@ def assemble_pairs(
     if same_records:  # read once, however many look at them
         others = {split: replace(samples, store=own[split].store) for split, samples in choice.of(other).items()}
         paired = _warning_of_splits(source, other)
+    elif pairing.teacher_data is None:
+        others, paired = choice.of(other), _warning_of_splits(source, other)
     else:
         # What is held out is settled before samples without a partner are left out, so that it stays what a network
         # trained on either data set alone held out.
@@ -93,7 +101,7 @@ def assemble_pairs(
         taught = _another_look(student, other, others, theirs)
     else:
         taught = _data_set(other, others, theirs, ())
-    return replace(student, teacher=TeacherSide(taught, shared=pairing.pair_augment == "shared"))
+    return replace(student, cut=choice.cut, teacher=TeacherSide(taught, shared=pairing.pair_augment == "shared"))
 
 
 def _warning_of_splits(source: Source, other: Source) -> list[str]:
@@ -149,6 +157,7 @@ class _Choice:
     test: Tensor
     test_from: str
     notes: tuple[str, ...]
+    cut: dict[str, object]
 
     def of(self, source: Source) -> Chosen:
         """Return the chosen samples of a source."""
@@ -178,7 +187,7 @@ def _choose(source: Source, config: DataConfig) -> _Choice:
         notes = (f"evaluated on {len(held)} samples held out of the train split, which are not trained on",)
     elif test is None:
         kept, held = held_out(train.targets, MISSING_TEST, seed=config.split_seed, groups=train.groups)
-        of_each = "a fixed fifth of each class" if train.groups is None else "whole groups, a fixed fifth,"
+        of_each = "a fixed fifth of each class" if train.groups is None else "whole groups, about a fifth,"
         notes = (f"no test split: {of_each} of the train split is held out as test",)
     else:
         held, test_from = torch.arange(len(test)), "test"
@@ -189,7 +198,8 @@ def _choose(source: Source, config: DataConfig) -> _Choice:
         taken = subset(train.targets[kept], config.subset, source.classes, seed=config.split_seed)
         notes = (*notes, f"trained on a subset: {len(taken)} of {len(kept)} samples, the same share of each class")
         kept = kept[taken]
-    return _Choice(kept, held, test_from, notes)
+    cut = {} if test is not None else {name: getattr(config, name) for name in CUT}
+    return _Choice(kept, held, test_from, notes, cut)
 
 
 def _readable(sides: list[Chosen], config: DataConfig) -> tuple[list[Chosen], tuple[str, ...]]:
@@ -218,6 +228,9 @@ def _readable(sides: list[Chosen], config: DataConfig) -> tuple[list[Chosen], tu
 
 
 def _data_set(source: Source, chosen: Chosen, config: DataConfig, notes: tuple[str, ...]) -> DataSet:
+    store = chosen["train"].store
+    if isinstance(store, Tensor) and store.shape[3] == 1 and (config.image_size or config.augment not in FOR_TABLES):
+        raise UsageError("image_size and augment are for pictures: leave them out beside a table")
     bases, more = _read(chosen, config)
     view = View.parse(config.view)
     return DataSet(
@@ -228,6 +241,7 @@ def _data_set(source: Source, chosen: Chosen, config: DataConfig, notes: tuple[s
         augment=_suitable(source, bases["train"]) if config.augment == "auto" else config.augment,
         notes=(*notes, *more),
         columns=source.columns,
+        categories=source.categories,
     )
 
 

@@ -1,5 +1,7 @@
 """Sound files as pictures: log-power spectrograms of one size."""
 
+import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +49,10 @@ def spectrogram(path: Path) -> NDArray[np.uint8]:
         UsageError: the file cannot be read, or holds silence only.
     """
     try:
-        rate, sound = wavfile.read(path)
-    except (ValueError, OSError, EOFError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Reached EOF prematurely")
+            rate, sound = wavfile.read(path)
+    except (ValueError, OSError, EOFError, struct.error, wavfile.WavFileWarning) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"sound {str(path)!r} cannot be read ({reason}): write it as a wav file") from None
     wave = np.asarray(sound, np.float64)

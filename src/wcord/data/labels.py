@@ -92,6 +92,24 @@ def match_classes(theirs: Sequence[str], own: Sequence[str]) -> Tensor | None:
     return torch.tensor([list(own).index(name) for name in theirs])
 
 
+def number_by_name(own: Sequence[str], theirs: Sequence[str]) -> Tensor | None:
+    """Return for each of our classes the number of theirs of the same name; None where names say nothing.
+
+    They say nothing where one side has none, or numbers that the other side does not have.
+
+    >>> number_by_name(("bee", "cat"), ("ant", "bee", "cat")), number_by_name(("0", "1"), ("ant", "bee"))
+    (tensor([1, 2]), None)
+
+    Raises:
+        UsageError: a name of ours that is none of theirs.
+    """
+    if own and theirs and set(own) <= set(theirs):
+        return torch.tensor([list(theirs).index(name) for name in own])
+    if not own or not theirs or any(all(name.isdecimal() for name in names) for names in (own, theirs)):
+        return None
+    raise unknown("class", next(name for name in own if name not in theirs), theirs)
+
+
 def observed_map(theirs: Tensor, own: Tensor, their_classes: Sequence[str], own_classes: Sequence[str]) -> Tensor:
     """Return for each of their classes the one of ours with which it always occurs.
 
@@ -126,10 +144,8 @@ def read_map(path: str | Path, their_classes: Sequence[str], own_classes: Sequen
     """
     file = require_file(path, "label map")
     pairs: dict[str, str] = {}
-    with file.open(newline="", encoding="utf-8") as stream:
-        for number, line in enumerate(csv.reader(stream), 1):
-            if not line:
-                continue
+    for number, line in enumerate(_csv_lines(file), 1):
+        if line:
             if len(line) != 2:
                 raise UsageError(f"label map {str(path)!r}, line {number}: must be theirs,ours; received {line}")
             theirs, own = (part.strip() for part in line)
@@ -141,6 +157,14 @@ def read_map(path: str | Path, their_classes: Sequence[str], own_classes: Sequen
                 raise UsageError(f"label map {str(path)!r}, line {number}: class {theirs!r} has a line already")
             pairs[theirs] = own
     return _map_of(pairs, their_classes, own_classes)
+
+
+def _csv_lines(file: Path) -> list[list[str]]:
+    try:
+        # A spreadsheet begins its UTF-8 with a mark.
+        return list(csv.reader(file.read_text(encoding="utf-8-sig").splitlines()))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"label map {str(file)!r} cannot be read ({error}): save it as csv in UTF-8") from None
 
 
 def _map_of(pairs: Mapping[str, str], their_classes: Sequence[str], own_classes: Sequence[str]) -> Tensor:

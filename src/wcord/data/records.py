@@ -1,6 +1,6 @@
 """Records outside of any data set, in the form that a network wants: pictures, sounds, rows of tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -37,13 +37,19 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def read_records(path: Path, shape: tuple[int, int, int], columns: Sequence[str] = ()) -> dict[str, Tensor]:
+def read_records(
+    path: Path,
+    shape: tuple[int, int, int],
+    columns: Sequence[str] = (),
+    categories: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Tensor]:
     """Return the records of a file by name, 1×C×H×W each: one picture or sound, or each row of a table.
 
     Args:
         path: the file; one of unknown suffix is taken for a picture.
         shape: channels, height and width of a record.
         columns: of a table, in the order that the network knows; none where it sees no table.
+        categories: the values that its columns of text may have.
 
     Raises:
         UsageError: a file that cannot be read, or that is not of the kind that the network was trained on.
@@ -58,7 +64,7 @@ def read_records(path: Path, shape: tuple[int, int, int], columns: Sequence[str]
         if not columns or shape[1] > 1:
             reason = "several visits of a subject" if shape[1] > 1 else "a table, but not of which columns"
             raise UsageError(f"the network sees {reason}: use wcord evaluate, which groups and names them")
-        rows = table.read_rows(path, columns)
+        rows = table.read_rows(path, columns, categories or {})
         return {f"{path}, row {number}": row.unsqueeze(0) for number, row in enumerate(rows, start=1)}
     if kind == "sound":
         record = torch.from_numpy(audio.spectrogram(path)).unsqueeze(0)
@@ -80,6 +86,8 @@ def read_picture(path: Path, shape: tuple[int, int, int]) -> Tensor:
     try:
         image = open_upright(lambda: Image.open(path), name)
         kind = kind_of(image.mode)
+        if kind == "I;16" and channels == COLOUR:
+            raise BadImageError("it has one channel of 16 bits, and the network wants colour")
         mode = "RGB" if channels == COLOUR else "I;16" if kind == "I;16" else "L"
         pixels = decode(image, Form(mode, height, width))
     except BadImageError as error:

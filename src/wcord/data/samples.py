@@ -1,7 +1,7 @@
 """Samples before they are read: where the images lie, which rows of them are used, and their class numbers."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,7 @@ class Source:
         name: how a report calls the data.
         augment: the training augmentation that suits it, or None where that follows from the images' form.
         columns: the columns of a table that are seen.
+        categories: the values of each of its columns of text.
         notes: what a reader of the result should know about how the samples came about.
     """
 
@@ -74,6 +75,7 @@ class Source:
     name: str
     augment: str | None = None
     columns: tuple[str, ...] = ()
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 

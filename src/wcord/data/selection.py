@@ -14,8 +14,9 @@ def held_out(targets: Tensor, fraction: float, *, seed: int, groups: Names | Non
     """Split the positions of `targets` in two, in each class in the same proportion.
 
     Every class keeps at least one sample on the first side, and gives at least one where it has two. Where `groups`
-    names a group for each sample, whole groups go to one side or the other, each counted by the class of its first
-    sample; which ones, their names decide and not their order, so that two tables of the same subjects are split alike.
+    names a group for each sample, whole groups go to one side or the other, about that share of them. A group's name
+    alone decides, so that each subject is on the same side in every table, whoever else is in it; but where that
+    would hold out none of a few, one is.
 
     >>> kept, held = held_out(torch.tensor([0, 0, 0, 0, 1, 1, 1, 1]), 0.25, seed=0)
     >>> len(kept), len(held)
@@ -27,10 +28,9 @@ def held_out(targets: Tensor, fraction: float, *, seed: int, groups: Names | Non
     if not 0 < fraction < 1:
         raise UsageError(f"holdout must lie between 0 and 1 (both excluded), received {fraction}")
     if groups is not None:
-        names, first, members = np.unique(groups, return_index=True, return_inverse=True)
-        order = sorted(range(len(names)), key=lambda row: _digest(seed, str(names[row])))
-        held = _first_of_each(targets[first], torch.tensor(order), fraction)
-        inside = torch.isin(torch.from_numpy(members), held)
+        names, members = np.unique(groups, return_inverse=True)
+        places = torch.tensor([_place(seed, str(name)) for name in names], dtype=torch.float64)
+        inside = (places < max(fraction, float(places.min()) + 1e-12))[torch.from_numpy(members)]
         return torch.where(~inside)[0], torch.where(inside)[0]
     generator = torch.Generator().manual_seed(seed)
     held = torch.zeros(len(targets), dtype=torch.bool)
@@ -39,19 +39,13 @@ def held_out(targets: Tensor, fraction: float, *, seed: int, groups: Names | Non
     return torch.where(~held)[0], torch.where(held)[0]
 
 
-def _first_of_each(targets: Tensor, order: Tensor, fraction: float) -> Tensor:
-    """Return the positions of the first samples of each class in an order, that fraction of them."""
-    in_order = targets[order]
-    places = [order[in_order == number] for number in targets.unique()]
-    return torch.cat([rows[: _share(len(rows), fraction)] for rows in places])
-
-
 def _share(count: int, fraction: float) -> int:
     return min(count - 1, max(1, round(fraction * count)))
 
 
-def _digest(seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{seed} {name}".encode()).digest()
+def _place(seed: int, name: str) -> float:
+    """Return where a name falls in [0, 1), evenly spread over names and seeds."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:8]) / 2**64
 
 
 def subset(targets: Tensor, amount: float, classes: tuple[str, ...], *, seed: int) -> Tensor:

@@ -28,7 +28,8 @@ def open_data(config: DataConfig, pairing: PairingConfig | None = None) -> DataS
     Raises:
         UsageError: whatever is wrong with the name, the files, the samples or the pairs.
     """
-    pairing = pairing or PairingConfig()
+    if pairing is None:
+        return assemble(_read(config, PairingConfig(), ()), config)
     _refuse_idle(pairing)
     theirs = teacher_config(config, pairing)
     unseen = tuple(label for label in (config.label, theirs.label) if label is not None)
@@ -52,6 +53,8 @@ def _refuse_idle(pairing: PairingConfig) -> None:
 def _read(config: DataConfig, pairing: PairingConfig, unseen: tuple[str, ...]) -> Source:
     """Read the source of a configuration, its classes merged as that says."""
     kind, _, place = config.data.partition(":")
+    if kind == OWN:
+        raise UsageError(f"{config.data!r} was a data set that the caller brought: give it again, in Python by own=")
     require_choice("data source", kind, READERS)
     if kind != "digits" and not place:
         raise UsageError(f"data source {kind!r} needs a name or path after the colon, for instance {EXAMPLES[kind]}")
@@ -69,6 +72,8 @@ def _read(config: DataConfig, pairing: PairingConfig, unseen: tuple[str, ...]) -
     _refuse_columns(kind, columns)
     source = READERS[kind](place, columns)
     if config.no_labels:
+        if config.merge:
+            raise UsageError("--merge takes classes together, of which --no-labels reads none: give one of the two")
         return forget_labels(source)
     if not config.merge:
         return source
@@ -203,6 +208,8 @@ EXAMPLES = {
     "table": "table:patients.csv",
     "torchvision": "torchvision:MNIST@data",
 }
+OWN = "own"
+"""Begins the name of a data set that was not opened by name."""
 _ALL = ("input", "label", "key", "group_by", "visits_of", "order_by")
 COLUMNS = {"hub": _ALL[:4], "parquet": _ALL[:4], "sklearn": _ALL, "table": _ALL}
 """Kind of source → which columns can be asked of it; others have none."""

@@ -1,7 +1,8 @@
 """A split that is ready to be read: decoded in memory, or decoded anew at every reading."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -167,6 +168,8 @@ class DataSet:
         augment: the training augmentation, resolved ("auto" never stands here).
         notes: what a reader of the result should know about how the data came about.
         columns: the columns of a table that are seen.
+        categories: the values of each of its columns of text.
+        cut: the settings that decided which samples are held out, where the source has no test split.
         teacher: what the teacher sees, where it is something else.
     """
 
@@ -177,6 +180,8 @@ class DataSet:
     augment: str
     notes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cut: Mapping[str, object] = field(default_factory=dict)
     teacher: TeacherSide | None = None
 
     def through(self, view: str) -> "DataSet":

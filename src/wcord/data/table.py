@@ -1,6 +1,6 @@
 """Tables of numbers: a row is a sample, or a visit of a subject who is one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,18 +80,34 @@ def frames_source(frames: dict[str, Frame], name: str, columns: Columns) -> Sour
     if label is not None and whole[label].isna().any():
         raise UsageError(f"{int(whole[label].isna().sum())} rows have no label in column {label!r}: remove them")
     numbers = _numbers(whole, seen)
+    categories = _categories(whole, numbers)
     sides = {split: _side(frame, numbers.loc[split], label, columns) for split, frame in frames.items()}
     targets, classes = number_labels({split: side.labels for split, side in sides.items()})
     visits = max(side.values.shape[2] for side in sides.values())
     samples = {split: side.samples(targets[split], visits) for split, side in sides.items()}
-    return Source(samples["train"], samples.get("test"), classes, name, augment="none", columns=tuple(numbers.columns))
+    seen_columns = tuple(map(str, numbers.columns))
+    return Source(
+        samples["train"],
+        samples.get("test"),
+        classes,
+        name,
+        augment="none",
+        columns=seen_columns,
+        categories=categories,
+    )
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> Tensor:
-    """Return the rows of a file as samples, N×C×1×1, of columns by the names that a source gave them.
+def read_rows(path: Path, columns: Sequence[str], known: Mapping[str, Sequence[str]]) -> Tensor:
+    """Return the rows of a file as samples, N×C×1×1.
+
+    Args:
+        path: the file.
+        columns: what is seen of it, by the names that a source gave them.
+        known: the values that its columns of text may have.
 
     Raises:
-        UsageError: a file that cannot be read, a column that is not there or holds text in place of numbers.
+        UsageError: a file that cannot be read, a column that is not there, or holds text in place of numbers or other
+            text than is known.
     """
     frame = _load(path)
     for column in map(_raw(list(frame.columns)), columns):
@@ -101,6 +117,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Tensor:
     if list(numbers.columns) != list(columns):
         strange = next(column for column in columns if column not in numbers.columns)
         raise UsageError(f"column {strange!r} of table {str(path)!r} holds text where there were numbers: repair it")
+    require_known(_categories(frame, numbers), known)
     return torch.tensor(numbers.to_numpy(np.float32))[:, :, None, None]
 
 
@@ -163,7 +180,7 @@ def _visits(frame: Frame, columns: Columns) -> dict[str, list[int]]:
         UsageError: a visit has no place in the order, or no subject.
     """
     assert columns.visits_of is not None
-    times = frame[columns.order_by].reset_index(drop=True)
+    times = _in_time(str(columns.order_by), frame[columns.order_by].reset_index(drop=True))
     if times.isna().any():
         raise UsageError(f"{int(times.isna().sum())} rows have no value in column {columns.order_by!r}: order them")
     subjects = named_by(columns.visits_of, frame[columns.visits_of].tolist()).tolist()
@@ -171,6 +188,22 @@ def _visits(frame: Frame, columns: Columns) -> dict[str, list[int]]:
     for row in times.sort_values(kind="stable").index:
         visits[subjects[row]].append(int(row))
     return visits
+
+
+def _in_time(name: str, times: Any) -> Any:
+    """Return what says when a visit was as numbers or dates: as text, 10/1/2019 would come before 9/1/2019.
+
+    Raises:
+        UsageError: text that is no date of the form 2019-09-01.
+    """
+    if pd.api.types.is_numeric_dtype(times) or pd.api.types.is_datetime64_any_dtype(times):
+        return times
+    try:
+        return pd.to_datetime(times, format="ISO8601")
+    except (ValueError, TypeError):
+        raise UsageError(
+            f"column {name!r} holds text, which says no order: write visits as numbers, or dates as 2019-09-01"
+        ) from None
 
 
 def _numbers(frame: Frame, seen: Sequence[str]) -> Frame:
@@ -192,7 +225,7 @@ def _numbers(frame: Frame, seen: Sequence[str]) -> Frame:
         if pd.api.types.is_numeric_dtype(column):
             parts[name] = column.astype(float)
             continue
-        kinds = sorted(map(str, column.dropna().unique()))
+        kinds = _kinds(column)
         if len(kinds) > FEW:
             raise UsageError(
                 f"column {name!r} holds {len(kinds)} different texts, such as {kinds[0]!r}: numbers or at most {FEW} "
@@ -209,7 +242,38 @@ def _numbers(frame: Frame, seen: Sequence[str]) -> Frame:
 
 def _category(column: Any, value: str) -> Any:
     """Return 1 where a column has a value, 0 where it has another, and a gap where it has none."""
-    return (column.astype(str) == value).astype(float).where(column.notna())
+    return (_texts(column) == value).astype(float).where(column.notna())
+
+
+def _texts(column: Any) -> Any:
+    """Return the values as text, whole numbers as such: a column of 1, 2 and gaps is read as 1.0, 2.0 and NaN."""
+    return column.map(lambda value: str(int(value)) if isinstance(value, float) and value.is_integer() else str(value))
+
+
+def _kinds(column: Any) -> tuple[str, ...]:
+    return tuple(sorted(_texts(column.dropna()).unique()))
+
+
+def _categories(frame: Frame, numbers: Frame) -> dict[str, tuple[str, ...]]:
+    """Return the values of each column of text that gave columns of 0 and 1."""
+    named = (str(name).partition("=")[0] for name in numbers.columns if name not in frame.columns)
+    return {name: _kinds(frame[name]) for name in dict.fromkeys(named)}
+
+
+def require_known(categories: Mapping[str, Sequence[str]], known: Mapping[str, Sequence[str]]) -> None:
+    """Raise where a table has a text that a network was not trained with: it would be taken for the first one.
+
+    Args:
+        categories: column → its values in the table.
+        known: column → its values in the table that the network was trained on.
+    """
+    for column, values in categories.items():
+        strange = [value for value in values if value not in known.get(column, values)]
+        if strange:
+            raise UsageError(
+                f"column {column!r} holds {strange[0]!r}, which the network was not trained with "
+                f"({', '.join(known[column])}): write it as one of these, or leave it empty"
+            )
 
 
 def _label(known: Sequence[str], chosen: str | None) -> str:

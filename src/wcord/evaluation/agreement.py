@@ -16,13 +16,14 @@ EPSILON = 0.05
 ITERATIONS = 200
 
 
-def agreement(student: Predictions, teacher: Predictions) -> dict[str, float]:
+def agreement(student: Predictions, teacher: Predictions, *, same_labels: bool = True) -> dict[str, float]:
     """Return every measure of agreement that applies to the two networks.
 
     `agreement` is the share of samples with the same top-1 class, in percent; `fidelity_kl` the mean
     KL(teacher‖student) of the class probabilities at temperature 1, in nats; `correlation_gap` the mean absolute entry
     of `class_correlation_difference`; `cka` the linear CKA of the embeddings, in [0, 1]. Networks with different
-    numbers of classes share no logits, so only what compares embeddings is left.
+    numbers of classes, or (not `same_labels`) as many of others, share no logits, so only what compares embeddings is
+    left.
 
     A single sample has neither correlations nor `cka`. From 64 samples on, with the student's embeddings mapped into
     the teacher's space on one half of the samples (`map_to_teacher`) and compared by their cosine on the other:
@@ -38,7 +39,7 @@ def agreement(student: Predictions, teacher: Predictions) -> dict[str, float]:
     """
     require_same_rows("the student's predictions", student.logits, "the teacher's predictions", teacher.logits)
     told: dict[str, float] = {}
-    if student.num_classes == teacher.num_classes:
+    if same_labels and student.num_classes == teacher.num_classes:
         told["agreement"] = 100.0 * float((student.top1 == teacher.top1).double().mean())
         kl = F.kl_div(
             student.logits.double().log_softmax(dim=1),

@@ -115,11 +115,8 @@ def open_network(path: str | Path, *, model: str | None = None) -> Network:
     card = read_card(path)
     if card is None or not card.mean:
         raise UsageError(f"weights file {str(path)!r} does not say what network it is: give --model and --data")
-    if model is None and _is_own_code(card.architecture):
-        raise UsageError(
-            f"weights file {str(path)!r} is for {card.architecture!r}, which is code of your own: "
-            f"give --model {card.architecture} to run it"
-        )
+    if model is None:
+        refuse_own_code(path, card.architecture)
     backbone = create_model(
         model or card.architecture,
         num_classes=card.num_classes,
@@ -128,6 +125,15 @@ def open_network(path: str | Path, *, model: str | None = None) -> Network:
     )
     network = Network(backbone, Preprocess(card.mean, card.std, card.image_size), card.classes)
     return load_weights(network, path).eval()
+
+
+def refuse_own_code(path: str | Path, architecture: str) -> None:
+    """Raise where a file names a network that is the user's own code: nothing runs only because a file says so."""
+    if _is_own_code(architecture):
+        raise UsageError(
+            f"weights file {str(path)!r} is for {architecture!r}, which is code of your own: "
+            f"give --model {architecture} to run it"
+        )
 
 
 def _is_own_code(architecture: str) -> bool:

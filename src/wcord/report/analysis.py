@@ -16,7 +16,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_file, require_same_rows
 from wcord.evaluation.accuracy import Predictions
-from wcord.evaluation.agreement import map_to_teacher
+from wcord.evaluation.information import map_to_teacher
 from wcord.files import write_atomically
 from wcord.transport import cosine_cost, sinkhorn
 
@@ -88,7 +88,13 @@ class Analysis:
             ) from error
 
 
-def analyse(student: Predictions, teacher: Predictions | None, images: Callable[[Tensor], Tensor] | None) -> Analysis:
+def analyse(
+    student: Predictions,
+    teacher: Predictions | None,
+    images: Callable[[Tensor], Tensor] | None,
+    *,
+    same_labels: bool = True,
+) -> Analysis:
     """Reduce the predictions of a run to what its report shows.
 
     Args:
@@ -96,13 +102,15 @@ def analyse(student: Predictions, teacher: Predictions | None, images: Callable[
         teacher: predictions of the teacher on the same samples in the same order, or None.
         images: returns the images of given rows, B×C×H×W, uint8 or floating-point in [0, 1]; None: the samples are
             no pictures.
+        same_labels: whether the logits of both mean the same classes, where there are as many.
 
     Raises:
         UsageError: if the two networks did not see the same number of samples.
     """
     if teacher is not None:
         require_same_rows("the student's predictions", student.logits, "the teacher's predictions", teacher.logits)
-    comparable = teacher if teacher is not None and teacher.num_classes == student.num_classes else None
+    same_labels = same_labels and teacher is not None and teacher.num_classes == student.num_classes
+    comparable = teacher if same_labels else None
     logit_rows = _spread(len(student), max(1, LOGIT_ENTRIES // student.num_classes))
     embedding_rows = _spread(len(student), EMBEDDING_ROWS)
     missed = torch.zeros(0, dtype=torch.long) if images is None else _missed(student, comparable)

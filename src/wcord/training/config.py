@@ -197,13 +197,18 @@ def read_recipe(path: Path) -> dict[str, object]:
 
 def read_config(path: Path) -> TrainConfig | DistillConfig:
     """Return the configuration that a run has saved."""
-    settings = read_recipe(path)
+    settings = read_recipe(path) | {"overwrite": False}
     return configure(TrainConfig, settings) if "model" in settings else configure(DistillConfig, settings)
 
 
 def to_settings(config: TrainConfig | DistillConfig) -> dict[str, Any]:
-    """Return the configuration as plain values in tables, without what is None, as TOML and JSON can hold them."""
-    return _plain(dataclasses.asdict(config))
+    """Return the configuration as plain values in tables, without what is None, as TOML and JSON can hold them.
+
+    `overwrite` is no property of a run: a recipe made of one must not replace another.
+    """
+    settings = _plain(dataclasses.asdict(config))
+    del settings["overwrite"]
+    return settings
 
 
 def to_toml(config: TrainConfig | DistillConfig) -> str:

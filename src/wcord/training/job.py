@@ -1,7 +1,7 @@
 """From a configuration to everything that a run needs, checked before the first step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,20 @@ from wcord.models.network import Network
 from wcord.training.classes import fit_classes, label_by_teacher
 from wcord.training.config import DistillConfig, TrainConfig
 from wcord.training.engine import resolve_device, seed_everything
-from wcord.training.networks import NetworkSpec, as_trained, build_network, check_teacher, taught_as_trained
+from wcord.training.networks import (
+    NetworkSpec,
+    as_trained,
+    build_network,
+    check_teacher,
+    note_of_split,
+    taught_as_trained,
+)
 from wcord.training.schedule import check_schedule
 
 EVALUATION_BATCH = 256
+
+HEARD = ("data", "views", "workers", "no_labels")
+"""Settings of the data that are heeded where the data are given as such."""
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -58,6 +68,7 @@ class Job:
         objective: the method.
         train: training batches.
         test: evaluation batches.
+        same_labels: whether the logits of both networks mean the same classes, where there are as many.
         notes: what a reader of the result has to know.
     """
 
@@ -69,6 +80,7 @@ class Job:
     objective: Objective
     train: Loader
     test: Loader
+    same_labels: bool
     notes: tuple[str, ...]
 
 
@@ -103,6 +115,7 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     # The students' initial weights depend on the seed alone, not on what was drawn before.
     seed_everything(training.seed)
     student = build_network(_student_spec(config), data, own=own.student)
+    student.classes = data.classes  # whatever it knew before
     architecture = config.model if isinstance(config, TrainConfig) else config.student
     if isinstance(config, DistillConfig) and teacher is not None:
         adapted = adapt_student(config.method, student, teacher, *_samples(data))
@@ -130,25 +143,31 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
         device=str(device),
         workers=config.data.workers,
     )
-    objective = _objective(config, student, teacher, data, train)
+    same_labels = _same_labels(config, teacher, data)
+    objective = _objective(config, student, teacher, data, train, same_labels)
     notes = [*told, *fitted]
+    for note in _notes_of_splits(config, data):
+        notes.append(note)
+        say(f"note: {note}")
     if train.dropped:
         notes.append("the last training batch of each epoch held a single sample and was dropped")
         say(f"note: {notes[-1]}")
     if teacher is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
         notes += _look_at_teacher(config, teacher, data, str(device), say)
-    return Job(config, data, student, architecture, teacher, objective, train, test, tuple(notes))
+    return Job(config, data, student, architecture, teacher, objective, train, test, same_labels, tuple(notes))
 
 
 def _refuse_unheard(config: TrainConfig | DistillConfig) -> None:
     """Say that settings which open data say nothing where the data are given as such."""
     told = config.pairing if isinstance(config, DistillConfig) else PairingConfig()
     asked = [name for name, value in vars(told).items() if value != getattr(PairingConfig(), name)]
-    asked += [name for name in ("view", "input") if getattr(config.data, name)]
+    asked += [
+        name for name, value in vars(config.data).items() if name not in HEARD and value != getattr(DataConfig(), name)
+    ]
     if asked:
         raise UsageError(
-            f"{asked[0]} is a setting of data that are opened by name: say it of a data set by data.through(view) and "
-            "data.beside(teacher_data)"
+            f"{asked[0]} is a setting of data that are opened by name: open them so and give what open_data returns; "
+            "data.through(view), data.beside(teacher_data) and dataclasses.replace(data, augment=…) say the rest"
         )
 
 
@@ -183,6 +202,8 @@ def _teacher(
         size=config.teacher_size,
     )
     teacher = build_network(spec, data.of_teacher, own=own.teacher)
+    if config.data.no_labels and config.pairing.label_map is not None:
+        raise UsageError("--label-map brings the teacher's classes to labels, of which --no-labels reads none")
     if not config.data.no_labels:
         return fit_classes(teacher, data, config.pairing)
     data, note = label_by_teacher(teacher, data, batch_size=EVALUATION_BATCH, device=device)
@@ -190,7 +211,12 @@ def _teacher(
 
 
 def _objective(
-    config: TrainConfig | DistillConfig, student: Network, teacher: Network | None, data: DataSet, train: Loader
+    config: TrainConfig | DistillConfig,
+    student: Network,
+    teacher: Network | None,
+    data: DataSet,
+    train: Loader,
+    same_labels: bool,
 ) -> Objective:
     sample, teacher_sample = _samples(data)
     maps = (config.student_maps, config.teacher_maps) if isinstance(config, DistillConfig) else ((), ())
@@ -201,7 +227,7 @@ def _objective(
         teacher_sample=sample if teacher is None else teacher_sample,
         num_samples=len(data.train),
         batch_size=min(_smallest_batch(len(data.train), config.training.batch_size), config.training.batch_size),
-        same_labels=_same_labels(teacher, data),
+        same_labels=same_labels,
         processes=train.world_size,
         label_smoothing=config.training.label_smoothing,
         total_steps=config.training.epochs * len(train),
@@ -231,7 +257,7 @@ def _smallest_batch(samples: int, batch_size: int) -> int:
 def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, device: str, say: Say) -> list[str]:
     data = data.of_teacher
     with torch.no_grad():
-        logits: Tensor = teacher.eval()(torch.zeros(1, *data.train.shape))
+        logits: Tensor = teacher.to(device).eval()(torch.zeros(1, *data.train.shape, device=device))
     if logits.shape[1] != len(data.classes):
         note = (
             f"the teacher has {logits.shape[1]} classes and the data {len(data.classes)}: its accuracy is not measured"
@@ -245,8 +271,26 @@ def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, dev
     return []
 
 
-def _same_labels(teacher: Network | None, data: DataSet) -> bool:
-    """Tell whether the teacher's logits mean the student's classes, as far as names tell; numbers are no names."""
+def _notes_of_splits(config: TrainConfig | DistillConfig, data: DataSet) -> list[str]:
+    if isinstance(config, TrainConfig):
+        return note_of_split("network that is gone on with", config.weights, data)
+    seen = replace(data.of_teacher, cut=data.cut)  # both hold out the same
+    return [
+        *note_of_split("student", config.student_weights, data),
+        *note_of_split("teacher", config.teacher_weights, seen),
+    ]
+
+
+def _same_labels(config: TrainConfig | DistillConfig, teacher: Network | None, data: DataSet) -> bool:
+    """Tell whether the teacher's logits mean the student's classes, as far as names and samples tell.
+
+    Numbers are no names. Two columns of labels may have the same names (yes, no) and tell other things.
+    """
+    if isinstance(config, DistillConfig) and config.pairing.teacher_label and config.pairing.label_map is None:
+        pairs = () if data.teacher is None or data.teacher.by_label else ("train", "test")
+        sides = [(getattr(data, name).targets, getattr(data.of_teacher, name).targets) for name in pairs]
+        if data.classes == data.of_teacher.classes and any(not torch.equal(own, other) for own, other in sides):
+            return False
     theirs, own = teacher.classes if teacher is not None else (), data.classes
     if not theirs or len(theirs) != len(own) or theirs == own:
         return True

@@ -4,15 +4,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.loader import Loader
-from wcord.data.sources import has_columns
+from wcord.data.sources import has_columns, open_data
 from wcord.data.split import DataSet, base_and_view
 from wcord.data.statistics import channel_statistics
+from wcord.data.table import require_known
 from wcord.evaluation.accuracy import accuracy, predict
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
@@ -60,6 +62,8 @@ def build_network(spec: NetworkSpec, data: DataSet, *, own: nn.Module | None = N
         UsageError: on an unknown name, weights that do not fit, or images of another number of channels.
     """
     if isinstance(own, Network):
+        if spec.weights is not None:
+            raise UsageError(f"the {spec.role} is a Network, which has its weights: give one of the two")
         return own
     card = None if spec.weights is None else read_card(spec.weights)
     num_classes = spec.num_classes or (card.num_classes if card else len(data.classes))
@@ -87,6 +91,43 @@ def as_trained(config: DataConfig, weights: Path | None) -> DataConfig:
     return replace(config, view=view or None, input=seen)
 
 
+def open_as_trained(config: DataConfig, weights: Path | None) -> DataSet:
+    """Open data as the network of a weights file saw them, with the samples held out that were held out from it.
+
+    Where a source has no test split, which samples it was trained on depends on settings, which its file tells: of the
+    same data others would hold out some that it has seen. Settings that are given are taken as they are.
+
+    Raises:
+        UsageError: whatever is wrong with the data; text in a table that the network was not trained with.
+    """
+    config = as_trained(config, weights)
+    data = open_data(config)
+    card = read_card(weights) if weights is not None and weights.is_file() else None
+    if card is None:
+        return data
+    cut = _another_cut(card, data)
+    if cut and all(getattr(config, name) == getattr(DataConfig(), name) for name in cut):
+        data = open_data(replace(config, **cut))
+    require_known(data.categories, card.extra.get("categories", {}))
+    return data
+
+
+def note_of_split(role: str, weights: Path | None, data: DataSet) -> list[str]:
+    """Tell where the network of a weights file was trained on another split of the same data: it saw test samples."""
+    card = read_card(weights) if weights is not None and weights.is_file() else None
+    cut = {} if card is None else _another_cut(card, data)
+    told = ", ".join(f"{name} = {value}" for name, value in cut.items())
+    return [f"the {role} was trained on another split of these data ({told}): it has seen test samples"] if cut else []
+
+
+def _another_cut(card: ModelCard, data: DataSet) -> dict[str, Any]:
+    """Return what decided which samples were held out from a network, where it was trained on these and others were."""
+    cut = card.extra.get("cut")
+    if not cut or not data.cut or card.extra.get("data") != data.name or cut == dict(data.cut):
+        return {}
+    return dict(cut)
+
+
 def taught_as_trained(config: DistillConfig) -> PairingConfig:
     """Return what the teacher sees: what is asked for, else what its weights file says that it saw."""
     pairing = config.pairing
@@ -100,6 +141,7 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
     channels, height, width = data.train.shape
     preprocess = network.preprocess
     base, view = base_and_view(data.train)
+    held = {"cut": dict(data.cut), "categories": {name: list(values) for name, values in data.categories.items()}}
     return ModelCard(
         architecture=architecture,
         num_classes=len(data.classes),
@@ -111,7 +153,7 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
         view=view.text,
         columns=data.columns,
         record_shape=base.shape if view else None,
-        extra=extra,
+        extra={**extra, **{name: value for name, value in held.items() if value}},
     )
 
 
@@ -130,7 +172,7 @@ def check_teacher(
     batches = (
         batch for batch, _ in zip(loader.batches(), range(math.ceil(TEACHER_SAMPLES / batch_size)), strict=False)
     )
-    predictions = predict(teacher, batches, device=device, side="teacher")
+    predictions = predict(teacher.to(device), batches, device=device, side="teacher")
     top1 = accuracy(predictions)["top1"]
     chance = 1 / len(data.classes)
     noise = 3 * math.sqrt(chance * (1 - chance) / len(predictions.targets))

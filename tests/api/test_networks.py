@@ -1,0 +1,161 @@
+"""Trained networks are measured by the names of their classes, on what was held out from them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import wcord
+from wcord import api
+from wcord.checks import UsageError
+from wcord.cli import main
+from wcord.data.config import DataConfig
+from wcord.data.sources import open_data
+from wcord.models.card import ModelCard
+from wcord.models.create import create_model
+from wcord.models.weights import open_network, read_card, save_weights
+from wcord.training.config import DistillConfig, TrainConfig, configure
+
+QUICK = {"epochs": 15, "lr": 0.02, "batch_size": 16, "schedule": "cosine", "device": "cpu"}
+
+
+def trained(out: Path, **settings: Any) -> Path:
+    api.start(configure(TrainConfig, {"model": "mlp16x1", "out": out, **QUICK, **settings}), say=lambda line: None)
+    return out / "student.safetensors"
+
+
+def distilled(out: Path, teacher: Path, **settings: Any) -> api.Result:
+    given = {"teacher": "mlp16x1", "teacher_weights": teacher, "student": "mlp16x1", "method": "kd", "out": out}
+    return api.start(configure(DistillConfig, {**given, **QUICK, **settings}), say=lambda line: None)
+
+
+def iris() -> pd.DataFrame:
+    from sklearn.datasets import load_iris
+
+    held: Any = load_iris(as_frame=True)
+    return held.frame.assign(target=[str(held.target_names[number]) for number in held.target])
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("flowers") / "run", data="sklearn:iris")
+
+
+def test_a_table_with_fewer_or_other_classes_is_measured_by_name(flowers: Path, tmp_path: Path) -> None:
+    whole = wcord.evaluate(weights=flowers, data="sklearn:iris", device="cpu")["top1"]
+    assert whole > 85
+    iris().query("target != 'setosa'").to_csv(tmp_path / "two.csv", index=False)
+    two = wcord.evaluate(weights=flowers, data=f"table:{tmp_path / 'two.csv'}", device="cpu")["top1"]
+    assert two > 75
+    iris().replace({"setosa": "rose"}).to_csv(tmp_path / "strange.csv", index=False)
+    strange = f"table:{tmp_path / 'strange.csv'}"
+    with pytest.raises(UsageError, match="unknown class 'rose'"):
+        wcord.evaluate(weights=flowers, data=strange, device="cpu")
+    # Sorted, 'rose' comes first, where 'setosa' was.
+    assert wcord.evaluate(weights=flowers, data=strange, classes_by_number=True, device="cpu")["top1"] > 75
+    assert main(["evaluate", "--weights", str(flowers), "--data", strange, "--classes-by-number"]) == 0
+
+
+def test_a_network_that_is_gone_on_with_knows_its_new_classes(flowers: Path, tmp_path: Path) -> None:
+    iris().replace({"setosa": "z", "versicolor": "y", "virginica": "x"}).to_csv(tmp_path / "t.csv", index=False)
+    on = trained(tmp_path / "run", data=f"table:{tmp_path / 't.csv'}", weights=flowers)
+    card = read_card(on)
+    assert card is not None
+    assert card.classes == ("x", "y", "z")
+
+
+def test_the_samples_that_were_held_out_are_those_that_are_measured(tmp_path: Path) -> None:
+    weights = trained(tmp_path / "run", data="sklearn:breast_cancer", split_seed=5, epochs=3)
+    card = read_card(weights)
+    assert card is not None
+    assert card.extra["cut"] == {"split_seed": 5, "holdout": 0.0, "group_by": None}
+    measured = wcord.evaluate(weights=weights, data="sklearn:breast_cancer", device="cpu")["top1"]
+    assert measured == pytest.approx(card.extra["top1_last"])
+    # What is asked for is done, and another data set is split as ever.
+    other = wcord.evaluate(weights=weights, data="sklearn:breast_cancer", split_seed=6, device="cpu")["top1"]
+    assert other != measured
+    student = distilled(tmp_path / "student", weights, data="sklearn:breast_cancer", epochs=1)
+    assert student.record is not None
+    note = "the teacher was trained on another split of these data (split_seed = 5, holdout = 0.0, group_by = None)"
+    assert any(told.startswith(note) for told in student.record.notes)
+    same = distilled(tmp_path / "same", weights, data="sklearn:breast_cancer", split_seed=5, epochs=1)
+    assert same.record is not None
+    assert not any("another split" in told for told in same.record.notes)
+
+
+def test_labels_of_one_name_in_two_columns_are_not_compared(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(200, 3)), columns=["p", "q", "r"])
+    frame["died"] = np.where(frame["p"] > 0, "yes", "no")
+    frame["readmitted"] = np.where(frame["q"] > 0, "yes", "no")
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    data = f"table:{tmp_path / 't.csv'}"
+    teacher = trained(tmp_path / "teacher", data=data, label="died", input=["p", "q", "r"])
+    settings = {"data": data, "label": "readmitted", "teacher_label": "died", "input": ["p", "q"]}
+    with pytest.raises(UsageError, match="the teacher's labels are not the student's"):
+        distilled(tmp_path / "no", teacher, **settings)
+    # Fewer columns than the teacher, too: rows of one file are rows of one file.
+    made = distilled(tmp_path / "yes", teacher, **settings, method="wcord", set=["wcord.num_negatives=16"])
+    assert made.record is not None
+    assert "cka" in made.record.metrics
+    assert "agreement" not in made.record.metrics
+
+
+def test_text_that_a_network_was_not_trained_with_is_told(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"sex": ["F", "M"] * 40, "stage": [1, 2] * 40, "x": draw.normal(size=80)})
+    frame["stage"] = frame["stage"].map({1: "1", 2: "2a"})
+    frame["label"] = (frame["x"] > 0).astype(int)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    weights = trained(tmp_path / "run", data=f"table:{tmp_path / 't.csv'}", epochs=2)
+    new = frame.head(4).replace({"sex": {"M": "Male"}})
+    new.to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(UsageError, match=r"column 'sex' holds 'Male', which .* \(F, M\)"):
+        api.predict_files(weights, [tmp_path / "new.csv"], device="cpu")
+    frame.replace({"sex": {"M": "Male"}}).to_csv(tmp_path / "all.csv", index=False)
+    with pytest.raises(UsageError, match="column 'sex' holds 'Male'"):
+        wcord.evaluate(weights=weights, data=f"table:{tmp_path / 'all.csv'}", device="cpu")
+    # Numbers that were text are the same text, also beside a gap.
+    known = frame.iloc[[0, 2]].assign(stage=[1.0, None])
+    known.to_csv(tmp_path / "known.csv", index=False)
+    assert len(api.predict_files(weights, [tmp_path / "known.csv"], device="cpu")) == 2
+
+
+def test_code_of_ones_own_runs_only_where_it_is_named(tmp_path: Path) -> None:
+    net = create_model("mlp16x1", num_classes=3, in_channels=4, image_size=(1, 1))
+    card = ModelCard("mine:make", 3, 4, (1, 1), ("a", "b", "c"), (0.5,) * 4, (0.5,) * 4)
+    save_weights(net, tmp_path / "w.safetensors", card=card)
+    for call in (
+        lambda: wcord.evaluate(weights=tmp_path / "w.safetensors", data="sklearn:iris", device="cpu"),
+        lambda: api.probe(tmp_path / "w.safetensors", data="sklearn:iris", device="cpu"),
+    ):
+        with pytest.raises(UsageError, match="give --model mine:make to run it"):
+            call()
+    assert api.probe(tmp_path / "w.safetensors", model="mlp16x1", data="sklearn:iris", neighbours=0, device="cpu")
+
+
+def test_settings_that_could_not_be_heeded_are_refused(flowers: Path, tmp_path: Path) -> None:
+    data = open_data(DataConfig(data="sklearn:iris"))
+    with pytest.raises(UsageError, match="subset is a setting of data that are named"):
+        wcord.evaluate(weights=flowers, data=data, subset=5.0, device="cpu")
+    with pytest.raises(UsageError, match="leave out --no-labels"):
+        wcord.evaluate(weights=flowers, data="sklearn:iris", no_labels=True, device="cpu")
+    with pytest.raises(UsageError, match="top must be"):
+        api.predict_files(flowers, [tmp_path], top=0, device="cpu")
+    for name, value in {"subset": 5.0, "holdout": 0.3, "augment": "none", "image_size": 4, "split_seed": 1}.items():
+        with pytest.raises(UsageError, match=f"{name} is a setting of data that are opened by name"):
+            wcord.distill("mlp16x1", "mlp16x1", out=tmp_path / "r", data=data, **QUICK, **{name: value})
+    with pytest.raises(UsageError, match="the model is a Network, which has its weights"):
+        wcord.evaluate(open_network(flowers), weights=flowers, data=data, device="cpu")
+
+
+def test_a_run_on_data_of_ones_own_is_not_gone_on_with_on_others(tmp_path: Path) -> None:
+    data = open_data(DataConfig()).through("resize=4")
+    settings = {"epochs": 1, "device": "cpu", "max_time": 0.0001, "method": "ce"}
+    stopped = wcord.distill("resnet8", "resnet8", out=tmp_path / "r", data=data, allow_weak_teacher=True, **settings)
+    assert stopped.outcome.status == "stopped"
+    with pytest.raises(UsageError, match="'own:digits' was a data set that the caller brought"):
+        api.resume(tmp_path / "r", max_time=None)
+    assert api.resume(tmp_path / "r", own=api.Own(data=data), max_time=None).record is not None
