@@ -54,7 +54,12 @@ def confirmation_table() -> str:
         read_suite(HEADLINE), entries_of_records(read_suite(HEADLINE), RECORDS), methods=CONFIRMED, seeds=FRESH_SEEDS
     )
     by_baseline = {
-        baseline: {line.label: line for pair in tabulate(suite, found, baseline=baseline).pairs for line in pair.lines}
+        baseline: {
+            line.label: line
+            for pair in tabulate(suite, found, baseline=baseline).pairs
+            for line in pair.lines
+            if not line.mark  # a row's runs of other settings stand on a line of their own
+        }
         for baseline in BASELINES
     }
     lines = [

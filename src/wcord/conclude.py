@@ -11,6 +11,8 @@ from wcord.evaluation.accuracy import Predictions, accuracy, predict
 from wcord.evaluation.agreement import agreement
 from wcord.evaluation.cost import measure_cost
 from wcord.evaluation.information import critic_information
+from wcord.methods.build import resolved_options
+from wcord.methods.options import parse_options
 from wcord.models.network import Network
 from wcord.models.weights import save_weights
 from wcord.report.analysis import analyse
@@ -65,6 +67,10 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
         student=name,
         **made,
         config=to_settings(config),
+        objective=resolved_options(
+            made["method"], {} if isinstance(config, TrainConfig) else parse_options(config.set)
+        ),
+        teacher_digest=run.teacher_digest,
         num_classes=len(job.data.classes),
         classes=list(job.data.classes),
         epochs=epochs,

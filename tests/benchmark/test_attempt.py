@@ -1,12 +1,14 @@
 """One run under its claim: real runs of seconds, and what is written where one goes wrong."""
 
 import dataclasses
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from wcord.benchmark import attempt
 from wcord.benchmark.attempt import Attempts, Clock
@@ -15,6 +17,9 @@ from wcord.benchmark.rows import Place, Row, TeacherRun
 from wcord.benchmark.state import FAILED, look
 from wcord.benchmark.suite import Pair, Suite
 from wcord.checks import RunError, UsageError
+from wcord.data.sources import open_data
+from wcord.data.split import DataSet
+from wcord.models.create import create_model
 from wcord.training.config import DistillConfig, read_config, to_toml
 from wcord.training.loop import Outcome
 from wcord.training.run import RunFolder
@@ -186,3 +191,33 @@ def test_a_signal_stops_the_worker(tiny: Suite, place: Place, monkeypatch: pytes
     one, tried = row(tiny, "kd"), attempts(place)
     assert tried.run(one, one.config(place, None)) == "stopped"
     assert tried.stop == result.outcome
+
+
+def test_a_run_for_which_no_time_is_left_once_the_data_are_open_is_not_failed(
+    tiny: Suite, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = row(tiny, "kd")
+
+    def slow(*seen: Any) -> DataSet:
+        time.sleep(0.3)
+        return open_data(*seen)
+
+    monkeypatch.setattr(attempt, "open_data", slow)
+    late = attempts(place, 0.004)
+    assert late.run(one, one.config(place, None)) == "stopped"
+    assert late.stop is not None
+    assert look(one.folder(place.out)).status == "left"
+
+
+def test_a_run_does_not_go_on_with_another_teacher(tiny: Suite, place: Place, tmp_path: Path) -> None:
+    weights = [tmp_path / f"{seed}.pth" for seed in (0, 1)]
+    for seed, path in enumerate(weights):
+        torch.manual_seed(seed)
+        torch.save(create_model("resnet14", num_classes=10, in_channels=1).state_dict(), path)
+    begun = dataclasses.replace(place, override={"epochs": 25, "batch_size": 16, "allow_weak_teacher": True})
+    one = row(tiny, "kd")
+    assert attempts(begun, 0.004).run(one, one.config(begun, weights[0])) == "stopped"
+    with pytest.raises(UsageError, match="began with another teacher"):
+        attempts(begun, 0.004).run(one, one.config(begun, weights[1]))
+    assert look(one.folder(place.out)).status == "stopped"
+    assert attempts(begun, 0.004).run(one, one.config(begun, weights[0])) == "stopped"

@@ -7,6 +7,7 @@ from wcord.benchmark.entries import Entry
 from wcord.benchmark.provenance import Footnotes, differing_settings
 from wcord.benchmark.rows import TeacherRun
 from wcord.benchmark.suite import Suite
+from wcord.methods.build import resolved_options
 from wcord.report.record import Record
 
 Make = Callable[..., Entry]
@@ -62,3 +63,14 @@ def test_letters_go_on_after_z(tiny: Suite, entry: Make) -> None:
         assert one.record is not None
         notes.mark([dataclasses.replace(one, record=dataclasses.replace(one.record, commit=f"{number:07d}"))])
     assert [letter for letter, _ in notes.notes][24:] == ["y", "z", "aa", "ab"]
+
+
+def test_options_that_were_others_when_a_run_was_made_are_told(tiny: Suite, entry: Make) -> None:
+    """A default or the catalogue may change, and `set` is empty before and after."""
+    same = entry(tiny, "kd", 0, 70.0)
+    assert same.record is not None
+    objective = resolved_options("kd")
+    made = dataclasses.replace(same.record, objective=objective)
+    assert differing_settings(same, made) == []
+    older = {**objective, "kd": {**objective["kd"], "temperature": 2.0, "since_removed": 1}}
+    assert differing_settings(same, dataclasses.replace(made, objective=older)) == ["kd.temperature = 2.0"]

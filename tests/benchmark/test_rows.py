@@ -74,7 +74,7 @@ def test_options_of_one_row_go_to_no_sum() -> None:
     options = {label: suite.settings(suite.pairs[0], label).set for label in ("kd", "wcord+kd", "dkd")}
     assert options["kd"] == ("ce.weight=0.5", "kd.weight=0.5", "kd.temperature=1")
     assert options["wcord+kd"] == ()
-    assert options["dkd"] == ("dkd.beta=0.5", "dkd.temperature=1", "dkd.warmup=0.01")
+    assert options["dkd"] == ("dkd.beta=0.5", "dkd.temperature=1", "dkd.warmup=0")
     assert Row(suite, suite.pairs[1], "dkd", 0).config(place, None).set[0] == "dkd.beta=2"
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,3 +61,18 @@ def test_damage_in_one_folder_is_a_failure_with_its_reason(tmp_path: Path) -> No
 @pytest.mark.parametrize("status", ["running", "stopped", "left"])
 def test_open_states_are_not_settled(status: str) -> None:
     assert not State(status).settled  # pyright: ignore[reportArgumentType]  # one of them
+
+
+def test_a_run_that_another_worker_clears_meanwhile_is_left_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "record.json").write_text("{}")
+    read = Path.read_text
+
+    def gone(path: Path, *arguments: Any, **options: Any) -> str:
+        if path.name == "record.json":
+            raise FileNotFoundError(path)
+        return read(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "read_text", gone)
+    assert look(tmp_path).status == "left"

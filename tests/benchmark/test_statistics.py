@@ -54,3 +54,17 @@ def test_as_scipy_has_it(values: list[float], random: "st.Random") -> None:
         assert found.p == pytest.approx(
             float(stats.ttest_1samp([a - b for a, b in zip(values, others, strict=True)], 0).pvalue)
         )
+
+
+def test_splits_of_the_same_samples_are_not_independent() -> None:
+    """Nadeau and Bengio's correction: the variance is larger by 1 + n·n_test/n_train, here 1 + 4/4."""
+    ours, theirs = {0: 72.0, 1: 73.0, 2: 75.0, 3: 74.0}, {0: 71.0, 1: 71.5, 2: 74.5, 3: 72.0}
+    plain, corrected = paired(ours, theirs), paired(ours, theirs, overlap=0.25)
+    assert plain is not None
+    assert corrected is not None
+    assert plain.error is not None
+    assert corrected.value == plain.value
+    assert corrected.error == pytest.approx(math.sqrt(2) * plain.error)
+    assert plain.p == pytest.approx(stats.ttest_rel([*ours.values()], [*theirs.values()]).pvalue)
+    t = corrected.value / corrected.error
+    assert corrected.p == pytest.approx(2 * stats.t.sf(t, 3))

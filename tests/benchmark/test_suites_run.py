@@ -75,7 +75,7 @@ def task_place(name: str, folder: Path) -> Place:
 
 def ready(row: Row, place: Place, data: DataSet | None) -> Job:
     config = dataclasses.replace(row.config(place, None), allow_weak_teacher=True)
-    return prepare(config, Own(data=data), lambda line: None)
+    return prepare(config, Own(data=data, opened=True), lambda line: None)
 
 
 def step(job: Job) -> None:

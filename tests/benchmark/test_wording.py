@@ -128,3 +128,14 @@ def test_the_diagonal_has_a_column_where_a_plan_was_logged(entry: Make) -> None:
     shown = {row[0]: row[column] for row in text.rows if row[0] in ("kd", "lckt-a")}
     assert shown == {"kd": "–", "lckt-a": "25.0"}
     assert "on the diagonal, %" not in put_in_words(tabulate(suite, [plain])).texts[0].headings
+
+
+def test_of_runs_that_were_evaluated_once_no_epoch_was_best(tiny: Suite, entry: Make) -> None:
+    one = entry(tiny, "kd", 0, 70.0)
+    assert one.record is not None
+    last = [{name: value for name, value in epoch.items() if name != "test_top1"} for epoch in one.record.epochs[:-1]]
+    once = dataclasses.replace(one, record=dataclasses.replace(one.record, epochs=[*last, one.record.epochs[-1]]))
+    words = put_in_words(tabulate(tiny, [once]))
+    assert not any("best" in heading for heading in words.texts[0].headings)
+    assert "Best" not in words.notes[0]
+    assert any("best" in heading for heading in put_in_words(tabulate(tiny, [one])).texts[0].headings)

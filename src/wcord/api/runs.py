@@ -21,6 +21,7 @@ from wcord.training.config import (
     configure,
     learning_rate,
     read_config,
+    teacher_weights,
     to_toml,
     trained_name,
 )
@@ -129,7 +130,8 @@ def resume(
         **changes: settings that may differ (device, max_time, workers, in_memory).
 
     Raises:
-        UsageError: where the folder is no run, or other settings are to be changed.
+        UsageError: where the folder is no run, other settings are to be changed, or the teacher's weights have become
+            others.
     """
     folder = RunFolder(Path(run))
     for name in changes:
@@ -139,6 +141,7 @@ def resume(
     training = replace(config.training, **{k: v for k, v in changes.items() if k in ("device", "max_time")})
     data = replace(config.data, **{k: v for k, v in changes.items() if k in ("workers", "in_memory")})
     config = replace(config, out=folder.path, training=training, data=data)
+    folder.require_teacher(teacher_weights(config))
     deadline = _deadline(config)
     state = PartialState(cpu=resolve_device(training.device).type == "cpu")
     job = prepare(config, own or Own(), say, rank=state.process_index, processes=state.num_processes)
@@ -167,7 +170,11 @@ def _train(job: Job, run: RunFolder, say: Say, deadline: float | None) -> Result
     if training.tracker:
         accelerator.init_trackers("wcord", config={"config": to_toml(job.config)})
     if accelerator.is_main_process:
-        run.note_start(working_commit(Path(__file__).parent), describe_environment(accelerator.device))
+        run.note_start(
+            working_commit(Path(__file__).parent),
+            describe_environment(accelerator.device),
+            teacher_weights=teacher_weights(job.config),
+        )
     say(f"training {trained_name(job.config)} by {job.objective.formula} into {run.path}")
     trainer = Trainer(
         student=job.student,

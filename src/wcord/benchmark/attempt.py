@@ -16,11 +16,11 @@ from wcord.checks import DoesNotFitError, RunError, UsageError
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.sources import open_data
 from wcord.data.split import DataSet
-from wcord.training.config import DistillConfig, TrainConfig, read_config
+from wcord.training.config import DistillConfig, TrainConfig, read_config, teacher_weights
 from wcord.training.engine import resolve_device
 from wcord.training.job import Own, Say, seen_by_both
 from wcord.training.loop import Outcome
-from wcord.training.run import CONFIG
+from wcord.training.run import CONFIG, RunFolder
 
 Seen = tuple[DataConfig, PairingConfig | None]
 """What student and teacher see."""
@@ -102,7 +102,8 @@ class Attempts:
             stopped: `stop` tells why.
 
         Raises:
-            UsageError: for a device or a data source of today that cannot be used, which would meet every run.
+            UsageError: for a device or a data source of today that cannot be used, which would meet every run, and
+                for another teacher than the run began with.
         """
         folder = config.out
         with claim(folder) as mine:
@@ -111,6 +112,8 @@ class Attempts:
             if look(folder).settled:
                 return "settled"
             resolve_device(config.training.device)
+            if (folder / CONFIG).is_file():
+                RunFolder(folder).require_teacher(teacher_weights(config))
             self._data(config)
             announce()
             try:
@@ -128,15 +131,18 @@ class Attempts:
 
     def _train(self, row: Row | TeacherRun, config: TrainConfig | DistillConfig) -> Ended:
         begun = (config.out / CONFIG).is_file()
+        config = self._as_begun(row, config) if begun else config
+        own = Own(data=self._data(config), opened=True)
+        left = self.clock.left
+        if left is not None and left <= 0:  # to open the data takes its time
+            self.stop = Outcome("stopped", self.clock.reason, None, 0.0)
+            return "stopped"
         self.say(f"{'going on with' if begun else 'beginning'} {row.name}, seed {row.seed}")
         if begun:
-            config = self._as_begun(row, config)
-            own, left = Own(data=self._data(config), opened=True), self.clock.left
             result = api.resume(config.out, config=config, own=own, say=self.say, max_time=left)
         else:
             forget(config.out)  # what a kill between two files may have left
-            own = Own(data=self._data(config), opened=True)
-            timed = replace(config, training=replace(config.training, max_time=self.clock.left))
+            timed = replace(config, training=replace(config.training, max_time=left))
             result = api.start(timed, own, self.say)
         outcome = result.outcome
         del result

@@ -1,12 +1,15 @@
 """Where a number comes from: commit, machine, versions, and settings that differ from the suite's, as footnotes."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from wcord.benchmark.entries import Entry
-from wcord.benchmark.rows import Place, TeacherRun
+from wcord.benchmark.rows import Place, Row, TeacherRun
 from wcord.benchmark.settings import PLACE, flat_settings, told
 from wcord.checks import UsageError
+from wcord.methods.build import resolved_options
+from wcord.methods.options import parse_options
 from wcord.report.record import Record
 from wcord.training.config import DistillConfig, TrainConfig, configure
 
@@ -61,7 +64,18 @@ def differing_settings(entry: Entry, record: Record) -> list[str]:
     # A seed is shown anyway, and a teacher that was allowed to be weak taught as any other.
     moot = {*PLACE, "seed", "allow_weak_teacher"}
     names = [name for name in {**wanted, **had} if name not in moot and had.get(name) != wanted.get(name)]
-    return [told(name, had.get(name)) for name in names]
+    return [told(name, had.get(name)) for name in names] or _differing_options(row, record)
+
+
+def _differing_options(row: Row | TeacherRun, record: Record) -> list[str]:
+    """Return the options of a run's summands that are others today, by another default or another catalogue."""
+    if isinstance(row, TeacherRun) or not record.objective:
+        return []
+    variant = row.suite.settings(row.pair, row.label)
+    today = json.loads(json.dumps(resolved_options(variant.method, parse_options(variant.set))))
+    wanted = {f"{name}.{option}": value for name, options in today.items() for option, value in options.items()}
+    had = {f"{name}.{option}": value for name, options in record.objective.items() for option, value in options.items()}
+    return [told(name, had[name]) for name in had if name in wanted and had[name] != wanted[name]]
 
 
 def _letter(position: int) -> str:

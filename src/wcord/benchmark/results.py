@@ -230,7 +230,7 @@ def _line(
         top1=reached,
         published=published,
         to_published=None if published is None else against_number([*reached.values()], published.top1),
-        to_baseline=None if base is None else paired(reached, base),
+        to_baseline=None if base is None else paired(reached, base, overlap=suite.overlap),
         runs=notes.mark(found),
     )
 

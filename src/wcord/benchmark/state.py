@@ -49,7 +49,7 @@ class State:
 def look(folder: Path) -> State:
     """Return the state of the run in a folder; the folder need not exist."""
     for status, note in (("failed", FAILED), ("not applicable", NOT_APPLICABLE)):
-        if (folder / note).is_file():
+        with suppress(FileNotFoundError):  # there is none, or another worker begins the run anew
             reason = (folder / note).read_text(encoding="utf-8").partition("\n")[0]
             return State("failed" if status == "failed" else "not applicable", reason=reason)
     if (folder / RECORD).is_file():
@@ -80,6 +80,8 @@ def _read(file: Path, read: Callable[[], State]) -> State:
     """Return what is read, or that a file is damaged: one folder must not hide the others."""
     try:
         return read()
+    except FileNotFoundError:  # cleared since it was seen
+        return State("left")
     except (OSError, ValueError, LookupError, TypeError) as error:
         return State("failed", reason=f"{file.name} cannot be read: {type(error).__name__}: {error}")
 

@@ -55,7 +55,7 @@ def against_number(values: Sequence[float], number: float) -> Difference | None:
     return None if average is None else Difference(average - number, standard_error(values), None, len(values))
 
 
-def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference | None:
+def paired(ours: Mapping[int, float], theirs: Mapping[int, float], *, overlap: float = 0.0) -> Difference | None:
     """Return the mean difference over common seeds, with the paired t-test of it; None without a common seed.
 
     Runs of one seed see the same initial weights and the same batches, so their differences vary less than the runs.
@@ -64,12 +64,17 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference
     Args:
         ours: seed → value.
         theirs: seed → value.
+        overlap: n_test / n_train, where each seed splits the same samples anew. Such runs share samples and are not
+            independent; the variance of the mean is then s²·(1/n + n_test/n_train) instead of s²/n (Nadeau and Bengio,
+            Machine Learning 2003).
     """
     seeds = sorted(ours.keys() & theirs.keys())
     if not seeds:
         return None
     differences = [ours[seed] - theirs[seed] for seed in seeds]
-    p = None
-    if len(seeds) > 1 and max(differences) - min(differences) > 1e-9:
-        p = float(stats.ttest_rel([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds]).pvalue)
-    return Difference(statistics.fmean(differences), standard_error(differences), p, len(seeds))
+    value, n, p = statistics.fmean(differences), len(seeds), None
+    spread = deviation(differences)
+    error = None if spread is None else spread * math.sqrt(1 / n + overlap)
+    if error and max(differences) - min(differences) > 1e-9:
+        p = float(2 * stats.t.sf(abs(value) / error, n - 1))
+    return Difference(value, error, p, n)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wcord import checks
+from wcord.data.config import MISSING_TEST
 from wcord.methods.catalogue import METHODS
 
 
@@ -98,6 +99,12 @@ class Suite:
     def teachers(self) -> tuple[str, ...]:
         """The teachers' names, each once."""
         return tuple(dict.fromkeys(pair.teacher for pair in self.pairs))
+
+    @property
+    def overlap(self) -> float:
+        """Tested over trained samples, where each seed splits the same ones anew; else 0."""
+        share = float(self.data.get("holdout") or MISSING_TEST)
+        return share / (1 - share) if self.split_by_seed else 0.0
 
     def variant(self, label: str) -> Variant:
         """Return the method and the options that a row's name means.

@@ -49,7 +49,8 @@ def put_in_words(table: SuiteTable) -> SuiteText:
     texts = tuple(_text(pair, table, sources) for pair in begun)
     shown = [one for pair in begun for one in (pair.teacher_published, *(line.published for line in pair.lines))]
     doubts = dict.fromkeys(published.doubt for published in shown if published is not None)
-    notes = [_how_to_read(table, with_published=bool(sources))] if begun else []
+    with_best = any(map(_with_best, begun))
+    notes = [_how_to_read(table, with_published=bool(sources), with_best=with_best)] if begun else []
     notes += [f"{MARKS[doubt]} {doubt}." for doubt in doubts if doubt]
     notes += [f"[{number}] {source}" for source, number in sources.items()]
     notes += [f"({letter}) {told}" for letter, told in table.notes]
@@ -60,16 +61,24 @@ def put_in_words(table: SuiteTable) -> SuiteText:
     return SuiteText(table.suite.title, table.suite.protocol, texts, tuple(notes))
 
 
-def _how_to_read(table: SuiteTable, *, with_published: bool) -> str:
+def _how_to_read(table: SuiteTable, *, with_published: bool, with_best: bool) -> str:
     told = "Top-1 on the evaluation split after the last epoch: mean ± sample standard deviation (number of seeds)."
     if with_published:
         told += " Ours − published: with the standard error of our mean."
-    told += (
-        f" − {table.baseline}: mean difference over common seeds, with its standard error; p of the paired t-test. "
-        "Best: the epoch that was best on the test set, which flatters. On the diagonal: mass of the transport plan "
-        "that stays with its own sample, in the last epoch. Runs: number, and where they were made."
+    told += f" − {table.baseline}: mean difference over common seeds, with its standard error; p of the paired t-test"
+    if table.suite.overlap:
+        told += ", both corrected for the samples that splits share (Nadeau and Bengio 2003)"
+    told += ". Best: the epoch that was best on the test set, which flatters." if with_best else "."
+    return told + (
+        " On the diagonal: mass of the transport plan that stays with its own sample, in the last epoch. Runs: number, "
+        "and where they were made."
     )
-    return told
+
+
+def _with_best(pair: PairTable) -> bool:
+    """Return whether runs were evaluated more than once, so that one of their epochs was best."""
+    records = (entry.record for line in pair.lines for entry in line.entries if entry.record is not None)
+    return any(sum("test_top1" in epoch for epoch in record.epochs) > 1 for record in records)
 
 
 def _text(pair: PairTable, table: SuiteTable, sources: dict[str, int]) -> Text:
@@ -78,7 +87,10 @@ def _text(pair: PairTable, table: SuiteTable, sources: dict[str, int]) -> Text:
     headings = ["method", "top-1 last, %"]
     headings += ["published, %", "ours − published"] if with_published else []
     with_plans = any(line.diagonal for line in pair.lines)
-    headings += [f"− {table.baseline}", "p", "best, % (chosen on test)", "agreement, %"]
+    headings += [f"− {table.baseline}", "p"]
+    with_best = _with_best(pair)
+    headings += ["best, % (chosen on test)"] if with_best else []
+    headings += ["agreement, %"]
     headings += ["on the diagonal, %"] if with_plans else []
     headings += ["minutes", "runs"]
     rows: list[tuple[str, ...]] = []
@@ -94,7 +106,7 @@ def _text(pair: PairTable, table: SuiteTable, sources: dict[str, int]) -> Text:
                 *published,
                 _difference(line.to_baseline, n),
                 MISSING if line.to_baseline is None or line.to_baseline.p is None else f"{line.to_baseline.p:.2g}",
-                spread(line.measured("top1_best")),
+                *([spread(line.measured("top1_best"))] if with_best else []),
                 spread(line.measured("agreement"), 1),
                 *([spread(line.diagonal, 1)] if with_plans else []),
                 MISSING if not line.minutes else f"{fmean(line.minutes):.1f}",

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_choice
 from wcord.data.augment import AUGMENTATIONS
-from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.config import MISSING_TEST, DataConfig, PairingConfig
 from wcord.data.form import find_form
 from wcord.data.images import Form
 from wcord.data.memory import check_all, decode_all, resize_all, without_bad
@@ -28,8 +28,6 @@ from wcord.data.view import View
 
 MEMORY_LIMIT = 4 * 2**30
 """Bytes of decoded images, of both splits together, up to which `in_memory="auto"` keeps them."""
-MISSING_TEST = 0.2
-"""Share of the training samples that are evaluated on where a source has no test split."""
 
 CUT = ("split_seed", "holdout", "group_by")
 """Settings that decide which samples are held out of a source without a test split."""

@@ -115,6 +115,9 @@ class PairingConfig:
         return "key" if self.join is not None else self.pair_by or "row"
 
 
+MISSING_TEST = 0.2
+"""Share of the training samples that are evaluated on where a source has no test split."""
+
 SOURCES: dict[str, str] = {
     "digits": "1,797 handwritten digits of 8×8 pixels, embedded (scikit-learn)",
     "sklearn:NAME": "a table of scikit-learn, embedded: breast_cancer, iris, wine",

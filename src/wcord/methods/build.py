@@ -118,11 +118,28 @@ def shipped_name(method: str, student: str, teacher: str) -> str:
 
 def option_names(name: str) -> tuple[str, ...]:
     """Return the options that a summand takes beside `weight`: keyword-only arguments of its term and its loss."""
+    return tuple(dict.fromkeys(parameter.name for parameter in _option_parameters(name)))
+
+
+def resolved_options(method: str, options: Options | None = None) -> dict[str, dict[str, object]]:
+    """Return summand → its weight and all its options, those that stand on their defaults too.
+
+    >>> resolved_options("lskd")["lskd"]["standardize"], resolved_options("kd", {"kd": {"temperature": 2}})["kd"]
+    (True, {'weight': 0.9, 'temperature': 2, 'standardize': False})
+    """
+    given = options or {}
+    found: dict[str, dict[str, object]] = {}
+    for name, published in parse_method(method).items():
+        defaults = {parameter.name: parameter.default for parameter in _option_parameters(name)}
+        found[name] = {WEIGHT: published, **defaults, **METHODS[name].options, **given.get(name, {})}
+    return found
+
+
+def _option_parameters(name: str) -> list[inspect.Parameter]:
     kind = _term_class(name)
     sources = [kind.__init__] if kind.loss_signature is None else [kind.__init__, kind.loss_signature]
     parameters = [p for source in sources for p in inspect.signature(source).parameters.values()]
-    names = (p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in FROM_SETTING)
-    return tuple(dict.fromkeys(names))
+    return [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in FROM_SETTING]
 
 
 def _weight(name: str, value: object) -> float:

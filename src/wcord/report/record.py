@@ -38,6 +38,8 @@ class Record:
         data: name of the data set.
         seed: the seed.
         config: the resolved configuration.
+        objective: of each summand of the method its weight and its options, defaults included.
+        teacher_digest: SHA-256 of the teacher's weights file, or None where there was none.
         num_classes: number of classes.
         classes: their names.
         epochs: one dict an epoch: epoch, lr, loss, parts (name to mean), test_top1 in percent, seconds, …
@@ -60,6 +62,8 @@ class Record:
     data: str
     seed: int
     config: dict[str, Any]
+    objective: dict[str, Any] = field(default_factory=dict)
+    teacher_digest: str | None = None
     num_classes: int
     classes: list[str]
     epochs: list[dict[str, Any]]
@@ -89,11 +93,12 @@ class Record:
             content = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise UsageError(f"record {str(file)!r} is not valid JSON ({error}): write it again") from error
-        _check(content, str(file), get_type_hints(cls))
+        plain = (f for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING)
+        _check(content, str(file), get_type_hints(cls), {f.name for f in plain})
         return cls(**content)
 
 
-def _check(content: object, file: str, hints: dict[str, Any]) -> None:
+def _check(content: object, file: str, hints: dict[str, Any], required: set[str]) -> None:
     if not isinstance(content, dict):
         raise UsageError(f"record {file!r} must hold a JSON object, received a {type(content).__name__}")
     written = content.get("schema_version")
@@ -104,11 +109,12 @@ def _check(content: object, file: str, hints: dict[str, Any]) -> None:
         )
     if unknown := sorted(content.keys() - hints.keys()):
         raise UsageError(f"record {file!r} has unknown fields: {', '.join(unknown)}: was it written by a newer wcord?")
-    if missing := sorted(hints.keys() - content.keys()):
+    # Records of older versions lack what was added since, which has a default.
+    if missing := sorted(required - content.keys()):
         raise UsageError(f"record {file!r} lacks the fields {', '.join(missing)}: is it a record.json of wcord?")
     require_choice("kind of run", str(content["kind"]), ("train", "distill"))
     for name, hint in hints.items():
-        if name != "kind" and not _is_of(content[name], hint):
+        if name != "kind" and name in content and not _is_of(content[name], hint):
             raise UsageError(f"record {file!r}: field {name} has the wrong type, received {content[name]!r:.60}")
 
 

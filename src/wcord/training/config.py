@@ -149,6 +149,11 @@ def trained_name(config: TrainConfig | DistillConfig) -> str:
     return config.model if isinstance(config, TrainConfig) else config.student
 
 
+def teacher_weights(config: TrainConfig | DistillConfig) -> Path | None:
+    """Return the file of the teacher's weights, where a run has one."""
+    return config.teacher_weights if isinstance(config, DistillConfig) else None
+
+
 def configure(kind: type[Config], settings: Mapping[str, object], *, missing: object = None) -> Config:
     """Return a configuration from settings by name, flat (`epochs`) or in tables (`[training] epochs`).
 

@@ -1,5 +1,6 @@
 """The folder of a run: who may write it, its configuration and its log of metrics."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -66,9 +67,12 @@ class RunFolder:
                 f"cannot write the metrics of {str(self.path)!r} ({error.strerror}): free some space"
             ) from None
 
-    def note_start(self, commit: str | None, environment: Mapping[str, object]) -> None:
-        """Note by which code and on which machine the run begins, or goes on."""
-        starts = [*self._starts(), {"commit": commit, "environment": dict(environment)}]
+    def note_start(
+        self, commit: str | None, environment: Mapping[str, object], *, teacher_weights: Path | None = None
+    ) -> None:
+        """Note by which code, on which machine and with which teacher the run begins, or goes on."""
+        start = {"commit": commit, "environment": dict(environment), "teacher": digest(teacher_weights)}
+        starts = [*self._starts(), start]
         write_atomically(self.path / STARTS, "".join(f"{json.dumps(start)}\n" for start in starts).encode())
 
     def origin(self) -> tuple[str | None, dict[str, Any]]:
@@ -80,6 +84,24 @@ class RunFolder:
             values = list(dict.fromkeys(str(start["environment"].get(name)) for start in starts))
             environment[name] = last if len(values) == 1 else ", then ".join(values)
         return ", then ".join(commits) or None, environment
+
+    @property
+    def teacher_digest(self) -> str | None:
+        """Digest of the weights file of the teacher that the run began with; None where there was none."""
+        return next((start.get("teacher") for start in self._starts()), None)
+
+    def require_teacher(self, weights: Path | None) -> None:
+        """Raise where a teacher's weights are others than those that the run began with.
+
+        Raises:
+            UsageError: saying so.
+        """
+        begun = self.teacher_digest
+        if begun is not None and digest(weights) not in (begun, None):
+            raise UsageError(
+                f"the run in {str(self.path)!r} began with another teacher than {str(weights)!r}: "
+                "give the one that it began with, or begin anew in another folder"
+            )
 
     def _starts(self) -> list[dict[str, Any]]:
         path = self.path / STARTS
@@ -98,6 +120,14 @@ class RunFolder:
         kept = self.metrics()[:lines]
         text = "".join(json.dumps(entry) + "\n" for entry in kept)
         write_atomically(self.path / METRICS, text.encode())
+
+
+def digest(file: Path | None) -> str | None:
+    """Return the SHA-256 of a file; None where there is none."""
+    if file is None or not file.is_file():
+        return None
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _clear(path: Path, *, overwrite: bool) -> None:
