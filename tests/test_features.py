@@ -9,7 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 from torchvision import models as torchvision_models
 
-from wcord.checks import UsageError
+from wcord.checks import DoesNotFitError, UsageError
 from wcord.features import capture, map_names, preactivation, unwrap
 from wcord.models.create import create_model
 from wcord.models.network import Network
@@ -367,14 +367,76 @@ def test_the_input_of_a_module_has_an_address():
         pass
 
 
-def test_before_the_relu_is_refused_where_it_is_not_stated():
+class Shared(nn.Module):
+    """A block whose one ReLU runs twice, in place, as torchvision's do."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.relu = nn.Linear(4, 4), nn.Linear(4, 4), nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        return self.relu(self.second(self.relu(self.first(x))) + x)
+
+
+class Shifted(nn.Module):
+    """A ReLU inside, which does not end the block."""
+
+    def __init__(self):
+        super().__init__()
+        self.relu, self.after = nn.ReLU(), nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.after(self.relu(x))
+
+
+@pytest.mark.parametrize("name", ["timm:resnet18", "timm:resnet50", "timm:mobilenetv1_100", "timm:regnetx_002"])
+def test_the_relu_that_ends_a_map_is_found_where_a_network_states_none(name):
+    model = create_model(name, num_classes=3).eval()
+    names = map_names(model)[-2:]
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)  # timm begins the last of a block at 0
+    relus = {p: m for p, m in model.named_modules() if isinstance(m, (nn.ReLU, nn.ReLU6))}
+    inplace = [module.inplace for module in relus.values()]
+    assert any(inplace)
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        plain = model(x)
+    with capture(model, maps=[*names, *map(preactivation, names)]) as tap, torch.no_grad():
+        features = tap(x)
+    assert torch.equal(features.logits, plain)
+    assert [module.inplace for module in relus.values()] == inplace
+    for n in names:
+        before, after = features.maps[preactivation(n)], features.maps[n]
+        end = relus[[p for p in relus if p.startswith(f"{n}.")][-1]]
+        assert before.min() < 0
+        torch.testing.assert_close(nn.functional.relu6(before) if isinstance(end, nn.ReLU6) else before.relu(), after)
+
+
+def test_a_relu_that_runs_twice_is_meant_the_last_time():
+    model = nn.Sequential(Shared(), nn.Linear(4, 3))
+    x = torch.randn(5, 4)
+    with capture(model, maps=["0", "pre:0"]) as tap:
+        maps = tap(x).maps
+    block = model[0]
+    inner = block.second(block.first(x).relu()) + x
+    torch.testing.assert_close(maps["pre:0"], inner)
+    torch.testing.assert_close(maps["0"], inner.relu())
+    assert block.relu.inplace
+
+
+def test_before_the_relu_is_refused_where_none_ends_the_map():
     with (
-        pytest.raises(
-            UsageError, match=r"Plain does not say where its map 'act' is before its ReLU \(none of its maps"
-        ),
-        capture(Plain(), maps=["pre:act"]),
+        pytest.raises(UsageError, match=r"does not say where its map '0' is before its ReLU \(and no ReLU ends it\)"),
+        capture(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3)), maps=["pre:0"]),
     ):
         pass
+    model = nn.Sequential(Shifted(), nn.Linear(4, 3))
+    with (
+        pytest.raises(DoesNotFitError, match=r"the last ReLU inside, '0.relu', does not give it"),
+        capture(model, maps=["pre:0"]) as tap,
+    ):
+        tap(torch.randn(2, 4))
     with (
         pytest.raises(UsageError, match=r"'stem' is before its ReLU \(only stage1, stage2, stage3\)"),
         capture(create_model("resnet8"), maps=["pre:stem"]),

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from wcord.checks import DoesNotFitError, UsageError
 from wcord.models.network import StatesMaps, StatesPreactivations, is_compiled, logits_of, merged_parts
 from wcord.models.network import unwrap as unwrap
+from wcord.models.preactivation import INPUT_SIDE as INPUT_SIDE
+from wcord.models.preactivation import RELUS, address_before_relu
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,6 @@ def preactivation(name: str) -> str:
 
 
 BEFORE_RELU = "pre"
-INPUT_SIDE = ":in"
-"""Ends the address of a map that is a module's input and not its output."""
 
 
 @contextmanager
@@ -86,13 +86,14 @@ def capture(model: nn.Module, maps: Sequence[str] = (), embedding: str | None = 
     """Open a tap on a network: within the context, `tap(x)` runs it and returns its `Features`.
 
     The model is called as given, so DDP and torch.compile work; the hooks sit on the network inside. They keep
-    references alone and are gone when the context ends, however it ends.
+    references alone and are gone when the context ends, however it ends. A ReLU whose input is read does not overwrite
+    it meanwhile.
 
     Args:
         model: any module that returns logits (or an output that holds `.logits`).
-        maps: which maps to read: names that the network states (see `map_names`), `pre:NAME` for one before its ReLU
-            where the network states that too, or addresses: a module's path, as in `named_modules()`, means its
-            output, and `PATH:in` its input.
+        maps: which maps to read: names that the network states (see `map_names`), `pre:NAME` for one before its ReLU,
+            which the network states too or which ends the map's module, or addresses: a module's path, as in
+            `named_modules()`, means its output, and `PATH:in` its input.
         embedding: path of the module whose *input* is the embedding. Default: the classifier that the network states
             (timm's `get_classifier()`), else its last `nn.Linear`; that one must give the logits, which is verified.
 
@@ -109,7 +110,10 @@ def capture(model: nn.Module, maps: Sequence[str] = (), embedding: str | None = 
     """
     tap = Tap(model, maps, embedding)
     handles = []
+    overwriting = [m for a, m in tap.watched.items() if a.endswith(INPUT_SIDE) and isinstance(m, RELUS) and m.inplace]
     try:
+        for relu in overwriting:
+            relu.inplace = False
         for address, module in tap.watched.items():
             if address.endswith(INPUT_SIDE):
                 handles.append(module.register_forward_pre_hook(tap.before_hook(address), with_kwargs=True))
@@ -121,6 +125,8 @@ def capture(model: nn.Module, maps: Sequence[str] = (), embedding: str | None = 
     finally:
         for handle in handles:
             handle.remove()
+        for relu in overwriting:
+            relu.inplace = True
 
 
 @dataclass(frozen=True)
@@ -143,6 +149,7 @@ class Tap:
         self.network = unwrap(model)
         self.parts = merged_parts(model)
         self.paths = {name: _resolve(self.network, name) for name in maps}
+        self.ends = _found_ends(self.network, self.paths)
         self.channels = _stated_channels(self.network)
         self.found_by_itself = embedding is None
         self.classifier_path = _find_classifier(self.network) if embedding is None else embedding
@@ -151,6 +158,7 @@ class Tap:
             raise _no_such_path(self.network, self.classifier_path)
         self.classifier = modules[self.classifier_path]
         watched = {*self.paths.values(), *([self.classifier_path] if self.found_by_itself else [])}
+        watched |= {path for end in self.ends.values() for path in end}
         self.watched = {address: modules[address.removesuffix(INPUT_SIDE)] for address in sorted(watched)}
         self._running = False
         self._outputs: dict[str, tuple[Any, ...]] = {}
@@ -196,12 +204,26 @@ class Tap:
     def _map(self, name: str) -> Tensor:
         path = self.paths[name]
         seen = self._outputs.get(path, ())
+        if name in self.ends and seen:
+            self._require_end(name)
+            return _intact(seen[-1], f"map {name!r} (input of {self.ends[name][0]!r})")
         if len(seen) > 1:
             raise UsageError(f"map {name!r}: module {path!r} runs {len(seen)} times in a forward pass, which is meant?")
         if not seen:
             raise self._never_ran("map", name, path)
         value = _intact(seen[0], f"map {name!r} (output of {path!r})")
         return _channels_first(value, self.channels.get(path))
+
+    def _require_end(self, name: str) -> None:
+        """Raise unless the ReLU that was found for a map gave that map."""
+        relu, whole = (self._outputs.get(path, (None,))[-1] for path in self.ends[name])
+        if relu is None or whole is None or relu.tensor is not whole.tensor:
+            plain = name.partition(":")[2]
+            raise DoesNotFitError(
+                f"{type(self.network).__name__} does not say where its map {plain!r} is before its ReLU, "
+                f"and the last ReLU inside, {self.ends[name][0]!r}, does not give it: state preactivation_paths on the "
+                "network, or choose another method"
+            )
 
     def _embedding(self, logits: Tensor) -> Tensor:
         path = self.classifier_path
@@ -264,28 +286,32 @@ def _channels_first(value: Tensor, channels: int | None) -> Tensor:
     return value.permute(0, 3, 1, 2) if last else value
 
 
+def map_path(network: nn.Module, name: str) -> str:
+    """Return the stated address of a map, else the name itself, which is then one."""
+    return network.map_paths.get(name, name) if isinstance(network, StatesMaps) else name
+
+
 def _resolve(network: nn.Module, name: str) -> str:
     """Return the address of a map: the stated one, else the name itself."""
     kind, _, plain = name.partition(":")
     if kind == BEFORE_RELU:
-        return _before_relu(network, plain)
-    stated = network.map_paths if isinstance(network, StatesMaps) else {}
-    address = stated.get(name, name)
+        return address_before_relu(network, plain, map_path(network, plain))
+    address = map_path(network, name)
     path = address.removesuffix(INPUT_SIDE)
     if path not in dict(network.named_modules()) or not path:
         raise _no_such_path(network, name)
     return address
 
 
-def _before_relu(network: nn.Module, name: str) -> str:
+def _found_ends(network: nn.Module, paths: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return name → (ReLU, map) of the maps before their ReLU that the network does not state itself."""
     stated = network.preactivation_paths if isinstance(network, StatesPreactivations) else {}
-    if name not in stated:
-        known = f"only {', '.join(stated)}" if stated else "none of its maps"
-        raise DoesNotFitError(
-            f"{type(network).__name__} does not say where its map {name!r} is before its ReLU ({known}): use a network "
-            "of `wcord list`, state preactivation_paths on the network, or choose another method"
-        )
-    return stated[name]
+    names = {name: name.partition(":")[2] for name in paths if name.partition(":")[0] == BEFORE_RELU}
+    return {
+        name: (paths[name].removesuffix(INPUT_SIDE), map_path(network, plain))
+        for name, plain in names.items()
+        if plain not in stated
+    }
 
 
 def _no_such_path(network: nn.Module, path: str) -> UsageError:

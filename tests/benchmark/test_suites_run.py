@@ -139,3 +139,11 @@ def test_every_method_does_one_step_or_says_why_not(name: str) -> None:
             refused.append(f"{row.name}: {error}")
     # Methods that need equal channels do not apply to this pair.
     assert all("channels" in told for told in refused), refused
+
+
+@pytest.mark.slow
+def test_every_row_of_imagenet_does_one_step() -> None:
+    suite = read_suite("imagenet")
+    small = {"image_size": 64, "batch_size": 4}
+    for row in choose(suite, pairs=[suite.pairs[1].flag]):
+        step(ready(row, Place(out=Path("none"), data="npz:none", device="cpu", override=small), images(64)))

@@ -12,7 +12,7 @@ from wcord.features import Features, capture
 from wcord.losses.ofd import ofd_loss, ofd_margin
 from wcord.methods.maps import MapPair
 from wcord.methods.observe import observe
-from wcord.methods.ofd import OFDTerm, norm_before_relu
+from wcord.methods.ofd import OFDTerm, margin_norm
 from wcord.models.create import create_model
 
 IMAGES = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -42,7 +42,7 @@ def test_margins_come_from_the_normalisation_before_the_relu(name: str) -> None:
     teacher = create_model(name)
     setting = observe(create_model("resnet8"), teacher, student_sample=IMAGES)
     stages = list(setting.teacher_maps.items())[1:]
-    found = [norm_before_relu(teacher, MapPair("", stage, shape, shape)) for stage, shape in stages]
+    found = [margin_norm(teacher, MapPair("", stage, shape, shape)) for stage, shape in stages]
     paths = {module: path for path, module in teacher.named_modules()}
     assert tuple(paths[norm] for norm in found) == NORMS[name]
 
@@ -85,9 +85,33 @@ def test_teachers_without_such_a_normalisation_are_refused() -> None:
     student = create_model("resnet8")
     with pytest.raises(UsageError, match="but ShuffleV2 has none over the 116 channels of 'stage1': use a resnet, wrn"):
         OFDTerm("ofd", observe(student, create_model("ShuffleV2"), student_sample=IMAGES))
-    foreign = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 100))
-    setting = observe(student, foreign, student_sample=IMAGES, teacher_maps=["0", "2"])
-    with pytest.raises(UsageError, match="but Sequential has none over the 4 channels of '2'"):
+    bare = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 14 * 14, 100))
+    setting = observe(student, bare, student_sample=IMAGES, teacher_maps=["0", "1"])
+    with pytest.raises(UsageError, match="but Sequential has none over the 4 channels of '1'"):
         OFDTerm("ofd", setting)
     with pytest.raises(UsageError, match="give the teacher in the setting"):
         OFDTerm("ofd", dataclasses.replace(setting, teacher=None))
+
+
+@pytest.mark.parametrize("name", ["timm:resnet18", "timm:resnet50", "timm:mobilenetv1_100", "torchvision:resnet18"])
+def test_networks_of_the_libraries_can_teach(name: str) -> None:
+    """The margins are those of the normalisation whose output, a shortcut added or not, the stage's ReLU takes."""
+    teacher = create_model(name, num_classes=5).eval()
+    stages = ["layer3", "layer4"] if "resnet" in name else ["blocks.3", "blocks.4"]
+    student = create_model("timm:resnet18", num_classes=5)
+    images = torch.randn(2, 3, 64, 64)
+    setting = observe(
+        student, teacher, student_sample=images, student_maps=["layer3", "layer4"], teacher_maps=["conv_stem", *stages]
+        if "mobilenet" in name else ["conv1", *stages],
+    )  # fmt: skip
+    term = OFDTerm("ofd", setting)
+    last = {"timm:resnet18": "layer4.1.bn2", "timm:resnet50": "layer4.2.bn3", "torchvision:resnet18": "layer4.1.bn2",
+            "timm:mobilenetv1_100": "blocks.4.1.bn2"}[name]  # fmt: skip
+    pair = MapPair("layer4", stages[-1], (512, 2, 2), setting.teacher_maps[stages[-1]])
+    assert margin_norm(teacher, pair) is teacher.get_submodule(last)
+    with capture(student, term.student_map_names) as own, capture(teacher, term.teacher_map_names) as theirs:
+        with torch.no_grad():
+            seen = theirs(images)
+        loss = term(own(images), seen, Batch(images, images, torch.zeros(2, dtype=torch.long)))
+    loss.backward()
+    assert loss.isfinite()

@@ -6,11 +6,12 @@ from torch import Tensor, nn
 
 from wcord.checks import DoesNotFitError, UsageError
 from wcord.data.batch import Batch
-from wcord.features import INPUT_SIDE, Features, StatesPreactivations, preactivation, unwrap
+from wcord.features import Features, map_path, preactivation, unwrap
 from wcord.losses.ofd import ofd_loss, ofd_margin
 from wcord.methods.maps import MapPair, spatial_pairs
 from wcord.methods.term import Needs, Setting, Term
 from wcord.models.initialise import initialise_convolutions
+from wcord.models.preactivation import norm_before_relu
 from wcord.numerics import autocast_off, full_precision
 
 
@@ -34,7 +35,7 @@ class OFDTerm(Term):
         if setting.teacher is None:
             raise UsageError(f"{name} looks at the teacher's batch normalisations: give the teacher in the setting")
         teacher = unwrap(setting.teacher)
-        self.stages = nn.ModuleList(_Stage(pair, norm_before_relu(teacher, pair)) for pair in pairs)
+        self.stages = nn.ModuleList(_Stage(pair, margin_norm(teacher, pair)) for pair in pairs)
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the weighted sum over the stages; the last one weighs 1."""
@@ -63,36 +64,27 @@ class _Stage(nn.Module):
         return ofd_loss(connected, teacher_map, cast(Tensor, self.margin))
 
 
-def norm_before_relu(network: nn.Module, pair: MapPair) -> nn.BatchNorm2d:
+def margin_norm(network: nn.Module, pair: MapPair) -> nn.BatchNorm2d:
     """Return the batch normalisation whose output the ReLU of the teacher's map takes, a shortcut added or not.
 
     >>> from wcord.models.create import create_model
     >>> teacher = create_model("resnet8")
-    >>> norm_before_relu(teacher, MapPair("stage3", "stage3", (64, 8, 8), (64, 8, 8))) is teacher.layer3[0].bn2
+    >>> margin_norm(teacher, MapPair("stage3", "stage3", (64, 8, 8), (64, 8, 8))) is teacher.layer3[0].bn2
     True
 
     Args:
-        network: the teacher, which states where its maps are before their ReLU.
+        network: the teacher.
         pair: names the teacher's map and its shape.
 
     Raises:
         DoesNotFitError: where there is none, or it does not give all channels of the map.
     """
-    stated = network.preactivation_paths if isinstance(network, StatesPreactivations) else {}
-    address = stated.get(pair.teacher, "")
-    path = address.removesuffix(INPUT_SIDE)
-    modules = dict(network.named_modules())
-    if address.endswith(INPUT_SIDE):
-        # The ReLU ends a block; a normalisation deeper inside the block belongs to its shortcut.
-        inside = list(modules[path.rpartition(".")[0]].children())
-    else:
-        inside = list(modules[path].modules()) if path else []
-    found = [module for module in inside if isinstance(module, nn.BatchNorm2d)]
+    norm = norm_before_relu(network, pair.teacher, map_path(network, pair.teacher))
     channels = pair.teacher_shape[0]
-    if not found or found[-1].num_features != channels or not found[-1].affine:
+    if norm is None or norm.num_features != channels or not norm.affine:
         raise DoesNotFitError(
             "ofd takes its margins from the batch normalisation before the ReLU of the teacher's map, but "
             f"{type(network).__name__} has none over the {channels} channels of {pair.teacher!r}: use a resnet, wrn or "
             "vgg as teacher, or another method, such as 'at'"
         )
-    return found[-1]
+    return norm

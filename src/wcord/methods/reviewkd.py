@@ -24,16 +24,26 @@ class ReviewKDTerm(Term):
         name: of the term.
         setting: holds the maps of both networks, and the steps of the training.
         warmup: share of the training over which the weight rises; 0 for none.
+        student_preactivation: read the student's stages before the ReLU too, as mdistiller does on ImageNet.
     """
 
     needs = Needs(min_batch=2, one_process=True)
     loss_signature = ReviewKDLoss
 
-    def __init__(self, name: str, setting: Setting, *, warmup: float = 20 / 240, **options: object) -> None:
+    def __init__(
+        self,
+        name: str,
+        setting: Setting,
+        *,
+        warmup: float = 20 / 240,
+        student_preactivation: bool = False,
+        **options: object,
+    ) -> None:
         super().__init__()
         self.parts = {name: 1.0}
         pairs = spatial_pairs(name, setting, "stages")
-        self.student_map_names = tuple(pair.student for pair in pairs)
+        own = tuple(pair.student for pair in pairs)
+        self.student_map_names = tuple(map(preactivation, own)) if student_preactivation else own
         self.teacher_map_names = tuple(preactivation(pair.teacher) for pair in pairs)
         self.loss = ReviewKDLoss(
             [*(pair.student_shape[0] for pair in pairs), setting.student_dim],

@@ -1,0 +1,69 @@
+"""Where a map is before its ReLU: as a network states it, or else the input of the ReLU that ends the map's module."""
+
+import itertools
+
+from torch import nn
+
+from wcord.checks import DoesNotFitError
+from wcord.models.network import StatesPreactivations
+
+INPUT_SIDE = ":in"
+"""Ends the address of a map that is a module's input and not its output."""
+RELUS = (nn.ReLU, nn.ReLU6)
+
+
+def address_before_relu(network: nn.Module, name: str, path: str) -> str:
+    """Return the address of a map before its ReLU.
+
+    Where the network states nothing, it is the input of the last ReLU inside the map's module, which is then expected
+    to give the map: `features.Tap` sees whether it does.
+
+    >>> from torch import nn
+    >>> stage = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+    >>> address_before_relu(nn.ModuleDict({"stage": stage}), "stage", "stage")
+    'stage.2:in'
+
+    Args:
+        network: the network itself.
+        name: the map's name.
+        path: the module whose output is the map.
+
+    Raises:
+        DoesNotFitError: where the network neither states it nor has a ReLU there.
+    """
+    stated = network.preactivation_paths if isinstance(network, StatesPreactivations) else {}
+    if name in stated:
+        return stated[name]
+    inside = dict(network.named_modules()).get(path)
+    relus = [] if stated or inside is None else [p for p, m in inside.named_modules() if isinstance(m, RELUS)]
+    if not relus:
+        known = f"only {', '.join(stated)}" if stated else "and no ReLU ends it"
+        raise DoesNotFitError(
+            f"{type(network).__name__} does not say where its map {name!r} is before its ReLU ({known}): use another "
+            "network, state preactivation_paths on it, or choose another method"
+        )
+    return ".".join(part for part in (path, relus[-1]) if part) + INPUT_SIDE
+
+
+def norm_before_relu(network: nn.Module, name: str, path: str) -> nn.BatchNorm2d | None:
+    """Return the batch normalisation whose output the ReLU of a map takes, a shortcut added or not; None without one.
+
+    Args:
+        network: the network itself.
+        name: the map's name.
+        path: the module whose output is the map.
+    """
+    address = address_before_relu(network, name, path)
+    relu = address.removesuffix(INPUT_SIDE)
+    modules = dict(network.named_modules())
+    block = modules[relu.rpartition(".")[0]]
+    if not address.endswith(INPUT_SIDE):
+        inside = list(modules[relu].modules())
+    elif isinstance(block, nn.BatchNorm2d):  # one that holds its activation, as timm's do
+        inside = [block]
+    elif isinstance(block, nn.Sequential):
+        inside = list(itertools.takewhile(lambda module: module is not modules[relu], block))
+    else:
+        # The ReLU ends a block; a normalisation deeper inside the block belongs to its shortcut.
+        inside = list(block.children())
+    return next((module for module in reversed(inside) if isinstance(module, nn.BatchNorm2d)), None)
