@@ -1,6 +1,6 @@
 """From a configuration to everything that a run needs, checked before the first step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -100,27 +100,23 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     training = config.training
     check_schedule(training)
     device = resolve_device(training.device)
-    if own.data is not None and not own.opened:
-        _refuse_unheard(config)
-    data = own.data if own.data is not None else open_data(*seen_by_both(config))
-    told = list(data.notes)
+    notes: list[str] = []
+
+    def note(lines: Iterable[str]) -> None:
+        for line in lines:
+            notes.append(line)
+            say(f"note: {line}")
+
+    data = _data(config, own)
+    note(data.notes)
     if data.teacher is not None:
-        told.append(f"the student sees {data.seen}, the teacher {data.of_teacher.seen}")
-    for note in told:
-        say(f"note: {note}")
+        note([f"the student sees {data.seen}, the teacher {data.of_teacher.seen}"])
     seed_everything(training.seed)
     teacher, data, fitted = _teacher(config, own, data, str(device))
-    for note in fitted:
-        say(f"note: {note}")
+    note(fitted)
     # The students' initial weights depend on the seed alone, not on what was drawn before.
     seed_everything(training.seed)
-    student = build_network(_student_spec(config), data, own=own.student)
-    student.classes = data.classes  # whatever it knew before
-    architecture = config.model if isinstance(config, TrainConfig) else config.student
-    if isinstance(config, DistillConfig) and teacher is not None:
-        adapted = adapt_student(config.method, student, teacher, *_samples(data))
-        assert isinstance(adapted, Network)
-        student, architecture = adapted, shipped_name(config.method, config.student, config.teacher)
+    student, architecture = _student(config, own, data, teacher)
     train = Loader(
         data.train,
         batch_size=training.batch_size,
@@ -145,16 +141,35 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     )
     same_labels = _same_labels(config, teacher, data)
     objective = _objective(config, student, teacher, data, train, same_labels)
-    notes = [*told, *fitted]
-    for note in _notes_of_splits(config, data):
-        notes.append(note)
-        say(f"note: {note}")
+    note(_notes_of_splits(config, data))
     if train.dropped:
-        notes.append("the last training batch of each epoch held a single sample and was dropped")
-        say(f"note: {notes[-1]}")
+        note(["the last training batch of each epoch held a single sample and was dropped"])
     if teacher is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
-        notes += _look_at_teacher(config, teacher, data, str(device), say)
+        note(_look_at_teacher(config, teacher, data, str(device), say))
     return Job(config, data, student, architecture, teacher, objective, train, test, same_labels, tuple(notes))
+
+
+def _data(config: TrainConfig | DistillConfig, own: Own) -> DataSet:
+    if own.data is None:
+        return open_data(*seen_by_both(config))
+    if not own.opened:
+        _refuse_unheard(config)
+    return own.data
+
+
+def _student(
+    config: TrainConfig | DistillConfig, own: Own, data: DataSet, teacher: Network | None
+) -> tuple[Network, str]:
+    """Return the network that is trained, and the name by which `create_model` builds it."""
+    student = build_network(_student_spec(config), data, own=own.student)
+    student.classes = data.classes  # whatever it knew before
+    if isinstance(config, TrainConfig):
+        return student, config.model
+    if teacher is None:
+        return student, config.student
+    adapted = adapt_student(config.method, student, teacher, *_samples(data))
+    assert isinstance(adapted, Network)
+    return adapted, shipped_name(config.method, config.student, config.teacher)
 
 
 def _refuse_unheard(config: TrainConfig | DistillConfig) -> None:
@@ -259,11 +274,9 @@ def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, dev
     with torch.no_grad():
         logits: Tensor = teacher.to(device).eval()(torch.zeros(1, *data.train.shape, device=device))
     if logits.shape[1] != len(data.classes):
-        note = (
+        return [
             f"the teacher has {logits.shape[1]} classes and the data {len(data.classes)}: its accuracy is not measured"
-        )
-        say(f"note: {note}")
-        return [note]
+        ]
     top1, samples = check_teacher(
         teacher, data, batch_size=EVALUATION_BATCH, device=device, allow_weak=config.allow_weak_teacher
     )
