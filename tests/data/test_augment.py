@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wcord.data.augment import augment, draw, margin
+from wcord.data.augment import augment, boxes, draw, margin, place, whole
 
 
 def images(count: int, channels: int, height: int, width: int, *, floats: bool = False) -> torch.Tensor:
@@ -56,7 +56,7 @@ def test_resized_crop_of_the_whole_is_the_image_and_flips() -> None:
 
 
 def test_resized_crops_stay_inside_and_cover_the_named_share() -> None:
-    drawn = draw("resized-crop", 500, 96, 128, torch.Generator().manual_seed(0))
+    drawn = boxes(draw("resized-crop", 500, 96, 128, torch.Generator().manual_seed(0)), 96, 128)
     top, left, height, width, flip = drawn.unbind(1)
     assert (top >= 0).all() and (left >= 0).all()  # noqa: PT018  # one statement about the corner
     assert (top + height <= 96 + 1e-4).all()
@@ -75,7 +75,20 @@ def test_none_only_scales() -> None:
 @pytest.mark.parametrize("kind", ["shift", "crop-flip", "resized-crop"])
 def test_borders_are_black_and_values_stay_in_range(kind: str) -> None:
     white = torch.full((64, 3, 16, 16), 255, dtype=torch.uint8)
-    found = augment(kind, white, draw(kind, 64, 16, 16, torch.Generator().manual_seed(0)))
+    drawn = draw(kind, 64, 16, 16, torch.Generator().manual_seed(0))
+    found = augment(kind, white, place(kind, drawn, (16, 16), (16, 16)))
     assert found.min() >= 0
     assert found.max() <= 1 + 1e-6
     assert found.shape == (64, 3, 16, 16)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 200), st.integers(1, 200), st.integers(0, 1000))
+def test_boxes_of_one_draw_lie_inside_a_picture_of_any_size(height: int, width: int, seed: int) -> None:
+    drawn = draw("resized-crop", 20, 32, 32, torch.Generator().manual_seed(seed))
+    top, left, tall, wide, flip = boxes(drawn, height, width).unbind(1)
+    assert min(float(top.min()), float(left.min())) >= 0
+    assert float((top + tall).max()) <= height
+    assert float((left + wide).max()) <= width
+    assert min(float(tall.min()), float(wide.min())) >= 1
+    assert torch.equal(flip, whole(drawn, 5, 5)[:, 4])

@@ -4,10 +4,14 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from wcord.checks import UsageError
+from wcord.data.config import DataConfig
 from wcord.data.images import BadImageError, Form, decode, fit, kind_of, open_upright
+from wcord.data.memory import resize_all
+from wcord.data.sources import open_data
 
 
 def test_fitting_covers_the_form_and_crops_the_centre() -> None:
@@ -66,3 +70,22 @@ def test_damage_is_told() -> None:
     cut = io.BytesIO(buffer.getvalue()[:3000])
     with pytest.raises(BadImageError):
         decode(open_upright(lambda: Image.open(cut), "x"), Form("RGB", 64, 64))
+
+
+def test_a_fraction_keeps_the_middle_of_the_resized_picture() -> None:
+    """ImageNet's usual evaluation: the shorter side to 256 pixels, the 224 in the middle."""
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    found = decode(image, Form("RGB", 224, 224, 0.875))
+    resized = np.asarray(image.resize((384, 256), Image.Resampling.BILINEAR))
+    assert np.array_equal(found.transpose(1, 2, 0), resized[16:240, 80:304])
+    square = Image.fromarray(pixels[:, :60])
+    assert decode(square, Form("RGB", 60, 60, 0.5)).shape == (3, 60, 60)
+    assert not np.array_equal(decode(square, Form("RGB", 60, 60, 0.5)), decode(square, Form("RGB", 60, 60)))
+    decoded = resize_all(torch.from_numpy(pixels).permute(2, 0, 1)[None], 224, 0.875)[0]
+    assert np.abs(decoded.numpy().astype(int) - found).max() <= 1
+
+
+def test_a_fraction_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"crop_fraction must lie above 0 and be at most 1, received 1\.5"):
+        open_data(DataConfig(crop_fraction=1.5))

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from wcord.checks import UsageError
+from wcord.data.augment import boxes
 from wcord.data.batch import Batch
 from wcord.data.images import Form
 from wcord.data.loader import Loader
-from wcord.data.split import MemorySplit, Split, StreamSplit
+from wcord.data.split import MemorySplit, Partner, Split, StreamSplit, seen_through
 from wcord.data.stores import FileImages
+from wcord.data.view import View
 
 
 def split(count: int, size: int = 8) -> MemorySplit:
@@ -159,3 +161,54 @@ def test_processes_share_every_view() -> None:
         together = torch.cat([first.student_input[:2], second.student_input[:2],
                               first.student_input[2:], second.student_input[2:]])  # fmt: skip
         assert torch.equal(batch.student_input, together)
+
+
+def originals(folder) -> StreamSplit:
+    """Wide pictures, each of its own hue from left to right, whose margins a central square would not show."""
+    paths = []
+    for row in range(9):
+        ramp = np.linspace(0, 255, 90).astype(np.uint8)[None].repeat(30, 0)
+        pixels = np.stack([ramp, np.full_like(ramp, 20 * row), 255 - ramp], axis=2)
+        paths.append(folder / f"{row}.png")
+        Image.fromarray(pixels).save(paths[-1])
+    return StreamSplit(FileImages(paths), torch.arange(9), torch.arange(9) % 3, Form("RGB", 12, 12))
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_streamed_crops_are_parts_of_the_originals(views: int, tmp_path) -> None:
+    stream = originals(tmp_path)
+    settings = {"batch_size": 4, "shuffle": True, "augment": "resized-crop", "seed": 3, "views": views}
+    loader = Loader(stream, **settings)
+    found = list(loader.batches(2))
+    for number, batch in enumerate(found):
+        drawn = loader._draws(2, number, kind="resized-crop", size=(12, 12))
+        for row, chances, image in zip(batch.index.tolist(), drawn, batch.student_input, strict=True):
+            top, left, tall, wide, flip = boxes(chances[None], 30, 90)[0].tolist()
+            part = stream.store.open(row).crop((left, top, left + wide, top + tall))
+            pixels = np.asarray(part.resize((12, 12), Image.Resampling.BILINEAR), np.float32) / 255
+            expected = torch.from_numpy(pixels).permute(2, 0, 1)
+            torch.testing.assert_close(image, expected.flip(-1) if flip else expected, atol=2e-3, rtol=0)
+    # In worker processes, from the middle of an epoch, and in parts: the same.
+    assert_same(list(Loader(stream, **settings, workers=2).batches(2)), found)
+    assert_same(list(Loader(stream, **settings, workers=2).batches(2, 1)), found[1:])
+    if views == 1:
+        shares = [list(Loader(stream, **settings, rank=rank, world_size=2).batches(2)) for rank in range(2)]
+        joined = torch.cat([share[0].student_input for share in shares])
+        assert torch.equal(joined, found[0].student_input)
+    seen = torch.cat([batch.student_input[:, 0] for epoch in range(30) for batch in loader.batches(epoch)])
+    assert seen.min() < 0.1  # the left margin and the right one, which a central square of 30 pixels does not hold
+    assert seen.max() > 0.9
+
+
+def test_both_networks_see_the_same_part_of_the_original(tmp_path) -> None:
+    stream = originals(tmp_path)
+    teacher = seen_through(stream, View.parse("gray"))
+    student = seen_through(stream, View.parse("resize=6"))
+    settings = {"batch_size": 9, "augment": "resized-crop", "shuffle": True, "seed": 1}
+    (shared,) = Loader(student, **settings, partner=Partner(teacher, "resized-crop")).batches()
+    (alone,) = Loader(stream, **settings).batches()
+    assert torch.equal(shared.student_input, View.parse("resize=6")(alone.student_input))
+    assert torch.equal(shared.teacher_input, View.parse("gray")(alone.student_input))
+    # Each its own crop: of what the pictures are brought to, since the originals are read once.
+    (apart,) = Loader(student, **settings, partner=Partner(teacher, "resized-crop", shared=False)).batches()
+    assert not torch.equal(apart.teacher_input, shared.teacher_input)

@@ -145,6 +145,8 @@ def resume(
     deadline = _deadline(config)
     state = PartialState(cpu=resolve_device(training.device).type == "cpu")
     job = prepare(config, own or Own(), say, rank=state.process_index, processes=state.num_processes)
+    if "in_memory" in changes and job.data.augment == "resized-crop":
+        raise UsageError("in_memory cannot change here: resized crops are cut out of the originals or of what is held")
     return _train(job, folder, say, deadline)
 
 

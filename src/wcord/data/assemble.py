@@ -143,6 +143,8 @@ def _check(config: DataConfig) -> None:
     require_choice("augmentation", config.augment, ("auto", *AUGMENTATIONS))
     require_choice("in_memory", config.in_memory, ("auto", "yes", "no"))
     View.parse(config.view)
+    if not 0 < config.crop_fraction <= 1:
+        raise UsageError(f"crop_fraction must lie above 0 and be at most 1, received {config.crop_fraction}")
     if config.image_size is not None and config.image_size < 1:
         raise UsageError(f"image_size must be at least 1 pixel, received {config.image_size}")
 
@@ -216,7 +218,7 @@ def _readable(sides: list[Chosen], config: DataConfig) -> tuple[list[Chosen], tu
             if isinstance(samples.store, Tensor) or any(samples.store is store for store in stores):
                 continue
             stores.append(samples.store)
-            form, _ = find_form([samples], config.image_size)
+            form, _ = find_form([samples], config.image_size, config.crop_fraction)
             bad = check_all(samples, form, title=f"checking {split} images")
             readable, told = without_bad(samples, bad, skip=True, split=split)
             good &= torch.zeros_like(good).index_fill(0, readable, True)
@@ -259,11 +261,13 @@ def _read(chosen: Chosen, config: DataConfig) -> tuple[dict[str, Split], tuple[s
     for split, samples in chosen.items():
         if isinstance(samples.store, Tensor):
             images = samples.store[samples.rows]
-            resized = images if config.image_size is None else resize_all(images, config.image_size)
+            resized = (
+                images if config.image_size is None else resize_all(images, config.image_size, config.crop_fraction)
+            )
             splits[split] = MemorySplit(resized, samples.targets)
     if splits:
         return splits, ()
-    form, notes = find_form(list(chosen.values()), config.image_size)
+    form, notes = find_form(list(chosen.values()), config.image_size, config.crop_fraction)
     stream = config.in_memory == "no" or (config.in_memory == "auto" and _bytes(chosen, form) > MEMORY_LIMIT)
     for split, samples in chosen.items():
         splits[split] = _decoded(samples, form, split, stream)

@@ -37,13 +37,15 @@ def draw(kind: str, count: int, height: int, width: int, generator: torch.Genera
 
     Returns:
         B×0 for "none"; B×3 int64 (top, left, flip) for "shift" and "crop-flip", with top and left counted in the
-        padded picture; B×5 float32 (top, left, crop height, crop width, flip) for "resized-crop".
+        padded picture; B×41 float32 for "resized-crop": chances in [0, 1) that `boxes` turns into crops of pictures of
+        any size, and flip.
     """
     require_choice("augmentation", kind, AUGMENTATIONS)
     if kind == "none":
         return torch.empty(count, 0)
     if kind == "resized-crop":
-        return _draw_boxes(count, height, width, generator)
+        chances = torch.rand(count, CROP_TRIES * 4, generator=generator)
+        return torch.cat([chances, torch.randint(0, 2, (count, 1), generator=generator).float()], dim=1)
     drawn = torch.randint(0, 2 * margin(kind, height) + 1, (count, 3), generator=generator)
     if kind == "shift":
         drawn[:, 2] = 0
@@ -63,7 +65,7 @@ def augment(kind: str, images: Tensor, drawn: Tensor) -> Tensor:
     Args:
         kind: one of `AUGMENTATIONS`.
         images: B×C×H×W, uint8 or float32 in [0, 1].
-        drawn: what `draw` returned for these samples, on any device.
+        drawn: what was drawn for these samples as `place` brings it to their size, on any device.
 
     Returns:
         B×C×H×W, float32 in [0, 1].
@@ -76,14 +78,16 @@ def augment(kind: str, images: Tensor, drawn: Tensor) -> Tensor:
     return to_unit(images)
 
 
-def fit_draw(kind: str, drawn: Tensor, frame: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """Return what was drawn for pictures of `frame` (height, width) for their counterparts of another `size`.
+def place(kind: str, drawn: Tensor, frame: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Return what was drawn for pictures of `frame` (height, width) in pixels of their counterparts of `size`.
 
     Two pictures of one scene, of different resolutions, so show the same part of it, up to a pixel.
 
-    >>> fit_draw("crop-flip", torch.tensor([[8, 2, 1]]), (32, 32), (8, 8))
+    >>> place("crop-flip", torch.tensor([[8, 2, 1]]), (32, 32), (8, 8))
     tensor([[2, 0, 1]])
     """
+    if kind == "resized-crop":
+        drawn = boxes(drawn, *frame)
     if frame == size or kind == "none":
         return drawn
     if kind == "resized-crop":
@@ -162,21 +166,35 @@ def _positions(start: Tensor, length: Tensor, size: int) -> Tensor:
     return start[:, None] + torch.minimum(inside, length[:, None] - 1)
 
 
-def _draw_boxes(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
-    """Draw boxes uniform in area and in the logarithm of their ratio, the first of ten that fits the picture."""
-    chance = torch.rand(count, CROP_TRIES, 4, generator=generator)
+def boxes(drawn: Tensor, height: int, width: int) -> Tensor:
+    """Return crops uniform in area and in the logarithm of their ratio, the first of ten that fits the picture.
+
+    Args:
+        drawn: B×41, what `draw` returned for "resized-crop".
+        height: of the pictures.
+        width: of the pictures.
+
+    Returns:
+        B×5 float32: top, left, height, width, mirrored.
+    """
+    chance, flip = drawn[:, :-1].view(len(drawn), CROP_TRIES, 4), drawn[:, -1]
     area = (CROP_AREA[0] + (CROP_AREA[1] - CROP_AREA[0]) * chance[..., 0]) * (height * width)
     low, high = math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])
     ratio = (low + (high - low) * chance[..., 1]).exp()
     tall, wide = (area / ratio).sqrt().round().clamp_min(1), (area * ratio).sqrt().round().clamp_min(1)
     fits = (tall <= height) & (wide <= width)
     first = fits.float().argmax(1)  # argmax gives the first of equals; 0 where none fits
-    rows = torch.arange(count)
+    rows = torch.arange(len(drawn), device=drawn.device)
     none_fits = ~fits.any(1)
     tall, wide = tall[rows, first], wide[rows, first]
     tall, wide = tall.masked_fill(none_fits, height), wide.masked_fill(none_fits, width)
     top = (chance[rows, first, 2] * (height - tall + 1)).floor()
     left = (chance[rows, first, 3] * (width - wide + 1)).floor()
     top, left = torch.minimum(top, height - tall), torch.minimum(left, width - wide)  # rounding may reach the end
-    flip = torch.randint(0, 2, (count,), generator=generator).float()
     return torch.stack([top, left, tall, wide, flip], dim=1)
+
+
+def whole(drawn: Tensor, height: int, width: int) -> Tensor:
+    """Return crops that leave nothing out, mirrored where that was drawn: of pictures that are cut out already."""
+    sides = drawn.new_tensor([0, 0, height, width]).expand(len(drawn), 4)
+    return torch.cat([sides, drawn[:, -1:]], dim=1)

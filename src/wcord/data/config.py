@@ -32,6 +32,9 @@ class DataConfig:
     """Column that says in which order the visits were."""
     image_size: int | None = None
     """Resize every image to this many pixels a side; default: as it is, or 224 where sizes differ."""
+    crop_fraction: float = 1.0
+    """Where images are resized: the share of a side that is kept, in the middle; 0.875 is 224 of 256 pixels, ImageNet's
+    usual evaluation."""
     subset: float | None = None
     """Train on fewer samples: at least 1 is images per class, below 1 a fraction of each class."""
     holdout: float = 0.0

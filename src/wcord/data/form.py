@@ -15,11 +15,11 @@ MIXED_SIZE = 224
 """Pixels a side where sizes differ and none was asked for: what most ImageNet models were trained on."""
 
 
-def find_form(splits: list[Samples], image_size: int | None) -> tuple[Form, tuple[str, ...]]:
+def find_form(splits: list[Samples], image_size: int | None, fraction: float = 1.0) -> tuple[Form, tuple[str, ...]]:
     """Look at up to `LOOKED_AT` evenly spaced images of each split and return the form that suits all of them.
 
     Colour if one of them is, else grey, of 16 bits if one of those is. As large as they are if all have one size, else
-    (or if asked for) squares of `image_size` or 224 pixels.
+    (or if asked for) squares of `image_size` or 224 pixels, of whose surroundings `fraction` keeps the middle.
 
     Returns:
         The form, and notes for the reader of the result.
@@ -41,12 +41,12 @@ def find_form(splits: list[Samples], image_size: int | None) -> tuple[Form, tupl
         )
     mode = "RGB" if modes["RGB"] else "I;16" if modes["I;16"] else "L"
     if image_size is not None:
-        return Form(mode, image_size, image_size), ()
+        return Form(mode, image_size, image_size, fraction), ()
     if len(sizes) == 1:
         ((width, height),) = sizes
         return Form(mode, height, width), ()
     note = f"images of {len(sizes)} or more sizes, each resized to {MIXED_SIZE}×{MIXED_SIZE} (choose by --image-size)"
-    return Form(mode, MIXED_SIZE, MIXED_SIZE), (note,)
+    return Form(mode, MIXED_SIZE, MIXED_SIZE, fraction), (note,)
 
 
 def _headers(samples: Samples) -> list[tuple[str, tuple[int, int]]]:

@@ -24,11 +24,15 @@ _WITH_ORIENTATION = frozenset({"JPEG", "MPO", "TIFF", "WEBP"})
 
 @dataclass(frozen=True)
 class Form:
-    """What every image of a set is brought to: grey of 8 or 16 bits or colour, and one size in pixels."""
+    """What every image of a set is brought to: grey of 8 or 16 bits or colour, and one size in pixels.
+
+    `fraction` is the share of a resized picture's side that is kept in its middle: of 256 pixels, 0.875 keeps 224.
+    """
 
     mode: Literal["L", "I;16", "RGB"]
     height: int
     width: int
+    fraction: float = 1.0
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -77,8 +81,12 @@ def open_upright(opened: Callable[[], Image.Image], name: str) -> Image.Image:
     return image
 
 
-def decode(image: Image.Image, form: Form) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Return the pixels of an opened image in the form of its set, C×H×W.
+Box = tuple[int, int, int, int]
+"""Left, upper, right and lower edge of a part of a picture, in pixels, as Pillow takes them."""
+
+
+def decode(image: Image.Image, form: Form, box: Box | None = None) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Return the pixels of an opened image in the form of its set, C×H×W, or of a part of it.
 
     Transparency is dropped, palettes and CMYK become RGB; an image of another size is fitted by `fit`. 16 bits become
     floating-point numbers, 65,535 being 1; so do 8 bits, 255 being 1, among images of 16.
@@ -91,8 +99,8 @@ def decode(image: Image.Image, form: Form) -> NDArray[np.uint8] | NDArray[np.flo
     """
     try:
         if form.mode == "I;16":
-            return np.asarray(fit(_deep(image), form), np.float32)[None]
-        pixels = np.asarray(fit(image if image.mode == form.mode else image.convert(form.mode), form))
+            return np.asarray(fit(_deep(image), form, box), np.float32)[None]
+        pixels = np.asarray(fit(image if image.mode == form.mode else image.convert(form.mode), form, box))
     except UNREADABLE as error:
         raise BadImageError(_reason(error)) from error
     return pixels[None] if form.mode == "L" else pixels.transpose(2, 0, 1)
@@ -108,14 +116,17 @@ def _deep(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.asarray(image.convert("L"), np.float32) / 255)
 
 
-def fit(image: Image.Image, form: Form) -> Image.Image:
-    """Resize, with antialiasing, until the image just covers the form, then crop its centre.
+def fit(image: Image.Image, form: Form, box: Box | None = None) -> Image.Image:
+    """Resize, with antialiasing, until the image just covers the form (over its fraction), then crop its centre.
 
-    For a square form the shorter side becomes the form's side, as in the usual evaluation of ImageNet models.
+    For a square form the shorter side becomes the form's side, as in the usual evaluation of ImageNet models with a
+    fraction of 0.875. A part, `box`, is stretched over the form instead.
     """
-    if image.size == (form.width, form.height):
+    if box is not None:
+        return image.crop(box).resize((form.width, form.height), Image.Resampling.BILINEAR)
+    if image.size == (form.width, form.height) and form.fraction == 1:
         return image
-    scale = max(form.width / image.width, form.height / image.height)
+    scale = max(form.width / image.width, form.height / image.height) / form.fraction
     width, height = max(form.width, round(image.width * scale)), max(form.height, round(image.height * scale))
     left, top = (width - form.width) // 2, (height - form.height) // 2
     resized = image.resize((width, height), Image.Resampling.BILINEAR)

@@ -1,6 +1,8 @@
 """Batches of a split, in an order and with augmentation that depend on seed, epoch and batch number alone."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -8,9 +10,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from wcord.checks import UsageError, require_choice
-from wcord.data.augment import AUGMENTATIONS, augment, draw, fit_draw
+from wcord.data.augment import AUGMENTATIONS, augment, draw, place, whole
 from wcord.data.batch import Batch
-from wcord.data.split import MemorySplit, Partner, Split, base_and_view, on_device
+from wcord.data.split import MemorySplit, Partner, Split, StreamSplit, base_and_view, on_device
 
 _ORDER, _AUGMENT, _PARTNER, _PARTNER_AUGMENT = range(4)  # separate streams of random numbers
 
@@ -20,8 +22,9 @@ class Loader:
 
     No state is kept between epochs or batches: batch k of epoch e is a function of (seed, e, k), whoever asks and
     whatever was asked before, so a run can go on from any batch, and a streamed split gives the same batches as one
-    in memory. Random numbers are drawn for the batch of all processes, of which each takes its part; the parts in
-    the order of the ranks are that batch.
+    in memory; but for resized crops, which are cut out of the originals where those are at hand. Random numbers are
+    drawn for the batch of all processes, of which each takes its part; the parts in the order of the ranks are that
+    batch.
 
     >>> images = torch.arange(5, dtype=torch.uint8).view(5, 1, 1, 1)
     >>> loader = Loader(MemorySplit(images, torch.zeros(5, dtype=torch.long)), batch_size=2, drop_single=True)
@@ -93,6 +96,10 @@ class Loader:
                     raise UsageError(
                         "pairs by label need a sample of each class on the teacher's side, which lacks one"
                     )
+        same_records = partner is None or (partner.shared and self._partner_base is self._base)
+        # Parts of the originals are read, where both networks see the same part of the same picture.
+        self._cut = augment == "resized-crop" and isinstance(self._base, StreamSplit) and same_records
+        self._draws = _Draws(seed, len(split), batch_size, rank, world_size, views)
         self.dropped = _left_over(len(split), batch_size, world_size) if drop_single else 0
         if self.dropped == len(split):
             raise UsageError(
@@ -110,12 +117,16 @@ class Loader:
         order = self._order(epoch)
         numbers = range(start, len(self))
         shares = [self._rows(order, number) for number in numbers]
-        read = zip(self._read(self._base, shares), self._read_partners(epoch, numbers, shares), strict=True)
+        crops = partial(self._draws, epoch, kind=self.augment, size=self._frame) if self._cut else None
+        records = self._read(self._base, shares, crops, start)
+        read = zip(records, self._read_partners(epoch, numbers, shares), strict=True)
         for number, rows, (records, partners) in zip(numbers, shares, read, strict=True):
-            drawn = self._drawn(epoch, number, self.augment, self._frame, _AUGMENT)
-            images = augment(
-                self.augment, self._repeated(records), fit_draw(self.augment, drawn, self._frame, self._size)
-            )
+            drawn = self._draws(epoch, number, kind=self.augment, size=self._frame)
+            if self._cut:
+                images = augment(self.augment, records.to(self.device, non_blocking=True), whole(drawn, *self._size))
+            else:
+                placed = place(self.augment, drawn, self._frame, self._size)
+                images = augment(self.augment, self._repeated(records), placed)
             seen, rows = self._view(images), rows.repeat(self.views)
             taught = seen if self.partner is None else self._taught(images, records, partners, drawn, epoch, number)
             yield Batch(seen, taught, self.targets.index_select(0, rows), rows)
@@ -130,9 +141,10 @@ class Loader:
         if partner.shared and partners is None:
             return self._partner_view(images)
         if partner.shared:
-            drawn = fit_draw(kind, drawn, self._frame, self._partner_size)
+            drawn = place(kind, drawn, self._frame, self._partner_size)
         else:
-            drawn = self._drawn(epoch, number, kind, self._partner_size, _PARTNER_AUGMENT)
+            drawn = self._draws(epoch, number, kind=kind, size=self._partner_size, stream=_PARTNER_AUGMENT)
+            drawn = place(kind, drawn, self._partner_size, self._partner_size)
         own = self._repeated(records if partners is None else partners)
         return self._partner_view(augment(kind, own, drawn))
 
@@ -144,17 +156,11 @@ class Loader:
     def _rows(self, order: Tensor, number: int) -> Tensor:
         return self._share(order[number * self.batch_size : (number + 1) * self.batch_size])
 
-    def _drawn(self, epoch: int, number: int, kind: str, size: tuple[int, int], stream: int) -> Tensor:
-        """Return what happens to this process's part of a batch, in each of its views."""
-        count = min(self.batch_size, len(self.split) - number * self.batch_size)
-        keys = [(self.seed, epoch, stream, number, *([view] if view else [])) for view in range(self.views)]
-        return torch.cat([self._share(draw(kind, count, *size, _generator(*key))) for key in keys])
-
     def _repeated(self, records: Tensor) -> Tensor:
         return records.to(self.device, non_blocking=True).repeat(self.views, 1, 1, 1)
 
     def _share(self, whole: Tensor) -> Tensor:
-        return whole if self.world_size == 1 else whole.tensor_split(self.world_size)[self.rank]
+        return _share(whole, self.rank, self.world_size)
 
     def _read_partners(self, epoch: int, numbers: range, shares: list[Tensor]) -> Iterator[Tensor | None]:
         """Read what the teacher sees, where those are records of their own."""
@@ -178,40 +184,92 @@ class Loader:
         within = (chance.to(targets.device) * counts[targets]).long()
         return by_class[first[targets] + within]
 
-    def _read(self, split: Split, shares: list[Tensor]) -> Iterator[Tensor]:
-        if isinstance(split, MemorySplit) or self.workers == 0:
+    def _read(
+        self,
+        split: Split,
+        shares: list[Tensor],
+        crops: Callable[[int], Tensor] | None = None,
+        first: int = 0,
+    ) -> Iterator[Tensor]:
+        """Read batch by batch; with `crops`, what it says of a batch number, from `first` on, of each of its views."""
+        if isinstance(split, MemorySplit):
             yield from (split.read(rows.to(split.targets.device)) for rows in shares)
+            return
+        decoding = _Decoding(split, [rows.cpu() for rows in shares], crops, first, self.views)
+        if self.workers == 0:
+            yield from (_given(decoding[number]) for number in range(len(shares)))
             return
         # A generator of its own, because the iterator would otherwise draw from the global one, and so change what
         # a network's dropout draws, depending on where the images lie.
         decoded = DataLoader(
-            _Decoding(split, [rows.cpu() for rows in shares]),
+            decoding,
             batch_size=None,
             num_workers=min(self.workers, max(1, len(shares))),
             generator=torch.Generator(),
             pin_memory=self.device.type == "cuda",
         )
-        for images in decoded:
-            if isinstance(images, UsageError):
-                raise images
-            yield images
+        yield from map(_given, decoded)
 
 
 class _Decoding(Dataset["Tensor | UsageError"]):
     """Decodes batch by batch in a worker; hands a user's error over as it is, where raising would wrap it."""
 
-    def __init__(self, split: Split, shares: list[Tensor]) -> None:
+    def __init__(
+        self,
+        split: Split,
+        shares: list[Tensor],
+        crops: Callable[[int], Tensor] | None,
+        first: int,
+        views: int,
+    ) -> None:
         self.split = split
         self.shares = shares
+        self.crops = crops
+        self.first = first
+        self.views = views
 
     def __len__(self) -> int:
         return len(self.shares)
 
     def __getitem__(self, number: int) -> "Tensor | UsageError":
+        rows = self.shares[number]
         try:
-            return self.split.read(self.shares[number])
+            if self.crops is None:
+                return self.split.read(rows)
+            assert isinstance(self.split, StreamSplit)
+            crops = self.crops(self.first + number)
+            return self.split.read(rows.repeat(self.views), crops)
         except UsageError as error:
             return error
+
+
+def _given(images: "Tensor | UsageError") -> Tensor:
+    if isinstance(images, UsageError):
+        raise images
+    return images
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """What happens to the samples of a batch; small, since worker processes draw for themselves."""
+
+    seed: int
+    samples: int
+    batch_size: int
+    rank: int
+    world_size: int
+    views: int
+
+    def __call__(self, epoch: int, number: int, *, kind: str, size: tuple[int, int], stream: int = _AUGMENT) -> Tensor:
+        """Return what happens to this process's part of a batch, in each of its views."""
+        count = min(self.batch_size, self.samples - number * self.batch_size)
+        keys = [(self.seed, epoch, stream, number, *([view] if view else [])) for view in range(self.views)]
+        drawn = [draw(kind, count, *size, _generator(*key)) for key in keys]
+        return torch.cat([_share(each, self.rank, self.world_size) for each in drawn])
+
+
+def _share(whole: Tensor, rank: int, world_size: int) -> Tensor:
+    return whole if world_size == 1 else whole.tensor_split(world_size)[rank]
 
 
 def _generator(*key: int) -> torch.Generator:

@@ -73,12 +73,12 @@ def without_bad(samples: Samples, bad: list[Bad], *, skip: bool, split: str) -> 
     return torch.where(keep)[0], (f"left out {len(bad)} of {len(samples)} {split} images, unreadable: {names}",)
 
 
-def resize_all(images: Tensor, size: int) -> Tensor:
+def resize_all(images: Tensor, size: int, fraction: float = 1.0) -> Tensor:
     """Fit decoded images, N×C×H×W, to squares of `size` pixels: shorter side resized, then the centre."""
     height, width = images.shape[-2:]
-    if (height, width) == (size, size):
+    if (height, width) == (size, size) and fraction == 1:
         return images
-    scale = size / min(height, width)
+    scale = size / fraction / min(height, width)
     fitted = (max(size, round(height * scale)), max(size, round(width * scale)))
     top, left = (fitted[0] - size) // 2, (fitted[1] - size) // 2
     out = images.new_empty(len(images), images.shape[1], size, size)

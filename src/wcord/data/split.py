@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from wcord.checks import UsageError
-from wcord.data.augment import to_unit
-from wcord.data.images import BadImageError, Form, bad_image, decode, open_upright
+from wcord.data.augment import boxes, to_unit
+from wcord.data.images import BadImageError, Box, Form, bad_image, decode, open_upright
 from wcord.data.stores import ImageStore
 from wcord.data.view import View
 
@@ -76,8 +76,13 @@ class StreamSplit(Split):
         self.form = form
         self.shape = form.shape
 
-    def read(self, rows: Tensor) -> Tensor:
+    def read(self, rows: Tensor, crops: Tensor | None = None) -> Tensor:
         """Decode the rows, one after the other.
+
+        Args:
+            rows: which, B.
+            crops: what `augment.draw` drawn as "resized-crop" for each, B×41: parts of the originals are read, which
+                are sharper and see more of them than parts of what they are brought to; not mirrored yet.
 
         Raises:
             UsageError: an image cannot be read.
@@ -86,10 +91,18 @@ class StreamSplit(Split):
         for place, row in enumerate(self.rows[rows].tolist()):
             name = self.store.name(row)
             try:
-                images[place] = decode(open_upright(lambda row=row: self.store.open(row), name), self.form)
+                image = open_upright(lambda row=row: self.store.open(row), name)
+                box = None if crops is None else _part(image.size, crops[place])
+                images[place] = decode(image, self.form, box)
             except BadImageError as error:
                 raise bad_image(name, str(error)) from None
         return torch.from_numpy(images)
+
+
+def _part(size: tuple[int, int], crop: Tensor) -> Box:
+    """Return the part of a picture of (width, height) that was drawn."""
+    top, left, tall, wide, _ = boxes(crop[None], size[1], size[0])[0].int().tolist()
+    return left, top, left + wide, top + tall
 
 
 class ViewedSplit(Split):
