@@ -118,8 +118,8 @@ class Loader:
         numbers = range(start, len(self))
         shares = [self._rows(order, number) for number in numbers]
         crops = partial(self._draws, epoch, kind=self.augment, size=self._frame) if self._cut else None
-        records = self._read(self._base, shares, crops, start)
-        read = zip(records, self._read_partners(epoch, numbers, shares), strict=True)
+        own = self._read(self._base, shares, crops, start)
+        read = zip(own, self._read_partners(epoch, numbers, shares), strict=True)
         for number, rows, (records, partners) in zip(numbers, shares, read, strict=True):
             drawn = self._draws(epoch, number, kind=self.augment, size=self._frame)
             if self._cut:
