@@ -80,3 +80,9 @@ def test_git_ignores_no_record() -> None:
     command = ["git", "check-ignore", "--no-index", "--stdin"]
     found = subprocess.run(command, cwd=ROOT, input=asked, text=True, capture_output=True, check=False)
     assert found.returncode == 1, f"ignored by git: {found.stdout}{found.stderr}"  # 1: none of them is ignored
+
+
+def test_no_record_tells_where_files_lay_on_a_machine() -> None:
+    for path in (ROOT / "benchmarks" / "records").rglob("*.json"):
+        found = re.findall(r'"[^"\s]*(?:^|:|")(/[^"\s]+)"', path.read_text(encoding="utf-8"))
+        assert not found, f"{path.name}: {found[0]}"

@@ -18,6 +18,9 @@ FORMAT, OLD_FORMAT = 2, 1
 COLUMNS = ("lr", "loss", "train_top1", "test_top1", "seconds")
 """What is kept of each epoch, beside the parts of the loss and the diagnostics."""
 
+PLACES = ("teacher_data", "label_map")
+"""Settings of the pairing that name files."""
+
 GROUPS = ("parts", "diagnostics")
 
 DIGITS = 6
@@ -95,12 +98,24 @@ def _slim(record: Record) -> dict[str, Any]:
 def _portable(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration without the paths of one machine: of files and folders the last names stay."""
     config = {name: value for name, value in config.items() if name not in FOLDER}
-    kind, colon, place = config["data"]["data"].partition(":")
-    config["data"] = config["data"] | {"data": f"{kind}{colon}{PurePath(place).name}"}
+    config["data"] = config["data"] | {"data": _last_name(config["data"]["data"])}
+    if "pairing" in config:
+        places = {name: _last_name(config["pairing"][name]) for name in PLACES if name in config["pairing"]}
+        config["pairing"] = config["pairing"] | places
     config["training"] = {k: v for k, v in config["training"].items() if k not in ("teacher_cache", "max_time")}
     if config.get("teacher_weights") is not None:
         config["teacher_weights"] = "/".join(PurePath(config["teacher_weights"]).parts[-2:])
     return config
+
+
+def _last_name(source: str) -> str:
+    """Return a source, or a file, without the folders that it lies in.
+
+    >>> _last_name("npz:/home/me/mnist.npz"), _last_name("digits"), _last_name("maps/coarse.csv")
+    ('npz:mnist.npz', 'digits', 'coarse.csv')
+    """
+    kind, colon, place = source.rpartition(":")
+    return f"{kind}{colon}{PurePath(place).name}"
 
 
 def _short(value: Any) -> Any:
