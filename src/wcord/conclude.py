@@ -67,9 +67,7 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
         student=name,
         **made,
         config=to_settings(config),
-        objective=resolved_options(
-            made["method"], {} if isinstance(config, TrainConfig) else parse_options(config.set)
-        ),
+        objective=_options(job),
         teacher_digest=run.teacher_digest,
         num_classes=len(job.data.classes),
         classes=list(job.data.classes),
@@ -88,6 +86,14 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
     record.to_json(run.path / RECORD)
     write_report([run.path], run.path / REPORT)
     return record
+
+
+def _options(job: Job) -> dict[str, dict[str, object]]:
+    """Return the options of the summands that were there: without labels there is no cross-entropy."""
+    config = job.config
+    method, given = ("ce", ()) if isinstance(config, TrainConfig) else (config.method, config.set)
+    resolved = resolved_options(method, parse_options(given))
+    return {name: resolved[name] for name in job.objective.weights}
 
 
 def _metrics(

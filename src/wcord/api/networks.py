@@ -13,7 +13,6 @@ from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.labels import number_by_name
 from wcord.data.loader import Loader
-from wcord.data.records import find_files, read_records
 from wcord.data.split import DataSet, Split
 from wcord.data.view import View
 from wcord.evaluation.accuracy import Predictions, accuracy
@@ -102,6 +101,8 @@ def predict_files(
     Raises:
         UsageError: where a file is missing, cannot be read, or is not what the network was trained on.
     """
+    from wcord.data.records import find_files, read_records  # tables and sounds take a second to load
+
     require_positive("top", top)
     where = resolve_device(device)
     network, card = open_network(weights, model=model).to(where), read_card(weights)

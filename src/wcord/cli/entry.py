@@ -22,7 +22,7 @@ COMMANDS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
     "train": ("train a network on labels, for instance a teacher", train),
     "distill": ("distil a trained teacher into a student", distill),
     "evaluate": ("measure a network on a data set", evaluate),
-    "predict": ("name the classes of pictures", predict),
+    "predict": ("name the classes of pictures, sounds or rows of tables", predict),
     "probe": ("measure what a representation is worth on other data", probe),
     "report": ("compare runs on one HTML page", report),
     "export": ("write a student as ONNX or torch.export", export),

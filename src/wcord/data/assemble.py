@@ -143,6 +143,8 @@ def _check(config: DataConfig) -> None:
     require_choice("augmentation", config.augment, ("auto", *AUGMENTATIONS))
     require_choice("in_memory", config.in_memory, ("auto", "yes", "no"))
     View.parse(config.view)
+    if config.crop_fraction != 1 and config.image_size is None:
+        raise UsageError("--crop-fraction says what is kept where images are resized: give --image-size too")
     if not 0 < config.crop_fraction <= 1:
         raise UsageError(f"crop_fraction must lie above 0 and be at most 1, received {config.crop_fraction}")
     if config.image_size is not None and config.image_size < 1:

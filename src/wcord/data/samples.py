@@ -103,3 +103,19 @@ def named_by(column: str, values: Sequence[object]) -> Names:
         raise UsageError(f"{missing} rows have no value in column {column!r}, which tells whose they are: remove them")
     whole = (int(v) if isinstance(v, float) and v.is_integer() else v for v in values)
     return np.array([str(value) for value in whole])
+
+
+def require_known(categories: Mapping[str, Sequence[str]], known: Mapping[str, Sequence[str]]) -> None:
+    """Raise where a table has a text that a network was not trained with: it would be taken for the first one.
+
+    Args:
+        categories: column → its values in the table.
+        known: column → its values in the table that the network was trained on.
+    """
+    for column, values in categories.items():
+        strange = [value for value in values if value not in known.get(column, values)]
+        if strange:
+            raise UsageError(
+                f"column {column!r} holds {strange[0]!r}, which the network was not trained with "
+                f"({', '.join(known[column])}): write it as one of these, or leave it empty"
+            )

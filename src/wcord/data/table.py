@@ -13,7 +13,7 @@ from torch import Tensor
 from wcord.checks import UsageError, require_choice, require_file, unknown
 from wcord.data.config import Columns
 from wcord.data.labels import LABEL_NAMES, no_labels, number_labels
-from wcord.data.samples import Samples, Source, named_by
+from wcord.data.samples import Samples, Source, named_by, require_known
 
 Frame = Any
 """A pandas DataFrame: its type stubs do not follow `frame[name]`."""
@@ -258,22 +258,6 @@ def _categories(frame: Frame, numbers: Frame) -> dict[str, tuple[str, ...]]:
     """Return the values of each column of text that gave columns of 0 and 1."""
     named = (str(name).partition("=")[0] for name in numbers.columns if name not in frame.columns)
     return {name: _kinds(frame[name]) for name in dict.fromkeys(named)}
-
-
-def require_known(categories: Mapping[str, Sequence[str]], known: Mapping[str, Sequence[str]]) -> None:
-    """Raise where a table has a text that a network was not trained with: it would be taken for the first one.
-
-    Args:
-        categories: column → its values in the table.
-        known: column → its values in the table that the network was trained on.
-    """
-    for column, values in categories.items():
-        strange = [value for value in values if value not in known.get(column, values)]
-        if strange:
-            raise UsageError(
-                f"column {column!r} holds {strange[0]!r}, which the network was not trained with "
-                f"({', '.join(known[column])}): write it as one of these, or leave it empty"
-            )
 
 
 def _label(known: Sequence[str], chosen: str | None) -> str:

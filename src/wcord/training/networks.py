@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.loader import Loader
+from wcord.data.samples import require_known
 from wcord.data.sources import has_columns, open_data
 from wcord.data.split import DataSet, base_and_view
 from wcord.data.statistics import channel_statistics
-from wcord.data.table import require_known
 from wcord.evaluation.accuracy import accuracy, predict
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model

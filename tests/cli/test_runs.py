@@ -1,22 +1,14 @@
 """The command line as a stranger meets it: help, lists, results, and one clear line with its code for a mistake."""
 
-import io
 import json
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
-import wcord
-from wcord.cli import COMMANDS, main
-from wcord.cli.listing import _methods  # pyright: ignore[reportPrivateUsage]  # at a width of one's own
-from wcord.methods.catalogue import METHODS
+from wcord.cli import main
 
 TRAIN = ["train", "--model", "resnet8", "--subset", "12", "--epochs", "1", "--device", "cpu"]
 
@@ -37,52 +29,6 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) 
     assert line.startswith("wcord: ")
     assert all(told.startswith(("note: ", "teacher ")) for told in before), captured.err
     return line
-
-
-def test_overview_and_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
-    shown = capsys.readouterr().out
-    assert all(name in shown for name in COMMANDS)
-    assert main([]) == 2
-    assert main(["--version"]) == 0
-    assert wcord.__version__ in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("command", list(COMMANDS))
-def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        main([command, "--help"])
-    assert left.value.code == 0
-    assert f"usage: wcord {command}" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("command", ["--help", "list"])
-def test_help_and_list_take_less_than_a_second(command: str) -> None:
-    durations = []
-    for _ in range(3):
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "wcord.cli", command], check=True, capture_output=True)
-        durations.append(time.perf_counter() - started)
-    assert min(durations) < 1
-
-
-def test_list_shows_methods_networks_and_sources(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["list"]) == 0
-    shown = capsys.readouterr().out
-    assert all(word in shown for word in ("wcord-a", "ShuffleV2", "timm:", "imagefolder:DIR"))
-    assert main(["list", "--methods"]) == 0
-    assert "ShuffleV2" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("width", [80, 100, 120])
-def test_methods_are_listed_whole_at_any_width(width: int) -> None:
-    console = Console(width=width, record=True, file=io.StringIO())
-    console.print(_methods(width))
-    shown = console.export_text()
-    assert "…" not in shown
-    assert len(shown.splitlines()) < 4 * len(METHODS)
-    words = {word for line in shown.splitlines() for word in line.split()}
-    assert set(METHODS) <= words
 
 
 def test_a_wrong_value_gets_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,50 @@
+"""From arguments to a command's dataclass: recipes first, then flags, the nearest name for a wrong one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from wcord.checks import UsageError
+from wcord.cli.parsing import configuration, parse_checked, with_recipe
+from wcord.training.config import DistillConfig, TrainConfig
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A command."""
+
+    count: int = 3
+    """How many."""
+
+
+def test_flags_are_checked_before_they_are_parsed() -> None:
+    assert parse_checked(Asked, "x", ["--count", "5"]).count == 5
+    with pytest.raises(UsageError, match="unknown option '--cuont': did you mean '--count'"):
+        parse_checked(Asked, "x", ["--cuont", "5"])
+    with pytest.raises(UsageError, match=r"invalid literal for int.*; wcord x --help tells more"):
+        parse_checked(Asked, "x", ["--count", "many"])
+
+
+def test_flags_override_a_recipe_and_a_recipe_defaults(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('model = "resnet8"\nout = "a"\n[training]\nepochs = 7\nlr = 0.5\n')
+    config = configuration(TrainConfig, "train", ["--recipe", str(recipe), "--epochs", "2"])
+    assert (config.model, config.training.epochs, config.training.lr, config.training.batch_size) == (
+        "resnet8",
+        2,
+        0.5,
+        64,
+    )
+    recipe.write_text("shots = [5, 10]\nimage_size = 32\n")
+    flags = with_recipe([f"--recipe={recipe}", "--image-size", "16"])
+    assert flags == ["--shots", "5", "10", "--image-size", "32", "--image-size", "16"]
+    with pytest.raises(UsageError, match="--recipe needs a value"):
+        with_recipe(["--recipe"])
+
+
+def test_what_is_missing_is_named_and_synonyms_are_known() -> None:
+    with pytest.raises(UsageError, match="missing --out"):
+        configuration(TrainConfig, "train", ["--model", "resnet8"])
+    flags = ["--teacher", "a", "--student", "b", "--out", "o", "--student-view", "gray"]
+    assert configuration(DistillConfig, "distill", flags).data.view == "gray"
