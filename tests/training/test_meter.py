@@ -9,13 +9,15 @@ from wcord.checks import RunError
 from wcord.losses import LossReport
 from wcord.training.meter import EpochMeter
 
+CPU = torch.device("cpu")
+
 
 def report(total: float, kd: float) -> LossReport:
     return LossReport(torch.tensor(total), {"kd": torch.tensor(kd)})
 
 
 def test_means_weigh_batches_by_their_size() -> None:
-    meter = EpochMeter(("kd",))
+    meter = EpochMeter(("kd",), device=CPU)
     meter.add(0, report(1.0, 10.0), torch.tensor(3), 6)
     meter.add(1, report(4.0, 40.0), torch.tensor(0), 2)
     meter.flush()
@@ -26,7 +28,7 @@ def test_means_weigh_batches_by_their_size() -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_the_part_that_went_wrong_is_named_with_its_step(bad: float) -> None:
-    meter = EpochMeter(("kd",))
+    meter = EpochMeter(("kd",), device=CPU)
     meter.add(6, report(1.0, 1.0), torch.tensor(0), 1)
     meter.add(7, report(bad, bad), torch.tensor(0), 1)
     with pytest.raises(RunError, match=f"kd became {bad} at step 7"):
@@ -34,7 +36,7 @@ def test_the_part_that_went_wrong_is_named_with_its_step(bad: float) -> None:
 
 
 def test_state_goes_on() -> None:
-    meter, other = EpochMeter(("kd",)), EpochMeter(("kd",))
+    meter, other = EpochMeter(("kd",), device=CPU), EpochMeter(("kd",), device=CPU)
     meter.add(0, report(1.0, 2.0), torch.tensor(1), 4)
     meter.flush()
     other.load_state_dict(meter.state_dict())

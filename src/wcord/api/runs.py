@@ -105,6 +105,7 @@ def start(config: TrainConfig | DistillConfig, own: Own | None = None, say: Say 
     deadline = _deadline(config)
     _refuse_taken(config)
     state = PartialState(cpu=resolve_device(config.training.device).type == "cpu")
+    say = say if state.is_main_process else _silent
     job = prepare(config, own or Own(), say, rank=state.process_index, processes=state.num_processes)
     if state.is_main_process:
         RunFolder.create(config.out, to_toml(config), overwrite=config.overwrite)
@@ -144,10 +145,15 @@ def resume(
     folder.require_teacher(teacher_weights(config))
     deadline = _deadline(config)
     state = PartialState(cpu=resolve_device(training.device).type == "cpu")
+    say = say if state.is_main_process else _silent
     job = prepare(config, own or Own(), say, rank=state.process_index, processes=state.num_processes)
     if "in_memory" in changes and job.data.augment == "resized-crop":
         raise UsageError("in_memory cannot change here: resized crops are cut out of the originals or of what is held")
     return _train(job, folder, say, deadline)
+
+
+def _silent(line: str) -> None:
+    """What a process but the first says: the same as the first, so nothing."""
 
 
 def _refuse_taken(config: TrainConfig | DistillConfig) -> None:
@@ -168,7 +174,7 @@ def _deadline(config: TrainConfig | DistillConfig) -> float | None:
 
 def _train(job: Job, run: RunFolder, say: Say, deadline: float | None) -> Result:
     training = job.config.training
-    accelerator = make_accelerator(training, run)
+    accelerator = make_accelerator(training, run, stages=1 if job.objective.preparation is None else 2)
     if training.tracker:
         accelerator.init_trackers("wcord", config={"config": to_toml(job.config)})
     if accelerator.is_main_process:

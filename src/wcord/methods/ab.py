@@ -10,7 +10,7 @@ from wcord.features import Features, preactivation
 from wcord.losses.ab import ab_loss
 from wcord.methods.fitnet import regressor
 from wcord.methods.maps import MapPair, spatial_pairs
-from wcord.methods.term import Preparation, Setting, Stage, Term
+from wcord.methods.term import Needs, Preparation, Setting, Stage, Term
 from wcord.numerics import autocast_off, full_precision
 
 
@@ -23,6 +23,7 @@ class ABTerm(Term):
     of `losses.ab_loss`.
     """
 
+    needs = Needs(whole_batch=True)
     loss_signature = ab_loss
     preparation = Preparation(epochs=30, student=True)
 

@@ -15,7 +15,7 @@ class CCTerm(Term):
     The linear map on the teacher's side trains too, as there.
     """
 
-    needs = Needs(min_batch=2, one_process=True)
+    needs = Needs(min_batch=2, whole_batch=True)
     loss_signature = cc_loss
 
     def __init__(self, name: str, setting: Setting, *, embedding_dim: int = 128) -> None:

@@ -11,7 +11,7 @@ from wcord.methods.term import Needs, Setting, Term
 class CRDTerm(Term):
     """CRD between the embeddings; options are those of `losses.CRDLoss`."""
 
-    needs = Needs(index=True, one_process=True)
+    needs = Needs(index=True, whole_batch=True)
     loss_signature = CRDLoss
 
     def __init__(self, name: str, setting: Setting, **options: object) -> None:

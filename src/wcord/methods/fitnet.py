@@ -17,7 +17,7 @@ HINT = 2
 class FitNetTerm(Term):
     """Squared error of one regressed map; option `hint` says which, counted from the stem."""
 
-    needs = Needs(min_batch=2, one_process=True)
+    needs = Needs(min_batch=2, whole_batch=True)
     loss_signature = fitnet_loss
 
     def __init__(self, name: str, setting: Setting, *, hint: int = HINT) -> None:

@@ -10,7 +10,7 @@ from wcord.data.batch import Batch
 from wcord.features import Features, unwrap
 from wcord.losses.ft import Paraphraser, Translator, ft_loss
 from wcord.methods.maps import spatial_pairs
-from wcord.methods.term import Preparation, Setting, Stage, Term
+from wcord.methods.term import Needs, Preparation, Setting, Stage, Term
 from wcord.models.resnet import ResNet
 from wcord.models.wrn import WideResNet
 from wcord.numerics import autocast_off, full_precision
@@ -34,6 +34,7 @@ class FTTerm(Term):
         rate: width of the factor as a share of the teacher's channels.
     """
 
+    needs = Needs(whole_batch=True)
     loss_signature = ft_loss
 
     def __init__(self, name: str, setting: Setting, *, rate: float = 0.5, **options: object) -> None:

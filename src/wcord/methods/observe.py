@@ -23,7 +23,6 @@ def observe(
     num_samples: int | None = None,
     batch_size: int | None = None,
     same_labels: bool = True,
-    processes: int = 1,
     label_smoothing: float = 0.0,
     total_steps: int | None = None,
     student_maps: Sequence[str] | None = None,
@@ -39,7 +38,6 @@ def observe(
         num_samples: rows of the training set.
         batch_size: samples in a batch.
         same_labels: whether the logits of both mean the same classes, where there are as many.
-        processes: how many processes train together.
         label_smoothing: of the cross-entropy.
         total_steps: optimiser steps of the whole training.
         student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
@@ -60,7 +58,6 @@ def observe(
         same_labels=same_labels,
         num_samples=num_samples,
         batch_size=batch_size,
-        processes=processes,
         label_smoothing=label_smoothing,
         total_steps=total_steps,
         student_maps=_shapes(student_features),

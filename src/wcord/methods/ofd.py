@@ -23,7 +23,7 @@ class OFDTerm(Term):
     is the form of mdistiller for CIFAR-100, with its weight of 1e-3, which is that of the authors' CIFAR code.
     """
 
-    needs = Needs(min_batch=2, one_process=True)
+    needs = Needs(min_batch=2, whole_batch=True)
     loss_signature = ofd_loss
 
     def __init__(self, name: str, setting: Setting) -> None:

@@ -27,7 +27,7 @@ class ReviewKDTerm(Term):
         student_preactivation: read the student's stages before the ReLU too, as mdistiller does on ImageNet.
     """
 
-    needs = Needs(min_batch=2, one_process=True)
+    needs = Needs(min_batch=2, whole_batch=True)
     loss_signature = ReviewKDLoss
 
     def __init__(

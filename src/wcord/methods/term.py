@@ -1,16 +1,19 @@
 """A term is one summand of the loss with its heads and memory; an objective is their weighted sum."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from wcord import collectives
 from wcord.checks import DoesNotFitError, NonFiniteError, UsageError
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import LossReport
+from wcord.methods.whole_batch import Seen, whole_batch
 from wcord.models.network import merged_parts
 
 Stage = Literal["preparation", "main"]
@@ -32,7 +35,6 @@ class Setting:
         same_labels: whether they mean the same, where there are as many; False where they are known not to.
         num_samples: rows of the training set, or None where batches carry no row numbers.
         batch_size: samples in a batch, or None where it is not known.
-        processes: how many processes train together.
         label_smoothing: of the cross-entropy with the labels.
         total_steps: optimiser steps of the main stage, or None where they are not known.
         student_maps: the student's maps by name, from input to output, with the shape of one sample.
@@ -48,7 +50,6 @@ class Setting:
     same_labels: bool = True
     num_samples: int | None = None
     batch_size: int | None = None
-    processes: int = 1
     label_smoothing: float = 0.0
     total_steps: int | None = None
     student_maps: Mapping[str, Shape] = field(default_factory=dict)
@@ -65,15 +66,15 @@ class Needs:
         same_classes: teacher and student have logits over the same classes.
         index: batches carry row numbers of the training set.
         min_batch: the smallest batch that it can work with.
-        one_process: it compares the samples of a batch or keeps statistics (a head with BatchNorm does), which are not
-            yet synchronised between processes.
+        whole_batch: it compares the samples of a batch or keeps something of them (a memory does, and a head with
+            BatchNorm); where several processes share a batch, it sees the whole of it in each of them, in training.
         teacher: it looks at the teacher at all; where no term does, the teacher does not run.
     """
 
     same_classes: bool = False
     index: bool = False
     min_batch: int = 1
-    one_process: bool = False
+    whole_batch: bool = False
     teacher: bool = True
 
 
@@ -158,16 +159,6 @@ class Term(nn.Module, ABC):
                 f"{name} compares samples within a batch and needs at least {needs.min_batch}, "
                 f"received batches of {setting.batch_size}: raise --batch-size"
             )
-        if self.preparation is not None and setting.processes > 1:
-            raise UsageError(
-                f"{name} has a preparation stage, which runs in one process, received {setting.processes} processes: "
-                "run it in one process"
-            )
-        if needs.one_process and setting.processes > 1:
-            raise UsageError(
-                f"{name} compares the samples of a batch or keeps statistics, which are not yet synchronised between "
-                f"processes, received {setting.processes} processes: run it in one process, or use ce, kd or lskd"
-            )
 
 
 def refuse_merged(name: str, teacher: nn.Module | None) -> None:
@@ -179,8 +170,21 @@ def refuse_merged(name: str, teacher: nn.Module | None) -> None:
         )
 
 
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Name the summand in what its loss says against values that are not finite."""
+    try:
+        yield
+    except NonFiniteError as error:
+        raise NonFiniteError(f"{name}: {error}") from None
+
+
 class Objective(nn.Module):
     """A weighted sum of terms: L = Σ w_t · L_t, and itself a module.
+
+    In several processes (torch.distributed) each computes its part of the batch, and terms that need the whole batch
+    compute it in each, so that the weights move as in one process. In a loop of your own: wrap student and objective
+    as one module in DistributedDataParallel, and give all processes as many samples.
 
     Args:
         terms: name → (weight, term).
@@ -272,31 +276,49 @@ class Objective(nn.Module):
         total = student.logits.new_zeros(())
         parts: dict[str, Tensor] = {}
         diagnostics: dict[str, Tensor] = {}
-        for name, weight in self.weights.items():
-            try:
-                value = self.terms[name](student, teacher, batch)
-            except NonFiniteError as error:
-                raise NonFiniteError(f"{name}: {error}") from None
-            if isinstance(value, LossReport):
-                parts.update(value.parts)
-                diagnostics.update(value.diagnostics)
-                value = value.total
-            else:
-                parts[name] = value
-            total = total + weight * value
+        with self._seen(student, teacher, batch) as seen:
+            for name, weight in self.weights.items():
+                with _named(name):
+                    value = self.terms[name](*seen(self._term(name)))
+                if isinstance(value, LossReport):
+                    parts.update(value.parts)
+                    diagnostics.update(value.diagnostics)
+                    value = value.total
+                else:
+                    parts[name] = value
+                total = total + weight * value
         return LossReport(total, parts, diagnostics)
 
     def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> LossReport:
         """Return the loss of the preparation stage: the sum of what the terms that ask for one say, unweighted."""
         parts: dict[str, Tensor] = {}
-        for name in self.weights:
-            term = self._term(name)
-            if term.preparation is not None:
-                try:
-                    parts[name] = term.prepare(student if term.preparation.student else None, teacher, batch)
-                except NonFiniteError as error:
-                    raise NonFiniteError(f"{name}: {error}") from None
+        with self._seen(student, teacher, batch) as seen:
+            for name in self.weights:
+                term = self._term(name)
+                if term.preparation is not None:
+                    own, told, part = seen(term)
+                    with _named(name):
+                        parts[name] = term.prepare(own if term.preparation.student else None, told, part)
         return LossReport(sum(parts.values(), teacher.logits.new_zeros(())), parts)
+
+    @contextmanager
+    def _seen(self, student: Features | None, teacher: Features, batch: Batch) -> Iterator[Callable[["Term"], Seen]]:
+        """Give what a term sees: this process's part of the batch or, where the term needs it, all parts together.
+
+        All processes then draw the same random numbers, so that the loss of the whole has one value.
+        """
+        own = (student, teacher, batch)
+        together = [term for term in self._all() if term.needs.whole_batch]
+        if not together or not self.training or collectives.count() == 1:
+            yield lambda term: own
+            return
+        whole = whole_batch(
+            *own,
+            student_maps=sorted({name for term in together for name in term.student_map_names}),
+            teacher_maps=sorted({name for term in together for name in term.teacher_map_names}),
+        )
+        with collectives.drawing_as_first(batch.target.device):
+            yield lambda term: whole if term.needs.whole_batch else own
 
     def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return what the first term that has a critic makes of both embeddings; None where no term has one."""

@@ -41,7 +41,7 @@ class LogitsTerm(LossTerm):
 class EmbeddingTerm(LossTerm):
     """loss(student embedding, teacher embedding)."""
 
-    needs = Needs(min_batch=2, one_process=True)
+    needs = Needs(min_batch=2, whole_batch=True)
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of one batch."""

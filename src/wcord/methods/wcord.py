@@ -16,7 +16,7 @@ class WCoRDTerm(Term):
     Its parts keep their weights inside the loss, because they may share one critic.
     """
 
-    needs = Needs(min_batch=2, one_process=True)
+    needs = Needs(min_batch=2, whole_batch=True)
     loss_signature = WCoRDLoss
 
     def __init__(self, name: str, setting: Setting, **options: object) -> None:

@@ -102,7 +102,7 @@ class WKDFeatureTerm(Term):
         decay_from: share of the training after which the weight falls; 1 for never.
     """
 
-    needs = Needs(one_process=True)
+    needs = Needs(whole_batch=True)
     loss_signature = wkd_feature_loss
 
     def __init__(self, name: str, setting: Setting, *, decay_from: float = DECAY_FROM, **options: object) -> None:

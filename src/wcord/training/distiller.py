@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from wcord import collectives
 from wcord.data.batch import Batch
 from wcord.features import Features, Tap
 from wcord.losses import LossReport
@@ -11,6 +12,9 @@ from wcord.models.network import Network
 
 class Distiller(nn.Module):
     """What is trained: the student, and the objective's heads, which a distributed wrapper must see too.
+
+    The objective's memories and moments change alike in all processes, so the wrapper need not send them at each step
+    (DDP sends all buffers); `copy_buffers_from_first` makes them alike before the first.
 
     Args:
         student: the network to be trained.
@@ -23,6 +27,12 @@ class Distiller(nn.Module):
         self.student = student
         self.objective = objective
         self._tap = tap
+        # Where DDP looks for what it leaves alone.
+        self._ddp_params_and_buffers_to_ignore = [f"objective.{name}" for name, _ in objective.named_buffers()]
+
+    def copy_buffers_from_first(self) -> None:
+        """Take the first process's buffers, to be called once all are where they are trained."""
+        collectives.copy_from_first(self.objective.buffers())
 
     def forward(self, batch: Batch, teacher: Features | None, stage: Stage = "main") -> tuple[LossReport, Tensor]:
         """Return the loss and the number of samples classified rightly; without a teacher the terms see the student.

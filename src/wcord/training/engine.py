@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 
 from wcord.checks import UsageError
@@ -14,8 +15,13 @@ from wcord.training.config import TrainingConfig
 from wcord.training.run import RunFolder
 
 
-def make_accelerator(config: TrainingConfig, run: RunFolder) -> Accelerator:
+def make_accelerator(config: TrainingConfig, run: RunFolder, *, stages: int = 1) -> Accelerator:
     """Return the engine for a configuration.
+
+    Args:
+        config: how to train.
+        run: folder of the run.
+        stages: of the training; where there are several, none trains all parameters.
 
     Raises:
         UsageError: where CUDA is asked for and there is none.
@@ -25,7 +31,9 @@ def make_accelerator(config: TrainingConfig, run: RunFolder) -> Accelerator:
         torch.cuda.set_device(device)
     # Accelerate keeps its settings per process; a second run in one process may ask for others.
     AcceleratorState._reset_state()
+    wrapping = DistributedDataParallelKwargs(find_unused_parameters=stages > 1)
     return Accelerator(
+        kwargs_handlers=[wrapping],
         cpu=device.type == "cpu",
         mixed_precision="bf16" if config.precision == "bf16" else "no",
         log_with=list(config.tracker) or None,

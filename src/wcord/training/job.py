@@ -243,7 +243,6 @@ def _objective(
         num_samples=len(data.train),
         batch_size=min(_smallest_batch(len(data.train), config.training.batch_size), config.training.batch_size),
         same_labels=same_labels,
-        processes=train.world_size,
         label_smoothing=config.training.label_smoothing,
         total_steps=config.training.epochs * len(train),
         student_maps=maps[0] or None,

@@ -1,5 +1,6 @@
 """The training loop: batches in, a trained student out, resumable at every step."""
 
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from wcord import collectives
 from wcord.checks import NonFiniteError, RunError
 from wcord.data.batch import Batch
 from wcord.data.loader import Loader
@@ -32,6 +34,8 @@ from wcord.training.teacher_cache import TeacherCache
 
 FLUSH_EVERY = 20
 """Steps between looks at the loss on an accelerator; on the CPU every step is looked at."""
+TIME_IS_UP = 1
+"""The wish to stop for lack of time, below the numbers of the signals that are heeded."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,7 @@ class Trainer:
     def _prepare(self, distiller: Distiller) -> None:
         """Move everything to its device, wrap for several processes."""
         distiller.to(self.accelerator.device)
+        distiller.copy_buffers_from_first()
         if self.config.channels_last:
             self.student.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # stub lacks it
         if self.config.compile:
@@ -174,7 +179,8 @@ class Trainer:
         """Begin a stage: its parts are measured from its first epoch."""
         self.stage, self.epoch, self.batch = stage, 0, 0
         parts = tuple(self.objective.part_weights) if stage == "main" else self.objective.prepared_parts
-        self.meter = EpochMeter(parts, self.objective.diagnostics if stage == "main" else ())
+        diagnostics = self.objective.diagnostics if stage == "main" else ()
+        self.meter = EpochMeter(parts, diagnostics, device=self.accelerator.device)
 
     def _make_optimizer(self) -> None:
         """Make the optimiser of the stage, over what trains in it."""
@@ -203,11 +209,11 @@ class Trainer:
         while self.epoch < self.stage_epochs:
             epoch_started = time.monotonic()
             for batch in self._batches():
-                reason = self._reason_to_stop(interrupt)
-                if reason is not None:
+                wish = self._wish_to_stop(interrupt)
+                if wish is not None:
                     self.seconds = time.monotonic() - started
                     self._save()
-                    return Outcome("stopped", reason, interrupt.received, self.seconds)
+                    return Outcome("stopped", *wish, self.seconds)
                 self._step(batch, teacher)
                 self.seconds = time.monotonic() - started
                 self._show(progress, epoch_started)
@@ -326,16 +332,24 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         return result
 
-    def _reason_to_stop(self, interrupt: Interrupt) -> str | None:
-        if interrupt.received is not None:
-            return f"received {interrupt.received.name}"
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            return f"reached --max-time of {self.config.max_time or 0:g} minutes"
-        return None
+    def _wish_to_stop(self, interrupt: Interrupt) -> tuple[str, signal.Signals | None] | None:
+        """Return why to stop, and by which signal; all processes stop at one step, whichever was told to.
+
+        On an accelerator they agree every few steps only, since it waits for that.
+        """
+        if collectives.count() > 1 and self.accelerator.device.type != "cpu" and self.batch % FLUSH_EVERY:
+            return None
+        late = self.deadline is not None and time.monotonic() > self.deadline
+        wish = collectives.largest(interrupt.received or (TIME_IS_UP if late else 0), self.accelerator.device)
+        if wish > TIME_IS_UP:
+            received = signal.Signals(wish)
+            return f"received {received.name}", received
+        return (f"reached --max-time of {self.config.max_time or 0:g} minutes", None) if wish else None
 
     def _save(self) -> None:
         """Write a checkpoint; only finite states get here, since the meter is flushed first."""
         self.meter.flush()
+        measured = self.meter.state_dict()
         if not self.accelerator.is_main_process:
             return
         state: dict[str, Any] = {
@@ -347,7 +361,7 @@ class Trainer:
             "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
-            "meter": self.meter.state_dict(),
+            "meter": measured,
             "metrics_lines": len(self.run.metrics()),
             "random": random_state(),
         }
@@ -377,8 +391,8 @@ class Trainer:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.epoch, self.batch, self.seconds = state["epoch"], state["batch"], state["seconds"]
-        self.meter.load_state_dict(state["meter"])
         if rank == 0:
+            self.meter.load_state_dict(state["meter"])
             restore_random_state(state["random"])
             self.run.rewind(state["metrics_lines"])
         else:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wcord import collectives
 from wcord.checks import RunError
 from wcord.losses import LossReport
 
@@ -15,14 +16,18 @@ class EpochMeter:
     """Sample-weighted means of the total, each part, what is logged beside them, and the training accuracy.
 
     Values stay on their device until `flush`, one transfer for many steps, so that an accelerator is not stalled.
+    Each process notes its own part of the batches; `means` and `state_dict` are over all of them, and are to be asked
+    for in all of them.
 
     Args:
         parts: names of the loss parts.
         diagnostics: names of what the report holds beside them.
+        device: through which the processes talk.
     """
 
-    def __init__(self, parts: tuple[str, ...], diagnostics: tuple[str, ...] = ()) -> None:
+    def __init__(self, parts: tuple[str, ...], diagnostics: tuple[str, ...] = (), *, device: torch.device) -> None:
         self.parts = parts
+        self.device = device
         self.names = ("loss", *parts, *diagnostics, "train_top1")
         self.reset()
 
@@ -56,16 +61,23 @@ class EpochMeter:
 
     def means(self) -> dict[str, float]:
         """Return the means so far."""
-        return dict(zip(self.names, (self.sums / max(self.samples, 1)).tolist(), strict=True))
+        sums, samples = self._over_all()
+        return dict(zip(self.names, (sums / max(samples, 1)).tolist(), strict=True))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs; call `flush` first."""
-        return {"sums": self.sums, "samples": self.samples}
+        sums, samples = self._over_all()
+        return {"sums": sums, "samples": samples}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint, which holds what all processes noted: in one of them only."""
         self.reset()
         self.sums, self.samples = state["sums"], state["samples"]
+
+    def _over_all(self) -> tuple[Tensor, int]:
+        """Return sums and samples of all processes."""
+        *sums, samples = collectives.total(torch.cat([self.sums, self.sums.new_tensor([self.samples])]), self.device)
+        return torch.stack(sums), int(samples)
 
     def _refuse_non_finite(self, step: int, row: Tensor) -> None:
         if bool(row.isfinite().all()):

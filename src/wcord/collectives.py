@@ -1,0 +1,137 @@
+"""What the processes that train one network tell each other: rows of a batch, sums, whose random numbers count.
+
+Where one process trains alone, nothing is sent and everything is as that process has it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def count() -> int:
+    """Return how many processes train together.
+
+    >>> count()
+    1
+    """
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def row_counts(own: int, device: torch.device) -> list[int]:
+    """Return how many rows each process holds, by rank.
+
+    >>> row_counts(3, torch.device("cpu"))
+    [3]
+    """
+    if count() == 1:
+        return [own]
+    told = [torch.empty((), dtype=torch.long, device=device) for _ in range(count())]
+    dist.all_gather(told, torch.tensor(own, device=device))
+    return [int(one) for one in told]
+
+
+def gather_rows(rows: Tensor, counts: Sequence[int]) -> Tensor:
+    r"""Return the rows of all processes, in the order of their ranks.
+
+    A loss of the gathered rows has one value L in all processes. Backward gives each process dL/d(its rows) times
+    all rows / its rows. So once the processes' gradients are averaged, each weighed by count · its rows / all rows (by
+    1, where all hold as many), the weights of the network that made the rows get dL once, and so do those of a head
+    that reads the gathered rows, of which each process has the whole gradient.
+
+    Args:
+        rows: this process's, n×…, alike in all processes but for n.
+        counts: rows of each process, as `row_counts` tells.
+
+    >>> gather_rows(torch.tensor([[1.0], [2.0]]), [2]).flatten()
+    tensor([1., 2.])
+    """
+    return rows if len(counts) == 1 else _GatheredRows.apply(rows, tuple(counts))  # pyright: ignore[reportReturnType]  # the stub knows no result
+
+
+class _GatheredRows(torch.autograd.Function):
+    """All-gather along the first axis, also of unequal lengths."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, counts: tuple[int, ...]) -> Tensor:
+        rank, longest = dist.get_rank(), max(counts)
+        before = sum(counts[:rank])
+        ctx.own = slice(before, before + counts[rank])
+        ctx.factor = sum(counts) / counts[rank]
+        sent = rows.new_zeros(longest, *rows.shape[1:])
+        sent[: counts[rank]] = rows
+        parts = [torch.empty_like(sent) for _ in counts]
+        dist.all_gather(parts, sent)
+        return torch.cat([part[:length] for part, length in zip(parts, counts, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0][ctx.own] * ctx.factor, None
+
+
+@contextmanager
+def drawing_as_first(device: torch.device) -> Iterator[None]:
+    """Let all processes draw what the first one would; the others then go on with their own numbers.
+
+    Args:
+        device: whose global generator is meant, the CPU or a CUDA device.
+    """
+    if count() == 1:
+        yield
+        return
+    own = _random_state(device)
+    first = own.to(device, copy=True)
+    dist.broadcast(first, src=0)
+    _set_random_state(first.cpu(), device)
+    try:
+        yield
+    finally:
+        if dist.get_rank() != 0:
+            _set_random_state(own, device)
+
+
+def copy_from_first(tensors: Iterable[Tensor]) -> None:
+    """Overwrite each tensor by that of the first process."""
+    if count() > 1:
+        for tensor in tensors:
+            dist.broadcast(tensor, src=0)
+
+
+def total(values: Tensor, device: torch.device) -> Tensor:
+    """Return the sum of `values` over all processes, which talk through `device`.
+
+    >>> total(torch.tensor([1.0, 2.0]), torch.device("cpu"))
+    tensor([1., 2.])
+    """
+    if count() == 1:
+        return values
+    summed = values.to(device, copy=True)
+    dist.all_reduce(summed)
+    return summed.to(values.device)
+
+
+def largest(value: int, device: torch.device) -> int:
+    """Return the largest of the numbers that the processes hold.
+
+    >>> largest(7, torch.device("cpu"))
+    7
+    """
+    if count() == 1:
+        return value
+    told = torch.tensor(value, device=device)
+    dist.all_reduce(told, dist.ReduceOp.MAX)
+    return int(told)
+
+
+def _random_state(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _set_random_state(state: Tensor, device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)

@@ -1,0 +1,67 @@
+"""`torchrun -m wcord.cli`: two processes give the run that one gives, also when they were stopped on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from wcord.cli import main
+
+ONE = [sys.executable, "-m", "wcord.cli"]
+TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "wcord.cli"]
+EPOCHS = 8
+DATA = ["--data", "sklearn:breast_cancer", "--epochs", str(EPOCHS), "--lr", "0.02", "--device", "cpu"]
+
+
+def metrics(run: Path) -> list[dict[str, object]]:
+    """Return the numbers of each epoch, without the time that it took."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def flat(value: object) -> list[float]:
+    """Return all numbers in an epoch's entry."""
+    if isinstance(value, dict):
+        return [number for one in value.values() for number in flat(one)]
+    assert isinstance(value, int | float)
+    return [float(value)]
+
+
+def launch(command: list[str]) -> "subprocess.Popen[str]":
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def distill(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The command without its `--out`, after its teacher was trained."""
+    teacher = tmp_path_factory.mktemp("teacher") / "run"
+    assert main(["train", "--model", "mlp32x1", *DATA, "--out", str(teacher)]) == 0
+    weights = str(teacher / "student.safetensors")
+    networks = ["--teacher", "mlp32x1", "--teacher-weights", weights, "--student", "mlp16x1", "--allow-weak-teacher"]
+    return ["distill", *networks, *DATA, "--method", "wcord-a+crd+kd"]
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_stopped_and_go_on_give_the_run_of_one(distill: list[str], tmp_path: Path) -> None:
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    assert main([*distill, "--out", str(alone)]) == 0
+    started = launch([*TWO, *distill, "--out", str(shared)])
+    while started.poll() is None and not (shared / "metrics.jsonl").is_file():
+        time.sleep(0.05)
+    started.send_signal(signal.SIGTERM)
+    told, complaints = started.communicate(timeout=120)
+    assert not (shared / "record.json").is_file(), told + complaints
+    assert len(metrics(shared)) < EPOCHS
+    resumed = launch([*TWO, "distill", "--resume", str(shared)])
+    told, complaints = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, complaints
+    assert complaints.count("training mlp16x1 by") == 1  # by the first process alone
+    expected, seen = metrics(alone), metrics(shared)
+    assert [flat(one) for one in seen] == [pytest.approx(flat(one), rel=1e-3) for one in expected]
+    assert (shared / "record.json").is_file()
