@@ -159,3 +159,28 @@ def test_a_run_on_data_of_ones_own_is_not_gone_on_with_on_others(tmp_path: Path)
     with pytest.raises(UsageError, match="'own:digits' was a data set that the caller brought"):
         api.resume(tmp_path / "r", max_time=None)
     assert api.resume(tmp_path / "r", own=api.Own(data=data), max_time=None).record is not None
+
+
+def test_a_picture_is_framed_as_in_training(tmp_path: Path) -> None:
+    """What tells the classes apart stands in the middle of pictures whose rim says the opposite."""
+    from PIL import Image
+
+    for split, count in (("train", 8), ("test", 2)):
+        for name, (middle, rim) in {"bright": (230, 0), "dark": (20, 255)}.items():
+            folder = tmp_path / "set" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                picture = np.full((16, 16), rim, np.uint8)
+                picture[4:12, 4:12] = middle + number
+                Image.fromarray(picture).save(folder / f"{number}.png")
+    source = f"imagefolder:{tmp_path / 'set'}"
+    model = "mlp8x1"
+    framed = {"data": source, "image_size": 4, "crop_fraction": 0.5, "augment": "none", "model": model}
+    weights = trained(tmp_path / "run", **framed)
+    card = read_card(weights)
+    assert card is not None
+    assert (card.image_size, card.crop_fraction) == ((4, 4), 0.5)
+    assert wcord.evaluate(weights=weights, data=source, device="cpu")["top1"] == 100
+    (guess,) = api.predict_files(weights, [tmp_path / "set" / "test" / "dark" / "0.png"], device="cpu")
+    assert guess.classes[0] == "dark"
+    assert api.probe(weights, data=source, device="cpu", neighbours=1)["top1"]["linear"] == 100

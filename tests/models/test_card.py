@@ -17,10 +17,12 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
     size=st.none() | st.tuples(st.integers(1, 999), st.integers(1, 999)),
     view=st.sampled_from(["", "gray,resize=8"]),
     record=st.none() | st.tuples(st.integers(1, 9), st.integers(1, 99), st.integers(1, 99)),
+    crop=st.floats(0.01, 1),
     extra=st.dictionaries(st.text(), st.integers() | st.text() | st.none()),
 )
-def test_round_trip(name, classes, mean, size, view, record, extra):
-    card = ModelCard(name, 7, 2, size, tuple(classes), tuple(mean), tuple(mean), view, tuple(classes), record, extra)
+def test_round_trip(name, classes, mean, size, view, record, crop, extra):
+    seen = (view, tuple(classes), record, crop)
+    card = ModelCard(name, 7, 2, size, tuple(classes), tuple(mean), tuple(mean), *seen, extra)
     metadata = card.to_metadata()
     assert all(isinstance(key, str) and isinstance(value, str) for key, value in metadata.items())
     assert card_from_metadata(metadata) == card

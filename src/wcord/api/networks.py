@@ -107,15 +107,12 @@ def predict_files(
     where = resolve_device(device)
     network, card = open_network(weights, model=model).to(where), read_card(weights)
     files = find_files([Path(path) for path in paths])
-    # open_network refuses a file without card; one that fits any size is shown the picture at the usual 224.
-    assert card is not None
-    height, width = card.image_size or (224, 224)
-    seen = (card.in_channels, height, width)
+    assert card is not None  # open_network refuses a file without one
     # A row of a table is one visit already; of a picture the view is taken here.
-    shape = seen if width == 1 else card.record_shape or seen
+    shape = (card.in_channels, *card.image_size) if card.image_size and card.image_size[1] == 1 else card.record
     view = View.parse(card.view)
     categories = card.extra.get("categories", {})
-    found = (read_records(file, shape, card.columns, categories) for file in files)
+    found = (read_records(file, shape, card.columns, categories, fraction=card.crop_fraction) for file in files)
     guesses = []
     for name, record in (pair for records in found for pair in records.items()):
         with torch.inference_mode():

@@ -244,6 +244,7 @@ def _data_set(source: Source, chosen: Chosen, config: DataConfig, notes: tuple[s
         notes=(*notes, *more),
         columns=source.columns,
         categories=source.categories,
+        crop_fraction=config.crop_fraction,
     )
 
 

@@ -42,6 +42,8 @@ def read_records(
     shape: tuple[int, int, int],
     columns: Sequence[str] = (),
     categories: Mapping[str, Sequence[str]] | None = None,
+    *,
+    fraction: float = 1.0,
 ) -> dict[str, Tensor]:
     """Return the records of a file by name, 1×C×H×W each: one picture or sound, or each row of a table.
 
@@ -50,6 +52,7 @@ def read_records(
         shape: channels, height and width of a record.
         columns: of a table, in the order that the network knows; none where it sees no table.
         categories: the values that its columns of text may have.
+        fraction: share of a resized picture's side that is kept in its middle.
 
     Raises:
         UsageError: a file that cannot be read, or that is not of the kind that the network was trained on.
@@ -72,11 +75,11 @@ def read_records(
             sizes = "×".join(map(str, record.shape[1:])), "×".join(map(str, shape))
             raise UsageError(f"sound {str(path)!r} becomes {sizes[0]}, but the network wants {sizes[1]}")
         return {str(path): to_unit(record)}
-    return {str(path): read_picture(path, shape)}
+    return {str(path): read_picture(path, shape, fraction)}
 
 
-def read_picture(path: Path, shape: tuple[int, int, int]) -> Tensor:
-    """Return one picture as floats in [0, 1], 1×C×H×W, resized and cropped to `shape` (C, H, W).
+def read_picture(path: Path, shape: tuple[int, int, int], fraction: float = 1.0) -> Tensor:
+    """Return one picture as floats in [0, 1], 1×C×H×W, resized to `shape` (C, H, W) divided by `fraction` and cropped.
 
     Raises:
         UsageError: where the file is no picture, or is damaged.
@@ -89,7 +92,7 @@ def read_picture(path: Path, shape: tuple[int, int, int]) -> Tensor:
         if kind == "I;16" and channels == COLOUR:
             raise BadImageError("it has one channel of 16 bits, and the network wants colour")
         mode = "RGB" if channels == COLOUR else "I;16" if kind == "I;16" else "L"
-        pixels = decode(image, Form(mode, height, width))
+        pixels = decode(image, Form(mode, height, width, fraction))
     except BadImageError as error:
         raise UsageError(f"{name} cannot be read ({error}): leave it out") from None
     return to_unit(torch.from_numpy(pixels.copy()).unsqueeze(0))

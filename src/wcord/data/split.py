@@ -182,6 +182,7 @@ class DataSet:
         notes: what a reader of the result should know about how the data came about.
         columns: the columns of a table that are seen.
         categories: the values of each of its columns of text.
+        crop_fraction: share of a resized picture's side that is kept in its middle.
         cut: the settings that decided which samples are held out, where the source has no test split.
         teacher: what the teacher sees, where it is something else.
     """
@@ -194,6 +195,7 @@ class DataSet:
     notes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    crop_fraction: float = 1.0
     cut: Mapping[str, object] = field(default_factory=dict)
     teacher: TeacherSide | None = None
 

@@ -8,6 +8,8 @@ from typing import Any
 from wcord.checks import UsageError
 
 METADATA_KEY = "wcord"
+USUAL_SIZE = 224
+"""Pixels a side of a picture for a network that takes any size: what most ImageNet models were trained on."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class ModelCard:
         view: what it sees of a record, as `--view` takes it; empty: all of it.
         columns: columns of a table that it sees.
         record_shape: channels, height and width of a whole record, where a view is taken of it.
+        crop_fraction: share of a resized picture's side that is kept in its middle.
         extra: anything else that JSON can hold, e.g. the accuracy reached.
     """
 
@@ -38,7 +41,13 @@ class ModelCard:
     view: str = ""
     columns: tuple[str, ...] = ()
     record_shape: tuple[int, int, int] | None = None
+    crop_fraction: float = 1.0
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def record(self) -> tuple[int, int, int]:
+        """Channels, height and width of a whole record; 224 pixels a side, the usual, where any size will do."""
+        return self.record_shape or (self.in_channels, *(self.image_size or (USUAL_SIZE, USUAL_SIZE)))
 
     def to_metadata(self) -> dict[str, str]:
         """Return the card as the metadata of a safetensors file, which maps strings to strings."""
@@ -84,5 +93,6 @@ def _parse(values: dict[str, Any]) -> ModelCard:
         view=str(values.get("view", "")),
         columns=tuple(str(name) for name in values.get("columns", ())),
         record_shape=None if record is None else (int(record[0]), int(record[1]), int(record[2])),
+        crop_fraction=float(values.get("crop_fraction", 1.0)),
         extra=dict(values.get("extra", {})),
     )

@@ -88,7 +88,10 @@ def as_trained(config: DataConfig, weights: Path | None) -> DataConfig:
         return config
     seen = config.input or (card.columns if has_columns(config.data) else ())
     view = card.view if config.view is None else config.view  # an empty one is said on purpose: all of it
-    return replace(config, view=view or None, input=seen)
+    size = {}
+    if card.crop_fraction != 1 and config.image_size is None:
+        size = {"image_size": card.record[1], "crop_fraction": card.crop_fraction}
+    return replace(config, view=view or None, input=seen, **size)
 
 
 def open_as_trained(config: DataConfig, weights: Path | None) -> DataSet:
@@ -153,6 +156,7 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
         view=view.text,
         columns=data.columns,
         record_shape=base.shape if view else None,
+        crop_fraction=data.crop_fraction,
         extra={**extra, **{name: value for name, value in held.items() if value}},
     )
 
