@@ -31,7 +31,7 @@ def row_counts(own: int, device: torch.device) -> list[int]:
         return [own]
     told = [torch.empty((), dtype=torch.long, device=device) for _ in range(count())]
     dist.all_gather(told, torch.tensor(own, device=device))
-    return [int(one) for one in told]
+    return torch.stack(told).tolist()  # one transfer
 
 
 def gather_rows(rows: Tensor, counts: Sequence[int]) -> Tensor:

@@ -1,6 +1,11 @@
 """The command line as a stranger meets it: help, lists, results, and one clear line with its code for a mistake."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +135,33 @@ def test_data_that_is_wrong_gets_one_line(tmp_path: Path, capsys: pytest.Capture
     values[3, 0, 0, 0] = np.nan
     np.savez(tmp_path / "a.npz", x_train=values, y_train=np.arange(8) % 2)
     assert "NaN" in mistake(capsys, *train, "--data", f"npz:{tmp_path / 'a.npz'}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_a_terminal_tells_all_processes_stops_the_run_with_its_state_saved(tmp_path: Path, number: int) -> None:
+    """Ctrl-C reaches the processes that decode images too, and so does what torchrun and batch systems send."""
+    for name in ("cat", "dog"):
+        for split, count in (("train", 400), ("test", 2)):
+            folder = tmp_path / "set" / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                Image.fromarray(np.full((8, 8), i % 256, np.uint8)).save(folder / f"{i}.png")
+    run = tmp_path / "run"
+    streamed = ["--data", f"imagefolder:{tmp_path / 'set'}", "--in-memory", "no", "--workers", "2"]
+    command = ["train", "--model", "resnet8", *streamed, "--epochs", "40", "--batch-size", "8", "--device", "cpu"]
+    started = subprocess.Popen(
+        [sys.executable, "-m", "wcord.cli", *command, "--out", str(run)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    log = run / "metrics.jsonl"
+    while started.poll() is None and not (log.is_file() and log.read_text()):
+        time.sleep(0.02)
+    time.sleep(0.3)  # into the next epoch, whose batches are being decoded
+    os.killpg(started.pid, number)
+    _, told = started.communicate(timeout=60)
+    assert started.returncode == 128 + number, told
+    assert "state saved" in told
+    assert len(list((run / "checkpoints").iterdir())) == 2

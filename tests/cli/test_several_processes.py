@@ -12,9 +12,23 @@ import pytest
 
 from wcord.cli import main
 
-ONE = [sys.executable, "-m", "wcord.cli"]
 TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "wcord.cli"]
 EPOCHS = 8
+OWN_NETWORK = """
+import torch
+
+class Small(torch.nn.Module):
+    def __init__(self, num_classes, in_channels):
+        super().__init__()
+        self.hidden = torch.nn.Linear(in_channels, 16)
+        self.spare = torch.nn.Linear(16, 2)
+        self.classifier = torch.nn.Linear(16, num_classes)
+
+    def forward(self, x):
+        return self.classifier(self.hidden(x.flatten(1)).relu())
+
+small = Small
+"""
 DATA = ["--data", "sklearn:breast_cancer", "--epochs", str(EPOCHS), "--lr", "0.02", "--device", "cpu"]
 
 
@@ -37,14 +51,18 @@ def launch(command: list[str]) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-@pytest.fixture(scope="module")
-def distill(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The command without its `--out`, after its teacher was trained."""
-    teacher = tmp_path_factory.mktemp("teacher") / "run"
+@pytest.fixture
+def distill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The command without its `--out`, after its teacher was trained; the student has a layer that it does not use."""
+    (tmp_path / "own_net.py").write_text(OWN_NETWORK)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    teacher = tmp_path / "teacher"
     assert main(["train", "--model", "mlp32x1", *DATA, "--out", str(teacher)]) == 0
     weights = str(teacher / "student.safetensors")
-    networks = ["--teacher", "mlp32x1", "--teacher-weights", weights, "--student", "mlp16x1", "--allow-weak-teacher"]
-    return ["distill", *networks, *DATA, "--method", "wcord-a+crd+kd"]
+    networks = ["--teacher", "mlp32x1", "--teacher-weights", weights, "--student", "own_net:small"]
+    how = ["--method", "wcord-a+crd+kd", "--ema", "0.9", "--clip-norm", "5"]
+    return ["distill", *networks, *DATA, *how, "--allow-weak-teacher"]
 
 
 @pytest.mark.slow
@@ -52,16 +70,23 @@ def test_two_processes_that_are_stopped_and_go_on_give_the_run_of_one(distill: l
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     assert main([*distill, "--out", str(alone)]) == 0
     started = launch([*TWO, *distill, "--out", str(shared)])
-    while started.poll() is None and not (shared / "metrics.jsonl").is_file():
-        time.sleep(0.05)
+    while started.poll() is None and not (shared.is_dir() and (shared / "metrics.jsonl").is_file() and metrics(shared)):
+        time.sleep(0.02)
     started.send_signal(signal.SIGTERM)
     told, complaints = started.communicate(timeout=120)
     assert not (shared / "record.json").is_file(), told + complaints
-    assert len(metrics(shared)) < EPOCHS
+    assert 0 < len(metrics(shared)) < EPOCHS
+    assert complaints.count("state saved") == 1
     resumed = launch([*TWO, "distill", "--resume", str(shared)])
     told, complaints = resumed.communicate(timeout=120)
     assert resumed.returncode == 0, complaints
-    assert complaints.count("training mlp16x1 by") == 1  # by the first process alone
+    assert complaints.count("training own_net:small by") == 1  # by the first process alone
     expected, seen = metrics(alone), metrics(shared)
     assert [flat(one) for one in seen] == [pytest.approx(flat(one), rel=1e-3) for one in expected]
     assert (shared / "record.json").is_file()
+
+
+def test_only_training_is_shared(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["benchmark", "mini"]) == 2
+    assert "received 2 for benchmark: start it without a launcher, as often as you like" in capsys.readouterr().err

@@ -53,10 +53,12 @@ def trained(case: str, rank: int = 0, world: int = 1) -> tuple[State, list[dict[
     steps = []
     with capture(student, objective.student_map_names) as tap, capture(teacher, objective.teacher_map_names) as told:
         distiller = Distiller(student, objective, tap).double()
+        for buffer in objective.buffers() if rank else ():
+            buffer.zero_()
+        distiller.copy_buffers_from_first()
         module: nn.Module = distiller
         if world > 1:
-            unused = objective.preparation is not None
-            module = DistributedDataParallel(distiller, find_unused_parameters=unused)
+            module = DistributedDataParallel(distiller, find_unused_parameters=objective.preparation is not None)
         torch.manual_seed(5 + rank)  # each process has drawn other numbers before, as by dropout
         stages: list[Stage] = ["main"] if objective.preparation is None else ["preparation", "main"]
         for epoch, stage in enumerate(stages):

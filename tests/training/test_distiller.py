@@ -22,6 +22,10 @@ def test_heads_are_trained_with_the_student_and_hits_are_counted() -> None:
         distiller = Distiller(student, objective, tap)
         names = {name.partition(".")[0] for name, _ in distiller.named_parameters()}
         assert names == {"student", "objective"}
+        # Memories are alike in all processes; what DDP sends at each step are the student's statistics alone.
+        left_alone = set(distiller._ddp_params_and_buffers_to_ignore)
+        assert left_alone == {name for name, _ in distiller.named_buffers() if name.startswith("objective.")}
+        assert any("memory" in name for name in left_alone)
         batch = Batch(images, images, target, torch.arange(4))
         report, correct = distiller(batch, None)
         assert set(report.parts) == {"ce", "crd"}

@@ -42,7 +42,7 @@ def test_a_dropped_last_sample_is_reported() -> None:
     job, said = ready(Own(data=arrays), batch_size=16)
     assert job.train.dropped == 1
     assert len(job.train) == 2
-    assert any("held a single sample and was dropped" in note for note in job.notes)
+    assert any("leaves out the 1 sample(s)" in note for note in job.notes)
     assert any("was dropped" in line for line in said)
 
 

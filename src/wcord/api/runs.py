@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
 from torch import nn
 
 from wcord.checks import UsageError
@@ -25,7 +24,7 @@ from wcord.training.config import (
     to_toml,
     trained_name,
 )
-from wcord.training.engine import make_accelerator, resolve_device
+from wcord.training.engine import join_processes, make_accelerator
 from wcord.training.job import Job, Own, Say, prepare
 from wcord.training.loop import Outcome, Trainer
 from wcord.training.run import CONFIG, RunFolder
@@ -44,12 +43,14 @@ class Result:
         outcome: finished, or stopped and to be resumed.
         record: what was reached; None while stopped.
         student: the trained network.
+        speaks: whether this process, of several, is the one that writes and tells; the record is None in the others.
     """
 
     run: Path
     outcome: Outcome
     record: Record | None
     student: Network
+    speaks: bool = True
 
 
 def distill(
@@ -103,8 +104,9 @@ def start(config: TrainConfig | DistillConfig, own: Own | None = None, say: Say 
         RunError: where the run fails under way.
     """
     deadline = _deadline(config)
+    state = join_processes(config.training.device)
     _refuse_taken(config)
-    state = PartialState(cpu=resolve_device(config.training.device).type == "cpu")
+    state.wait_for_everyone()  # before the first one makes the folder
     say = say if state.is_main_process else _silent
     job = prepare(config, own or Own(), say, rank=state.process_index, processes=state.num_processes)
     if state.is_main_process:
@@ -144,7 +146,7 @@ def resume(
     config = replace(config, out=folder.path, training=training, data=data)
     folder.require_teacher(teacher_weights(config))
     deadline = _deadline(config)
-    state = PartialState(cpu=resolve_device(training.device).type == "cpu")
+    state = join_processes(training.device)
     say = say if state.is_main_process else _silent
     job = prepare(config, own or Own(), say, rank=state.process_index, processes=state.num_processes)
     if "in_memory" in changes and job.data.augment == "resized-crop":
@@ -174,7 +176,7 @@ def _deadline(config: TrainConfig | DistillConfig) -> float | None:
 
 def _train(job: Job, run: RunFolder, say: Say, deadline: float | None) -> Result:
     training = job.config.training
-    accelerator = make_accelerator(training, run, stages=1 if job.objective.preparation is None else 2)
+    accelerator = make_accelerator(training, run)
     if training.tracker:
         accelerator.init_trackers("wcord", config={"config": to_toml(job.config)})
     if accelerator.is_main_process:
@@ -203,4 +205,4 @@ def _train(job: Job, run: RunFolder, say: Say, deadline: float | None) -> Result
         record = conclude(job, run, trainer.shipped, outcome, str(accelerator.device))
     accelerator.wait_for_everyone()
     accelerator.end_training()
-    return Result(run.path, outcome, record, trainer.shipped)
+    return Result(run.path, outcome, record, trainer.shipped, speaks=accelerator.is_main_process)

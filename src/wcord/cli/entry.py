@@ -31,6 +31,8 @@ COMMANDS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
     "demo": ("see it all on handwritten digits, in about two minutes", demo),
 }
 """Command → what it does in a few words, and what runs it."""
+TOGETHER = ("train", "distill")
+"""Commands that torchrun and accelerate may start in several processes."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments[0] not in COMMANDS:
             raise checks.unknown("command", arguments[0], COMMANDS)
+        _refuse_company(arguments[0])
         return COMMANDS[arguments[0]][1](arguments[1:])
     except UsageError as error:
         return complain(error, 2)
@@ -56,6 +59,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complain(error, 1)
     except KeyboardInterrupt:
         return complain("interrupted", 130)
+
+
+def _refuse_company(command: str) -> None:
+    """Say that processes which a launcher ties together can train one network, and do nothing else."""
+    together = int(os.environ.get("WORLD_SIZE", "1"))
+    if together > 1 and command not in TOGETHER:
+        hint = ", as often as you like over one folder" if command == "benchmark" else ""
+        raise UsageError(
+            f"{' and '.join(TOGETHER)} run in several processes, received {together} for {command}: "
+            f"start it without a launcher{hint}"
+        )
 
 
 def _overview() -> Table:

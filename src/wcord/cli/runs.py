@@ -54,7 +54,8 @@ def _show_result(result: Any, name: str) -> int:
     """Print what a run reached, or how to go on with it."""
     outcome = result.outcome
     if outcome.status == "stopped":
-        ERR.print(f"{escape(outcome.reason)}: state saved; go on with: wcord {name} --resume {result.run}")
+        if result.speaks:
+            ERR.print(f"{escape(outcome.reason)}: state saved; go on with: wcord {name} --resume {result.run}")
         return 0 if outcome.signal is None else 128 + outcome.signal
     if result.record is not None:
         print_records([result.record])

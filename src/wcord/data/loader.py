@@ -1,5 +1,6 @@
 """Batches of a split, in an order and with augmentation that depend on seed, epoch and batch number alone."""
 
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -207,8 +208,15 @@ class Loader:
             num_workers=min(self.workers, max(1, len(shares))),
             generator=torch.Generator(),
             pin_memory=self.device.type == "cuda",
+            worker_init_fn=_leave_signals_to_main,
         )
         yield from map(_given, decoded)
+
+
+def _leave_signals_to_main(_worker: int) -> None:
+    """Go on decoding when all processes are told to stop: the main one ends its step and saves its state first."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Decoding(Dataset["Tensor | UsageError"]):

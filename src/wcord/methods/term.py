@@ -1,7 +1,7 @@
 """A term is one summand of the loss with its heads and memory; an objective is their weighted sum."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -276,7 +276,7 @@ class Objective(nn.Module):
         total = student.logits.new_zeros(())
         parts: dict[str, Tensor] = {}
         diagnostics: dict[str, Tensor] = {}
-        with self._seen(student, teacher, batch) as seen:
+        with self._seen(student, teacher, batch, self._all()) as seen:
             for name, weight in self.weights.items():
                 with _named(name):
                     value = self.terms[name](*seen(self._term(name)))
@@ -292,23 +292,25 @@ class Objective(nn.Module):
     def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> LossReport:
         """Return the loss of the preparation stage: the sum of what the terms that ask for one say, unweighted."""
         parts: dict[str, Tensor] = {}
-        with self._seen(student, teacher, batch) as seen:
-            for name in self.weights:
+        with self._seen(student, teacher, batch, self._preparing()) as seen:
+            for name in self.prepared_parts:
                 term = self._term(name)
-                if term.preparation is not None:
-                    own, told, part = seen(term)
-                    with _named(name):
-                        parts[name] = term.prepare(own if term.preparation.student else None, told, part)
+                own, told, part = seen(term)
+                trains = term.preparation is not None and term.preparation.student
+                with _named(name):
+                    parts[name] = term.prepare(own if trains else None, told, part)
         return LossReport(sum(parts.values(), teacher.logits.new_zeros(())), parts)
 
     @contextmanager
-    def _seen(self, student: Features | None, teacher: Features, batch: Batch) -> Iterator[Callable[["Term"], Seen]]:
-        """Give what a term sees: this process's part of the batch or, where the term needs it, all parts together.
+    def _seen(
+        self, student: Features | None, teacher: Features, batch: Batch, terms: Sequence[Term]
+    ) -> Iterator[Callable[[Term], Seen]]:
+        """Give what each of the terms sees: this process's part of the batch or, where it needs that, all together.
 
         All processes then draw the same random numbers, so that the loss of the whole has one value.
         """
         own = (student, teacher, batch)
-        together = [term for term in self._all() if term.needs.whole_batch]
+        together = [term for term in terms if term.needs.whole_batch]
         if not together or not self.training or collectives.count() == 1:
             yield lambda term: own
             return

@@ -47,7 +47,8 @@ class ModelCard:
     @property
     def record(self) -> tuple[int, int, int]:
         """Channels, height and width of a whole record; 224 pixels a side, the usual, where any size will do."""
-        return self.record_shape or (self.in_channels, *(self.image_size or (USUAL_SIZE, USUAL_SIZE)))
+        height, width = self.image_size or (USUAL_SIZE, USUAL_SIZE)
+        return self.record_shape or (self.in_channels, height, width)
 
     def to_metadata(self) -> dict[str, str]:
         """Return the card as the metadata of a safetensors file, which maps strings to strings."""

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 import torch
 
+from wcord import collectives
 from wcord.checks import UsageError, require_choice, require_file
 from wcord.files import write_atomically
 
@@ -140,7 +141,7 @@ def describe_environment(device: torch.device | str = "cpu") -> dict[str, Any]:
     """Return the versions and the hardware that a result depends on.
 
     >>> sorted(describe_environment())
-    ['device', 'hardware', 'platform', 'python', 'threads', 'torch', 'wcord']
+    ['device', 'hardware', 'platform', 'processes', 'python', 'threads', 'torch', 'wcord']
     """
     on = torch.device(device)
     return {
@@ -151,6 +152,7 @@ def describe_environment(device: torch.device | str = "cpu") -> dict[str, Any]:
         "device": str(on),
         "hardware": torch.cuda.get_device_name(on) if on.type == "cuda" else processor_name(),
         "threads": torch.get_num_threads(),
+        "processes": collectives.count(),
     }
 
 

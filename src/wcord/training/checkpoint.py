@@ -57,7 +57,7 @@ def random_state() -> dict[str, Any]:
     python_version, internal, gauss_next = random.getstate()
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],  # of this process's device
         "numpy": [version, torch.from_numpy(np.array(keys).astype(np.int64)), position, has_gauss, gauss],
         "python": [python_version, list(internal), gauss_next],
     }
@@ -67,7 +67,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
     """Put every random generator back to where `random_state` found it."""
     torch.set_rng_state(state["torch"])
     if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state(state["cuda"][0])
     version, keys, position, has_gauss, gauss = state["numpy"]
     words = keys.numpy().astype(np.uint32)
     np.random.set_state((version, words, position, has_gauss, gauss))  # noqa: NPY002  # others draw from it

@@ -2,43 +2,64 @@
 
 import random
 from collections.abc import Mapping
+from datetime import timedelta
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 from torch import nn
 
 from wcord.checks import UsageError
 from wcord.training.config import TrainingConfig
 from wcord.training.run import RunFolder
 
+PARALLEL = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+"""Ways of working together in which each process has the networks whole."""
+PATIENCE = timedelta(hours=6)
+"""How long processes wait for the first one, which evaluates and writes what was reached alone."""
 
-def make_accelerator(config: TrainingConfig, run: RunFolder, *, stages: int = 1) -> Accelerator:
+
+def make_accelerator(config: TrainingConfig, run: RunFolder) -> Accelerator:
     """Return the engine for a configuration.
 
-    Args:
-        config: how to train.
-        run: folder of the run.
-        stages: of the training; where there are several, none trains all parameters.
-
     Raises:
-        UsageError: where CUDA is asked for and there is none.
+        UsageError: where CUDA is asked for and there is none, or processes are to share the networks' weights.
     """
     device = resolve_device(config.device)
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     # Accelerate keeps its settings per process; a second run in one process may ask for others.
     AcceleratorState._reset_state()
-    wrapping = DistributedDataParallelKwargs(find_unused_parameters=stages > 1)
-    return Accelerator(
+    # A stage before the main one, and many a network of one's own, leaves parameters without a gradient.
+    wrapping = DistributedDataParallelKwargs(find_unused_parameters=True)
+    accelerator = Accelerator(
         kwargs_handlers=[wrapping],
         cpu=device.type == "cpu",
         mixed_precision="bf16" if config.precision == "bf16" else "no",
         log_with=list(config.tracker) or None,
         project_dir=str(run.path / "tracker") if config.tracker else None,
     )
+    if accelerator.distributed_type not in PARALLEL:
+        raise UsageError(
+            f"several processes train copies of the networks (DDP), received {accelerator.distributed_type.value}: "
+            "launch with torchrun, or with a configuration of accelerate for data parallelism alone"
+        )
+    return accelerator
+
+
+def join_processes(device: str) -> PartialState:
+    """Return which process this is of those that train together, once all of them have come.
+
+    Raises:
+        UsageError: where all would take one GPU.
+    """
+    where = resolve_device(device)
+    state = PartialState(cpu=where.type == "cpu", timeout=PATIENCE)
+    if state.num_processes > 1 and where.index is not None:
+        raise UsageError(f"--device {device} is one GPU for {state.num_processes} processes: use --device cuda")
+    return state
 
 
 def resolve_device(name: str) -> torch.device:

@@ -143,7 +143,7 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     objective = _objective(config, student, teacher, data, train, same_labels)
     note(_notes_of_splits(config, data))
     if train.dropped:
-        note(["the last training batch of each epoch held a single sample and was dropped"])
+        note([f"each epoch leaves out the {train.dropped} sample(s) of a last batch that is too small"])
     if teacher is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
         note(_look_at_teacher(config, teacher, data, str(device), say))
     return Job(config, data, student, architecture, teacher, objective, train, test, same_labels, tuple(notes))

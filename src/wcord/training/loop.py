@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from wcord import collectives
-from wcord.checks import NonFiniteError, RunError
+from wcord.checks import NonFiniteError, RunError, UsageError
 from wcord.data.batch import Batch
 from wcord.data.loader import Loader
 from wcord.evaluation.accuracy import accuracy, predict
@@ -356,6 +356,7 @@ class Trainer:
             "stage": self.stage,
             "epoch": self.epoch,
             "batch": self.batch,
+            "batches": len(self.train),
             "seconds": self.seconds,
             "student": self.student.backbone.state_dict(),
             "objective": self.objective.state_dict(),
@@ -379,6 +380,11 @@ class Trainer:
             if rank == 0:
                 self.run.rewind(0)
             return
+        if state.get("batches", len(self.train)) != len(self.train):
+            raise UsageError(
+                f"the run has {state['batches']} batches an epoch, in {self.accelerator.num_processes} process(es) it "
+                f"would have {len(self.train)}: resume it in as many as it was started with"
+            )
         try:
             self.student.backbone.load_state_dict(state["student"])
             self.objective.load_state_dict(state["objective"])
