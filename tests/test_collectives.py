@@ -1,12 +1,13 @@
 """What two processes tell each other is what one would have computed."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import spawn
 
 from wcord import collectives
 
@@ -55,7 +56,8 @@ def one_of_two(rank: int, folder: Path) -> None:
 @pytest.fixture(scope="module")
 def heard(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("two")
-    spawn(one_of_two, (folder,), nprocs=2)
+    both = [subprocess.Popen([sys.executable, __file__, str(rank), str(folder)]) for rank in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
@@ -102,3 +104,7 @@ def test_one_process_alone_tells_itself_what_it_has() -> None:
         drawn = torch.rand(2)
     torch.manual_seed(4)
     assert torch.equal(drawn, torch.rand(2))
+
+
+if __name__ == "__main__":  # as one of the two
+    one_of_two(int(sys.argv[1]), Path(sys.argv[2]))

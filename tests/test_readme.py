@@ -62,6 +62,14 @@ def test_probes_are_averaged_over_seeds_and_compared_with_the_plain_student(tmp_
     assert lines[-1].startswith("| small | `kd` | 34.50 ± 2.12 (2) | +3.50 ± 0.50 (p 0.09")
 
 
+def test_no_record_names_a_folder_of_the_machine_that_made_it() -> None:
+    files = list((ROOT / "benchmarks" / "records").rglob("*.json"))
+    assert len(files) > 100
+    for file in files:
+        named = re.findall(r'"(?:\w+:)?/[^"]*"', file.read_text(encoding="utf-8"))
+        assert not named, f"{file}: {named[0]}"
+
+
 def test_the_rows_that_the_benchmarks_readme_names_are_there(capsys: pytest.CaptureFixture[str]) -> None:
     text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"^    wcord (benchmark \w+ --recipe-of \S+)", text, re.MULTILINE)

@@ -1,12 +1,13 @@
 """Two processes that share each batch move weights, heads and memories as one process that has all of it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from wcord import build_method, capture, create_model
@@ -91,7 +92,8 @@ def one_of_two(rank: int, folder: Path) -> None:
 @pytest.fixture(scope="module")
 def of_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, tuple[State, list[dict[str, float]]]]]:
     folder = tmp_path_factory.mktemp("two")
-    spawn(one_of_two, (folder,), nprocs=2)
+    both = [subprocess.Popen([sys.executable, __file__, str(rank), str(folder)]) for rank in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
@@ -106,3 +108,7 @@ def test_two_processes_train_as_one(case: str, of_two: list[dict[str, tuple[Stat
         )
     for together, one, other in zip(alone_steps, first_steps, second_steps, strict=True):
         assert {name: one[name] + other[name] for name in one} == pytest.approx(together, rel=1e-7, abs=1e-12)
+
+
+if __name__ == "__main__":  # as one of the two
+    one_of_two(int(sys.argv[1]), Path(sys.argv[2]))
