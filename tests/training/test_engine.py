@@ -1,15 +1,18 @@
 """Devices by name, seeds, optimisers."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from torch import nn
 
 from wcord.checks import UsageError
 from wcord.training.config import TrainingConfig
-from wcord.training.engine import make_optimizer, resolve_device, seed_everything
+from wcord.training.engine import make_accelerator, make_optimizer, resolve_device, seed_everything
 
 
 def test_every_generator_is_seeded() -> None:
@@ -28,6 +31,20 @@ def test_unknown_devices_are_refused() -> None:
     assert resolve_device("cpu").type == "cpu"
     with pytest.raises(UsageError, match="unknown device 'cpuu'"):
         resolve_device("cpuu")
+
+
+def test_other_ways_of_working_together_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = TrainingConfig(device="cpu")
+    assert make_accelerator(config, tmp_path).num_processes == 1
+    monkeypatch.setattr(Accelerator, "distributed_type", DistributedType.FSDP)
+    with pytest.raises(UsageError, match=r"train copies of the networks \(DDP\), received FSDP"):
+        make_accelerator(config, tmp_path)
+    monkeypatch.setattr(Accelerator, "distributed_type", DistributedType.MULTI_GPU)
+    monkeypatch.setattr(Accelerator, "num_processes", 2)
+    make_accelerator(config, tmp_path)
+    monkeypatch.setattr("wcord.training.engine.resolve_device", lambda name: torch.device("cpu", 1))
+    with pytest.raises(UsageError, match="is one for 2 processes"):
+        make_accelerator(config, tmp_path)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])

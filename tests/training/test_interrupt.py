@@ -3,10 +3,14 @@
 import os
 import signal
 import threading
+import time
 
 import pytest
+import torch
 
-from wcord.training.interrupt import Interrupt
+from wcord.training.interrupt import TIME_IS_UP, Interrupt
+
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -38,3 +42,13 @@ def test_other_threads_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [None]
+
+
+def test_a_signal_says_more_than_the_end_of_the_time() -> None:
+    assert Interrupt().wish(CPU) == 0
+    assert Interrupt(deadline=time.monotonic() + 60).wish(CPU) == 0
+    with Interrupt(deadline=time.monotonic() - 1) as interrupt:
+        assert interrupt.wish(CPU) == TIME_IS_UP
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interrupt.wish(CPU) == signal.SIGTERM
+    assert min(Interrupt.SIGNALS) > TIME_IS_UP

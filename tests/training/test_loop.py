@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 
 from wcord import api
 from wcord.checks import RunError, UsageError
+from wcord.data.loader import Loader
 from wcord.training.config import DistillConfig, TrainConfig, configure
 from wcord.training.engine import make_accelerator, resolve_device
 from wcord.training.job import Own, prepare
@@ -88,6 +90,15 @@ def test_a_run_stopped_at_any_step_goes_on_bit_for_bit(
     torch.randn(7)  # whatever happens in between must not matter
     assert api.resume(tmp_path / "run", say=silent).outcome.status == "finished"
     assert_same_run(whole, tmp_path / "run")
+
+
+def test_a_run_goes_on_only_with_as_many_batches(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In other numbers of processes an epoch may have fewer: another schedule, and another run."""
+    shutil.copytree(whole, tmp_path / "run")
+    batches = Loader.__len__
+    monkeypatch.setattr(Loader, "__len__", lambda loader: batches(loader) - 1)
+    with pytest.raises(UsageError, match=r"the run has 5 batches an epoch, in 1 process\(es\) it would have 4"):
+        api.resume(tmp_path / "run", say=silent)
 
 
 @pytest.mark.slow
@@ -181,7 +192,7 @@ def test_teacher_stays_as_it_was_and_is_in_no_checkpoint(tmp_path: Path) -> None
         config=config.training,
         base_lr=0.05,
         run=run,
-        accelerator=make_accelerator(config.training, run),
+        accelerator=make_accelerator(config.training, run.path),
     )
     trainer.fit()
     assert not job.teacher.training

@@ -11,6 +11,7 @@ from torch import nn
 from wcord.checks import UsageError, require_positive
 from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
+from wcord.data.form import MIXED_SIZE
 from wcord.data.labels import number_by_name
 from wcord.data.loader import Loader
 from wcord.data.split import DataSet, Split
@@ -109,7 +110,9 @@ def predict_files(
     files = find_files([Path(path) for path in paths])
     assert card is not None  # open_network refuses a file without one
     # A row of a table is one visit already; of a picture the view is taken here.
-    shape = (card.in_channels, *card.image_size) if card.image_size and card.image_size[1] == 1 else card.record
+    height, width = card.image_size or (MIXED_SIZE, MIXED_SIZE)
+    seen = (card.in_channels, height, width)
+    shape = seen if width == 1 else card.record or seen
     view = View.parse(card.view)
     categories = card.extra.get("categories", {})
     found = (read_records(file, shape, card.columns, categories, fraction=card.crop_fraction) for file in files)
@@ -181,7 +184,7 @@ def probe(
 def _as_the_network_wants(config: DataConfig, weights: Path, card: ModelCard) -> DataSet:
     """Open data in the size and the channels that a network was trained on, through its view."""
     config = as_trained(config, weights)
-    channels, height, width = card.record_shape or (card.in_channels, *(card.image_size or (0, 0)))
+    channels, height, width = card.record or (card.in_channels, 0, 0)
     if config.image_size is None and height == width > 1:
         config = replace(config, image_size=height)
     whole = open_as_trained(replace(config, view=""), weights)  # all of it; the view is laid on below

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from accelerate import Accelerator
 from torch import nn
 
 from wcord.checks import UsageError
@@ -24,7 +25,7 @@ from wcord.training.config import (
     to_toml,
     trained_name,
 )
-from wcord.training.engine import join_processes, make_accelerator
+from wcord.training.engine import make_accelerator
 from wcord.training.job import Job, Own, Say, prepare
 from wcord.training.loop import Outcome, Trainer
 from wcord.training.run import CONFIG, RunFolder
@@ -104,15 +105,14 @@ def start(config: TrainConfig | DistillConfig, own: Own | None = None, say: Say 
         RunError: where the run fails under way.
     """
     deadline = _deadline(config)
-    state = join_processes(config.training.device)
+    accelerator = make_accelerator(config.training, config.out)
     _refuse_taken(config)
-    state.wait_for_everyone()  # before the first one makes the folder
-    say = say if state.is_main_process else _silent
-    job = prepare(config, own or Own(), say, rank=state.process_index, processes=state.num_processes)
-    if state.is_main_process:
+    accelerator.wait_for_everyone()  # before the first one makes the folder
+    job, say = _prepare(config, own, say, accelerator)
+    if accelerator.is_main_process:
         RunFolder.create(config.out, to_toml(config), overwrite=config.overwrite)
-    state.wait_for_everyone()
-    return _train(job, RunFolder(config.out), say, deadline)
+    accelerator.wait_for_everyone()
+    return _train(job, RunFolder(config.out), say, deadline, accelerator)
 
 
 def resume(
@@ -146,16 +146,24 @@ def resume(
     config = replace(config, out=folder.path, training=training, data=data)
     folder.require_teacher(teacher_weights(config))
     deadline = _deadline(config)
-    state = join_processes(training.device)
-    say = say if state.is_main_process else _silent
-    job = prepare(config, own or Own(), say, rank=state.process_index, processes=state.num_processes)
+    accelerator = make_accelerator(training, folder.path)
+    job, say = _prepare(config, own, say, accelerator)
     if "in_memory" in changes and job.data.augment == "resized-crop":
         raise UsageError("in_memory cannot change here: resized crops are cut out of the originals or of what is held")
-    return _train(job, folder, say, deadline)
+    return _train(job, folder, say, deadline, accelerator)
+
+
+def _prepare(
+    config: TrainConfig | DistillConfig, own: Own | None, say: Say, accelerator: Accelerator
+) -> tuple[Job, Say]:
+    """Return this process's part of the work, and what tells of it: all would tell the same, so only the first does."""
+    heard = say if accelerator.is_main_process else _silent
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    return prepare(config, own or Own(), heard, rank=rank, processes=processes), heard
 
 
 def _silent(line: str) -> None:
-    """What a process but the first says: the same as the first, so nothing."""
+    """Tell nobody."""
 
 
 def _refuse_taken(config: TrainConfig | DistillConfig) -> None:
@@ -174,9 +182,8 @@ def _deadline(config: TrainConfig | DistillConfig) -> float | None:
     return None if limit is None else time.monotonic() + 60 * limit
 
 
-def _train(job: Job, run: RunFolder, say: Say, deadline: float | None) -> Result:
+def _train(job: Job, run: RunFolder, say: Say, deadline: float | None, accelerator: Accelerator) -> Result:
     training = job.config.training
-    accelerator = make_accelerator(training, run)
     if training.tracker:
         accelerator.init_trackers("wcord", config={"config": to_toml(job.config)})
     if accelerator.is_main_process:

@@ -8,8 +8,6 @@ from typing import Any
 from wcord.checks import UsageError
 
 METADATA_KEY = "wcord"
-USUAL_SIZE = 224
-"""Pixels a side of a picture for a network that takes any size: what most ImageNet models were trained on."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,11 @@ class ModelCard:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def record(self) -> tuple[int, int, int]:
-        """Channels, height and width of a whole record; 224 pixels a side, the usual, where any size will do."""
-        height, width = self.image_size or (USUAL_SIZE, USUAL_SIZE)
-        return self.record_shape or (self.in_channels, height, width)
+    def record(self) -> tuple[int, int, int] | None:
+        """Channels, height and width of a whole record, or None where any size will do."""
+        if self.record_shape is not None or self.image_size is None:
+            return self.record_shape
+        return (self.in_channels, *self.image_size)
 
     def to_metadata(self) -> dict[str, str]:
         """Return the card as the metadata of a safetensors file, which maps strings to strings."""

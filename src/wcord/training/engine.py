@@ -3,17 +3,17 @@
 import random
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs, DistributedType
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType, InitProcessGroupKwargs
 from torch import nn
 
 from wcord.checks import UsageError
 from wcord.training.config import TrainingConfig
-from wcord.training.run import RunFolder
 
 PARALLEL = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 """Ways of working together in which each process has the networks whole."""
@@ -21,45 +21,43 @@ PATIENCE = timedelta(hours=6)
 """How long processes wait for the first one, which evaluates and writes what was reached alone."""
 
 
-def make_accelerator(config: TrainingConfig, run: RunFolder) -> Accelerator:
-    """Return the engine for a configuration.
+def make_accelerator(config: TrainingConfig, out: Path) -> Accelerator:
+    """Return the engine for a configuration, once all processes that train together have come.
+
+    Args:
+        config: how to train.
+        out: folder of the run, which need not exist yet.
 
     Raises:
-        UsageError: where CUDA is asked for and there is none, or processes are to share the networks' weights.
+        UsageError: where CUDA is asked for and there is none, all processes would take one GPU, or they are to share
+            the networks' weights.
     """
     device = resolve_device(config.device)
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     # Accelerate keeps its settings per process; a second run in one process may ask for others.
     AcceleratorState._reset_state()
-    # A stage before the main one, and many a network of one's own, leaves parameters without a gradient.
-    wrapping = DistributedDataParallelKwargs(find_unused_parameters=True)
     accelerator = Accelerator(
-        kwargs_handlers=[wrapping],
+        # A stage before the main one, and many a network of one's own, leaves parameters without a gradient.
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(find_unused_parameters=True),
+            InitProcessGroupKwargs(timeout=PATIENCE),
+        ],
         cpu=device.type == "cpu",
         mixed_precision="bf16" if config.precision == "bf16" else "no",
         log_with=list(config.tracker) or None,
-        project_dir=str(run.path / "tracker") if config.tracker else None,
+        project_dir=str(out / "tracker") if config.tracker else None,
     )
     if accelerator.distributed_type not in PARALLEL:
         raise UsageError(
             f"several processes train copies of the networks (DDP), received {accelerator.distributed_type.value}: "
             "launch with torchrun, or with a configuration of accelerate for data parallelism alone"
         )
+    if accelerator.num_processes > 1 and device.index is not None:
+        raise UsageError(
+            f"--device {config.device} is one for {accelerator.num_processes} processes: use --device cuda"
+        )
     return accelerator
-
-
-def join_processes(device: str) -> PartialState:
-    """Return which process this is of those that train together, once all of them have come.
-
-    Raises:
-        UsageError: where all would take one GPU.
-    """
-    where = resolve_device(device)
-    state = PartialState(cpu=where.type == "cpu", timeout=PATIENCE)
-    if state.num_processes > 1 and where.index is not None:
-        raise UsageError(f"--device {device} is one GPU for {state.num_processes} processes: use --device cuda")
-    return state
 
 
 def resolve_device(name: str) -> torch.device:

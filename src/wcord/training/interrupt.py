@@ -1,19 +1,31 @@
-"""Ctrl-C and SIGTERM as a wish to stop, granted by the loop once its state is saved."""
+"""Ctrl-C, SIGTERM and the end of the time as a wish to stop, granted by the loop once its state is saved."""
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
+
+import torch
+
+from wcord import collectives
+
+TIME_IS_UP = 1
+"""The wish to stop for lack of time, below the numbers of the signals that are heeded."""
 
 
 class Interrupt:
     """Context in which SIGINT and SIGTERM set a flag; a second one raises as usual.
 
     Outside the main thread signals cannot be caught and the flag stays down.
+
+    Args:
+        deadline: moment, of the monotonic clock, from which on the time is up.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float | None = None) -> None:
+        self.deadline = deadline
         self.received: signal.Signals | None = None
         self._previous: dict[signal.Signals, object] = {}
 
@@ -26,6 +38,17 @@ class Interrupt:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._restore()
+
+    def wish(self, device: torch.device) -> int:
+        """Return the number of the signal that was received, `TIME_IS_UP`, or 0 to go on.
+
+        Several processes agree: all are told the same, whichever of them was to stop.
+
+        Args:
+            device: through which they talk.
+        """
+        late = self.deadline is not None and time.monotonic() > self.deadline
+        return collectives.largest(self.received or (TIME_IS_UP if late else 0), device)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)

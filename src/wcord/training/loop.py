@@ -25,7 +25,7 @@ from wcord.training.checkpoint import load_checkpoint, random_state, restore_ran
 from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
 from wcord.training.engine import make_optimizer, seed_everything
-from wcord.training.interrupt import Interrupt
+from wcord.training.interrupt import TIME_IS_UP, Interrupt
 from wcord.training.meter import REMEDY, EpochMeter
 from wcord.training.progress import RunProgress, epoch_line
 from wcord.training.run import RunFolder
@@ -34,8 +34,6 @@ from wcord.training.teacher_cache import TeacherCache
 
 FLUSH_EVERY = 20
 """Steps between looks at the loss on an accelerator; on the CPU every step is looked at."""
-TIME_IS_UP = 1
-"""The wish to stop for lack of time, below the numbers of the signals that are heeded."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ class Trainer:
             total = (self.prepared_epochs + self.config.epochs) * len(self.train)
             visible = self.accelerator.is_main_process
             progress = stack.enter_context(RunProgress(total, done=self.steps_done, visible=visible))
-            interrupt = stack.enter_context(Interrupt())
+            interrupt = stack.enter_context(Interrupt(self.deadline))
             return self._stages(teacher_tap, progress, interrupt)
 
     def _enter_teacher(self, stack: ExitStack) -> Tap | None:
@@ -339,12 +337,10 @@ class Trainer:
         """
         if collectives.count() > 1 and self.accelerator.device.type != "cpu" and self.batch % FLUSH_EVERY:
             return None
-        late = self.deadline is not None and time.monotonic() > self.deadline
-        wish = collectives.largest(interrupt.received or (TIME_IS_UP if late else 0), self.accelerator.device)
-        if wish > TIME_IS_UP:
-            received = signal.Signals(wish)
-            return f"received {received.name}", received
-        return (f"reached --max-time of {self.config.max_time or 0:g} minutes", None) if wish else None
+        wish = interrupt.wish(self.accelerator.device)
+        if wish == TIME_IS_UP:
+            return f"reached --max-time of {self.config.max_time or 0:g} minutes", None
+        return (f"received {signal.Signals(wish).name}", signal.Signals(wish)) if wish else None
 
     def _save(self) -> None:
         """Write a checkpoint; only finite states get here, since the meter is flushed first."""

@@ -89,7 +89,8 @@ def as_trained(config: DataConfig, weights: Path | None) -> DataConfig:
     seen = config.input or (card.columns if has_columns(config.data) else ())
     view = card.view if config.view is None else config.view  # an empty one is said on purpose: all of it
     size = {}
-    if card.crop_fraction != 1 and config.image_size is None:
+    unsaid = config.image_size is None and config.crop_fraction == DataConfig().crop_fraction
+    if unsaid and card.crop_fraction != 1 and card.record is not None:
         size = {"image_size": card.record[1], "crop_fraction": card.crop_fraction}
     return replace(config, view=view or None, input=seen, **size)
 
