@@ -70,7 +70,8 @@ def test_the_samples_that_were_held_out_are_those_that_are_measured(tmp_path: Pa
     weights = trained(tmp_path / "run", data="sklearn:breast_cancer", split_seed=5, epochs=3)
     card = read_card(weights)
     assert card is not None
-    assert card.extra["cut"] == {"split_seed": 5, "holdout": 0.0, "group_by": None}
+    settings = {"split_seed": 5, "holdout": 0.0, "group_by": None, "samples": 569}
+    assert {**card.extra["cut"], "held_out": ""} == {**settings, "held_out": ""}
     measured = wcord.evaluate(weights=weights, data="sklearn:breast_cancer", device="cpu")["top1"]
     assert measured == pytest.approx(card.extra["top1_last"])
     # What is asked for is done, and another data set is split as ever.
@@ -83,6 +84,25 @@ def test_the_samples_that_were_held_out_are_those_that_are_measured(tmp_path: Pa
     same = distilled(tmp_path / "same", weights, data="sklearn:breast_cancer", split_seed=5, epochs=1)
     assert same.record is not None
     assert not any("another split" in told for told in same.record.notes)
+
+
+def test_samples_that_other_labels_held_out_are_not_measured_unasked(tmp_path: Path) -> None:
+    weights = trained(tmp_path / "teacher", data="sklearn:iris", epochs=3)
+    bare = distilled(tmp_path / "bare", weights, data="sklearn:iris", no_labels=True, method="pkt", epochs=1)
+    assert bare.record is not None
+    assert any(told.startswith("the teacher was trained on another split") for told in bare.record.notes)
+    student = tmp_path / "bare" / "student.safetensors"
+    with pytest.raises(UsageError, match=r"was trained on data of this name with other labels or none.*--holdout"):
+        wcord.evaluate(weights=student, data="sklearn:iris", device="cpu")
+    assert wcord.evaluate(weights=student, data="sklearn:iris", holdout=0.3, device="cpu")["top1"] >= 0
+    # What is taken together is held out as it was apart.
+    settings = {"data": "sklearn:iris", "merge": ("other=versicolor+virginica",)}
+    merged = distilled(tmp_path / "merged", weights, **settings, method="pkt", epochs=1)
+    assert merged.record is not None
+    assert not any("another split" in told for told in merged.record.notes)
+    # Data of the same name that are not as many are others.
+    pd.concat([iris(), iris()]).to_csv(tmp_path / "iris.csv", index=False)
+    assert wcord.evaluate(weights=weights, data=f"table:{tmp_path / 'iris.csv'}", device="cpu")["top1"] >= 0
 
 
 def test_labels_of_one_name_in_two_columns_are_not_compared(tmp_path: Path) -> None:

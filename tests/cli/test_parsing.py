@@ -39,6 +39,8 @@ def test_flags_override_a_recipe_and_a_recipe_defaults(tmp_path: Path) -> None:
     recipe.write_text("shots = [5, 10]\nimage_size = 32\n")
     flags = with_recipe([f"--recipe={recipe}", "--image-size", "16"])
     assert flags == ["--shots", "5", "10", "--image-size", "32", "--image-size", "16"]
+    recipe.write_text("json = false\nskip_bad_images = true\n[data]\nlabel = 'fine'\n")
+    assert with_recipe([f"--recipe={recipe}"]) == ["--skip-bad-images", "--label", "fine"]
     with pytest.raises(UsageError, match="--recipe needs a value"):
         with_recipe(["--recipe"])
 

@@ -47,6 +47,9 @@ def test_what_is_no_sound_is_told(tmp_path: Path) -> None:
     wavfile.write(tmp_path / "silence.wav", 8000, np.zeros(800, np.int16))
     with pytest.raises(UsageError, match="holds nothing but silence"):
         spectrogram(tmp_path / "silence.wav")
+    wavfile.write(tmp_path / "gap.wav", 8000, np.where(np.arange(800) == 5, np.nan, 0.5).astype(np.float32))
+    with pytest.raises(UsageError, match=r"gap\.wav' holds NaN or infinity"):
+        spectrogram(tmp_path / "gap.wav")
     with pytest.raises(UsageError, match=r"sound folder .* has no class folders: put the sounds of each class in one"):
         open_data(DataConfig(data=f"audiofolder:{tmp_path}"))
 

@@ -385,3 +385,105 @@ def test_streamed_partners_are_those_in_memory(tmp_path: Path, workers: int) -> 
         assert torch.equal(held.student_input, streamed.student_input)
         assert torch.equal(held.teacher_input, streamed.teacher_input)
         assert len(held) == 2 * len(set(held.index.tolist())) if held.index is not None else False
+
+
+@pytest.mark.parametrize("augment", ["auto", "crop-flip"])
+def test_rows_of_a_table_are_not_cropped_as_the_students_pictures_are(tmp_path: Path, augment: str) -> None:
+    rows = 20
+    kinds = datasets.Features(picture=datasets.Image(), id=datasets.Value("int64"), label=datasets.Value("int64"))
+    draw = np.random.default_rng(0)
+    held = [Image.fromarray(draw.integers(0, 256, (16, 16, 3), np.uint8)) for _ in range(rows)]
+    columns = {"picture": held, "id": list(range(rows)), "label": [i % 2 for i in range(rows)]}
+    datasets.Dataset.from_dict(columns, features=kinds).to_parquet(tmp_path / "set" / "train.parquet")
+    frame = pd.DataFrame({"id": range(rows), "w": np.arange(rows) + 1.0, "label": np.arange(rows) % 2})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    data = open_data(
+        DataConfig(data=f"parquet:{tmp_path / 'set'}", label="label", augment=augment),  # pyright: ignore[reportArgumentType]
+        PairingConfig(teacher_data=f"table:{tmp_path / 't.csv'}", teacher_label="label", join="id"),
+    )
+    assert data.augment == "crop-flip"
+    seen, taught, _ = inputs(data, augment=data.augment)
+    assert not torch.equal(seen, inputs(data)[0])
+    assert torch.equal(taught, inputs(data)[1])
+    assert sorted(taught.flatten().tolist()) == sorted(data.of_teacher.train.read(torch.arange(16)).flatten().tolist())
+    table = open_data(DataConfig(data="sklearn:iris"))
+    pictured = replace(table, pictures=True)
+    assert not pictured.beside(table).partner("train").shared  # pyright: ignore[reportOptionalMemberAccess]
+    assert pictured.beside(pictured).partner("train").shared  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def seen_alone(data: DataSet) -> list[str]:
+    return [note for note in data.notes if "a teacher that was trained on its own data" in note]
+
+
+def test_test_samples_that_a_teacher_alone_has_seen_are_counted(tmp_path: Path) -> None:
+    flat = {name.replace("train/", ""): v for name, v in pictures().items() if "train" in name}
+    student = folder(tmp_path / "s", flat)
+    by_stem = PairingConfig(teacher_data=folder(tmp_path / "t", flat), pair_by="stem", unpaired="drop")
+    assert seen_alone(open_data(DataConfig(data=student), by_stem)) == []
+    # More files of the teacher's: alone it holds out a fifth of those.
+    more = flat | {f"{'ab'[i % 2]}/more{i:02d}.png": 90 + i for i in range(18)}
+    data = open_data(DataConfig(data=student), replace(by_stem, teacher_data=folder(tmp_path / "m", more)))
+    alone = open_data(DataConfig(data=f"imagefolder:{tmp_path / 'm'}"))
+    held = {int(value) for value in alone.test.read(torch.arange(len(alone.test)))[:, 0, 0, 0]}
+    partners = {int(value) for value in data.of_teacher.test.read(torch.arange(len(data.test)))[:, 0, 0, 0]}
+    seen = len(partners - held)
+    assert seen
+    assert seen_alone(data)[0].startswith(
+        f"a teacher that was trained on its own data and labels alone has seen {seen} of the {len(partners)} test"
+    )
+    # It has a test split and the student has none: the partners of held-out samples are what it was trained on.
+    split = folder(tmp_path / "split", pictures())
+    data = open_data(DataConfig(data=student), replace(by_stem, teacher_data=split))
+    assert f"has seen {len(data.test)} of the {len(data.test)} test samples" in seen_alone(data)[0]
+    # Both have one.
+    other = folder(tmp_path / "other", pictures(1))
+    assert seen_alone(open_data(DataConfig(data=split), replace(by_stem, teacher_data=other))) == []
+
+
+def test_other_labels_hold_out_other_samples_unless_groups_decide(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"who": range(60), "x": draw.normal(size=60), "a": draw.integers(0, 2, 60)})
+    frame["b"] = draw.integers(0, 3, 60)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    config = DataConfig(data=f"table:{tmp_path / 't.csv'}", label="a", input=("x",))
+    labels = PairingConfig(teacher_label="b", teacher_input=("x",))
+    data = open_data(config, labels)
+    alone = open_data(replace(config, label="b"))
+    own, theirs = ({float(v) for v in each.test.read(torch.arange(len(each.test))).flatten()} for each in (data, alone))
+    assert f"has seen {len(own - theirs)} of the {len(own)} test samples" in seen_alone(data)[0]
+    assert data.of_teacher.cut == alone.cut != data.cut
+    assert seen_alone(open_data(replace(config, group_by="who"), labels)) == []
+
+
+def test_a_test_split_without_the_teachers_labels_is_told(tmp_path: Path) -> None:
+    kinds = datasets.Features(image=datasets.Image(), a=datasets.Value("int64"), b=datasets.Value("int64"))
+    for split, label in (("train", 1), ("test", -1)):
+        held = [Image.new("L", (8, 8), i) for i in range(8)]
+        columns = {"image": held, "a": [0, 1] * 4, "b": [0, label] * 4 if split == "train" else [label] * 8}
+        datasets.Dataset.from_dict(columns, features=kinds).to_parquet(tmp_path / f"{split}.parquet")
+    with pytest.raises(UsageError, match=r"the test split lacks what the teacher sees or is asked for.*--holdout"):
+        open_data(DataConfig(data=f"parquet:{tmp_path}", label="a"), PairingConfig(teacher_label="b"))
+    held = open_data(DataConfig(data=f"parquet:{tmp_path}", label="a", holdout=0.25), PairingConfig(teacher_label="b"))
+    assert (len(held.train), len(held.test)) == (6, 2)
+
+
+def test_the_teachers_pictures_have_a_size_of_their_own(tmp_path: Path) -> None:
+    student, teacher = folder(tmp_path / "s", pictures()), folder(tmp_path / "t", pictures(1), size=32)
+    config = DataConfig(data=student, image_size=4, crop_fraction=0.5)
+    pairing = PairingConfig(teacher_data=teacher, pair_by="stem")
+    assert open_data(config, pairing).of_teacher.train.shape == (3, 32, 32)
+    sized = replace(pairing, teacher_image_size=16, teacher_crop_fraction=0.5)
+    data = open_data(config, sized)
+    taught = data.of_teacher
+    assert (data.train.shape, taught.train.shape, taught.crop_fraction) == ((3, 4, 4), (3, 16, 16), 0.5)
+    with pytest.raises(UsageError, match="--teacher-image-size and --teacher-crop-fraction go with --teacher-data"):
+        open_data(config, PairingConfig(teacher_image_size=16))
+
+
+def test_classes_that_the_teachers_data_have_together_already_are_not_merged_there(tmp_path: Path) -> None:
+    fine = folder(tmp_path / "s", {f"{'abc'[i % 3]}/{i:02d}.png": i for i in range(30)})
+    names = {f"{'axx'[i % 3]}/{i:02d}.png": i for i in range(30)}
+    pairing = PairingConfig(teacher_data=folder(tmp_path / "t", names), pair_by="stem")
+    data = open_data(DataConfig(data=fine, merge=("x=b+c",)), pairing)
+    assert data.classes == data.of_teacher.classes == ("a", "x")

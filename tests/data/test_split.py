@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -9,7 +10,7 @@ from PIL import Image
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
 from wcord.data.images import Form
-from wcord.data.sources import open_data
+from wcord.data.sources import from_arrays, open_data
 from wcord.data.split import MemorySplit, StreamSplit, base_and_view, on_device, seen_through
 from wcord.data.stores import FileImages
 from wcord.data.view import View
@@ -50,6 +51,10 @@ def test_a_view_is_taken_of_the_records_and_none_changes_nothing() -> None:
     assert (base is split, view.text) == (True, "gray,resize=2")
     with pytest.raises(UsageError, match="needs the visits of a table"):
         seen_through(split, View.parse("visits=1"))
+    twice = seen_through(seen_through(split, View.parse("gray")), View.parse("resize=2"))
+    base, view = base_and_view(twice)
+    assert (base is split, view.text) == (True, "gray,resize=2")
+    assert torch.equal(twice.read(torch.tensor([1])), seen.read(torch.tensor([1])))
 
 
 def test_a_data_set_is_seen_through_a_view_and_beside_another() -> None:
@@ -63,6 +68,10 @@ def test_a_data_set_is_seen_through_a_view_and_beside_another() -> None:
     assert data.beside(fewer, by_label=True).partner("train") is not None
     with pytest.raises(UsageError, match="need the same classes in the same order"):
         data.beside(open_data(DataConfig(data="sklearn:iris")), by_label=True)
+    turned = from_arrays(np.zeros((20, 8, 8), np.uint8), [0, 1] * 10)
+    other = from_arrays(np.zeros((20, 8, 8), np.uint8), [1, 0] * 10)
+    assert "train pairs have different labels: are both in one order?" in turned.beside(other).notes[-1]
+    assert turned.beside(turned).notes == turned.notes
 
 
 @pytest.mark.parametrize(

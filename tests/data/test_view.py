@@ -36,10 +36,10 @@ def test_gray_is_that_of_pillow() -> None:
     ],
 )
 def test_lab_of_known_colours(colour: tuple[float, ...], lab: tuple[float, ...]) -> None:
-    image = torch.tensor(colour, dtype=torch.float32).view(1, 3, 1, 1)
-    assert View.parse("lab-l")(image).flatten().tolist() == pytest.approx([lab[0] / 100], abs=1e-3)
+    image = torch.tensor(colour, dtype=torch.float32).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    assert View.parse("lab-l")(image)[..., 0, 0].flatten().tolist() == pytest.approx([lab[0] / 100], abs=1e-3)
     expected = [(value + 128) / 255 for value in lab[1:]]
-    assert View.parse("lab-ab")(image).flatten().tolist() == pytest.approx(expected, abs=1e-3)
+    assert View.parse("lab-ab")(image)[..., 0, 0].flatten().tolist() == pytest.approx(expected, abs=1e-3)
 
 
 def test_edges_are_at_the_step_and_nowhere_else() -> None:
@@ -90,6 +90,11 @@ def test_what_cannot_be_meant_is_refused_when_parsed(text: str, message: str) ->
         ("crop=20", (3, 12, 10), "larger than the images, 12×10"),
         ("lab-l", (1, 8, 8), "'lab-l' needs colour images, received 1 channel"),
         ("lab-ab,edges", (3, 8, 8), "'edges' needs colour images, received 2 channel"),
+        *(
+            (name, (3, 1, 1), f"'{name}' needs pictures, received rows of a table")
+            for name in ("gray", "lab-l", "edges")
+        ),
+        ("rgb", (1, 1, 1), "'rgb' needs pictures, received rows of a table"),
     ],
 )
 def test_what_does_not_suit_the_images_is_refused(text: str, shape: tuple[int, int, int], message: str) -> None:

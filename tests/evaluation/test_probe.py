@@ -63,6 +63,8 @@ def test_mistakes_are_told() -> None:
         nearest_neighbours(x, neighbours=121)
     with pytest.raises(UsageError, match="at least 2 classes"):
         Representation(x.train, torch.zeros(120, dtype=torch.long), x.test, x.test_targets)
+    with pytest.raises(UsageError, match=r"1 classes of the test samples have no training sample.*: 7"):
+        Representation(x.train, x.train_targets, x.test, torch.full_like(x.test_targets, 7))
 
 
 @pytest.fixture(scope="module")

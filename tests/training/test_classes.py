@@ -19,7 +19,8 @@ from wcord.data.sources import from_arrays, open_data
 from wcord.data.split import ViewedSplit
 from wcord.data.view import View
 from wcord.models.network import merge_logits
-from wcord.training.config import TrainConfig, configure
+from wcord.training.config import DistillConfig, TrainConfig, configure
+from wcord.training.job import Own, prepare
 
 FINE, COARSE = ("ant", "bee", "cat", "dog"), ("insect", "mammal")
 
@@ -256,3 +257,87 @@ def test_unlabelled_sources(tmp_path: Path) -> None:
         assert len(data.train) + len(data.test) >= 10
         assert not data.train.targets.any()
     assert open_data(DataConfig(data=f"table:{tmp_path / 't.csv'}", no_labels=True)).train.shape == (2, 1, 1)
+
+
+def test_unlike_questions_are_not_the_same_labels_whatever_their_names(tmp_path: Path) -> None:
+    import datasets
+    from PIL import Image
+
+    draw = np.random.default_rng(0)
+    ill, old = draw.integers(0, 2, 80), draw.integers(0, 2, 80)
+    pictures = [Image.fromarray(np.full((8, 8), 100 * a + 100 * b, np.uint8)) for a, b in zip(ill, old, strict=True)]
+    kinds = datasets.Features(
+        image=datasets.Image(),
+        ill=datasets.ClassLabel(names=["no", "yes"]),
+        old=datasets.ClassLabel(names=["yes", "no"]),
+        agreed=datasets.ClassLabel(names=["yes", "no"]),
+        first=datasets.Value("int64"),
+        second=datasets.Value("int64"),
+    )
+    columns = {"image": pictures, "ill": ill, "old": old, "agreed": 1 - ill, "first": ill, "second": 1 + old}
+    datasets.Dataset.from_dict(columns, features=kinds).to_parquet(tmp_path / "set" / "train.parquet")
+
+    def same(label: str, teacher_label: str) -> bool:
+        data = f"parquet:{tmp_path / 'set'}"
+        settings = {"data": data, "epochs": 1, "device": "cpu"}
+        out = tmp_path / teacher_label
+        trained = configure(TrainConfig, {**settings, "model": "resnet8", "label": teacher_label, "out": out})
+        api.start(trained, say=lambda line: None)
+        config = configure(
+            DistillConfig,
+            {**settings, "teacher": "resnet8", "student": "resnet8", "teacher_weights": out / "student.safetensors",
+             "out": tmp_path / "s", "method": "wcord", "label": label, "teacher_label": teacher_label,
+             "allow_weak_teacher": True, "set": ["wcord.num_negatives=8"]},
+        )  # fmt: skip
+        job = prepare(config, Own(), lambda line: None)
+        # The teacher is measured by what it was asked.
+        assert job.same_labels == torch.equal(job.data.train.targets, job.data.of_teacher.train.targets)
+        return job.same_labels
+
+    assert same("ill", "agreed")
+    assert not same("ill", "old")
+    assert not same("first", "second")
+
+
+def test_a_map_is_observed_wherever_both_labels_are_known(teachers: dict[str, Path], tmp_path: Path) -> None:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.rint(digits.images * 15.9375).astype(np.uint8)
+    names = np.array([f"d{target}" for target in digits.target])
+    fine = from_arrays(images[:400], names[:400], images[400:600], names[400:600])
+    coarse = from_arrays(images[:400], digits.target[:400] // 5, images[400:600], digits.target[400:600] // 5)
+    result = wcord.distill(
+        "resnet8", "resnet8", teacher_weights=teachers["fine"], data=coarse.beside(fine), label_map="observed",
+        method="kd", out=tmp_path / "run", epochs=1, device="cpu",
+    )  # fmt: skip
+    assert result.record is not None
+    assert "the teacher's 10 classes are taken together as the 2 of the data" in result.record.notes
+
+
+def test_a_teacher_without_names_has_the_order_of_its_own_data(tmp_path: Path) -> None:
+    """Folders sort "10" before "2", numbers do not; logits of a bare file are in the order of the teacher's data."""
+    from PIL import Image
+
+    labels = np.arange(36) % 12
+    pixels = np.broadcast_to((labels * 20)[:, None, None], (36, 8, 8)).astype(np.uint8)
+    np.savez(tmp_path / "t.npz", x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
+    for split in ("train", "test"):
+        for i, label in enumerate(labels):
+            folder = tmp_path / "s" / split / str(label)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels[i]).save(folder / f"{i}.png")
+    torch.save(wcord.create_model("resnet8", num_classes=12, in_channels=1).state_dict(), tmp_path / "bare.pth")
+    config = configure(
+        DistillConfig,
+        {"teacher": "resnet8", "teacher_weights": tmp_path / "bare.pth", "student": "resnet8", "method": "kd",
+         "data": f"imagefolder:{tmp_path / 's'}", "teacher_data": f"npz:{tmp_path / 't.npz'}", "pair_by": "label",
+         "allow_weak_teacher": True, "out": tmp_path / "run", "device": "cpu"},
+    )  # fmt: skip
+    job = prepare(config, Own(), lambda line: None)
+    assert job.data.classes[:3] == ("0", "1", "10")
+    assert job.teacher is not None
+    picture = torch.rand(1, 1, 8, 8)
+    with torch.no_grad():
+        seen, bare = job.teacher.eval()(picture)[0], job.teacher.backbone(job.teacher.preprocess(picture))[0]
+    assert torch.allclose(seen, bare[[int(name) for name in job.data.classes]], atol=1e-5)

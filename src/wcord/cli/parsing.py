@@ -48,8 +48,13 @@ def with_recipe(arguments: list[str]) -> list[str]:
     recipe, rest = _take(arguments, "--recipe")
     if recipe is None:
         return rest
-    flags: list[str] = []
+    settings: dict[str, Any] = {}
     for name, value in read_recipe(Path(recipe)).items():
+        settings |= value if isinstance(value, dict) else {name: value}  # tables are for order alone, as in a run's
+    flags: list[str] = []
+    for name, value in settings.items():
+        if value is False:
+            continue  # as without the flag
         values = value if isinstance(value, list) else [value]
         given = [] if value is True else [str(one) for one in values]
         flags += [f"--{name.replace('_', '-')}", *given]

@@ -87,14 +87,15 @@ def array_source(
         raise UsageError(f"x_train and x_test must hold images of one shape, received {shapes[0]} and {shapes[1]}")
     targets, names = number_labels(labels, classes)
     samples = {split: all_rows(images[split], targets[split]) for split in images}
-    return Source(samples["train"], samples.get("test"), names, name, augment="none")
+    pictures = images["train"].shape[3] > 1
+    return Source(samples["train"], samples.get("test"), names, name, augment="none", pictures=pictures)
 
 
 def as_images(name: str, array: Array) -> Tensor:
     """Return an array of images as a tensor N×C×H×W: uint8, or float32 in [0, 1].
 
-    N×H×W is taken as grey; of N×C×H×W and N×H×W×C, the one with fewer channels than pixels a side. Whole numbers
-    of any type in 0 … 255 become uint8.
+    N×H×W is taken as grey; of N×C×H×W and N×H×W×C, the one with fewer channels than pixels a side; N×C×1×1 are rows
+    of C numbers. Whole numbers of any type in 0 … 255 become uint8.
 
     >>> as_images("x_train", np.zeros((5, 32, 32, 3), np.uint8)).shape
     torch.Size([5, 3, 32, 32])
@@ -108,7 +109,7 @@ def as_images(name: str, array: Array) -> Tensor:
         )
     if array.ndim == 3:
         array = array[:, None]
-    elif array.shape[3] < array.shape[1]:
+    elif array.shape[3] < array.shape[1] and array.shape[2:] != (1, 1):
         array = array.transpose(0, 3, 1, 2)
     if array.dtype.kind == "f":
         _require_unit(name, array)
@@ -117,7 +118,10 @@ def as_images(name: str, array: Array) -> Tensor:
         raise UsageError(f"{name} must hold numbers, uint8 in 0 … 255 or float in [0, 1]; received {array.dtype}")
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > 255:
-        raise UsageError(f"whole numbers in {name} must lie in 0 … 255, received {low} … {high}")
+        raise UsageError(
+            f"whole numbers in {name} must lie in 0 … 255, received {low} … {high}: divide others by their largest "
+            "possible value (16 bits: 65535) and give floats"
+        )
     return torch.from_numpy(np.array(array, np.uint8, order="C"))
 
 

@@ -1,19 +1,19 @@
 """From the sources of student and teacher to a data set: samples chosen and paired, images decoded, views laid on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from wcord.checks import UsageError, require_choice
 from wcord.data.augment import AUGMENTATIONS
-from wcord.data.config import MISSING_TEST, DataConfig, PairingConfig
+from wcord.data.choice import Chosen, choose, seen_alone
+from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.form import find_form
 from wcord.data.images import Form
 from wcord.data.memory import check_all, decode_all, resize_all, without_bad
 from wcord.data.pairing import Partners, find_partners, number_by_student
 from wcord.data.samples import Samples, Source
-from wcord.data.selection import held_out, require_apart, subset
 from wcord.data.split import (
     DataSet,
     MemorySplit,
@@ -29,13 +29,7 @@ from wcord.data.view import View
 MEMORY_LIMIT = 4 * 2**30
 """Bytes of decoded images, of both splits together, up to which `in_memory="auto"` keeps them."""
 
-CUT = ("split_seed", "holdout", "group_by")
-"""Settings that decide which samples are held out of a source without a test split."""
-
 FOR_TABLES = ("auto", "none")
-
-Chosen = dict[str, Samples]
-"""Split name → samples."""
 
 
 def assemble(source: Source, config: DataConfig) -> DataSet:
@@ -45,7 +39,7 @@ def assemble(source: Source, config: DataConfig) -> DataSet:
         UsageError: no samples are left, images cannot be read, a view does not suit them.
     """
     _check(config)
-    choice = _choose(source, config)
+    choice = choose(source, config)
     (chosen,), notes = _readable([choice.of(source)], config)
     data = _data_set(source, chosen, config, (*source.notes, *choice.notes, *notes))
     return replace(data, cut=choice.cut)
@@ -70,50 +64,69 @@ def assemble_pairs(
     require_choice("unpaired", pairing.unpaired, ("error", "drop"))
     _check(config)
     _check(theirs)
+    if not other.pictures:
+        theirs = replace(theirs, augment="auto")  # what is asked for is for the student's pictures
     if pairing.way == "label":
         student, taught = assemble(source, config), assemble(number_by_student(source, other), theirs)
+        side = TeacherSide(taught, by_label=True, shared=False, classes=other.classes)
         note = "paired by label: no sample has a partner of its own, so one of its class is drawn each time"
         notes = (*student.notes, note, *(f"teacher: {told}" for told in taught.notes))
-        return replace(student, teacher=TeacherSide(taught, by_label=True, shared=False), notes=notes)
-    choice = _choose(source, config)
-    own = choice.of(source)
+        return replace(student, teacher=side, notes=notes)
+    # What is held out is settled before samples without a partner are left out, so that it stays what a network
+    # trained on either data set alone held out.
+    choice = choose(source, config)
+    if pairing.teacher_data is None:
+        partners, paired = _themselves(other, choice.test_from), []
+    else:
+        partners, paired = find_partners(source, other, pairing)
+    own, others = choice.paired(source, partners)
+    alone = choose(_grouped_alike(other, config, pairing), replace(config, subset=None))
+    paired += seen_alone(choice, alone, partners, other)
     same_records = pairing.teacher_data is None and source.columns == other.columns
     if same_records:  # read once, however many look at them
-        others = {split: replace(samples, store=own[split].store) for split, samples in choice.of(other).items()}
-        paired = _warning_of_splits(source, other)
-    elif pairing.teacher_data is None:
-        others, paired = choice.of(other), _warning_of_splits(source, other)
-    else:
-        # What is held out is settled before samples without a partner are left out, so that it stays what a network
-        # trained on either data set alone held out.
-        partners, paired = find_partners(source, other, pairing)
-        own, others = choice.paired(source, partners)
-        if source.test is None and source.train.groups is None and pairing.way == "key":
-            paired.append(
-                "no test split: a teacher that was trained on its own table has held out other rows; --group-by with "
-                "the key in every command holds out the same"
-            )
+        others = {split: replace(samples, store=own[split].store) for split, samples in others.items()}
     (own, others), unreadable = _readable([own, others], config)
     student = _data_set(source, own, config, (*source.notes, *choice.notes, *paired, *unreadable))
     if same_records:
         taught = _another_look(student, other, others, theirs)
     else:
         taught = _data_set(other, others, theirs, ())
-    return replace(student, cut=choice.cut, teacher=TeacherSide(taught, shared=pairing.pair_augment == "shared"))
+    shared = pairing.pair_augment == "shared" and (same_records or (source.pictures and other.pictures))
+    return replace(student, cut=choice.cut, teacher=TeacherSide(replace(taught, cut=alone.cut), shared=shared))
 
 
-def _warning_of_splits(source: Source, other: Source) -> list[str]:
-    """Tell where a teacher trained on its own labels has held out other samples: each class gives its share."""
-    if source.test is not None or torch.equal(source.train.targets, other.train.targets):
-        return []
-    return [
-        "no test split, and the teacher's labels are others: trained alone, it has held out other samples than these"
-    ]
+def _themselves(other: Source, test_from: str) -> dict[str, Partners]:
+    """Return each sample of a source as its own partner, as the teacher's reading of the same source has it.
+
+    Raises:
+        UsageError: the teacher's labels, or what it sees, are missing in the test split that is measured on.
+    """
+    splits = {"train": other.train, "test": other.test}
+    partners = {split: Partners(held, torch.arange(len(held))) for split, held in splits.items() if held is not None}
+    if test_from not in partners:
+        raise UsageError(
+            "the test split lacks what the teacher sees or is asked for: add it, or hold out a part of the training "
+            "samples instead, by --holdout 0.2"
+        )
+    return partners
+
+
+def _grouped_alike(other: Source, config: DataConfig, pairing: PairingConfig) -> Source:
+    """Return the teacher's source with the groups that it has where all data are grouped by the key of the pairs."""
+    if other.train.groups is not None or config.group_by is None or config.group_by != pairing.join:
+        return other
+    return replace(other, train=replace(other.train, groups=other.train.keys))
 
 
 def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
     """Return what the teacher sees as a configuration of its own; what it does not say is as the student has it."""
     other_data = pairing.teacher_data is not None
+    form = pairing.teacher_image_size, pairing.teacher_crop_fraction
+    if form != (None, None) and not other_data:
+        raise UsageError(
+            "--teacher-image-size and --teacher-crop-fraction go with --teacher-data: of one picture both see the same "
+            "part; --teacher-size resizes what the teacher gets"
+        )
     visits = pairing.teacher_visits_of, pairing.teacher_order_by
     if any(visits) and not other_data:
         raise UsageError("--teacher-visits-of and --teacher-order-by go with --teacher-data: give --visits-of for both")
@@ -129,7 +142,7 @@ def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
     if not other_data:
         return theirs
     # Which samples are used is said by the student's; whose they are, by their partners.
-    theirs = replace(theirs, subset=None, holdout=0.0, image_size=None, group_by=None)
+    theirs = replace(theirs, subset=None, holdout=0.0, group_by=None, image_size=form[0], crop_fraction=form[1] or 1.0)
     if any(visits) or not same_kind:
         return replace(theirs, visits_of=visits[0], order_by=visits[1])
     return theirs
@@ -149,59 +162,6 @@ def _check(config: DataConfig) -> None:
         raise UsageError(f"crop_fraction must lie above 0 and be at most 1, received {config.crop_fraction}")
     if config.image_size is not None and config.image_size < 1:
         raise UsageError(f"image_size must be at least 1 pixel, received {config.image_size}")
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """Which positions of a source's splits are used: the same for the student's source and its teacher's."""
-
-    train: Tensor
-    test: Tensor
-    test_from: str
-    notes: tuple[str, ...]
-    cut: dict[str, object]
-
-    def of(self, source: Source) -> Chosen:
-        """Return the chosen samples of a source."""
-        origin = source.train if self.test_from == "train" else source.test
-        assert origin is not None
-        return {"train": source.train.take(self.train), "test": origin.take(self.test)}
-
-    def paired(self, source: Source, partners: dict[str, Partners]) -> tuple[Chosen, Chosen]:
-        """Return the chosen samples that have a partner, and those partners."""
-        own, others = {}, {}
-        for split, samples, positions in (
-            ("train", source.train, self.train),
-            ("test", source.train if self.test_from == "train" else source.test, self.test),
-        ):
-            assert samples is not None
-            found = partners["train" if split == "train" else self.test_from]
-            kept = positions[found.places[positions] >= 0]
-            own[split], others[split] = samples.take(kept), found.pool.take(found.places[kept])
-        return own, others
-
-
-def _choose(source: Source, config: DataConfig) -> _Choice:
-    train, test = source.train, source.test
-    kept, notes, test_from = torch.arange(len(train)), (), "train"
-    if config.holdout:
-        kept, held = held_out(train.targets, config.holdout, seed=config.split_seed, groups=train.groups)
-        notes = (f"evaluated on {len(held)} samples held out of the train split, which are not trained on",)
-    elif test is None:
-        kept, held = held_out(train.targets, MISSING_TEST, seed=config.split_seed, groups=train.groups)
-        of_each = "a fixed fifth of each class" if train.groups is None else "whole groups, about a fifth,"
-        notes = (f"no test split: {of_each} of the train split is held out as test",)
-    else:
-        held, test_from = torch.arange(len(test)), "test"
-        require_apart(train.groups, test.groups)
-    if not len(held):
-        raise UsageError(f"no sample is left to evaluate on: {len(train)} in all are too few to hold some out")
-    if config.subset is not None:
-        taken = subset(train.targets[kept], config.subset, source.classes, seed=config.split_seed)
-        notes = (*notes, f"trained on a subset: {len(taken)} of {len(kept)} samples, the same share of each class")
-        kept = kept[taken]
-    cut = {} if test is not None else {name: getattr(config, name) for name in CUT}
-    return _Choice(kept, held, test_from, notes, cut)
 
 
 def _readable(sides: list[Chosen], config: DataConfig) -> tuple[list[Chosen], tuple[str, ...]]:
@@ -245,6 +205,7 @@ def _data_set(source: Source, chosen: Chosen, config: DataConfig, notes: tuple[s
         columns=source.columns,
         categories=source.categories,
         crop_fraction=config.crop_fraction,
+        pictures=source.pictures,
     )
 
 

@@ -34,7 +34,7 @@ def audio_source(place: str, columns: Columns) -> Source:
         UsageError: as there, and where a file is no wav file or holds no sound.
     """
     source = class_folders(place, "sound", SUFFIXES, spectrograms, columns)
-    return Source(source.train, source.test, source.classes, source.name, augment="none")
+    return Source(source.train, source.test, source.classes, source.name, augment="none", pictures=False)
 
 
 def spectrograms(paths: list[Path]) -> Tensor:
@@ -46,7 +46,7 @@ def spectrogram(path: Path) -> NDArray[np.uint8]:
     """Return the log-power spectrogram of one wav file, 1×64×128, low frequencies at the bottom.
 
     Raises:
-        UsageError: the file cannot be read, or holds silence only.
+        UsageError: the file cannot be read, or holds silence only, or NaN.
     """
     try:
         with warnings.catch_warnings():
@@ -57,6 +57,8 @@ def spectrogram(path: Path) -> NDArray[np.uint8]:
         raise UsageError(f"sound {str(path)!r} cannot be read ({reason}): write it as a wav file") from None
     wave = np.asarray(sound, np.float64)
     wave = wave.mean(axis=1) if wave.ndim == 2 else wave
+    if not np.isfinite(wave).all():
+        raise UsageError(f"sound {str(path)!r} holds NaN or infinity: repair or remove it")
     wave = resample_poly(wave - wave.mean(), RATE, rate)[: FRAMES * WINDOW // 2] if len(wave) else wave
     if not len(wave) or np.ptp(wave) < 1e-9:
         seconds = FRAMES * WINDOW / 2 / RATE

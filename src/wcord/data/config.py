@@ -88,6 +88,12 @@ class PairingConfig:
     """Column of the teacher's own labels, where its classes are others. Default: the student's."""
     teacher_data: str | None = None
     """Where the teacher's samples come from, named as in --data. Default: the student's data."""
+    teacher_image_size: int | None = None
+    """Resize every image of --teacher-data to this many pixels a side. Default: what the teacher's weights file says,
+    else as it is, or 224 where sizes differ."""
+    teacher_crop_fraction: float | None = None
+    """Where those are resized: the share of a side that is kept. Default: what the teacher's weights file says,
+    else 1."""
     teacher_visits_of: str | None = None
     """Column of --teacher-data whose rows of equal value are the visits of one subject, where the student's data have
     none or call it otherwise."""
@@ -105,7 +111,7 @@ class PairingConfig:
     """How the teacher's classes are parts of the student's, so that methods on logits compare sums: observed, where
     --teacher-label gives both labels of each sample, or a csv file of lines teacher's class,student's class."""
     pair_augment: Literal["shared", "separate"] = "shared"
-    """Whether teacher and student get the same random crop and mirroring."""
+    """Whether teacher and student get the same random crop and mirroring, where both see pictures."""
 
     @property
     def by_file(self) -> bool:

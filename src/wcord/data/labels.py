@@ -64,21 +64,28 @@ def merge_classes(classes: tuple[str, ...], rules: Sequence[str]) -> tuple[tuple
     (('ill', 'none'), tensor([0, 1, 0]))
 
     Raises:
-        UsageError: a rule that cannot be read, an unknown class, or one that stands in two rules.
+        UsageError: a rule that cannot be read, an unknown class, one that stands in two rules, or all taken together.
     """
     into = {name: name for name in classes}
     for rule in rules:
-        name, equals, parts = rule.partition("=")
-        if not (name and equals and parts):
+        name, parts = rule.partition("=")[0], parts_of(rule)
+        if not (name and all(parts)):
             raise UsageError(f"merge takes NEW=OLD+OLD, received {rule!r}")
-        for part in parts.split("+"):
+        for part in parts:
             if part not in classes:
                 raise unknown("class", part, classes)
             if into[part] != part:
                 raise UsageError(f"merge names class {part!r} twice: {', '.join(rules)}")
             into[part] = name
     merged = tuple(dict.fromkeys(into[name] for name in classes))
+    if len(merged) < 2:
+        raise UsageError(f"a classifier needs at least 2 classes, merge leaves one: {', '.join(rules)}")
     return merged, torch.tensor([merged.index(into[name]) for name in classes])
+
+
+def parts_of(rule: str) -> list[str]:
+    """Return the classes that a rule such as `ill=mild+severe` takes together."""
+    return rule.partition("=")[2].split("+")
 
 
 def match_classes(theirs: Sequence[str], own: Sequence[str]) -> Tensor | None:

@@ -56,8 +56,6 @@ def find_partners(student: Source, teacher: Source, config: PairingConfig) -> tu
     for split, (own, pool) in pools.items():
         found[split], more = _find(split, own, pool, config, complete=complete)
         notes += [*more, *_disagreeing(split, own, found[split], student, teacher, config)]
-    if student.test is not None and teacher.test is None:
-        notes.append("the teacher's data have no test split: partners of test samples are among its training samples")
     return found, notes
 
 
@@ -148,16 +146,11 @@ def number_by_student(student: Source, teacher: Source) -> Source:
         )
     number = torch.tensor([student.classes.index(n) if n in student.classes else -1 for n in teacher.classes])
 
-    def renumbered(samples: Samples) -> Samples:
-        targets = number[samples.targets]
-        return replace(samples, targets=targets).take(torch.where(targets >= 0)[0])
+    def known(samples: Samples) -> Samples:
+        return samples.take(torch.where(samples.targets >= 0)[0])
 
-    return replace(
-        teacher,
-        train=renumbered(teacher.train),
-        test=None if teacher.test is None else renumbered(teacher.test),
-        classes=student.classes,
-    )
+    taught = teacher.numbered(number, student.classes)
+    return replace(taught, train=known(taught.train), test=None if taught.test is None else known(taught.test))
 
 
 def listed(names: Sequence[str]) -> str:

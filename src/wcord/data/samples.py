@@ -26,6 +26,8 @@ class Samples:
         keys: what a sample is called, by which its partner in another set is found, or None where nothing says it.
             They are the values of a key column, or paths below the folder of the split, without suffix.
         groups: what samples must not be torn apart, such as those of one subject: a name for each, or None.
+        strata: class numbers as they were read, where the targets are others (classes taken together): what is held
+            out is a share of each, so that it does not depend on what was made of them.
     """
 
     store: ImageStore | Tensor
@@ -33,6 +35,7 @@ class Samples:
     targets: Tensor
     keys: Names | None = None
     groups: Names | None = None
+    strata: Tensor | None = None
 
     def __len__(self) -> int:
         return self.rows.shape[0]
@@ -46,7 +49,12 @@ class Samples:
             targets=self.targets[chosen],
             keys=None if self.keys is None else self.keys[places],
             groups=None if self.groups is None else self.groups[places],
+            strata=None if self.strata is None else self.strata[chosen],
         )
+
+    def numbered(self, number: Tensor) -> "Samples":
+        """Return the samples with other class numbers, of which `number` gives one for each old one."""
+        return replace(self, targets=number[self.targets], strata=self.targets if self.strata is None else self.strata)
 
 
 def all_rows(store: ImageStore | Tensor, targets: Tensor) -> Samples:
@@ -67,6 +75,7 @@ class Source:
         columns: the columns of a table that are seen.
         categories: the values of each of its columns of text.
         notes: what a reader of the result should know about how the samples came about.
+        pictures: whether a sample may be moved and mirrored; rows of a table and spectrograms may not.
     """
 
     train: Samples
@@ -77,6 +86,12 @@ class Source:
     columns: tuple[str, ...] = ()
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    pictures: bool = True
+
+    def numbered(self, number: Tensor, classes: tuple[str, ...]) -> "Source":
+        """Return the source with other classes, of which `number` gives one for each old one."""
+        test = None if self.test is None else self.test.numbered(number)
+        return replace(self, train=self.train.numbered(number), test=test, classes=classes)
 
 
 def forget_labels(source: Source) -> Source:

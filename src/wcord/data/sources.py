@@ -9,7 +9,7 @@ from torch import Tensor
 from wcord.checks import UsageError, require_choice
 from wcord.data.assemble import assemble, assemble_pairs, teacher_config
 from wcord.data.config import Columns, DataConfig, PairingConfig
-from wcord.data.labels import merge_classes
+from wcord.data.labels import merge_classes, parts_of
 from wcord.data.samples import Source, forget_labels
 from wcord.data.split import DataSet
 
@@ -29,16 +29,19 @@ def open_data(config: DataConfig, pairing: PairingConfig | None = None) -> DataS
         UsageError: whatever is wrong with the name, the files, the samples or the pairs.
     """
     if pairing is None:
-        return assemble(_read(config, PairingConfig(), ()), config)
+        return assemble(_merged(_read(config, PairingConfig(), ()), config.merge), config)
     _refuse_idle(pairing)
     theirs = teacher_config(config, pairing)
     unseen = tuple(label for label in (config.label, theirs.label) if label is not None)
-    source = _read(config, pairing, unseen)
+    source = _merged(_read(config, pairing, unseen), config.merge)
     if theirs.data == config.data and theirs.input == source.columns:
         theirs = replace(theirs, input=config.input)  # what its file says it saw is what the student sees
     if theirs == config and pairing.pair_augment == "shared":
         return assemble(source, config)
-    return assemble_pairs(source, _read(theirs, pairing, unseen), config, theirs, pairing)
+    other, rules = _read(theirs, pairing, unseen), theirs.merge
+    if pairing.teacher_data is not None:  # which may have them together already
+        rules = tuple(rule for rule in rules if any(part in other.classes for part in parts_of(rule)))
+    return assemble_pairs(source, _merged(other, rules), config, theirs, pairing)
 
 
 def _refuse_idle(pairing: PairingConfig) -> None:
@@ -51,7 +54,7 @@ def _refuse_idle(pairing: PairingConfig) -> None:
 
 
 def _read(config: DataConfig, pairing: PairingConfig, unseen: tuple[str, ...]) -> Source:
-    """Read the source of a configuration, its classes merged as that says."""
+    """Read the source of a configuration, with its classes as they are."""
     kind, _, place = config.data.partition(":")
     if kind == OWN:
         raise UsageError(f"{config.data!r} was a data set that the caller brought: give it again, in Python by own=")
@@ -75,15 +78,15 @@ def _read(config: DataConfig, pairing: PairingConfig, unseen: tuple[str, ...]) -
         if config.merge:
             raise UsageError("--merge takes classes together, of which --no-labels reads none: give one of the two")
         return forget_labels(source)
-    if not config.merge:
+    return source
+
+
+def _merged(source: Source, rules: tuple[str, ...]) -> Source:
+    """Return the source with some of its classes taken together."""
+    if not rules:
         return source
-    classes, number = merge_classes(source.classes, config.merge)
-    train, test = (
-        None if samples is None else replace(samples, targets=number[samples.targets])
-        for samples in (source.train, source.test)
-    )
-    assert train is not None
-    return replace(source, train=train, test=test, classes=classes)
+    classes, number = merge_classes(source.classes, rules)
+    return source.numbered(number, classes)
 
 
 def has_columns(data: str) -> bool:

@@ -129,8 +129,11 @@ class ViewedSplit(Split):
 
 
 def seen_through(split: Split, view: View) -> Split:
-    """Return the split as it is seen through a view; itself where there is none."""
-    return ViewedSplit(split, view) if view else split
+    """Return the split as it is seen through a view, after the one it has; itself where there is none."""
+    if not view:
+        return split
+    base, before = base_and_view(split)
+    return ViewedSplit(base, before.then(view), split.targets)
 
 
 def base_and_view(split: Split) -> tuple[Split, View]:
@@ -151,7 +154,7 @@ class Partner:
         split: row i belongs to row i of the student's split, unless `by_label`.
         augment: its training augmentation.
         by_label: whether there are no partners by nature, so that a sample of the same class is drawn each time.
-        shared: whether both get the same random crop and mirroring, of the student's kind.
+        shared: whether both get the same random crop and mirroring, of the student's kind; else each has its own.
     """
 
     split: Split
@@ -162,11 +165,19 @@ class Partner:
 
 @dataclass(frozen=True)
 class TeacherSide:
-    """The data set that the teacher sees, and how its samples belong to the student's; see `Partner`."""
+    """The data set that the teacher sees, and how its samples belong to the student's.
+
+    Attributes:
+        data: what the teacher sees.
+        by_label: see `Partner`.
+        shared: see `Partner`.
+        classes: names of the classes in the order of the teacher's own data, where those have another.
+    """
 
     data: "DataSet"
     by_label: bool = False
     shared: bool = True
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -183,7 +194,9 @@ class DataSet:
         columns: the columns of a table that are seen.
         categories: the values of each of its columns of text.
         crop_fraction: share of a resized picture's side that is kept in its middle.
-        cut: the settings that decided which samples are held out, where the source has no test split.
+        cut: which samples are held out, where that is a part of the training samples: the settings that decided it
+            (`choice.CUT`), how many samples there were, and a digest of those held out.
+        pictures: whether samples may be moved and mirrored; rows of a table and spectrograms may not.
         teacher: what the teacher sees, where it is something else.
     """
 
@@ -197,6 +210,7 @@ class DataSet:
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     crop_fraction: float = 1.0
     cut: Mapping[str, object] = field(default_factory=dict)
+    pictures: bool = True
     teacher: TeacherSide | None = None
 
     def through(self, view: str) -> "DataSet":
@@ -210,7 +224,7 @@ class DataSet:
         Args:
             teacher: as many samples in the same order, or, `by_label`, any of the same classes.
             by_label: draw a sample of the same class each time.
-            shared: both get the same random crop and mirroring.
+            shared: both get the same random crop and mirroring, where both are pictures.
 
         Raises:
             UsageError: other lengths, or other classes where those decide.
@@ -223,7 +237,13 @@ class DataSet:
             )
         if by_label and self.classes != teacher.classes:
             raise UsageError("pairs by label need the same classes in the same order on both sides")
-        return replace(self, teacher=TeacherSide(teacher, by_label, shared and not by_label))
+        notes = self.notes
+        if not by_label and self.classes == teacher.classes:
+            wrong = int((self.train.targets != teacher.train.targets).sum())
+            told = f"{wrong} of {len(self.train)} train pairs have different labels: are both in one order?"
+            notes = (*notes, told) if wrong else notes
+        shared = shared and not by_label and self.pictures and teacher.pictures
+        return replace(self, teacher=TeacherSide(teacher, by_label, shared), notes=notes)
 
     @property
     def seen(self) -> str:

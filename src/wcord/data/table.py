@@ -68,9 +68,9 @@ def frames_source(frames: dict[str, Frame], name: str, columns: Columns) -> Sour
     label = _label(known, columns.label) if columns.labels else None
     named = [c for c in (label, columns.key, columns.group_by, columns.visits_of, columns.order_by) if c is not None]
     for column in (*named, *map(_raw(known), columns.input)):
-        for frame in frames.values():
+        for split, frame in frames.items():
             if column not in frame.columns:
-                raise unknown("column", column, frame.columns)
+                raise unknown("column" if split == "train" else f"column of the {split} file", column, frame.columns)
     labels = {label, *columns.unseen} if columns.labels else {*columns.unseen, *_likely_labels(known)}
     told = [column for column in map(_raw(known), columns.input) if column in labels]
     if told:  # a network would be told what it is to predict
@@ -94,6 +94,7 @@ def frames_source(frames: dict[str, Frame], name: str, columns: Columns) -> Sour
         augment="none",
         columns=seen_columns,
         categories=categories,
+        pictures=False,
     )
 
 
@@ -144,10 +145,7 @@ class _Side:
 def _side(frame: Frame, numbers: Frame, label: str | None, columns: Columns) -> _Side:
     values = numbers.to_numpy(float)
     labels = no_labels(len(frame)) if label is None else _values(frame, label)
-    keys, groups = (
-        None if column is None else named_by(column, frame[column].tolist())
-        for column in (columns.key, columns.group_by)
-    )
+    keys, groups = (None if column is None else _named(frame, column) for column in (columns.key, columns.group_by))
     if columns.visits_of is None:
         return _Side(values[:, :, None], labels, keys, groups)
     visits = _visits(frame, columns)
@@ -170,20 +168,33 @@ def _side(frame: Frame, numbers: Frame, label: str | None, columns: Columns) -> 
 def _values(frame: Frame, label: str) -> Any:
     """Return whole numbers as such, so that 10 comes after 2, and anything else as text."""
     column = frame[label]
-    return column.to_numpy() if pd.api.types.is_integer_dtype(column) else named_by(label, column.tolist())
+    return column.to_numpy() if pd.api.types.is_integer_dtype(column) else _named(frame, label)
+
+
+def _named(frame: Frame, column: str) -> Any:
+    """Return the values of a column that names rows, as text; pandas has several kinds of gaps."""
+    values = frame[column].astype(object)
+    return named_by(column, values.where(values.notna(), None).tolist())
 
 
 def _visits(frame: Frame, columns: Columns) -> dict[str, list[int]]:
     """Return for each subject the positions of its rows, in the order of the visits.
 
     Raises:
-        UsageError: a visit has no place in the order, or no subject.
+        UsageError: a visit has no place in the order, or another's, or no subject.
     """
     assert columns.visits_of is not None
     times = _in_time(str(columns.order_by), frame[columns.order_by].reset_index(drop=True))
     if times.isna().any():
         raise UsageError(f"{int(times.isna().sum())} rows have no value in column {columns.order_by!r}: order them")
-    subjects = named_by(columns.visits_of, frame[columns.visits_of].tolist()).tolist()
+    subjects = _named(frame, columns.visits_of).tolist()
+    twice = pd.DataFrame({"subject": subjects, "time": times}).duplicated()
+    if twice.any():
+        subject = subjects[int(twice.argmax())]
+        raise UsageError(
+            f"{columns.visits_of} {subject!r} has two rows of one {columns.order_by}: which was first is not known; "
+            "choose another column, or leave one out"
+        )
     visits: dict[str, list[int]] = {subject: [] for subject in subjects}
     for row in times.sort_values(kind="stable").index:
         visits[subjects[row]].append(int(row))
@@ -213,7 +224,7 @@ def _numbers(frame: Frame, seen: Sequence[str]) -> Frame:
     all. Such a name can be asked for itself, so that another file of the same table gives the same columns.
 
     Raises:
-        UsageError: a column holds many different texts, or infinity; or there is none.
+        UsageError: a column holds many different texts, or infinity, or text under a name with =; or there is none.
     """
     parts: dict[str, Any] = {}
     for name in seen:
@@ -225,6 +236,8 @@ def _numbers(frame: Frame, seen: Sequence[str]) -> Frame:
         if pd.api.types.is_numeric_dtype(column):
             parts[name] = column.astype(float)
             continue
+        if "=" in name:
+            raise UsageError(f"column {name!r} holds text and has = in its name, which marks categories: rename it")
         kinds = _kinds(column)
         if len(kinds) > FEW:
             raise UsageError(

@@ -42,6 +42,10 @@ class View:
         _operations(view.text)
         return view
 
+    def then(self, other: "View") -> "View":
+        """Return this view followed by another."""
+        return View(",".join(text for text in (self.text, other.text) if text))
+
     def __bool__(self) -> bool:
         """Tell whether there is anything to do."""
         return bool(self.text)
@@ -118,6 +122,7 @@ def _visits(value: str) -> Operation:
 
 def _gray(images: Tensor, name: str = "gray") -> Tensor:
     """Return the luma of ITU-R BT.601, as Pillow and torchvision compute it."""
+    _pictures(name, images)
     if images.shape[1] == 1:
         return images
     from kornia.color import rgb_to_grayscale  # imported when asked for
@@ -127,6 +132,7 @@ def _gray(images: Tensor, name: str = "gray") -> Tensor:
 
 def _rgb(images: Tensor) -> Tensor:
     """Return one channel three times, as networks for colour images want it."""
+    _pictures("rgb", images)
     return images.expand(-1, COLOUR, -1, -1) if images.shape[1] == 1 else _colour("rgb", images)
 
 
@@ -154,6 +160,7 @@ def _lab(name: str, images: Tensor) -> Tensor:
 
 
 def _colour(name: str, images: Tensor) -> Tensor:
+    _pictures(name, images)
     if images.shape[1] != COLOUR:
         raise UsageError(f"view {name!r} needs colour images, received {images.shape[1]} channel(s)")
     return images

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.evaluation.accuracy import Predictions
+from wcord.evaluation.accuracy import Predictions, evaluating
 from wcord.methods.term import Objective
 
 FEWEST = 32
@@ -19,9 +19,9 @@ TEMPERATURES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 def map_to_teacher(student: Tensor, teacher: Tensor, *, fitted: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:
     """Return embeddings of both networks in the teacher's space: the student's mapped there by ridge regression.
 
-    W = argmin ‖X W − Y‖² + λ ‖W‖², λ a hundredth of the mean variance of the student's columns, on centred embeddings
-    X (N×D) and Y (N×D'). The two spaces have different axes, and not every method learns a map between them. What is
-    returned was not fitted on.
+    W = argmin ‖X W − Y‖² + λ ‖W‖², λ a hundredth of the mean sum of squares of the student's columns, on centred
+    embeddings X (N×D) and Y (N×D'). The two spaces have different axes, and not every method learns a map between them.
+    What is returned was not fitted on.
 
     Args:
         student: embeddings X of all samples.
@@ -57,7 +57,6 @@ def information_bound(x: Tensor, y: Tensor) -> float:
     return max(0.0, math.log(batch) - _contrast(x[half:], y[half:], best))
 
 
-@torch.no_grad()
 def critic_information(objective: Objective, student: Predictions, teacher: Predictions) -> float | None:
     """Return the `information_bound` of the critic that a method has trained, on samples that it was not trained on.
 
@@ -71,11 +70,10 @@ def critic_information(objective: Objective, student: Predictions, teacher: Pred
     Returns:
         The bound in nats; None where the method has no critic, or with fewer than 64 samples.
     """
-    training, device = objective.training, next((p.device for p in objective.parameters()), torch.device("cpu"))
+    device = next((p.device for p in objective.parameters()), torch.device("cpu"))
     order = torch.cat(halves(len(student)))
-    objective.eval()
-    images = objective.embed(student.embeddings[order].to(device), teacher.embeddings[order].to(device))
-    objective.train(training)
+    with evaluating(objective):
+        images = objective.embed(student.embeddings[order].to(device), teacher.embeddings[order].to(device))
     if images is None or len(student) < 2 * FEWEST:
         return None
     return information_bound(images[0].double().cpu(), images[1].double().cpu())

@@ -22,6 +22,9 @@ DRAWS = 10
 class Representation:
     """Embeddings of labelled samples, computed once by a network in eval mode.
 
+    Raises:
+        UsageError: no or unequally many samples, NaN, a single class, or a test class that no training sample has.
+
     Attributes:
         train: embeddings of the samples that a probe is fitted on, N×D.
         train_targets: their class numbers, N.
@@ -41,6 +44,12 @@ class Representation:
             require_finite(name, x)
         if self.train_targets.unique().numel() < 2:
             raise UsageError("a probe needs training samples of at least 2 classes")
+        strange = self.test_targets[~torch.isin(self.test_targets, self.train_targets)].unique().tolist()
+        if strange:
+            raise UsageError(
+                f"{len(strange)} classes of the test samples have no training sample, which no probe can learn: "
+                f"{', '.join(map(str, strange[:5]))}"
+            )
 
 
 def linear_probe(seen: Representation) -> float:
@@ -49,9 +58,6 @@ def linear_probe(seen: Representation) -> float:
     min over W, b of the mean cross-entropy of softmax(W x + b), without weight decay, as in the transfer table of the
     CRD paper (Tian et al., ICLR 2020, table 4); fitted by L-BFGS where theirs is by SGD. Embeddings are standardised
     by the training samples, which does not move the optimum and lets L-BFGS find it.
-
-    Raises:
-        UsageError: a test class that no training sample has.
 
     >>> x, y = torch.tensor([[0.0], [1.0], [10.0], [11.0]]), torch.tensor([0, 0, 1, 1])
     >>> linear_probe(Representation(x, y, x + 0.5, y))

@@ -35,14 +35,14 @@ def fit_classes(teacher: Network, data: DataSet, pairing: PairingConfig) -> tupl
     data = _in_the_order_of(teacher, data)
     if pairing.label_map is None:
         merge = match_classes(theirs, data.classes)
-        if merge is None or torch.equal(merge, torch.arange(len(merge))):
+        if merge is None or torch.equal(merge, torch.arange(len(merge))) or not ask_the_same(data, pairing):
             return teacher, data, ()
         note = "the teacher has the classes of the data in another order: its logits are put into that of the data"
         return _merged(teacher, data, merge), _measured_by_own(data), (note,)
     if not theirs:
         raise UsageError("--label-map needs the names of the teacher's classes: give --teacher-label")
     if pairing.label_map == OBSERVED:
-        if data.teacher is None or data.teacher.by_label or pairing.teacher_label is None:
+        if data.teacher is None or data.teacher.by_label:
             raise UsageError("--label-map observed needs both labels of each sample: give --teacher-label")
         _require_names(theirs, data.of_teacher.classes)
         merge = observed_map(data.of_teacher.train.targets, data.train.targets, theirs, data.classes)
@@ -50,6 +50,23 @@ def fit_classes(teacher: Network, data: DataSet, pairing: PairingConfig) -> tupl
         merge = read_map(pairing.label_map, theirs, data.classes)
     note = f"the teacher's {len(theirs)} classes are taken together as the {len(data.classes)} of the data"
     return _merged(teacher, data, merge), _measured_by_own(data), (note,)
+
+
+def ask_the_same(data: DataSet, pairing: PairingConfig) -> bool:
+    """Tell whether the teacher's column of labels says of each sample what the student's says, unless a map says how.
+
+    Two columns may have the same names (yes, no) and tell other things. Classes of other names are taken as they are
+    numbered.
+    """
+    apart = pairing.teacher_label is not None and pairing.label_map is None
+    if not apart or data.teacher is None or data.teacher.by_label:
+        return True
+    taught = data.of_teacher
+    number = match_classes(taught.classes, data.classes)
+    for own, other in ((data.train.targets, taught.train.targets), (data.test.targets, taught.test.targets)):
+        if not torch.equal(own, other if number is None else number[other]):
+            return False
+    return True
 
 
 def label_by_teacher(teacher: Network, data: DataSet, *, batch_size: int, device: str) -> tuple[DataSet, str]:

@@ -16,7 +16,7 @@ from wcord.methods.observe import observe, rehearse
 from wcord.methods.options import parse_options
 from wcord.methods.term import Objective
 from wcord.models.network import Network
-from wcord.training.classes import fit_classes, label_by_teacher
+from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
 from wcord.training.config import DistillConfig, TrainConfig
 from wcord.training.engine import resolve_device, seed_everything
 from wcord.training.networks import (
@@ -31,7 +31,7 @@ from wcord.training.schedule import check_schedule
 
 EVALUATION_BATCH = 256
 
-HEARD = ("data", "views", "workers", "no_labels")
+HEARD = ("data", "views", "workers", "no_labels", "label_map")
 """Settings of the data that are heeded where the data are given as such."""
 
 Say = Callable[[str], None]
@@ -175,9 +175,11 @@ def _student(
 def _refuse_unheard(config: TrainConfig | DistillConfig) -> None:
     """Say that settings which open data say nothing where the data are given as such."""
     told = config.pairing if isinstance(config, DistillConfig) else PairingConfig()
-    asked = [name for name, value in vars(told).items() if value != getattr(PairingConfig(), name)]
-    asked += [
-        name for name, value in vars(config.data).items() if name not in HEARD and value != getattr(DataConfig(), name)
+    asked = [
+        name
+        for given, default in ((told, PairingConfig()), (config.data, DataConfig()))
+        for name, value in vars(given).items()
+        if name not in HEARD and value != getattr(default, name)
     ]
     if asked:
         raise UsageError(
@@ -216,7 +218,10 @@ def _teacher(
         std=config.teacher_std,
         size=config.teacher_size,
     )
-    teacher = build_network(spec, data.of_teacher, own=own.teacher)
+    seen = data.of_teacher
+    if data.teacher is not None and data.teacher.classes:  # in whose order a teacher without names of its own has them
+        seen = replace(seen, classes=data.teacher.classes)
+    teacher = build_network(spec, seen, own=own.teacher)
     if config.data.no_labels and config.pairing.label_map is not None:
         raise UsageError("--label-map brings the teacher's classes to labels, of which --no-labels reads none")
     if not config.data.no_labels:
@@ -286,23 +291,19 @@ def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, dev
 def _notes_of_splits(config: TrainConfig | DistillConfig, data: DataSet) -> list[str]:
     if isinstance(config, TrainConfig):
         return note_of_split("network that is gone on with", config.weights, data)
-    seen = replace(data.of_teacher, cut=data.cut)  # both hold out the same
     return [
         *note_of_split("student", config.student_weights, data),
-        *note_of_split("teacher", config.teacher_weights, seen),
+        *note_of_split("teacher", config.teacher_weights, data.of_teacher),
     ]
 
 
 def _same_labels(config: TrainConfig | DistillConfig, teacher: Network | None, data: DataSet) -> bool:
     """Tell whether the teacher's logits mean the student's classes, as far as names and samples tell.
 
-    Numbers are no names. Two columns of labels may have the same names (yes, no) and tell other things.
+    Numbers are no names.
     """
-    if isinstance(config, DistillConfig) and config.pairing.teacher_label and config.pairing.label_map is None:
-        pairs = () if data.teacher is None or data.teacher.by_label else ("train", "test")
-        sides = [(getattr(data, name).targets, getattr(data.of_teacher, name).targets) for name in pairs]
-        if data.classes == data.of_teacher.classes and any(not torch.equal(own, other) for own, other in sides):
-            return False
+    if isinstance(config, DistillConfig) and not ask_the_same(data, config.pairing):
+        return False
     theirs, own = teacher.classes if teacher is not None else (), data.classes
     if not theirs or len(theirs) != len(own) or theirs == own:
         return True

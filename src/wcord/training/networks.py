@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
+from wcord.data.choice import CUT
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.loader import Loader
 from wcord.data.samples import require_known
@@ -102,7 +103,8 @@ def open_as_trained(config: DataConfig, weights: Path | None) -> DataSet:
     same data others would hold out some that it has seen. Settings that are given are taken as they are.
 
     Raises:
-        UsageError: whatever is wrong with the data; text in a table that the network was not trained with.
+        UsageError: whatever is wrong with the data; text in a table that the network was not trained with; samples that
+            were held out by other labels than those of the configuration.
     """
     config = as_trained(config, weights)
     data = open_data(config)
@@ -110,8 +112,14 @@ def open_as_trained(config: DataConfig, weights: Path | None) -> DataSet:
     if card is None:
         return data
     cut = _another_cut(card, data)
-    if cut and all(getattr(config, name) == getattr(DataConfig(), name) for name in cut):
-        data = open_data(replace(config, **cut))
+    if cut and all(getattr(config, name) == getattr(DataConfig(), name) for name in CUT):
+        data = open_data(replace(config, **{name: cut[name] for name in CUT}))
+        if _another_cut(card, data):
+            raise UsageError(
+                f"the network of {str(weights)!r} was trained on data of this name with other labels or none, so that "
+                "other samples were held out: it has seen some that would be measured now. Give other data, or "
+                "--holdout to measure on these nonetheless"
+            )
     require_known(data.categories, card.extra.get("categories", {}))
     return data
 
@@ -120,24 +128,37 @@ def note_of_split(role: str, weights: Path | None, data: DataSet) -> list[str]:
     """Tell where the network of a weights file was trained on another split of the same data: it saw test samples."""
     card = read_card(weights) if weights is not None and weights.is_file() else None
     cut = {} if card is None else _another_cut(card, data)
-    told = ", ".join(f"{name} = {value}" for name, value in cut.items())
+    told = ", ".join(f"{name} = {cut[name]}" for name in CUT if name in cut)
     return [f"the {role} was trained on another split of these data ({told}): it has seen test samples"] if cut else []
 
 
 def _another_cut(card: ModelCard, data: DataSet) -> dict[str, Any]:
     """Return what decided which samples were held out from a network, where it was trained on these and others were."""
     cut = card.extra.get("cut")
-    if not cut or not data.cut or card.extra.get("data") != data.name or cut == dict(data.cut):
+    if not cut or not data.cut or card.extra.get("data") != data.name:
         return {}
-    return dict(cut)
+    if cut.get("samples", data.cut["samples"]) != data.cut["samples"]:
+        return {}  # other data of that name
+    return {} if all(data.cut[name] == value for name, value in cut.items()) else dict(cut)
 
 
 def taught_as_trained(config: DistillConfig) -> PairingConfig:
     """Return what the teacher sees: what is asked for, else what its weights file says that it saw."""
     pairing = config.pairing
     data = replace(config.data, data=pairing.teacher_data or config.data.data)
-    theirs = as_trained(replace(data, view=pairing.teacher_view, input=pairing.teacher_input), config.teacher_weights)
-    return replace(pairing, teacher_view=theirs.view, teacher_input=theirs.input)
+    asked = replace(data, view=pairing.teacher_view, input=pairing.teacher_input)
+    if pairing.teacher_data is None:
+        theirs = as_trained(asked, config.teacher_weights)
+        return replace(pairing, teacher_view=theirs.view, teacher_input=theirs.input)
+    form = pairing.teacher_image_size, pairing.teacher_crop_fraction
+    theirs = as_trained(replace(asked, image_size=form[0], crop_fraction=form[1] or 1.0), config.teacher_weights)
+    return replace(
+        pairing,
+        teacher_view=theirs.view,
+        teacher_input=theirs.input,
+        teacher_image_size=theirs.image_size,
+        teacher_crop_fraction=None if theirs.image_size is None else theirs.crop_fraction,
+    )
 
 
 def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[str, object]) -> ModelCard:

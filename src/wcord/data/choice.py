@@ -1,0 +1,122 @@
+"""Which samples of a source train and which are held out, for the student's source and its teacher's alike."""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from wcord.checks import UsageError
+from wcord.data.config import MISSING_TEST, DataConfig
+from wcord.data.pairing import Partners
+from wcord.data.samples import Samples, Source
+from wcord.data.selection import held_out, require_apart, subset
+
+CUT = ("split_seed", "holdout", "group_by")
+"""Settings that decide which samples are held out of a source without a test split."""
+
+Chosen = dict[str, Samples]
+"""Split name → samples."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which positions of a source's splits are used.
+
+    Attributes:
+        train: those to train on.
+        test: those to measure on, in the split `test_from`.
+        test_from: "test", or "train" where a part of that is held out.
+        notes: what a reader of the result should know about it.
+        cut: see `DataSet.cut`.
+    """
+
+    train: Tensor
+    test: Tensor
+    test_from: str
+    notes: tuple[str, ...]
+    cut: dict[str, object]
+
+    def of(self, source: Source) -> Chosen:
+        """Return the chosen samples of a source."""
+        origin = source.train if self.test_from == "train" else source.test
+        assert origin is not None
+        return {"train": source.train.take(self.train), "test": origin.take(self.test)}
+
+    def paired(self, source: Source, partners: dict[str, Partners]) -> tuple[Chosen, Chosen]:
+        """Return the chosen samples that have a partner, and those partners."""
+        own, others = {}, {}
+        for split, samples, positions in (
+            ("train", source.train, self.train),
+            ("test", source.train if self.test_from == "train" else source.test, self.test),
+        ):
+            assert samples is not None
+            found = partners["train" if split == "train" else self.test_from]
+            kept = positions[found.places[positions] >= 0]
+            own[split], others[split] = samples.take(kept), found.pool.take(found.places[kept])
+        return own, others
+
+
+def choose(source: Source, config: DataConfig) -> Choice:
+    """Choose the samples to train and to measure on, as a configuration says: the test split, or a part held out.
+
+    Raises:
+        UsageError: nothing is left for one of the two; a group has samples on both sides of a given split.
+    """
+    train, test = source.train, source.test
+    kept, notes, test_from = torch.arange(len(train)), (), "train"
+    strata = train.targets if train.strata is None else train.strata
+    if config.holdout:
+        kept, held = held_out(strata, config.holdout, seed=config.split_seed, groups=train.groups)
+        notes = (f"evaluated on {len(held)} samples held out of the train split, which are not trained on",)
+    elif test is None:
+        kept, held = held_out(strata, MISSING_TEST, seed=config.split_seed, groups=train.groups)
+        of_each = "a fixed fifth of each class" if train.groups is None else "whole groups, about a fifth,"
+        notes = (f"no test split: {of_each} of the train split is held out as test",)
+    else:
+        held, test_from = torch.arange(len(test)), "test"
+        require_apart(train.groups, test.groups)
+    if not len(held):
+        raise UsageError(f"no sample is left to evaluate on: {len(train)} in all are too few to hold some out")
+    if test_from == "train" and train.groups is not None:
+        _require_trained(train, kept, held, source.classes)
+    if config.subset is not None:
+        taken = subset(train.targets[kept], config.subset, source.classes, seed=config.split_seed)
+        notes = (*notes, f"trained on a subset: {len(taken)} of {len(kept)} samples, the same share of each class")
+        kept = kept[taken]
+    return Choice(kept, held, test_from, notes, {} if test_from == "test" else _cut(train, held, config))
+
+
+def seen_alone(choice: Choice, alone: Choice, partners: dict[str, Partners], other: Source) -> list[str]:
+    """Tell of how many test samples a teacher has seen the partner if it was trained on its own data alone."""
+    found = partners[choice.test_from]
+    places = found.places[choice.test]
+    places = places[places >= 0]
+    if found.pool is not other.train:
+        return []
+    held = alone.test if alone.test_from == "train" else places.new_empty(0)
+    seen = int((~torch.isin(places, held)).sum())
+    if not seen:
+        return []
+    return [
+        f"a teacher that was trained on its own data and labels alone has seen {seen} of the {len(places)} test "
+        "samples: give both a test split, or --group-by in every command"
+    ]
+
+
+def _cut(train: Samples, held: Tensor, config: DataConfig) -> dict[str, object]:
+    """Return what tells whether the same samples are held out elsewhere: see `DataSet.cut`."""
+    digest = hashlib.sha256(held.numpy().astype("<i8").tobytes()).hexdigest()[:16]
+    return {name: getattr(config, name) for name in CUT} | {"samples": len(train), "held_out": digest}
+
+
+def _require_trained(train: Samples, kept: Tensor, held: Tensor, classes: tuple[str, ...]) -> None:
+    """Raise where whole groups that are held out leave no group, or none of a class, to train on."""
+    trained = train.targets[kept].unique()
+    lost = [number for number in train.targets[held].unique().tolist() if number not in trained]
+    if lost:
+        whose = f" of class {classes[lost[0]]!r}" if classes and len(kept) else ""
+        raise UsageError(
+            f"the groups that are held out have all samples{whose}, so that none is left to train on: "
+            "hold out others by another --split-seed, or give data with more groups"
+        )
