@@ -130,25 +130,6 @@ def test_rows_are_split_by_group(tmp_path: Path) -> None:
     assert any("whole groups" in note for note in data.notes)
 
 
-def test_groups_that_leave_nothing_of_a_class_to_train_on_are_told(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"who": ["a"] * 8, "x": range(8), "label": [0, 1] * 4})
-    with pytest.raises(UsageError, match="the groups that are held out have all samples, so"):
-        open_data(DataConfig(data=written(frame, tmp_path / "one.csv"), group_by="who"))
-    # Each subject is of one class; of the class with a single subject nothing is left where that one is held out.
-    frame = pd.DataFrame({"who": [f"s{i}" for i in range(12)], "x": range(12), "label": [0] * 11 + [1]})
-    source = written(frame, tmp_path / "rare.csv")
-    told = []
-    for seed in range(12):
-        try:
-            data = open_data(DataConfig(data=source, group_by="who", split_seed=seed))
-        except UsageError as error:
-            told.append(str(error))
-        else:
-            assert 1 in data.train.targets
-    assert told
-    assert all("all samples of class '1', so that none is left to train on" in line for line in told)
-
-
 def test_names_may_have_gaps_of_any_kind_and_text_columns_no_equals_sign(tmp_path: Path) -> None:
     frame = pd.DataFrame({"who": pd.array([1, None, 3, 4], dtype="Int64"), "x": range(4), "label": [0, 1] * 2})
     frame.to_parquet(tmp_path / "t.parquet")
@@ -165,16 +146,6 @@ def test_a_column_that_the_test_file_lacks_is_told_as_such(tmp_path: Path) -> No
     written(frame[["cheap", "label"]], tmp_path / "test.csv")
     with pytest.raises(UsageError, match="unknown column of the test file 'dear'"):
         open_data(DataConfig(data=f"table:{tmp_path}", input=("cheap",)), PairingConfig(teacher_input=("dear",)))
-
-
-@pytest.mark.parametrize("labels", ["merge", "none"])
-def test_what_is_made_of_the_labels_is_told_apart_from_what_is_held_out(labels: str) -> None:
-    whole = open_data(DataConfig(data="sklearn:iris"))
-    settings: dict[str, Any] = {"merge": ("other=versicolor+virginica",)} if labels == "merge" else {"no_labels": True}
-    changed = open_data(DataConfig(data="sklearn:iris", **settings))
-    same = torch.equal(*(data.test.read(torch.arange(len(data.test))) for data in (whole, changed)))
-    assert same == (whole.cut == changed.cut)
-    assert same == (labels == "merge")
 
 
 def test_a_group_on_both_sides_of_a_given_split_is_refused(tmp_path: Path) -> None:

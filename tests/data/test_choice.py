@@ -1,0 +1,54 @@
+"""What is held out depends neither on what is made of the labels nor on luck that leaves nothing to train on."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from wcord.checks import UsageError
+from wcord.data.config import DataConfig
+from wcord.data.sources import open_data
+
+
+def written(frame: pd.DataFrame, path: Path) -> str:
+    frame.to_csv(path, index=False)
+    return f"table:{path}"
+
+
+def test_groups_that_leave_nothing_of_a_class_to_train_on_are_told(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"who": ["a"] * 8, "x": range(8), "label": [0, 1] * 4})
+    with pytest.raises(UsageError, match="the groups that are held out have all samples, so"):
+        open_data(DataConfig(data=written(frame, tmp_path / "one.csv"), group_by="who"))
+    # Each subject is of one class; of the class with a single subject nothing is left where that one is held out.
+    frame = pd.DataFrame({"who": [f"s{i}" for i in range(12)], "x": range(12), "label": [0] * 11 + [1]})
+    source = written(frame, tmp_path / "rare.csv")
+    told = []
+    for seed in range(12):
+        try:
+            data = open_data(DataConfig(data=source, group_by="who", split_seed=seed))
+        except UsageError as error:
+            told.append(str(error))
+        else:
+            assert 1 in data.train.targets
+    assert told
+    assert all("all samples of class '1', so that none is left to train on" in line for line in told)
+
+
+@pytest.mark.parametrize("labels", ["merge", "none"])
+def test_what_is_made_of_the_labels_is_told_apart_from_what_is_held_out(labels: str) -> None:
+    whole = open_data(DataConfig(data="sklearn:iris"))
+    settings: dict[str, Any] = {"merge": ("other=versicolor+virginica",)} if labels == "merge" else {"no_labels": True}
+    changed = open_data(DataConfig(data="sklearn:iris", **settings))
+    same = torch.equal(*(data.test.read(torch.arange(len(data.test))) for data in (whole, changed)))
+    assert same == (whole.cut == changed.cut)
+    assert same == (labels == "merge")
+
+
+def test_a_cut_is_told_where_training_samples_are_held_out() -> None:
+    assert open_data(DataConfig()).cut == {}
+    held = [open_data(DataConfig(holdout=0.2, split_seed=seed)).cut for seed in (0, 1, 0)]
+    assert held[0]["samples"] == 1438
+    assert held[0] == held[2]
+    assert held[0]["held_out"] != held[1]["held_out"]
