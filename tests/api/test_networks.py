@@ -17,6 +17,8 @@ from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import open_network, read_card, save_weights
 from wcord.training.config import DistillConfig, TrainConfig, configure
+from wcord.training.job import prepare
+from wcord.training.networks import open_as_trained, taught_as_trained
 
 QUICK = {"epochs": 15, "lr": 0.02, "batch_size": 16, "schedule": "cosine", "device": "cpu"}
 
@@ -70,8 +72,9 @@ def test_the_samples_that_were_held_out_are_those_that_are_measured(tmp_path: Pa
     weights = trained(tmp_path / "run", data="sklearn:breast_cancer", split_seed=5, epochs=3)
     card = read_card(weights)
     assert card is not None
-    settings = {"split_seed": 5, "holdout": 0.0, "group_by": None, "samples": 569}
-    assert {**card.extra["cut"], "held_out": ""} == {**settings, "held_out": ""}
+    cut = dict(card.extra["cut"])
+    assert len(cut.pop("held_out")) == 16
+    assert cut == {"split_seed": 5, "holdout": 0.0, "group_by": None, "samples": 569}
     measured = wcord.evaluate(weights=weights, data="sklearn:breast_cancer", device="cpu")["top1"]
     assert measured == pytest.approx(card.extra["top1_last"])
     # What is asked for is done, and another data set is split as ever.
@@ -92,7 +95,7 @@ def test_samples_that_other_labels_held_out_are_not_measured_unasked(tmp_path: P
     assert bare.record is not None
     assert any(told.startswith("the teacher was trained on another split") for told in bare.record.notes)
     student = tmp_path / "bare" / "student.safetensors"
-    with pytest.raises(UsageError, match=r"was trained on data of this name with other labels or none.*--holdout"):
+    with pytest.raises(UsageError, match=r"was trained on data of this name with other labels, or none.*--holdout"):
         wcord.evaluate(weights=student, data="sklearn:iris", device="cpu")
     assert wcord.evaluate(weights=student, data="sklearn:iris", holdout=0.3, device="cpu")["top1"] >= 0
     # What is taken together is held out as it was apart.
@@ -204,3 +207,69 @@ def test_a_picture_is_framed_as_in_training(tmp_path: Path) -> None:
     (guess,) = api.predict_files(weights, [tmp_path / "set" / "test" / "dark" / "0.png"], device="cpu")
     assert guess.classes[0] == "dark"
     assert api.probe(weights, data=source, device="cpu", neighbours=1)["top1"]["linear"] == 100
+
+
+def noted(result: api.Result) -> list[str]:
+    assert result.record is not None
+    return [note for note in result.record.notes if "test samples" in note]
+
+
+def test_a_teacher_that_has_seen_test_samples_is_told_and_no_other(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    rows = [
+        {"who": f"s{i}", "visit": v, "x": 3 * (i % 2) + draw.normal(), "label": i % 2}
+        for i in range(60)
+        for v in (0, 1)
+    ]
+    frame = pd.DataFrame(rows)
+    frame.to_csv(tmp_path / "visits.csv", index=False)
+    frame[frame["visit"] == 0].to_csv(tmp_path / "first.csv", index=False)
+    visits = {"data": f"table:{tmp_path / 'visits.csv'}", "visits_of": "who", "order_by": "visit", "label": "label"}
+    teacher = trained(tmp_path / "teacher", **visits, epochs=3)
+    pairs = {
+        "data": f"table:{tmp_path / 'first.csv'}", "label": "label", "input": ["x"], "teacher_data": visits["data"],
+        "teacher_label": "label", "teacher_visits_of": "who", "teacher_order_by": "visit", "join": "who", "epochs": 1,
+    }  # fmt: skip
+    assert noted(distilled(tmp_path / "grouped", teacher, **pairs, group_by="who")) == []
+    rowwise = noted(distilled(tmp_path / "rowwise", teacher, **pairs))
+    assert any("a teacher that was trained on its own data and labels alone has seen" in note for note in rowwise)
+    # Of data with a test split of their own, a part of what it was trained on.
+    whole = trained(tmp_path / "whole", data="digits", epochs=1, model="mlp8x1")
+    settings = {"teacher": "mlp8x1", "teacher_weights": whole, "student": "mlp8x1", "method": "kd", "holdout": 0.2}
+    config = configure(DistillConfig, {**settings, "allow_weak_teacher": True, "out": tmp_path / "held"})
+    told = "the teacher was trained on data of this name, none of them held out: it may have seen test samples"
+    assert prepare(config, api.Own(), lambda line: None).notes[-1] == told
+
+
+def test_a_table_that_has_grown_is_split_as_it_was(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"who": [f"s{i // 2}" for i in range(60)], "x": range(60), "label": [0, 1] * 30})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    weights = trained(tmp_path / "run", data=f"table:{tmp_path / 't.csv'}", input=["x"], group_by="who", epochs=1)
+    more = pd.concat([frame, pd.DataFrame({"who": ["new"], "x": [3], "label": [0]})])
+    more.to_csv(tmp_path / "t.csv", index=False)
+    config = DataConfig(data=f"table:{tmp_path / 't.csv'}")
+    assert open_as_trained(config, weights).cut["group_by"] == "who"
+
+
+def test_a_teachers_pictures_are_sized_as_in_its_training(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for side, size in (("fine", 16), ("coarse", 8)):
+        for split, count in (("train", 8), ("test", 2)):
+            for name, value in {"bright": 200, "dark": 20}.items():
+                folder = tmp_path / side / split / name
+                folder.mkdir(parents=True)
+                for number in range(count):
+                    picture = Image.fromarray(np.full((size, size), value + number, np.uint8))
+                    picture.save(folder / f"{name}{number}.png")
+    fine, coarse = (f"imagefolder:{tmp_path / side}" for side in ("fine", "coarse"))
+    framed = {"image_size": 4, "crop_fraction": 0.5, "augment": "none", "model": "mlp8x1"}
+    teacher = trained(tmp_path / "teacher", data=fine, **framed)
+    settings = {"teacher": "mlp8x1", "teacher_weights": teacher, "student": "mlp8x1", "method": "kd", "data": coarse,
+                "teacher_data": fine, "pair_by": "stem", "out": tmp_path / "s"}  # fmt: skip
+    pairing = taught_as_trained(configure(DistillConfig, settings))
+    assert (pairing.teacher_image_size, pairing.teacher_crop_fraction) == (4, 0.5)
+    pairing = taught_as_trained(configure(DistillConfig, {**settings, "teacher_image_size": 8}))
+    assert (pairing.teacher_image_size, pairing.teacher_crop_fraction) == (8, None)
+    same = {name: value for name, value in settings.items() if name not in ("teacher_data", "pair_by")}
+    assert taught_as_trained(configure(DistillConfig, same)).teacher_image_size is None

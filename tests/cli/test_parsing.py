@@ -7,6 +7,7 @@ import pytest
 
 from wcord.checks import UsageError
 from wcord.cli.parsing import configuration, parse_checked, with_recipe
+from wcord.cli.probe import Probe
 from wcord.training.config import DistillConfig, TrainConfig
 
 
@@ -37,12 +38,16 @@ def test_flags_override_a_recipe_and_a_recipe_defaults(tmp_path: Path) -> None:
         64,
     )
     recipe.write_text("shots = [5, 10]\nimage_size = 32\n")
-    flags = with_recipe([f"--recipe={recipe}", "--image-size", "16"])
+    flags = with_recipe(Probe, [f"--recipe={recipe}", "--image-size", "16"])
     assert flags == ["--shots", "5", "10", "--image-size", "32", "--image-size", "16"]
     recipe.write_text("json = false\nskip_bad_images = true\n[data]\nlabel = 'fine'\n")
-    assert with_recipe([f"--recipe={recipe}"]) == ["--skip-bad-images", "--label", "fine"]
+    assert with_recipe(Probe, [f"--recipe={recipe}"]) == ["--skip-bad-images", "--label", "fine"]
+    for text, message in [("jsn = false", "unknown setting 'jsn': did you mean 'json'"), ("[x]\na = 1", "'x'")]:
+        recipe.write_text(text)
+        with pytest.raises(UsageError, match=message):
+            with_recipe(Probe, [f"--recipe={recipe}"])
     with pytest.raises(UsageError, match="--recipe needs a value"):
-        with_recipe(["--recipe"])
+        with_recipe(Probe, ["--recipe"])
 
 
 def test_what_is_missing_is_named_and_synonyms_are_known() -> None:

@@ -1,4 +1,4 @@
-"""What is held out depends neither on what is made of the labels nor on luck that leaves nothing to train on."""
+"""What is held out does not depend on classes taken together, and always leaves something of each to train on."""
 
 from pathlib import Path
 from typing import Any

@@ -406,10 +406,25 @@ def test_rows_of_a_table_are_not_cropped_as_the_students_pictures_are(tmp_path: 
     assert not torch.equal(seen, inputs(data)[0])
     assert torch.equal(taught, inputs(data)[1])
     assert sorted(taught.flatten().tolist()) == sorted(data.of_teacher.train.read(torch.arange(16)).flatten().tolist())
-    table = open_data(DataConfig(data="sklearn:iris"))
-    pictured = replace(table, pictures=True)
-    assert not pictured.beside(table).partner("train").shared  # pyright: ignore[reportOptionalMemberAccess]
-    assert pictured.beside(pictured).partner("train").shared  # pyright: ignore[reportOptionalMemberAccess]
+    # The other way round the teacher's pictures stay as they are, too.
+    back = open_data(
+        DataConfig(data=f"table:{tmp_path / 't.csv'}", label="label"),
+        PairingConfig(teacher_data=f"parquet:{tmp_path / 'set'}", teacher_label="label", join="id"),
+    )
+    assert (back.augment, back.of_teacher.augment) == ("none", "none")
+
+
+def test_data_beside_each_other_share_crops_where_both_are_pictures_or_the_same() -> None:
+    def shared(student: DataSet, teacher: DataSet) -> bool:
+        partner = student.beside(teacher).partner("train")
+        assert partner is not None
+        return partner.shared
+
+    table, again = open_data(DataConfig(data="sklearn:iris")), open_data(DataConfig(data="sklearn:iris"))
+    assert shared(table, table)
+    assert not shared(table, again)
+    assert not shared(replace(table, pictures=True), again)
+    assert shared(replace(table, pictures=True), replace(again, pictures=True))
 
 
 def seen_alone(data: DataSet) -> list[str]:
@@ -452,7 +467,8 @@ def test_other_labels_hold_out_other_samples_unless_groups_decide(tmp_path: Path
     alone = open_data(replace(config, label="b"))
     own, theirs = ({float(v) for v in each.test.read(torch.arange(len(each.test))).flatten()} for each in (data, alone))
     assert f"has seen {len(own - theirs)} of the {len(own)} test samples" in seen_alone(data)[0]
-    assert data.of_teacher.cut == alone.cut != data.cut
+    assert data.of_teacher.cut == alone.cut
+    assert data.of_teacher.cut != data.cut
     assert seen_alone(open_data(replace(config, group_by="who"), labels)) == []
 
 
@@ -466,6 +482,10 @@ def test_a_test_split_without_the_teachers_labels_is_told(tmp_path: Path) -> Non
         open_data(DataConfig(data=f"parquet:{tmp_path}", label="a"), PairingConfig(teacher_label="b"))
     held = open_data(DataConfig(data=f"parquet:{tmp_path}", label="a", holdout=0.25), PairingConfig(teacher_label="b"))
     assert (len(held.train), len(held.test)) == (6, 2)
+    # Another split that has them is not the one that the student is measured on.
+    (tmp_path / "val.parquet").write_bytes((tmp_path / "train.parquet").read_bytes())
+    with pytest.raises(UsageError, match="the test split lacks what the teacher sees"):
+        open_data(DataConfig(data=f"parquet:{tmp_path}", label="a"), PairingConfig(teacher_label="b"))
 
 
 def test_the_teachers_pictures_have_a_size_of_their_own(tmp_path: Path) -> None:
@@ -479,6 +499,10 @@ def test_the_teachers_pictures_have_a_size_of_their_own(tmp_path: Path) -> None:
     assert (data.train.shape, taught.train.shape, taught.crop_fraction) == ((3, 4, 4), (3, 16, 16), 0.5)
     with pytest.raises(UsageError, match="--teacher-image-size and --teacher-crop-fraction go with --teacher-data"):
         open_data(config, PairingConfig(teacher_image_size=16))
+    with pytest.raises(UsageError, match="--teacher-crop-fraction says what is kept where images are resized"):
+        open_data(config, replace(pairing, teacher_crop_fraction=0.5))
+    with pytest.raises(UsageError, match="crop_fraction must lie above 0"):
+        open_data(config, replace(sized, teacher_crop_fraction=0.0))
 
 
 def test_classes_that_the_teachers_data_have_together_already_are_not_merged_there(tmp_path: Path) -> None:
@@ -487,3 +511,17 @@ def test_classes_that_the_teachers_data_have_together_already_are_not_merged_the
     pairing = PairingConfig(teacher_data=folder(tmp_path / "t", names), pair_by="stem")
     data = open_data(DataConfig(data=fine, merge=("x=b+c",)), pairing)
     assert data.classes == data.of_teacher.classes == ("a", "x")
+    names = {f"{'abb'[i % 3]}/{i:02d}.png": i for i in range(30)}
+    pairing = replace(pairing, teacher_data=folder(tmp_path / "b", names))
+    data = open_data(DataConfig(data=fine, merge=("b=b+c",)), pairing)
+    assert data.classes == data.of_teacher.classes == ("a", "b")
+
+
+def test_where_the_teachers_groups_are_not_known_nothing_is_claimed(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"scan": range(40), "patient": np.arange(40) // 2, "x": range(40), "label": np.arange(40) % 2})
+    for name in ("a", "b"):
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    config = DataConfig(data=f"table:{tmp_path / 'a.csv'}", group_by="patient")
+    data = open_data(config, PairingConfig(teacher_data=f"table:{tmp_path / 'b.csv'}", join="scan"))
+    assert seen_alone(data) == []
+    assert data.of_teacher.cut == {}

@@ -16,6 +16,7 @@ from wcord.training.config import (
     DistillConfig,
     TrainConfig,
     configure,
+    flatten,
     read_recipe,
     setting_names,
 )
@@ -39,23 +40,20 @@ def parse_checked(kind: type[Parsed], name: str, arguments: list[str], *, more: 
     return _parse(kind, name, arguments, more=more)
 
 
-def with_recipe(arguments: list[str]) -> list[str]:
+def with_recipe(kind: type, arguments: list[str]) -> list[str]:
     """Return the arguments of a command with what its --recipe holds before them, as flags, so that flags override it.
 
     Raises:
-        UsageError: a recipe that cannot be read.
+        UsageError: a recipe that cannot be read, or holds what is no setting of the command.
     """
     recipe, rest = _take(arguments, "--recipe")
     if recipe is None:
         return rest
-    settings: dict[str, Any] = {}
-    for name, value in read_recipe(Path(recipe)).items():
-        settings |= value if isinstance(value, dict) else {name: value}  # tables are for order alone, as in a run's
     flags: list[str] = []
-    for name, value in settings.items():
+    for name, value in flatten(kind, read_recipe(Path(recipe))).items():
         if value is False:
             continue  # as without the flag
-        values = value if isinstance(value, list) else [value]
+        values = value if isinstance(value, tuple) else [value]
         given = [] if value is True else [str(one) for one in values]
         flags += [f"--{name.replace('_', '-')}", *given]
     return [*flags, *rest]

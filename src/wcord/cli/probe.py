@@ -44,7 +44,7 @@ class Probe:
 
 def probe(arguments: list[str]) -> int:
     """Probe networks, one after the other, and print what was found."""
-    asked = parse_checked(Probe, "probe", with_recipe(arguments), more=RECIPE_HELP)
+    asked = parse_checked(Probe, "probe", with_recipe(Probe, arguments), more=RECIPE_HELP)
     if not asked.weights:
         raise UsageError("nothing to probe: name --weights, one file or more")
     from wcord import api

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_choice
 from wcord.data.augment import AUGMENTATIONS
-from wcord.data.choice import Chosen, choose, seen_alone
+from wcord.data.choice import Chosen, choose, cut_of, seen_alone
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.form import find_form
 from wcord.data.images import Form
@@ -24,6 +24,7 @@ from wcord.data.split import (
     base_and_view,
     seen_through,
 )
+from wcord.data.stores import ColumnImages
 from wcord.data.view import View
 
 MEMORY_LIMIT = 4 * 2**30
@@ -66,6 +67,8 @@ def assemble_pairs(
     _check(theirs)
     if not other.pictures:
         theirs = replace(theirs, augment="auto")  # what is asked for is for the student's pictures
+    elif not source.pictures and pairing.way != "label" and theirs.augment == "auto":
+        theirs = replace(theirs, augment="none")  # as its partner stays what it is
     if pairing.way == "label":
         student, taught = assemble(source, config), assemble(number_by_student(source, other), theirs)
         side = TeacherSide(taught, by_label=True, shared=False, classes=other.classes)
@@ -76,12 +79,13 @@ def assemble_pairs(
     # trained on either data set alone held out.
     choice = choose(source, config)
     if pairing.teacher_data is None:
-        partners, paired = _themselves(other, choice.test_from), []
+        partners, paired = _themselves(source, other, choice.test_from), []
     else:
         partners, paired = find_partners(source, other, pairing)
     own, others = choice.paired(source, partners)
-    alone = choose(_grouped_alike(other, config, pairing), replace(config, subset=None))
-    paired += seen_alone(choice, alone, partners, other)
+    alone = _grouped_alike(other, config, theirs, pairing)
+    if alone is not None:
+        paired += seen_alone(choice, alone, partners, config)
     same_records = pairing.teacher_data is None and source.columns == other.columns
     if same_records:  # read once, however many look at them
         others = {split: replace(samples, store=own[split].store) for split, samples in others.items()}
@@ -92,10 +96,11 @@ def assemble_pairs(
     else:
         taught = _data_set(other, others, theirs, ())
     shared = pairing.pair_augment == "shared" and (same_records or (source.pictures and other.pictures))
-    return replace(student, cut=choice.cut, teacher=TeacherSide(replace(taught, cut=alone.cut), shared=shared))
+    taught = replace(taught, cut={} if alone is None else cut_of(alone, config))
+    return replace(student, cut=choice.cut, teacher=TeacherSide(taught, shared=shared))
 
 
-def _themselves(other: Source, test_from: str) -> dict[str, Partners]:
+def _themselves(source: Source, other: Source, test_from: str) -> dict[str, Partners]:
     """Return each sample of a source as its own partner, as the teacher's reading of the same source has it.
 
     Raises:
@@ -103,7 +108,7 @@ def _themselves(other: Source, test_from: str) -> dict[str, Partners]:
     """
     splits = {"train": other.train, "test": other.test}
     partners = {split: Partners(held, torch.arange(len(held))) for split, held in splits.items() if held is not None}
-    if test_from not in partners:
+    if test_from not in partners or (test_from == "test" and _split_name(source.test) != _split_name(other.test)):
         raise UsageError(
             "the test split lacks what the teacher sees or is asked for: add it, or hold out a part of the training "
             "samples instead, by --holdout 0.2"
@@ -111,11 +116,23 @@ def _themselves(other: Source, test_from: str) -> dict[str, Partners]:
     return partners
 
 
-def _grouped_alike(other: Source, config: DataConfig, pairing: PairingConfig) -> Source:
-    """Return the teacher's source with the groups that it has where all data are grouped by the key of the pairs."""
-    if other.train.groups is not None or config.group_by is None or config.group_by != pairing.join:
+def _split_name(samples: Samples | None) -> str | None:
+    """Return which split of a table of images samples were taken from: a test split without labels is passed over."""
+    return samples.store.split if samples is not None and isinstance(samples.store, ColumnImages) else None
+
+
+def _grouped_alike(other: Source, config: DataConfig, theirs: DataConfig, pairing: PairingConfig) -> Source | None:
+    """Return the teacher's source with the groups that its own training had by the same settings; None: unknown.
+
+    They are known where the column of --group-by is read for the teacher, too: as the key of the pairs, or as whose
+    visits there are.
+    """
+    column = config.group_by
+    if pairing.teacher_data is None or column in (None, theirs.visits_of):
         return other
-    return replace(other, train=replace(other.train, groups=other.train.keys))
+    if column == pairing.join:
+        return replace(other, train=replace(other.train, groups=other.train.keys))
+    return None
 
 
 def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
@@ -127,6 +144,8 @@ def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
             "--teacher-image-size and --teacher-crop-fraction go with --teacher-data: of one picture both see the same "
             "part; --teacher-size resizes what the teacher gets"
         )
+    if form[1] is not None and form[0] is None:
+        raise UsageError("--teacher-crop-fraction says what is kept where images are resized: --teacher-image-size")
     visits = pairing.teacher_visits_of, pairing.teacher_order_by
     if any(visits) and not other_data:
         raise UsageError("--teacher-visits-of and --teacher-order-by go with --teacher-data: give --visits-of for both")
@@ -142,7 +161,8 @@ def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
     if not other_data:
         return theirs
     # Which samples are used is said by the student's; whose they are, by their partners.
-    theirs = replace(theirs, subset=None, holdout=0.0, group_by=None, image_size=form[0], crop_fraction=form[1] or 1.0)
+    fraction = 1.0 if form[1] is None else form[1]
+    theirs = replace(theirs, subset=None, holdout=0.0, group_by=None, image_size=form[0], crop_fraction=fraction)
     if any(visits) or not same_kind:
         return replace(theirs, visits_of=visits[0], order_by=visits[1])
     return theirs
@@ -215,7 +235,13 @@ def _another_look(student: DataSet, other: Source, others: Chosen, theirs: DataC
     bases = {"train": base_and_view(student.train)[0], "test": base_and_view(student.test)[0]}
     splits = {split: ViewedSplit(base, view, others[split].targets) for split, base in bases.items()}
     return DataSet(
-        splits["train"], splits["test"], other.classes, student.name, student.augment, columns=student.columns
+        splits["train"],
+        splits["test"],
+        other.classes,
+        student.name,
+        student.augment,
+        columns=student.columns,
+        pictures=student.pictures,
     )
 
 

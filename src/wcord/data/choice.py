@@ -64,50 +64,69 @@ def choose(source: Source, config: DataConfig) -> Choice:
         UsageError: nothing is left for one of the two; a group has samples on both sides of a given split.
     """
     train, test = source.train, source.test
-    kept, notes, test_from = torch.arange(len(train)), (), "train"
-    strata = train.targets if train.strata is None else train.strata
-    if config.holdout:
-        kept, held = held_out(strata, config.holdout, seed=config.split_seed, groups=train.groups)
-        notes = (f"evaluated on {len(held)} samples held out of the train split, which are not trained on",)
-    elif test is None:
-        kept, held = held_out(strata, MISSING_TEST, seed=config.split_seed, groups=train.groups)
-        of_each = "a fixed fifth of each class" if train.groups is None else "whole groups, about a fifth,"
-        notes = (f"no test split: {of_each} of the train split is held out as test",)
+    if test is None or config.holdout:
+        kept, held = _held_out(source, config)
+        notes, test_from = (_note_of(source, config, len(held)),), "train"
+        if train.groups is not None:
+            _require_trained(train, kept, held, source.classes)
     else:
-        held, test_from = torch.arange(len(test)), "test"
+        kept, held, notes, test_from = torch.arange(len(train)), torch.arange(len(test)), (), "test"
         require_apart(train.groups, test.groups)
     if not len(held):
         raise UsageError(f"no sample is left to evaluate on: {len(train)} in all are too few to hold some out")
-    if test_from == "train" and train.groups is not None:
-        _require_trained(train, kept, held, source.classes)
     if config.subset is not None:
         taken = subset(train.targets[kept], config.subset, source.classes, seed=config.split_seed)
         notes = (*notes, f"trained on a subset: {len(taken)} of {len(kept)} samples, the same share of each class")
         kept = kept[taken]
-    return Choice(kept, held, test_from, notes, {} if test_from == "test" else _cut(train, held, config))
+    return Choice(kept, held, test_from, notes, cut_of(source, config))
 
 
-def seen_alone(choice: Choice, alone: Choice, partners: dict[str, Partners], other: Source) -> list[str]:
-    """Tell of how many test samples a teacher has seen the partner if it was trained on its own data alone."""
+def cut_of(source: Source, config: DataConfig) -> dict[str, object]:
+    """Return what tells whether the same samples of a source are held out elsewhere: see `DataSet.cut`."""
+    if source.test is not None and not config.holdout:
+        return {}
+    _, held = _held_out(source, config)
+    digest = hashlib.sha256(held.numpy().astype("<i8").tobytes()).hexdigest()[:16]
+    settings = {name: getattr(config, name) for name in CUT}
+    return settings | {"samples": len(source.train), "held_out": digest}
+
+
+def seen_alone(choice: Choice, other: Source, partners: dict[str, Partners], config: DataConfig) -> list[str]:
+    """Tell of how many test samples a teacher has seen the partner if it was trained on its own data alone.
+
+    Args:
+        choice: the student's.
+        other: the teacher's source, grouped as its own training grouped it.
+        partners: of the student's samples.
+        config: says what is held out, here as there.
+    """
     found = partners[choice.test_from]
     places = found.places[choice.test]
     places = places[places >= 0]
-    if found.pool is not other.train:
+    if found.pool is other.test:
         return []
-    held = alone.test if alone.test_from == "train" else places.new_empty(0)
+    held = _held_out(other, config)[1] if other.test is None or config.holdout else places.new_empty(0)
     seen = int((~torch.isin(places, held)).sum())
     if not seen:
         return []
     return [
         f"a teacher that was trained on its own data and labels alone has seen {seen} of the {len(places)} test "
-        "samples: give both a test split, or --group-by in every command"
+        "samples: give both a test split or, for tables, --group-by with the key in every command"
     ]
 
 
-def _cut(train: Samples, held: Tensor, config: DataConfig) -> dict[str, object]:
-    """Return what tells whether the same samples are held out elsewhere: see `DataSet.cut`."""
-    digest = hashlib.sha256(held.numpy().astype("<i8").tobytes()).hexdigest()[:16]
-    return {name: getattr(config, name) for name in CUT} | {"samples": len(train), "held_out": digest}
+def _held_out(source: Source, config: DataConfig) -> tuple[Tensor, Tensor]:
+    """Return which training samples stay and which are held out, in each class as it was read the same share."""
+    train = source.train
+    strata = train.targets if train.strata is None else train.strata
+    return held_out(strata, config.holdout or MISSING_TEST, seed=config.split_seed, groups=train.groups)
+
+
+def _note_of(source: Source, config: DataConfig, count: int) -> str:
+    if config.holdout:
+        return f"evaluated on {count} samples held out of the train split, which are not trained on"
+    of_each = "a fixed fifth of each class" if source.train.groups is None else "whole groups, about a fifth,"
+    return f"no test split: {of_each} of the train split is held out as test"
 
 
 def _require_trained(train: Samples, kept: Tensor, held: Tensor, classes: tuple[str, ...]) -> None:

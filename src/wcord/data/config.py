@@ -89,11 +89,10 @@ class PairingConfig:
     teacher_data: str | None = None
     """Where the teacher's samples come from, named as in --data. Default: the student's data."""
     teacher_image_size: int | None = None
-    """Resize every image of --teacher-data to this many pixels a side. Default: what the teacher's weights file says,
-    else as it is, or 224 where sizes differ."""
+    """Resize every image of --teacher-data to this many pixels a side. Default: as the teacher's weights file says that
+    they were, else as it is, or 224 where sizes differ."""
     teacher_crop_fraction: float | None = None
-    """Where those are resized: the share of a side that is kept. Default: what the teacher's weights file says,
-    else 1."""
+    """With --teacher-image-size: the share of a side that is kept, in the middle (default: 1)."""
     teacher_visits_of: str | None = None
     """Column of --teacher-data whose rows of equal value are the visits of one subject, where the student's data have
     none or call it otherwise."""
@@ -109,7 +108,8 @@ class PairingConfig:
     """What to do with samples that have no partner."""
     label_map: str | None = None
     """How the teacher's classes are parts of the student's, so that methods on logits compare sums: observed, where
-    --teacher-label gives both labels of each sample, or a csv file of lines teacher's class,student's class."""
+    both labels of each sample are known (--teacher-label, --teacher-data), or a csv file of lines teacher's
+    class,student's class."""
     pair_augment: Literal["shared", "separate"] = "shared"
     """Whether teacher and student get the same random crop and mirroring, where both see pictures."""
 

@@ -67,19 +67,19 @@ def table_source(tables: object, name: str, columns: Columns) -> Source:
     apart = {column for column in (columns.key, columns.group_by) if column is not None}
     for column in apart:
         require_column(features, column)
-    chosen = {"train": tables["train"]}
+    chosen, origin = {"train": tables["train"]}, {"train": "train"}
     labels = {"train": _labels(tables["train"], label)}
     wanted = {image, *apart} if label is None else {image, label, *apart}
     for split in TEST_SPLITS:
         if split in tables and wanted <= set(tables[split].column_names):
             values = _labels(tables[split], label)
             if len(values) and not _unlabelled(values):
-                chosen["test"], labels["test"] = tables[split], values
+                chosen["test"], labels["test"], origin["test"] = tables[split], values, split
                 break
     targets, classes = number_labels(labels, None if label is None else class_names(features, label))
     samples = {
         split: replace(
-            all_rows(ColumnImages(_encoded(table, image), image, split), targets[split]),
+            all_rows(ColumnImages(_encoded(table, image), image, origin[split]), targets[split]),
             keys=None if columns.key is None else _names(table, columns.key),
             groups=None if columns.group_by is None else _names(table, columns.group_by),
         )

@@ -75,7 +75,7 @@ class Source:
         columns: the columns of a table that are seen.
         categories: the values of each of its columns of text.
         notes: what a reader of the result should know about how the samples came about.
-        pictures: whether a sample may be moved and mirrored; rows of a table and spectrograms may not.
+        pictures: whether samples are pictures, not rows of a table or spectrograms.
     """
 
     train: Samples

@@ -40,7 +40,7 @@ def open_data(config: DataConfig, pairing: PairingConfig | None = None) -> DataS
         return assemble(source, config)
     other, rules = _read(theirs, pairing, unseen), theirs.merge
     if pairing.teacher_data is not None:  # which may have them together already
-        rules = tuple(rule for rule in rules if any(part in other.classes for part in parts_of(rule)))
+        rules = tuple(rule for rule in rules if not _merged_already(rule, other.classes))
     return assemble_pairs(source, _merged(other, rules), config, theirs, pairing)
 
 
@@ -87,6 +87,12 @@ def _merged(source: Source, rules: tuple[str, ...]) -> Source:
         return source
     classes, number = merge_classes(source.classes, rules)
     return source.numbered(number, classes)
+
+
+def _merged_already(rule: str, classes: tuple[str, ...]) -> bool:
+    """Tell whether data have classes together that a rule takes together, so that some of the parts are unknown."""
+    unknown_parts = [part for part in parts_of(rule) if part not in classes]
+    return bool(unknown_parts) and (rule.partition("=")[0] in classes or len(unknown_parts) == len(parts_of(rule)))
 
 
 def has_columns(data: str) -> bool:

@@ -196,7 +196,8 @@ class DataSet:
         crop_fraction: share of a resized picture's side that is kept in its middle.
         cut: which samples are held out, where that is a part of the training samples: the settings that decided it
             (`choice.CUT`), how many samples there were, and a digest of those held out.
-        pictures: whether samples may be moved and mirrored; rows of a table and spectrograms may not.
+        pictures: whether samples are pictures, not rows of a table or spectrograms, so that they can be moved and
+            mirrored as those of another source are.
         teacher: what the teacher sees, where it is something else.
     """
 
@@ -242,7 +243,8 @@ class DataSet:
             wrong = int((self.train.targets != teacher.train.targets).sum())
             told = f"{wrong} of {len(self.train)} train pairs have different labels: are both in one order?"
             notes = (*notes, told) if wrong else notes
-        shared = shared and not by_label and self.pictures and teacher.pictures
+        same_records = base_and_view(self.train)[0] is base_and_view(teacher.train)[0]
+        shared = shared and not by_label and (same_records or (self.pictures and teacher.pictures))
         return replace(self, teacher=TeacherSide(teacher, by_label, shared), notes=notes)
 
     @property

@@ -165,7 +165,7 @@ def configure(kind: type[Config], settings: Mapping[str, object], *, missing: ob
     Raises:
         UsageError: on an unknown name (the nearest is offered), a value of another type, a missing setting.
     """
-    flat = _flatten(kind, settings)
+    flat = flatten(kind, settings)
     groups = _groups(kind)
     nested = {
         group: table(**{name: flat.pop(name) for name in _hints(table) if name in flat})
@@ -177,6 +177,35 @@ def configure(kind: type[Config], settings: Mapping[str, object], *, missing: ob
         raise UsageError(f"missing setting {absent[0]!r}: give --{absent[0].replace('_', '-')}")
     values: dict[str, Any] = dict.fromkeys(absent, missing) | flat | nested
     return kind(**values)
+
+
+def flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
+    """Return name → converted value of settings, flat or in tables; `data` may be the table or the source in it.
+
+    Args:
+        kind: the dataclass whose settings they are.
+        settings: as a recipe holds them.
+
+    Raises:
+        UsageError: on an unknown name (the nearest is offered), or a value of another type.
+    """
+    groups = _groups(kind)
+    places = {name: hint for name, hint in _hints(kind).items() if name not in groups}
+    for table in groups.values():
+        places |= _hints(table)
+    flat: dict[str, Any] = {}
+    settings = _plain_names(settings) if kind is DistillConfig else settings
+    for name, value in settings.items():
+        if name in groups and isinstance(value, Mapping):
+            unknown = next((key for key in value if key not in _hints(groups[name])), None)
+            if unknown is not None:
+                raise checks.unknown(f"setting in [{name}]", unknown, _hints(groups[name]))
+            flat |= {key: _convert(key, item, places[key]) for key, item in value.items()}
+        elif name in places:
+            flat[name] = _convert(name, value, places[name])
+        else:
+            raise checks.unknown("setting", name, places)
+    return flat
 
 
 def setting_names(kind: type) -> list[str]:
@@ -237,27 +266,6 @@ def _groups(kind: type) -> dict[str, type]:
 
 def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
-
-
-def _flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
-    """Return name → converted value; `data` may be the table or the source that it holds."""
-    groups = _groups(kind)
-    places = {name: hint for name, hint in _hints(kind).items() if name not in groups}
-    for table in groups.values():
-        places |= _hints(table)
-    flat: dict[str, Any] = {}
-    settings = _plain_names(settings) if kind is DistillConfig else settings
-    for name, value in settings.items():
-        if name in groups and isinstance(value, Mapping):
-            unknown = next((key for key in value if key not in _hints(groups[name])), None)
-            if unknown is not None:
-                raise checks.unknown(f"setting in [{name}]", unknown, _hints(groups[name]))
-            flat |= {key: _convert(key, item, places[key]) for key, item in value.items()}
-        elif name in places:
-            flat[name] = _convert(name, value, places[name])
-        else:
-            raise checks.unknown("setting", name, places)
-    return flat
 
 
 def _plain_names(settings: Mapping[str, object]) -> dict[str, object]:

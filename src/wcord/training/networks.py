@@ -83,8 +83,7 @@ def build_network(spec: NetworkSpec, data: DataSet, *, own: nn.Module | None = N
 
 def as_trained(config: DataConfig, weights: Path | None) -> DataConfig:
     """Return the data as the network of a weights file saw them, where the configuration does not say what is seen."""
-    # A file that is not there is complained of where its network is built.
-    card = read_card(weights) if weights is not None and weights.is_file() else None
+    card = _card(weights)
     if card is None:
         return config
     seen = config.input or (card.columns if has_columns(config.data) else ())
@@ -94,6 +93,11 @@ def as_trained(config: DataConfig, weights: Path | None) -> DataConfig:
     if unsaid and card.crop_fraction != 1 and card.record is not None:
         size = {"image_size": card.record[1], "crop_fraction": card.crop_fraction}
     return replace(config, view=view or None, input=seen, **size)
+
+
+def _card(weights: Path | None) -> ModelCard | None:
+    """Return what a weights file tells; a file that is not there is complained of where its network is built."""
+    return read_card(weights) if weights is not None and weights.is_file() else None
 
 
 def open_as_trained(config: DataConfig, weights: Path | None) -> DataSet:
@@ -108,7 +112,7 @@ def open_as_trained(config: DataConfig, weights: Path | None) -> DataSet:
     """
     config = as_trained(config, weights)
     data = open_data(config)
-    card = read_card(weights) if weights is not None and weights.is_file() else None
+    card = _card(weights)
     if card is None:
         return data
     cut = _another_cut(card, data)
@@ -116,9 +120,9 @@ def open_as_trained(config: DataConfig, weights: Path | None) -> DataSet:
         data = open_data(replace(config, **{name: cut[name] for name in CUT}))
         if _another_cut(card, data):
             raise UsageError(
-                f"the network of {str(weights)!r} was trained on data of this name with other labels or none, so that "
-                "other samples were held out: it has seen some that would be measured now. Give other data, or "
-                "--holdout to measure on these nonetheless"
+                f"the network of {str(weights)!r} was trained on data of this name with other labels, or none, or in "
+                "another order, so that other samples were held out: it has seen some that would be measured now. Give "
+                "other data, or --holdout to measure on these nonetheless"
             )
     require_known(data.categories, card.extra.get("categories", {}))
     return data
@@ -126,8 +130,12 @@ def open_as_trained(config: DataConfig, weights: Path | None) -> DataSet:
 
 def note_of_split(role: str, weights: Path | None, data: DataSet) -> list[str]:
     """Tell where the network of a weights file was trained on another split of the same data: it saw test samples."""
-    card = read_card(weights) if weights is not None and weights.is_file() else None
-    cut = {} if card is None else _another_cut(card, data)
+    card = _card(weights)
+    if card is None or not data.cut or card.extra.get("data") != data.name:
+        return []
+    if not card.extra.get("cut"):
+        return [f"the {role} was trained on data of this name, none of them held out: it may have seen test samples"]
+    cut = _another_cut(card, data)
     told = ", ".join(f"{name} = {cut[name]}" for name in CUT if name in cut)
     return [f"the {role} was trained on another split of these data ({told}): it has seen test samples"] if cut else []
 
@@ -137,9 +145,11 @@ def _another_cut(card: ModelCard, data: DataSet) -> dict[str, Any]:
     cut = card.extra.get("cut")
     if not cut or not data.cut or card.extra.get("data") != data.name:
         return {}
-    if cut.get("samples", data.cut["samples"]) != data.cut["samples"]:
-        return {}  # other data of that name
-    return {} if all(data.cut[name] == value for name, value in cut.items()) else dict(cut)
+    if "held_out" in cut and cut["samples"] == data.cut["samples"]:
+        same = cut["held_out"] == data.cut["held_out"]
+    else:  # the file has grown, or is another of that name
+        same = all(cut[name] == data.cut[name] for name in CUT)
+    return {} if same else dict(cut)
 
 
 def taught_as_trained(config: DistillConfig) -> PairingConfig:
@@ -147,18 +157,16 @@ def taught_as_trained(config: DistillConfig) -> PairingConfig:
     pairing = config.pairing
     data = replace(config.data, data=pairing.teacher_data or config.data.data)
     asked = replace(data, view=pairing.teacher_view, input=pairing.teacher_input)
+    theirs = as_trained(asked, config.teacher_weights)
+    pairing = replace(pairing, teacher_view=theirs.view, teacher_input=theirs.input)
     if pairing.teacher_data is None:
-        theirs = as_trained(asked, config.teacher_weights)
-        return replace(pairing, teacher_view=theirs.view, teacher_input=theirs.input)
-    form = pairing.teacher_image_size, pairing.teacher_crop_fraction
-    theirs = as_trained(replace(asked, image_size=form[0], crop_fraction=form[1] or 1.0), config.teacher_weights)
-    return replace(
-        pairing,
-        teacher_view=theirs.view,
-        teacher_input=theirs.input,
-        teacher_image_size=theirs.image_size,
-        teacher_crop_fraction=None if theirs.image_size is None else theirs.crop_fraction,
-    )
+        return pairing
+    size, fraction = pairing.teacher_image_size, pairing.teacher_crop_fraction
+    card = _card(config.teacher_weights)
+    _, height, width = (0, 0, 0) if card is None or card.record is None else card.record
+    if card is not None and size is None and fraction is None and height == width > 1:
+        size, fraction = height, card.crop_fraction
+    return replace(pairing, teacher_image_size=size, teacher_crop_fraction=fraction)
 
 
 def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[str, object]) -> ModelCard:
