@@ -132,4 +132,4 @@ def test_the_recipes_of_the_transfer_table(student: Path, tmp_path: Path, capsys
     bad = tmp_path / "bad.toml"
     bad.write_text("image_sise = 3")
     assert main(["probe", "--recipe", str(bad), "--weights", str(student)]) == 2
-    assert "did you mean '--image-size'" in capsys.readouterr().err
+    assert "did you mean 'image_size'" in capsys.readouterr().err
