@@ -84,19 +84,19 @@ def _with_error(difference: Difference | None) -> str:
 
 def tasks_table() -> str:
     """Return what is gained over labels alone where teacher and student see or know different things."""
+    names = " | ".join(f"`{label}`" for label in TASK_ROWS)
     lines = [
-        f"| task | teacher, % | labels alone, % | {' | '.join(f'`{label}`' for label in TASK_ROWS)} |",
-        f"|:---|---:|---:|{'---:|' * len(TASK_ROWS)}",
+        f"| task | teacher, % | labels alone, % | {names} | `wcord` − `crd` |",
+        f"|:---|---:|---:|{'---:|' * len(TASK_ROWS)}---:|",
     ]
     for suite, found in _suites():
         if suite.name.startswith(TASKS) and found:
-            (pair,) = tabulate(suite, found, baseline="ce").pairs
+            (pair,), (beside_crd,) = (tabulate(suite, found, baseline=label).pairs for label in ("ce", "crd"))
             by_label = {line.label: line for line in pair.lines if not line.mark}
-            teacher = next(iter(pair.teacher), "–")
-            cells = [_with_error(by_label[label].to_baseline if label in by_label else None) for label in TASK_ROWS]
-            lines.append(
-                f"| {suite.title} | {teacher} | {spread([*by_label['ce'].top1.values()])} | {' | '.join(cells)} |"
-            )
+            gained = [by_label[label].to_baseline if label in by_label else None for label in TASK_ROWS]
+            gained += [line.to_baseline for line in beside_crd.lines if line.label == "wcord" and not line.mark]
+            teacher, alone = next(iter(pair.teacher), "–"), spread([*by_label["ce"].top1.values()])
+            lines.append(f"| {suite.title} | {teacher} | {alone} | {' | '.join(map(_with_error, gained))} |")
     return "\n".join(lines) + "\n"
 
 

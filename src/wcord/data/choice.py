@@ -78,14 +78,17 @@ def choose(source: Source, config: DataConfig) -> Choice:
         taken = subset(train.targets[kept], config.subset, source.classes, seed=config.split_seed)
         notes = (*notes, f"trained on a subset: {len(taken)} of {len(kept)} samples, the same share of each class")
         kept = kept[taken]
-    return Choice(kept, held, test_from, notes, cut_of(source, config))
+    return Choice(kept, held, test_from, notes, _cut(source, held, config) if test_from == "train" else {})
 
 
 def cut_of(source: Source, config: DataConfig) -> dict[str, object]:
     """Return what tells whether the same samples of a source are held out elsewhere: see `DataSet.cut`."""
     if source.test is not None and not config.holdout:
         return {}
-    _, held = _held_out(source, config)
+    return _cut(source, _held_out(source, config)[1], config)
+
+
+def _cut(source: Source, held: Tensor, config: DataConfig) -> dict[str, object]:
     digest = hashlib.sha256(held.numpy().astype("<i8").tobytes()).hexdigest()[:16]
     settings = {name: getattr(config, name) for name in CUT}
     return settings | {"samples": len(source.train), "held_out": digest}
