@@ -1,11 +1,8 @@
 """Training batches at CIFAR size: the in-memory path against torchvision transforms in a DataLoader with 2 workers."""
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import torch
-from harness import interleaved, report
+from harness import interleaved, options, place, report
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -13,7 +10,7 @@ from torchvision import transforms
 from wcord.data.loader import Loader
 from wcord.data.split import MemorySplit
 
-SAMPLES, BATCH, TARGET = 50_000, 64, 5.0
+SAMPLES, BATCH, WORKERS, TARGET = 50_000, 64, 2, 5.0
 
 
 class Pictures(Dataset[tuple[torch.Tensor, int]]):
@@ -33,21 +30,26 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    arguments = options(__doc__, repeats=3)
+    device = arguments.device
     images = np.random.default_rng(0).integers(0, 256, (SAMPLES, 32, 32, 3), dtype=np.uint8)
-    usual = DataLoader(Pictures(images), batch_size=BATCH, shuffle=True, num_workers=2, persistent_workers=True)
+    usual = DataLoader(
+        Pictures(images),
+        batch_size=BATCH,
+        shuffle=True,
+        num_workers=WORKERS,
+        persistent_workers=True,
+        pin_memory=device.type == "cuda",
+    )
     split = MemorySplit(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.arange(SAMPLES) % 100)
-    ours = Loader(split, batch_size=BATCH, augment="crop-flip", shuffle=True)
+    ours = Loader(split, batch_size=BATCH, augment="crop-flip", shuffle=True, device=device)
+    usual_name = f"torchvision, {WORKERS} workers"
     cases = {
-        "torchvision, 2 workers": lambda: sum(len(target) for _, target in usual),
+        usual_name: lambda: sum(len(seen.to(device, non_blocking=True)) for seen, _ in usual),
         "wcord, in memory": lambda: sum(len(batch) for batch in ours.batches()),
     }
-    seconds = interleaved(cases, repeats=arguments.repeats)
-    base = seconds["torchvision, 2 workers"]
+    seconds = interleaved(cases, repeats=arguments.repeats, device=device)
+    base = seconds[usual_name]
     rows = [
         {
             "path": name,
@@ -58,11 +60,8 @@ def main() -> None:
         }
         for name, took in seconds.items()
     ]
-    report(
-        "Training batches, 50,000 images of 32×32, B=64, crop, flip and scaling, 2 cores, one thread a process",
-        rows,
-        arguments.out,
-    )
+    what = f"{SAMPLES:,} images of 32×32, B={BATCH}, crop, flip and scaling"
+    report(f"Training batches, {what}, {place(device)}", rows, arguments.out)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What every speed benchmark shares: interleaved timing, peak memory, and the table with its JSON file."""
 
+import argparse
 import gc
 import json
 import os
@@ -20,11 +21,27 @@ from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
 from wcord.report.record import processor_name
+from wcord.training.engine import resolve_device
 
 Row = Mapping[str, object]
+CPU = torch.device("cpu")
 
 
-def interleaved(cases: dict[str, Callable[[], object]], *, repeats: int, warmup: int = 1) -> dict[str, float]:
+def options(description: str | None, *, repeats: int, argv: list[str] | None = None) -> argparse.Namespace:
+    """Return what a script was asked for: `out`, `repeats` and `device`; on a CPU it computes in one thread."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument(
+        "--repeats", type=int, default=repeats, help=f"timed rounds, the least time counts (default: {repeats})"
+    )
+    parser.add_argument("--device", type=resolve_device, default=CPU, help="cpu | cuda (default: cpu)")
+    torch.set_num_threads(1)
+    return parser.parse_args(argv)
+
+
+def interleaved(
+    cases: dict[str, Callable[[], object]], *, repeats: int, warmup: int = 1, device: torch.device = CPU
+) -> dict[str, float]:
     """Return the least seconds that each case took, the cases running in turn.
 
     Taking turns gives every case the same share of a noisy neighbour's load; the minimum is the run that was
@@ -34,27 +51,36 @@ def interleaved(cases: dict[str, Callable[[], object]], *, repeats: int, warmup:
         cases: name → a callable without arguments, whose whole duration is measured.
         repeats: timed rounds; in each round every case runs once.
         warmup: rounds before these that are not timed.
+        device: where they compute; a GPU's work counts until it is done.
     """
+    done = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     least = dict.fromkeys(cases, float("inf"))
     for turn in range(warmup + repeats):
         for name, case in cases.items():
             gc.collect()
+            done()
             start = perf_counter()
             case()
+            done()
             seconds = perf_counter() - start
             if turn >= warmup:
                 least[name] = min(least[name], seconds)
     return least
 
 
-def peak_bytes(case: Callable[[], object]) -> int:
-    """Return the most bytes of tensors that live at once on the CPU and were allocated during `case()`.
+def peak_bytes(case: Callable[[], object], device: torch.device = CPU) -> int:
+    """Return the most bytes of tensors that live at once on the device and were allocated during `case()`.
 
-    Counted from the profiler's allocation events, so buffers inside an operation count too; tensors that exist
-    before the call do not. The case runs once beforehand, so that lazy set-up is not charged to it.
+    Buffers inside an operation count too; tensors that exist before the call do not. On a CPU the profiler's
+    allocation events are counted. The case runs once beforehand, so that lazy set-up is not charged to it.
     """
     case()
     gc.collect()
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        case()
+        return torch.cuda.max_memory_allocated(device) - before
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         case()
     results = profiler.profiler.kineto_results if profiler.profiler is not None else None
@@ -66,7 +92,12 @@ def peak_bytes(case: Callable[[], object]) -> int:
     return max(0, *accumulate(event.nbytes() for event in events))
 
 
-def report(title: str, rows: Sequence[Row], out: str | Path | None) -> None:
+def place(device: torch.device) -> str:
+    """Return what a title says of where was measured."""
+    return "one thread" if device.type == "cpu" else f"one {torch.cuda.get_device_name(device)}"
+
+
+def report(title: str, rows: Sequence[Row], out: Path | None) -> None:
     """Print the rows as a table and, given `out`, write them with the machine and the versions as JSON.
 
     Args:
@@ -87,7 +118,7 @@ def report(title: str, rows: Sequence[Row], out: str | Path | None) -> None:
             **_machine(),
             "rows": [dict(row) for row in rows],
         }
-        Path(out).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _cell(value: object) -> str:

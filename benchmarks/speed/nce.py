@@ -5,14 +5,12 @@
 Drawing is excluded. Exits with 1 if a target is missed, or if loss or gradient on the same draw differ.
 """
 
-import argparse
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
-from harness import interleaved, peak_bytes, report
+from harness import interleaved, options, peak_bytes, place, report
 from torch import Tensor
 
 from wcord.contrast import nce_loss
@@ -54,13 +52,13 @@ def our_direction(anchor: Tensor, bank: Tensor, own: Tensor, index: Tensor | Non
 class Step:
     """Forward and backward of both directions with one form of the loss."""
 
-    def __init__(self, direction: Callable[..., Tensor], index: Tensor | None) -> None:
+    def __init__(self, direction: Callable[..., Tensor], index: Tensor | None, device: torch.device) -> None:
         fixed = torch.Generator().manual_seed(0)
         bound = (WIDTH / 3) ** -0.5
-        self.banks = [torch.empty(ROWS, WIDTH).uniform_(-bound, bound, generator=fixed) for _ in range(2)]
+        self.banks = [torch.empty(ROWS, WIDTH).uniform_(-bound, bound, generator=fixed).to(device) for _ in range(2)]
         unit = torch.nn.functional.normalize(torch.randn(2, BATCH, WIDTH, generator=fixed), dim=2)
-        self.anchors = [side.clone().requires_grad_() for side in unit]
-        self.own = torch.randperm(ROWS, generator=fixed)[:BATCH]
+        self.anchors = [side.clone().to(device).requires_grad_() for side in unit]
+        self.own = torch.randperm(ROWS, generator=fixed)[:BATCH].to(device)
         self.losses = [partial(direction, index=index, own=self.own, bank=bank) for bank in self.banks]
 
     def __call__(self) -> tuple[float, Tensor]:
@@ -73,23 +71,20 @@ class Step:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="JSON file to write")
-    parser.add_argument("--repeats", type=int, default=5, help="timed rounds (default: 5)")
-    arguments = parser.parse_args(argv)
-    torch.set_num_threads(1)
+    arguments = options(__doc__, repeats=5, argv=argv)
+    device = arguments.device
     torch.manual_seed(0)
-    index = draw_rows(ROWS, DRAWN, batch=BATCH, device=torch.device("cpu"))
+    index = draw_rows(ROWS, DRAWN, batch=BATCH, device=device)
     steps = {
-        "gather both banks (CRD)": Step(gathered_direction, index),
-        "sampled": Step(our_direction, index),
-        "expected": Step(our_direction, None),
-        "shared": Step(our_direction, index[0]),
+        "gather both banks (CRD)": Step(gathered_direction, index, device),
+        "sampled": Step(our_direction, index, device),
+        "expected": Step(our_direction, None, device),
+        "shared": Step(our_direction, index[0], device),
     }
     reference = next(iter(steps))
-    seconds = interleaved(dict(steps), repeats=arguments.repeats)
+    seconds = interleaved(dict(steps), repeats=arguments.repeats, device=device)
     # CRD's 1e-7 inside both logarithms shifts its loss by 2e-7·N, and no gradient: it is left out of the comparison.
-    expected_loss, expected_grad = Step(partial(gathered_direction, eps=0.0), index)()
+    expected_loss, expected_grad = Step(partial(gathered_direction, eps=0.0), index, device)()
     rows: list[dict[str, object]] = []
     failed = []
     for name, step in steps.items():
@@ -100,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
             "form": name,
             "ms": seconds[name] * 1e3,
             "times faster": seconds[reference] / seconds[name],
-            "peak MiB": peak_bytes(step) / MIB,
+            "peak MiB": peak_bytes(step, device) / MIB,
             "loss": loss,
             "loss difference": abs(loss - expected_loss) / expected_loss if same_draw else None,
             "gradient difference": difference if same_draw else None,
@@ -110,7 +105,8 @@ def main(argv: list[str] | None = None) -> int:
         agrees = name != "sampled" or (abs(loss - expected_loss) <= 1e-5 * expected_loss and difference <= 1e-5)
         if row["times faster"] < faster or row["peak MiB"] > peak or not agrees:
             failed.append(name)
-    report(f"NCE step: B={BATCH}, K={DRAWN}, D={WIDTH}, N={ROWS}, both directions, one thread", rows, arguments.out)
+    title = f"NCE step: B={BATCH}, K={DRAWN}, D={WIDTH}, N={ROWS}, both directions, {place(device)}"
+    report(title, rows, arguments.out)
     print("targets missed: " + ", ".join(failed) if failed else "all targets reached")
     return 1 if failed else 0
 

@@ -1,11 +1,9 @@
 """A whole training step of resnet56 → resnet20 at 32×32, B=64: what a method costs over plain KD."""
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
-from harness import interleaved, report
+from harness import interleaved, options, place, report
 
 import wcord
 from wcord.data.batch import Batch
@@ -23,18 +21,21 @@ CASES: dict[str, tuple[str, dict[str, object], float | None]] = {
 """Name → method, options of its first summand, largest allowed ratio to kd."""
 
 
-def make_step(method: str, options: dict[str, object]) -> Callable[[], None]:
+def make_step(method: str, settings: dict[str, object], device: torch.device) -> Callable[[], None]:
     torch.manual_seed(0)
-    student, teacher = wcord.create_model("resnet20").train(), wcord.create_model("resnet56").eval()
+    student, teacher = (wcord.create_model(name).to(device) for name in ("resnet20", "resnet56"))
+    student.train()
+    teacher.eval()
     name = method.partition("+")[0]
     objective = wcord.build_method(
-        method, student, teacher, num_samples=SAMPLES, batch_size=BATCH, options={name: options}
-    )
+        method, student, teacher, num_samples=SAMPLES, batch_size=BATCH, options={name: settings}
+    ).to(device)
     optimizer = torch.optim.SGD([*student.parameters(), *objective.parameters()], lr=0.05, momentum=0.9)
-    images, target = torch.rand(BATCH, 3, 32, 32), torch.randint(CLASSES, (BATCH,))
+    images = torch.rand(BATCH, 3, 32, 32, device=device)
+    target = torch.randint(CLASSES, (BATCH,), device=device)
 
     def step() -> None:
-        batch = Batch(images, images, target, torch.randint(SAMPLES, (BATCH,)))
+        batch = Batch(images, images, target, torch.randint(SAMPLES, (BATCH,), device=device))
         with wcord.capture(student) as student_tap, wcord.capture(teacher) as teacher_tap:
             with torch.no_grad():
                 seen = teacher_tap(images)
@@ -47,13 +48,10 @@ def make_step(method: str, options: dict[str, object]) -> Callable[[], None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--repeats", type=int, default=15)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    steps = {name: make_step(method, options) for name, (method, options, _) in CASES.items()}
-    seconds = interleaved(steps, repeats=arguments.repeats, warmup=2)
+    arguments = options(__doc__, repeats=15)
+    device = arguments.device
+    steps = {name: make_step(method, settings, device) for name, (method, settings, _) in CASES.items()}
+    seconds = interleaved(steps, repeats=arguments.repeats, warmup=2, device=device)
     rows = [
         {
             "method": name,
@@ -64,7 +62,7 @@ def main() -> None:
         }
         for name, (_, _, limit) in CASES.items()
     ]
-    report("Training step resnet56 → resnet20, 32×32, B=64, one thread", rows, arguments.out)
+    report(f"Training step resnet56 → resnet20, 32×32, B={BATCH}, {place(device)}", rows, arguments.out)
 
 
 if __name__ == "__main__":

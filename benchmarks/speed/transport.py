@@ -1,13 +1,12 @@
 """Transport loss against POT and geomloss, forward and backward: python benchmarks/speed/transport.py [--out FILE]."""
 
-import argparse
 import sys
 from collections.abc import Callable
 
 import ot
 import torch
 from geomloss import SamplesLoss
-from harness import interleaved, peak_bytes, report
+from harness import interleaved, options, peak_bytes, place, report
 from torch import Tensor
 
 from wcord.numerics import unit_rows
@@ -55,16 +54,16 @@ def step(loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor) -> Call
     return run
 
 
-def rows_of(batch: int, repeats: int) -> list[dict[str, object]]:
-    x, y = features(batch, seed=0)
+def rows_of(batch: int, repeats: int, device: torch.device) -> list[dict[str, object]]:
+    x, y = (side.to(device) for side in features(batch, seed=0))
     steps = {name: step(loss, x, y) for name, loss in CASES.items()}
-    seconds = interleaved(steps, repeats=repeats)
+    seconds = interleaved(steps, repeats=repeats, device=device)
     allowed = 3 * batch**2 + 6 * batch * WIDTH
     rows = []
     for name, run in steps.items():
         target = TARGETS.get((batch, name))
         ratio = seconds[name] / seconds["wcord"]
-        floats = peak_bytes(run) // 4
+        floats = peak_bytes(run, device) // 4
         reached = ratio >= target if target is not None else floats <= allowed
         rows.append(
             {
@@ -83,13 +82,11 @@ def rows_of(batch: int, repeats: int) -> list[dict[str, object]]:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", help="JSON file to write")
-    parser.add_argument("--repeats", type=int, default=15, help="timed rounds; the least time of each form counts")
-    options = parser.parse_args(argv)
-    torch.set_num_threads(1)
-    rows = [row for batch in SIZES for row in rows_of(batch, options.repeats)]
-    report(f"LCKT forward + backward, D={WIDTH}, ε={EPSILON}, {ITERATIONS} iterations, one thread", rows, options.out)
+    arguments = options(__doc__, repeats=15, argv=argv)
+    device = arguments.device
+    rows = [row for batch in SIZES for row in rows_of(batch, arguments.repeats, device)]
+    title = f"LCKT forward + backward, D={WIDTH}, ε={EPSILON}, {ITERATIONS} iterations, {place(device)}"
+    report(title, rows, arguments.out)
     return 0
 
 

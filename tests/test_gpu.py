@@ -1,0 +1,203 @@
+"""On a GPU everything is as on the CPU: losses and gradients, transport, views, draws, and whole runs."""
+
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+import wcord
+from wcord import api
+from wcord.contrast import nce_loss
+from wcord.contrast.draws import draw_rows
+from wcord.data.batch import Batch
+from wcord.data.config import DataConfig
+from wcord.data.loader import Loader
+from wcord.data.sources import open_data
+from wcord.data.view import View
+from wcord.methods.build import adapt_student, option_names, parse_method
+from wcord.methods.catalogue import METHODS
+from wcord.training.config import DistillConfig, configure
+from wcord.training.loop import Trainer
+from wcord.transport import transport_loss
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+SAMPLES, BATCH, CLASSES = 200, 24, 10
+SUMS = ["wcord+kd", "crd+kd", "wcord-a+kd"]
+RUN: dict[str, object] = {
+    "teacher": "resnet8",
+    "student": "resnet8",
+    "method": "wcord+kd",
+    "set": ["wcord.num_negatives=64"],
+    "allow_weak_teacher": True,
+    "subset": 12.0,
+    "batch_size": 24,
+    "epochs": 2,
+    "device": "cuda",
+}
+
+
+@pytest.fixture(autouse=True)
+def full_precision() -> Iterator[None]:
+    """Convolutions in float32, not TF32, and always by the same algorithm."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
+
+
+def loss_and_gradients(method: str, device: str) -> tuple[Tensor, Tensor]:
+    """Return one batch's loss and the student's gradient, of networks and inputs made on the CPU."""
+    torch.manual_seed(0)
+    teacher = wcord.create_model("resnet14", num_classes=CLASSES).eval().requires_grad_(False)
+    student = wcord.create_model("resnet8", num_classes=CLASSES)
+    images, target = torch.rand(BATCH, 3, 16, 16), torch.randint(CLASSES, (BATCH,))
+    batch = Batch(images, images, target, torch.randperm(SAMPLES)[:BATCH])
+    student = adapt_student(method, student, teacher, images)
+    # What draws its negatives on the device draws others there: the expected loss has none to draw.
+    options = {name: {"estimator": "expected"} for name in parse_method(method) if "estimator" in option_names(name)}
+    objective = wcord.build_method(
+        method, student, teacher, sample=images, num_samples=SAMPLES, batch_size=BATCH, options=options
+    )
+    student, teacher, objective = (deepcopy(part).to(device) for part in (student, teacher, objective))
+    batch = batch.to(device)
+    with (
+        wcord.capture(student.train(), objective.student_map_names) as student_tap,
+        wcord.capture(teacher, objective.teacher_map_names) as teacher_tap,
+    ):
+        with torch.no_grad():
+            seen = teacher_tap(batch.teacher_input)
+        total = objective(student_tap(batch.student_input), seen, batch).total
+    total.backward()
+    gradients = [p.grad.flatten() for p in student.parameters() if p.grad is not None]
+    return total.detach().cpu(), torch.cat(gradients).cpu()
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("method", [*METHODS, *SUMS])
+def test_every_method_has_the_loss_and_gradient_of_the_cpu(method: str) -> None:
+    (loss, gradient), (expected, expected_gradient) = (loss_and_gradients(method, d) for d in ("cuda", "cpu"))
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
+    assert relative(gradient, expected_gradient) < 1e-3
+
+
+@pytest.mark.parametrize("gradient", ["entropic", "sharp"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_transport_is_that_of_the_cpu(gradient: str, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(96, 32, generator=generator).to(dtype) for _ in range(2))
+    found = []
+    for device in ("cuda", "cpu"):
+        leaf = x.clone().to(device).requires_grad_()
+        loss = transport_loss(leaf, y.to(device), epsilon=0.05, iterations=10, gradient=gradient)
+        loss.backward()
+        assert leaf.grad is not None
+        found.append((loss.detach().float().cpu(), leaf.grad.float().cpu()))
+    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-4, atol=0.0)
+    assert relative(found[0][1], found[1][1]) < (1e-3 if dtype == torch.float32 else 1e-2)
+
+
+def test_draws_differ_within_a_row_and_are_those_of_the_generator() -> None:
+    device = torch.device("cuda")
+    drawn = draw_rows(50, 9, batch=4, device=device, generator=torch.Generator(device).manual_seed(3))
+    again = draw_rows(50, 9, batch=4, device=device, generator=torch.Generator(device).manual_seed(3))
+    assert torch.equal(drawn, again)
+    assert drawn.is_cuda
+    assert drawn.min() >= 0
+    assert drawn.max() < 50
+
+
+@pytest.mark.parametrize("form", ["sampled", "expected", "shared"])
+def test_the_estimators_are_those_of_the_cpu(form: str) -> None:
+    torch.manual_seed(0)
+    anchor, bank = nn.functional.normalize(torch.randn(8, 16)), nn.functional.normalize(torch.randn(300, 16))
+    drawn = torch.randint(300, (8, 40))
+    index = {"sampled": drawn, "expected": None, "shared": drawn[0]}[form]
+    losses = [
+        nce_loss(
+            anchor.to(device),
+            bank[:8].to(device),
+            bank.to(device),
+            None if index is None else index.to(device),
+            temperature=0.1,
+            log_mean_exp=1.0,
+            num_negatives=40,
+        ).cpu()
+        for device in ("cuda", "cpu")
+    ]
+    torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "text", ["resize=8", "gray", "lab-l", "lab-ab,resize=16", "crop=12", "edges", "gray,resize=20"]
+)
+def test_views_are_those_of_the_cpu(text: str) -> None:
+    images, view = torch.rand(4, 3, 24, 24, generator=torch.Generator().manual_seed(0)), View.parse(text)
+    torch.testing.assert_close(view(images.cuda()).cpu(), view(images), rtol=1e-4, atol=1e-4)
+
+
+def test_batches_are_those_of_the_cpu() -> None:
+    """Pictures lie on the GPU; order, crops and flips do not depend on where."""
+    data = open_data(DataConfig(data="digits"))
+    loaders = [Loader(data.train, batch_size=50, augment="crop-flip", shuffle=True, device=d) for d in ("cuda", "cpu")]
+    for found, expected in zip(*(loader.batches(3) for loader in loaders), strict=True):
+        assert found.student_input.is_cuda
+        torch.testing.assert_close(found.student_input.cpu(), expected.student_input)
+        assert torch.equal(found.target.cpu(), expected.target)
+
+
+def distil(out: Path, **settings: Any) -> api.Result:
+    return api.start(configure(DistillConfig, RUN | {"out": out} | settings), say=lambda line: None)
+
+
+def what_was_reached(run: Path) -> tuple[dict[str, Tensor], list[dict[str, object]]]:
+    log = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return load_file(run / "student.safetensors"), [{k: v for k, v in e.items() if k != "seconds"} for e in log]
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distil(tmp_path / "whole")
+    decide = Trainer._wish_to_stop
+
+    def stop(trainer: Trainer, *arguments: Any) -> tuple[str, None] | None:
+        return ("enough", None) if trainer.steps_done == 4 else decide(trainer, *arguments)
+
+    monkeypatch.setattr(Trainer, "_wish_to_stop", stop)
+    assert distil(tmp_path / "run").outcome.status == "stopped"
+    monkeypatch.undo()
+    torch.randn(7, device="cuda")  # whatever happens in between must not matter
+    assert api.resume(tmp_path / "run", say=lambda line: None).outcome.status == "finished"
+    (weights, log), (expected, expected_log) = (what_was_reached(tmp_path / name) for name in ("run", "whole"))
+    assert log == expected_log
+    assert all(torch.equal(weights[name], value) for name, value in expected.items())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"precision": "bf16"},
+        {"compile": True},
+        {"student_view": "resize=4"},
+        {"student_view": "edges", "method": "wcord"},
+        {"method": "crd+kd", "set": ["crd.num_negatives=64"], "augment": "crop-flip"},
+    ],
+    ids=lambda settings: " ".join(f"{k}={v}" for k, v in settings.items() if k != "set"),
+)
+def test_runs_end_and_what_they_made_is_evaluated_on_either(settings: dict[str, object], tmp_path: Path) -> None:
+    made = distil(tmp_path / "run", subset=100.0, lr=0.05, **settings)
+    assert made.outcome.status == "finished"
+    assert made.record is not None
+    assert made.record.environment["hardware"] == torch.cuda.get_device_name()
+    weights = made.run / "student.safetensors"
+    on_gpu, on_cpu = (wcord.evaluate(weights=weights, device=device)["top1"] for device in ("cuda", "cpu"))
+    assert on_gpu == pytest.approx(made.record.metrics["top1_last"], abs=0.5)
+    assert on_cpu == pytest.approx(on_gpu, abs=1.0)
