@@ -1,5 +1,8 @@
 """Draws are uniform, without replacement while they can be, and never of the anchor's class when told so."""
 
+from collections import Counter
+from itertools import combinations
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -84,3 +87,19 @@ def test_other_classes_are_drawn_equally_often():
         counts += draw_other_class(rows, torch.tensor([0, 1]), 2)[0].bincount(minlength=6)
     assert (counts[:2] == 0).all()
     assert (counts[2:] - 1000).abs().max() < 5 * 1000**0.5
+
+
+@pytest.mark.parametrize(
+    ("rows", "anchor", "count"),
+    [([0, 1, 2, 3, 4, 5], 0, 2), ([0, 0, 0, 0, 1, 2], 1, 3)],
+    ids=["for all anchors at once", "where another class leaves too few"],
+)
+def test_subsets_of_other_classes_are_uniform(rows, anchor, count):
+    torch.manual_seed(0)
+    others, trials = [row for row, label in enumerate(rows) if label != anchor], 3000
+    drawn = [draw_other_class(torch.tensor(rows), torch.tensor([2, anchor]), count)[1] for _ in range(trials)]
+    counts = Counter(tuple(sorted(each.tolist())) for each in drawn)
+    subsets = list(combinations(others, count))
+    assert set(counts) == set(subsets)
+    expected = trials / len(subsets)
+    assert all(abs(seen - expected) < 5 * expected**0.5 for seen in counts.values())

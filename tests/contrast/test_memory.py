@@ -129,3 +129,12 @@ def test_state_survives_a_restart_and_a_copy(make):
 def test_errors(make, message):
     with pytest.raises(UsageError, match=message):
         make()
+
+
+def test_a_full_queue_that_is_given_another_state_is_as_full_as_that():
+    full, begun = Queue(2, 1), Queue(2, 1)
+    full.write(torch.ones(2, 1))
+    begun.write(torch.ones(1, 1))
+    assert full.num_valid == 2
+    full.load_state_dict(begun.state_dict())
+    assert full.num_valid == 1

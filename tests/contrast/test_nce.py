@@ -167,3 +167,13 @@ def test_a_second_derivative_is_refused():
     loss = nce_loss(anchor, rows[:3], rows, temperature=0.5)
     with pytest.raises(RuntimeError, match="nce_loss has no second derivative"):
         torch.autograd.grad(loss, anchor, create_graph=True)
+
+
+def test_a_constant_that_a_state_unsets_is_set_anew(bank, pairs):
+    nce, fresh = _nce(estimator="expected"), _nce(estimator="expected")
+    unset = fresh.state_dict()
+    nce(*pairs, bank)
+    nce.load_state_dict(unset)
+    nce(-pairs[0], pairs[1], bank)
+    fresh(-pairs[0], pairs[1], bank)
+    assert torch.equal(nce.log_mean_exp, fresh.log_mean_exp)

@@ -59,8 +59,12 @@ def draw_other_class(
         >>> draw_other_class(torch.tensor([0, 1, 1]), torch.tensor([1]), 2)
         tensor([[0, 0]])
     """
-    order = torch.randperm(row_labels.shape[0], generator=generator, device=row_labels.device)
+    rows = row_labels.shape[0]
+    order = torch.randperm(rows, generator=generator, device=row_labels.device)
     ordered_labels = row_labels[order]
+    largest = int(torch.bincount(row_labels + 1, minlength=2)[1:].max())
+    if count <= rows - largest:
+        return _windows_of_others(order, ordered_labels, labels, count, count + largest, generator)
     drawn = order.new_empty(labels.shape[0], count)
     for label in labels.unique().tolist():
         anchors = (labels == label).nonzero().squeeze(1)
@@ -79,4 +83,26 @@ def _windows(order: Tensor, count: int, batch: int, generator: torch.Generator |
     if count > order.shape[0]:
         return order[torch.randint(order.shape[0], (batch, count), generator=generator, device=order.device)]
     start = torch.randint(order.shape[0], (batch,), generator=generator, device=order.device)
-    return torch.cat([order, order[: count - 1]]).unfold(0, count, 1)[start]
+    return _cyclic(order, start, count)
+
+
+def _windows_of_others(
+    order: Tensor, ordered_labels: Tensor, labels: Tensor, count: int, length: int, generator: torch.Generator | None
+) -> Tensor:
+    """Return for each anchor the first `count` rows of other classes in a cyclic window of `order`.
+
+    All anchors at once, where a window of `length` is sure to hold as many: one pass over it, whatever the classes.
+    """
+    batch, length = labels.shape[0], min(length, order.shape[0])
+    start = torch.randint(order.shape[0], (batch,), generator=generator, device=order.device)
+    rows = _cyclic(order, start, length)
+    other = _cyclic(ordered_labels, start, length) != labels.unsqueeze(1)
+    place = other.cumsum(1) - 1
+    # What is not wanted goes to one more place, which is cut off.
+    place = torch.where(other & (place < count), place, count)
+    return rows.new_empty(batch, count + 1).scatter_(1, place, rows)[:, :count]
+
+
+def _cyclic(order: Tensor, start: Tensor, length: int) -> Tensor:
+    """Return the window of `length` entries from each start on, going round at the end."""
+    return torch.cat([order, order[: length - 1]]).unfold(0, length, 1)[start]

@@ -77,7 +77,7 @@ class _Rule:
 
     objective: str
     scale: float
-    bias: Tensor
+    bias: Tensor | float
     total: int
 
     def positive(self, dots: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,18 +91,19 @@ class _Rule:
         if self.objective == "dual":
             loss = (dots if weight is None else dots * weight).sum(1) / self.total
             slopes = dots.fill_(1 / self.total)
-        elif weight is None:
-            anchors = max(1, CACHED // dots.shape[1]) if dots.device.type == "cpu" else dots.shape[0]
-            loss = torch.cat([_softplus_sum(part.sub_(self.bias)) for part in dots.split(anchors)])
+        elif weight is None and dots.device.type == "cpu":
+            parts = dots.split(max(1, CACHED // dots.shape[1]))
+            loss = torch.cat([_softplus_sum(part.sub_(self.bias)) for part in parts])
             slopes = dots.sigmoid_()
         else:
-            loss = (F.softplus(dots.sub_(self.bias), threshold=EXACT) * weight).sum(1)
+            losses = F.softplus(dots.sub_(self.bias), threshold=EXACT)
+            loss = (losses if weight is None else losses * weight).sum(1)
             slopes = dots.sigmoid_()
         return loss, slopes if weight is None else slopes.mul_(weight)
 
 
 def _softplus_sum(scores: Tensor) -> Tensor:
-    """Return the sum of softplus over each row, with an eighth of the logarithms.
+    """Return the sum of softplus over each row, with an eighth of the logarithms, which are what takes a CPU's time.
 
     softplus(s) = max(s, 0) + log(1 + e), e = exp(−|s|). Factors 1 + e are multiplied in pairs before the logarithm
     is taken, as (1+a)(1+b) − 1 = a + b + ab, so that small ones are not rounded away beside the 1.
@@ -172,7 +173,7 @@ def nce_loss(
     require_positive("temperature", temperature)
     with autocast_off(anchor):
         rows = full_precision(rows)
-        bias = torch.as_tensor(log_mean_exp, dtype=rows.dtype, device=rows.device) + math.log(negatives.total)
+        bias = log_mean_exp + math.log(negatives.total)
         rule = _Rule(objective, 1.0 if objective == "dual" else 1 / temperature, bias, negatives.total)
         anchor, positive = anchor.to(rows.dtype), positive.to(rows.dtype)
         return _Contrast.apply(anchor, positive, negatives, rule, torch.is_grad_enabled())

@@ -1,5 +1,7 @@
 """Where embeddings of other samples are kept: one row per training sample, or the newest rows first in, first out."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -67,15 +69,17 @@ class Bank(nn.Module):
         """The class of each valid row, -1 where it is not known yet."""
         return self.classes
 
-    def read(self, index: Tensor) -> Tensor:
-        """Return a copy of the rows at `index`."""
-        self.check(index)
+    def read(self, index: Tensor, *, checked: bool = False) -> Tensor:
+        """Return a copy of the rows at `index`; `checked` says that `check` has been asked already."""
+        if not checked:
+            self.check(index)
         return self.storage[index]
 
     @torch.no_grad()
-    def write(self, rows: Tensor, index: Tensor, labels: Tensor | None = None) -> None:
+    def write(self, rows: Tensor, index: Tensor, labels: Tensor | None = None, *, checked: bool = False) -> None:
         """Move the rows at `index` towards `rows`, and note their classes where `labels` are given."""
-        self.check(index)
+        if not checked:
+            self.check(index)
         index, order = index.sort(stable=True)
         # Equal indices all take the last one's values: no order of writing, not even a GPU's, can change the result.
         last = order[torch.searchsorted(index, index, right=True) - 1]
@@ -93,7 +97,7 @@ class Bank(nn.Module):
             raise TypeError(f"index must hold row numbers of the training set, received {index.dtype}: use torch.long")
         if index.numel() == 0:
             return
-        low, high = (int(end) for end in index.aminmax())
+        low, high = torch.stack(index.aminmax()).tolist()
         if low < 0 or high >= self.num_valid:
             raise UsageError(
                 f"num_samples={self.num_valid} is too small for index {high if low >= 0 else low}: give the number of "
@@ -133,11 +137,15 @@ class Queue(nn.Module):
         self.register_buffer("classes", torch.full((size,), UNKNOWN))
         self.register_buffer("pointer", torch.tensor(0))
         self.register_buffer("count", torch.tensor(0))
+        self._full = False  # whether it is known to be full: to look at the count again would wait for a GPU
 
     @property
     def num_valid(self) -> int:
         """How many rows hold something."""
-        return int(self.count)
+        size = self.storage.shape[0]
+        held = size if self._full else int(self.count)
+        self._full = held == size
+        return held
 
     @property
     def rows(self) -> Tensor:
@@ -159,3 +167,7 @@ class Queue(nn.Module):
         self.classes[place] = UNKNOWN if labels is None else labels[newest]
         self.pointer.copy_((self.pointer + written) % size)
         self.count.copy_((self.count + written).clamp(max=size))
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        self._full = False
+        super()._load_from_state_dict(*arguments)

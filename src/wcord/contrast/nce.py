@@ -1,7 +1,7 @@
 """Noise-contrastive estimation in one direction: what draws the negatives and keeps the normalising constant."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +87,7 @@ class NCE(nn.Module):
         analytic = 1 / (2 * embedding_dim * temperature**2) if constant == "analytic" else 0.0
         self.register_buffer("log_mean_exp", torch.tensor(analytic))
         self.register_buffer("is_set", torch.tensor(constant == "analytic"))
+        self._was_set = False  # whether `is_set` is known to be True: to look at it again would wait for a GPU
 
     def forward(
         self,
@@ -164,7 +165,7 @@ class NCE(nn.Module):
     @torch.no_grad()
     def _settled(self, anchor: Tensor, positive: Tensor, negatives: Negatives) -> Tensor:
         """Return log(Z/N), moved first where a training step moves it."""
-        is_set = bool(self.is_set)
+        is_set = self._was_set = self._was_set or bool(self.is_set)
         if is_set and (self.constant != "refresh" or not self.training):
             return self.log_mean_exp
         current = log_mean_exp_score(anchor, positive, negatives, temperature=self.temperature)
@@ -175,3 +176,7 @@ class NCE(nn.Module):
         self.log_mean_exp.copy_(current)
         self.is_set.fill_(True)
         return self.log_mean_exp
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        self._was_set = False
+        super()._load_from_state_dict(*arguments)
