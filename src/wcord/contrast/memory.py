@@ -1,7 +1,5 @@
 """Where embeddings of other samples are kept: one row per training sample, or the newest rows first in, first out."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -138,6 +136,7 @@ class Queue(nn.Module):
         self.register_buffer("pointer", torch.tensor(0))
         self.register_buffer("count", torch.tensor(0))
         self._full = False  # whether it is known to be full: to look at the count again would wait for a GPU
+        self.register_load_state_dict_post_hook(_forget)
 
     @property
     def num_valid(self) -> int:
@@ -168,6 +167,7 @@ class Queue(nn.Module):
         self.pointer.copy_((self.pointer + written) % size)
         self.count.copy_((self.count + written).clamp(max=size))
 
-    def _load_from_state_dict(self, *arguments: Any) -> None:
-        self._full = False
-        super()._load_from_state_dict(*arguments)
+
+def _forget(queue: Queue, _: object) -> None:
+    """A state that was loaded may be one of a queue that is not full."""
+    queue._full = False

@@ -1,7 +1,7 @@
 """Noise-contrastive estimation in one direction: what draws the negatives and keeps the normalising constant."""
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -88,6 +88,7 @@ class NCE(nn.Module):
         self.register_buffer("log_mean_exp", torch.tensor(analytic))
         self.register_buffer("is_set", torch.tensor(constant == "analytic"))
         self._was_set = False  # whether `is_set` is known to be True: to look at it again would wait for a GPU
+        self.register_load_state_dict_post_hook(_forget)
 
     def forward(
         self,
@@ -177,6 +178,7 @@ class NCE(nn.Module):
         self.is_set.fill_(True)
         return self.log_mean_exp
 
-    def _load_from_state_dict(self, *arguments: Any) -> None:
-        self._was_set = False
-        super()._load_from_state_dict(*arguments)
+
+def _forget(nce: NCE, _: object) -> None:
+    """A state that was loaded may be one without a constant."""
+    nce._was_set = False
