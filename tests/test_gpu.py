@@ -1,7 +1,8 @@
 """On a GPU everything is as on the CPU: losses and gradients, transport, views, draws, and whole runs."""
 
 import json
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -47,36 +48,37 @@ RUN: dict[str, object] = {
 
 @pytest.fixture(autouse=True)
 def full_precision() -> Iterator[None]:
-    """Convolutions in float32, not TF32, and always by the same algorithm."""
+    """Convolutions in float32, not TF32, and always by the same algorithm, without which no run goes on bit for bit."""
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
         yield
 
 
-def loss_and_gradients(method: str, device: str) -> tuple[Tensor, Tensor]:
-    """Return one batch's loss and the student's gradient, of networks and inputs made on the CPU."""
+def make_step(method: str, device: str, estimator: str) -> Callable[[], tuple[Tensor, Tensor]]:
+    """Return what gives a batch's loss and the student's gradient, of networks and inputs made on the CPU."""
     torch.manual_seed(0)
     teacher = wcord.create_model("resnet14", num_classes=CLASSES).eval().requires_grad_(False)
     student = wcord.create_model("resnet8", num_classes=CLASSES)
     images, target = torch.rand(BATCH, 3, 16, 16), torch.randint(CLASSES, (BATCH,))
-    batch = Batch(images, images, target, torch.randperm(SAMPLES)[:BATCH])
     student = adapt_student(method, student, teacher, images)
-    # What draws its negatives on the device draws others there: the expected loss has none to draw.
-    options = {name: {"estimator": "expected"} for name in parse_method(method) if "estimator" in option_names(name)}
+    options = {name: {"estimator": estimator} for name in parse_method(method) if "estimator" in option_names(name)}
     objective = wcord.build_method(
         method, student, teacher, sample=images, num_samples=SAMPLES, batch_size=BATCH, options=options
     )
-    student, teacher, objective = (deepcopy(part).to(device) for part in (student, teacher, objective))
-    batch = batch.to(device)
-    with (
-        wcord.capture(student.train(), objective.student_map_names) as student_tap,
-        wcord.capture(teacher, objective.teacher_map_names) as teacher_tap,
-    ):
-        with torch.no_grad():
-            seen = teacher_tap(batch.teacher_input)
-        total = objective(student_tap(batch.student_input), seen, batch).total
-    total.backward()
-    gradients = [p.grad.flatten() for p in student.parameters() if p.grad is not None]
-    return total.detach().cpu(), torch.cat(gradients).cpu()
+    student, teacher, objective = (deepcopy(part).to(device) for part in (student.train(), teacher, objective))
+    batch = Batch(images, images, target, torch.randperm(SAMPLES)[:BATCH]).to(device)
+
+    def step() -> tuple[Tensor, Tensor]:
+        with (
+            wcord.capture(student, objective.student_map_names) as student_tap,
+            wcord.capture(teacher, objective.teacher_map_names) as teacher_tap,
+        ):
+            with torch.no_grad():
+                seen = teacher_tap(batch.teacher_input)
+            total = objective(student_tap(batch.student_input), seen, batch).total
+        total.backward()
+        return total.detach(), torch.cat([p.grad.flatten() for p in student.parameters() if p.grad is not None])
+
+    return step
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
@@ -85,9 +87,26 @@ def relative(found: Tensor, expected: Tensor) -> float:
 
 @pytest.mark.parametrize("method", [*METHODS, *SUMS])
 def test_every_method_has_the_loss_and_gradient_of_the_cpu(method: str) -> None:
-    (loss, gradient), (expected, expected_gradient) = (loss_and_gradients(method, d) for d in ("cuda", "cpu"))
-    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
-    assert relative(gradient, expected_gradient) < 1e-3
+    # What draws its negatives on the device draws others there: the expected loss has none to draw.
+    steps = (make_step(method, device, "expected") for device in ("cuda", "cpu"))
+    (loss, gradient), (expected, expected_gradient) = (step() for step in steps)
+    torch.testing.assert_close(loss.cpu(), expected, rtol=1e-4, atol=1e-6)
+    assert relative(gradient.cpu(), expected_gradient) < 1e-3
+
+
+@pytest.mark.parametrize(("method", "waits"), [("kd", 0), ("wcord", 2), ("crd", 5)])
+def test_a_step_seldom_waits_for_the_device(method: str, waits: int) -> None:
+    """Row numbers are looked at before a memory is read and before it is written, classes to draw of others."""
+    step = make_step(method, "cuda", "sampled")
+    step()  # the first one sets the constants
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert len([each for each in seen if "synchroniz" in str(each.message)]) <= waits
 
 
 @pytest.mark.parametrize("gradient", ["entropic", "sharp"])
