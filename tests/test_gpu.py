@@ -60,7 +60,8 @@ def make_step(method: str, device: str, estimator: str) -> Callable[[], tuple[Te
     student = wcord.create_model("resnet8", num_classes=CLASSES)
     images, target = torch.rand(BATCH, 3, 16, 16), torch.randint(CLASSES, (BATCH,))
     student = adapt_student(method, student, teacher, images)
-    options = {name: {"estimator": estimator} for name in parse_method(method) if "estimator" in option_names(name)}
+    contrast = {"estimator": estimator, "num_negatives": 64}
+    options = {name: contrast for name in parse_method(method) if "estimator" in option_names(name)}
     objective = wcord.build_method(
         method, student, teacher, sample=images, num_samples=SAMPLES, batch_size=BATCH, options=options
     )
