@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -178,9 +179,9 @@ def _mean(value: float | dict[str, float]) -> float:
     return value["mean"] if isinstance(value, dict) else value
 
 
-def speed_table() -> str:
+def speed_table(folder: str = "speed") -> str:
     parts = []
-    for path in sorted((RECORDS / "speed").glob("*.json")):
+    for path in sorted((RECORDS / folder).glob("*.json")):
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         columns = list(found["rows"][0])
         parts += [
@@ -268,6 +269,7 @@ def generated() -> dict[Path, str]:
             "confirmation": confirmation_tables,
             "results": results_table,
             "transfer": transfer_table,
+            "speed": partial(speed_table, "speed/gpu"),
         },
     }
     files: dict[Path, str] = {}

@@ -176,6 +176,7 @@ class NCE(nn.Module):
             current = torch.logaddexp(self.log_mean_exp + math.log(REFRESH), current + math.log(1 - REFRESH))
         self.log_mean_exp.copy_(current)
         self.is_set.fill_(True)
+        self._was_set = True
         return self.log_mean_exp
 
 
