@@ -105,8 +105,13 @@ def _metrics(
     return values if teacher is None else values | agreement(student, teacher, same_labels=same_labels)
 
 
-def _taught(teacher: Network, job: Job) -> Predictions:
-    """Return what the teacher says of its own test samples: those of the student in their order, unless by label."""
+def _taught(teacher: Network, job: Job) -> Predictions | None:
+    """Return what the teacher says of its own test samples: those of the student in their order, unless by label.
+
+    None where it sees none of them.
+    """
+    if not len(job.data.of_teacher.test):
+        return None
     loader = Loader(
         job.data.of_teacher.test,
         batch_size=job.test.batch_size,

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -45,6 +46,14 @@ def inputs(
     loader = Loader(split, batch_size=len(split), partner=data.partner(name), augment=augment)  # pyright: ignore[reportArgumentType]
     (batch,) = loader.batches()
     return batch.student_input, batch.teacher_input, batch.target
+
+
+def unseen(data: DataSet) -> tuple[int, int]:
+    """Return the sizes of the splits, of which the teacher sees the training samples alone, and that is said."""
+    assert len(data.of_teacher.train) == len(data.train)
+    assert len(data.of_teacher.test) == 0
+    assert len([note for note in data.notes if note.startswith("the teacher sees none of the test samples")]) == 1
+    return len(data.train), len(data.test)
 
 
 def test_two_views_of_one_record_are_read_once() -> None:
@@ -326,11 +335,41 @@ def test_rows_whose_labels_say_otherwise_are_refused(tmp_path: Path) -> None:
         open_data(config, PairingConfig(teacher_data=npz(tmp_path / "t.npz", 20, turned=True)))
 
 
-def test_rows_are_not_paired_where_one_side_alone_has_a_test_split(tmp_path: Path) -> None:
+def test_rows_are_paired_where_the_student_alone_has_a_test_split(tmp_path: Path) -> None:
     split, whole = npz(tmp_path / "s.npz", 20, test=10), npz(tmp_path / "t.npz", 20)
-    for own, other, side in ((split, whole, "student"), (whole, split, "teacher")):
-        with pytest.raises(UsageError, match=f"the {side}'s data have a test split and the other's have none"):
-            open_data(DataConfig(data=own), PairingConfig(teacher_data=other))
+    data = open_data(DataConfig(data=split), PairingConfig(teacher_data=whole))
+    assert unseen(data) == (20, 10)
+    with pytest.raises(UsageError, match="the teacher's data have a test split and the student's have none"):
+        open_data(DataConfig(data=whole), PairingConfig(teacher_data=split))
+    with pytest.raises(UsageError, match="the student's train split has 20 samples and the teacher's 30"):
+        open_data(DataConfig(data=split), PairingConfig(teacher_data=npz(tmp_path / "l.npz", 30)))
+
+
+@pytest.mark.parametrize("settings", [{}, {"in_memory": "no"}, {"skip_bad_images": True}, {"image_size": 4}])
+def test_the_teachers_folder_needs_no_test_samples(tmp_path: Path, settings: dict[str, Any]) -> None:
+    student = folder(tmp_path / "s", pictures())
+    trained = {name: value for name, value in pictures(1).items() if name.startswith("train/")}
+    if settings.get("skip_bad_images"):
+        (tmp_path / "s" / "test" / "a" / "test00.png").write_bytes(b"no picture")
+    teacher = folder(tmp_path / "t", trained, size=16)
+    config = DataConfig(data=student, **settings)
+    data = open_data(config, PairingConfig(teacher_data=teacher, pair_by="stem"))
+    assert unseen(data) == (12, 5 if settings.get("skip_bad_images") else 6)
+    seen, taught, _ = inputs(data)
+    assert torch.allclose(taught[:, 0, 0, 0] * 255, seen[:, 0, 0, 0] * 255 + 1)
+    # Where the folder is not sorted into splits, test samples have their partners there, and then all of them have one.
+    flat = {name.partition("/")[2]: value for name, value in pictures(1).items()}
+    whole = folder(tmp_path / "w", flat)
+    data = open_data(config, PairingConfig(teacher_data=whole, pair_by="stem"))
+    assert len(data.of_teacher.test) == len(data.test)
+    del flat["b/test05.png"]
+    some = folder(tmp_path / "some", flat)
+    with pytest.raises(UsageError, match="1 test samples of the student's data have no partner: 'test05'"):
+        open_data(config, PairingConfig(teacher_data=some, pair_by="stem"))
+    # A training sample of the teacher's that nothing is paired with is told as ever.
+    more = folder(tmp_path / "more", trained | {"train/a/more.png": 3})
+    with pytest.raises(UsageError, match="1 train samples of the teacher's data have no partner: 'more'"):
+        open_data(config, PairingConfig(teacher_data=more, pair_by="stem"))
 
 
 def test_by_label_a_class_may_not_be_missing_among_the_partners(tmp_path: Path) -> None:
@@ -472,20 +511,19 @@ def test_other_labels_hold_out_other_samples_unless_groups_decide(tmp_path: Path
     assert seen_alone(open_data(replace(config, group_by="who"), labels)) == []
 
 
-def test_a_test_split_without_the_teachers_labels_is_told(tmp_path: Path) -> None:
+def test_of_a_test_split_without_its_labels_the_teacher_sees_nothing(tmp_path: Path) -> None:
     kinds = datasets.Features(image=datasets.Image(), a=datasets.Value("int64"), b=datasets.Value("int64"))
     for split, label in (("train", 1), ("test", -1)):
         held = [Image.new("L", (8, 8), i) for i in range(8)]
         columns = {"image": held, "a": [0, 1] * 4, "b": [0, label] * 4 if split == "train" else [label] * 8}
         datasets.Dataset.from_dict(columns, features=kinds).to_parquet(tmp_path / f"{split}.parquet")
-    with pytest.raises(UsageError, match=r"the test split lacks what the teacher sees or is asked for.*--holdout"):
-        open_data(DataConfig(data=f"parquet:{tmp_path}", label="a"), PairingConfig(teacher_label="b"))
+    config = DataConfig(data=f"parquet:{tmp_path}", label="a")
+    assert unseen(open_data(config, PairingConfig(teacher_label="b"))) == (8, 8)
     held = open_data(DataConfig(data=f"parquet:{tmp_path}", label="a", holdout=0.25), PairingConfig(teacher_label="b"))
     assert (len(held.train), len(held.test)) == (6, 2)
     # Another split that has them is not the one that the student is measured on.
     (tmp_path / "val.parquet").write_bytes((tmp_path / "train.parquet").read_bytes())
-    with pytest.raises(UsageError, match="the test split lacks what the teacher sees"):
-        open_data(DataConfig(data=f"parquet:{tmp_path}", label="a"), PairingConfig(teacher_label="b"))
+    assert unseen(open_data(config, PairingConfig(teacher_label="b"))) == (8, 8)
 
 
 def test_the_teachers_pictures_have_a_size_of_their_own(tmp_path: Path) -> None:

@@ -140,12 +140,19 @@ def test_names_may_have_gaps_of_any_kind_and_text_columns_no_equals_sign(tmp_pat
         open_data(DataConfig(data=written(frame, tmp_path / "t.csv")))
 
 
-def test_a_column_that_the_test_file_lacks_is_told_as_such(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"dear": range(8), "cheap": range(8), "label": [0, 1] * 4})
+def test_the_test_file_may_lack_what_the_teacher_sees_and_not_what_the_student_sees(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": range(8), "dear": range(8), "cheap": range(8), "label": [0, 1] * 4})
     written(frame, tmp_path / "train.csv")
-    written(frame[["cheap", "label"]], tmp_path / "test.csv")
+    written(frame[["id", "cheap", "label"]].assign(id=range(8, 16)).head(6), tmp_path / "test.csv")
+    place = f"table:{tmp_path}"
+    config = DataConfig(data=place, input=("cheap",))
+    for taught in (PairingConfig(teacher_input=("dear",)), PairingConfig(teacher_data=place, join="id")):
+        data = open_data(config, taught)
+        assert data.of_teacher.columns == (taught.teacher_input or ("dear", "cheap"))
+        assert (len(data.train), len(data.test), len(data.of_teacher.train), len(data.of_teacher.test)) == (8, 6, 8, 0)
+        assert any(note.startswith("the teacher sees none of the test samples") for note in data.notes)
     with pytest.raises(UsageError, match="unknown column of the test file 'dear'"):
-        open_data(DataConfig(data=f"table:{tmp_path}", input=("cheap",)), PairingConfig(teacher_input=("dear",)))
+        open_data(DataConfig(data=place, input=("dear",)), PairingConfig(teacher_input=("cheap",)))
 
 
 def test_a_group_on_both_sides_of_a_given_split_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A teacher of other classes: its logits summed into the student's, put in their order, or refused."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import cast
 
@@ -234,6 +235,36 @@ def test_no_labels_at_all(folder: Path, teachers: dict[str, Path], tmp_path: Pat
     config = configure(TrainConfig, made)
     with pytest.raises(UsageError, match="trained on labels alone: leave out --no-labels"):
         api.start(config)
+
+
+def test_without_the_teachers_test_samples_the_student_alone_is_measured(
+    folder: Path, teachers: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in use: what the teacher sees, or is asked, is known of the training samples and never again."""
+    import datasets
+
+    for split in ("train", "test"):
+        table = datasets.Dataset.from_parquet(str(folder / f"{split}.parquet"))
+        assert isinstance(table, datasets.Dataset)
+        table = table.remove_columns("fine") if split == "test" else table
+        table.to_parquet(tmp_path / "set" / f"{split}.parquet")
+    labels = {"label": "coarse", "teacher_label": "fine", "label_map": "observed"}
+    result = distilled(tmp_path / "set", tmp_path / "run", teachers["fine"], method="wcord+kd", **labels,
+                       set=["wcord.num_negatives=64"])  # fmt: skip
+    assert re.search(r"teacher resnet8: \d+\.\d+ % on \d+ samples of the training data", capsys.readouterr().out)
+    record = result.record
+    assert record is not None
+    assert record.teacher_metrics is None
+    assert record.metrics["top1_last"] > 50
+    assert not {"agreement", "cka", "critic_information_nats"} & set(record.metrics)
+    assert any(note.startswith("the teacher sees none of the test samples") for note in record.notes)
+    assert (result.run / "report.html").stat().st_size > 1000
+    pictures = np.zeros((20, 8, 8), np.uint8)
+    np.savez(tmp_path / "s.npz", x_train=pictures, x_test=pictures)
+    np.savez(tmp_path / "t.npz", x_train=pictures)
+    bare = {"data": f"npz:{tmp_path / 's.npz'}", "teacher_data": f"npz:{tmp_path / 't.npz'}", "no_labels": True}
+    with pytest.raises(UsageError, match=r"--no-labels measures by what the teacher says of the test samples, of whic"):
+        distilled(tmp_path / "set", tmp_path / "no", teachers["fine"], method="kd", **bare)
 
 
 def test_unlabelled_sources(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.form import find_form
 from wcord.data.images import Form
 from wcord.data.memory import check_all, decode_all, resize_all, without_bad
-from wcord.data.pairing import Partners, find_partners, number_by_student
+from wcord.data.pairing import UNSEEN, Partners, find_partners, number_by_student
 from wcord.data.samples import Samples, Source
 from wcord.data.split import (
     DataSet,
@@ -22,6 +22,7 @@ from wcord.data.split import (
     TeacherSide,
     ViewedSplit,
     base_and_view,
+    none_like,
     seen_through,
 )
 from wcord.data.stores import ColumnImages
@@ -79,7 +80,7 @@ def assemble_pairs(
     # trained on either data set alone held out.
     choice = choose(source, config)
     if pairing.teacher_data is None:
-        partners, paired = _themselves(source, other, choice.test_from), []
+        partners, paired = _themselves(source, other, choice.test_from)
     else:
         partners, paired = find_partners(source, other, pairing)
     own, others = choice.paired(source, partners)
@@ -100,20 +101,16 @@ def assemble_pairs(
     return replace(student, cut=choice.cut, teacher=TeacherSide(taught, shared=shared))
 
 
-def _themselves(source: Source, other: Source, test_from: str) -> dict[str, Partners]:
-    """Return each sample of a source as its own partner, as the teacher's reading of the same source has it.
+def _themselves(source: Source, other: Source, test_from: str) -> tuple[dict[str, Partners], list[str]]:
+    """Return each sample of a source as its own partner, as the teacher's reading of the same source has it, and notes.
 
-    Raises:
-        UsageError: the teacher's labels, or what it sees, are missing in the test split that is measured on.
+    The test split that is measured on may lack the teacher's labels, or what it sees: it then sees none of that.
     """
-    splits = {"train": other.train, "test": other.test}
-    partners = {split: Partners(held, torch.arange(len(held))) for split, held in splits.items() if held is not None}
-    if test_from not in partners or (test_from == "test" and _split_name(source.test) != _split_name(other.test)):
-        raise UsageError(
-            "the test split lacks what the teacher sees or is asked for: add it, or hold out a part of the training "
-            "samples instead, by --holdout 0.2"
-        )
-    return partners
+    splits = {"train": other.train}
+    if other.test is not None and _split_name(source.test) == _split_name(other.test):
+        splits["test"] = other.test
+    partners = {split: Partners(held, torch.arange(len(held))) for split, held in splits.items()}
+    return partners, [] if test_from in partners else [UNSEEN]
 
 
 def _split_name(samples: Samples | None) -> str | None:
@@ -195,7 +192,8 @@ def _readable(sides: list[Chosen], config: DataConfig) -> tuple[list[Chosen], tu
     for split in ("train", "test"):
         good = torch.ones(len(sides[0][split]), dtype=torch.bool)
         stores: list[object] = []
-        for side in sides:
+        present = [side for side in sides if len(side[split])]  # the teacher may see nothing of the test samples
+        for side in present:
             samples = side[split]
             if isinstance(samples.store, Tensor) or any(samples.store is store for store in stores):
                 continue
@@ -205,7 +203,8 @@ def _readable(sides: list[Chosen], config: DataConfig) -> tuple[list[Chosen], tu
             readable, told = without_bad(samples, bad, skip=True, split=split)
             good &= torch.zeros_like(good).index_fill(0, readable, True)
             notes += told
-        sides = [{**side, split: side[split].take(torch.where(good)[0])} for side in sides]
+        kept = torch.where(good)[0]
+        sides = [{**side, split: side[split].take(kept)} if side in present else side for side in sides]
     return sides, tuple(notes)
 
 
@@ -233,6 +232,8 @@ def _another_look(student: DataSet, other: Source, others: Chosen, theirs: DataC
     """Return what the teacher sees of the student's own records, with labels of its own."""
     view = View.parse(theirs.view)
     bases = {"train": base_and_view(student.train)[0], "test": base_and_view(student.test)[0]}
+    if not len(others["test"]):
+        bases["test"] = none_like(bases["test"])
     splits = {split: ViewedSplit(base, view, others[split].targets) for split, base in bases.items()}
     return DataSet(
         splits["train"],

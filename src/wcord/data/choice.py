@@ -44,14 +44,17 @@ class Choice:
         return {"train": source.train.take(self.train), "test": origin.take(self.test)}
 
     def paired(self, source: Source, partners: dict[str, Partners]) -> tuple[Chosen, Chosen]:
-        """Return the chosen samples that have a partner, and those partners."""
+        """Return the chosen samples that have a partner, and those partners; all of a split of which none has one."""
         own, others = {}, {}
         for split, samples, positions in (
             ("train", source.train, self.train),
             ("test", source.train if self.test_from == "train" else source.test, self.test),
         ):
             assert samples is not None
-            found = partners["train" if split == "train" else self.test_from]
+            found = partners.get("train" if split == "train" else self.test_from)
+            if found is None:
+                own[split], others[split] = samples.take(positions), others["train"].take(positions[:0])
+                continue
             kept = positions[found.places[positions] >= 0]
             own[split], others[split] = samples.take(kept), found.pool.take(found.places[kept])
         return own, others
@@ -103,7 +106,9 @@ def seen_alone(choice: Choice, other: Source, partners: dict[str, Partners], con
         partners: of the student's samples.
         config: says what is held out, here as there.
     """
-    found = partners[choice.test_from]
+    found = partners.get(choice.test_from)
+    if found is None:
+        return []
     places = found.places[choice.test]
     places = places[places >= 0]
     if found.pool is other.test:

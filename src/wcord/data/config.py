@@ -63,6 +63,7 @@ class Columns:
         files: whether the names of the files name the samples.
         unseen: columns that a network must not see, such as the labels of the other.
         labels: whether there are labels to be read.
+        partial: whether a test split may lack what is asked for, and is then left out, as for a teacher.
     """
 
     input: tuple[str, ...] = ()
@@ -74,6 +75,7 @@ class Columns:
     files: bool = False
     unseen: tuple[str, ...] = ()
     labels: bool = True
+    partial: bool = False
 
 
 @dataclass(frozen=True)

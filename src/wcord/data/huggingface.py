@@ -103,7 +103,9 @@ def _names(table: datasets.Dataset, column: str) -> Labels:
 
 
 def _unlabelled(values: Labels) -> bool:
-    """Tell a test split whose labels are kept back: the hub marks them all with −1."""
+    """Tell a test split without labels: where they are kept back the hub marks all with −1, or all are gaps."""
+    if values.dtype.kind == "O":
+        return all(value is None for value in values)
     return values.dtype.kind == "i" and bool((values == np.int64(-1)).all())
 
 

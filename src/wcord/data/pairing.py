@@ -15,6 +15,10 @@ from wcord.data.samples import Samples, Source
 SHOWN = 3
 """Names that a message lists."""
 WAYS = ("row", "stem", "path", "key", "label")
+UNSEEN = (
+    "the teacher sees none of the test samples: its own accuracy on them, and how the student agrees with it there, "
+    "are not measured"
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ def find_partners(student: Source, teacher: Source, config: PairingConfig) -> tu
     """Return the partners of the samples of each of the student's splits, and notes for the reader of the result.
 
     Partners of a split are looked for in the teacher's split of that name; those of test samples among the teacher's
-    training samples, where it has no other.
+    training samples, where it has no other. If there are none, the teacher sees none of the test samples, and the
+    result lacks that split.
 
     Raises:
         UsageError: names that occur twice, splits of other lengths, or samples without a partner where `unpaired` is
@@ -42,17 +47,20 @@ def find_partners(student: Source, teacher: Source, config: PairingConfig) -> tu
     """
     require_choice("pair_by", config.way, WAYS)
     complete = (student.test is None) == (teacher.test is None)
-    if config.way == "row" and not complete:
-        side = "teacher" if student.test is None else "student"
+    if config.way == "row" and student.test is None and teacher.test is not None:
         raise UsageError(
-            f"the {side}'s data have a test split and the other's have none: "
-            "rows can be paired in their order only where both are split alike; give --pair-by stem or path, or --join"
+            "the teacher's data have a test split and the student's have none: rows can be paired in their order only "
+            "where both are split alike; give --pair-by stem or path, or --join"
         )
     pools = {"train": (student.train, teacher.train)}
-    if student.test is not None:
-        pools["test"] = student.test, teacher.test or teacher.train
     found: dict[str, Partners] = {}
     notes: list[str] = []
+    if student.test is not None and teacher.test is not None:
+        pools["test"] = student.test, teacher.test
+    elif student.test is not None and _meet(student.test, teacher.train, config):
+        pools["test"] = student.test, teacher.train
+    elif student.test is not None:
+        complete, notes = True, [UNSEEN]
     for split, (own, pool) in pools.items():
         found[split], more = _find(split, own, pool, config, complete=complete)
         notes += [*more, *_disagreeing(split, own, found[split], student, teacher, config)]
@@ -92,14 +100,25 @@ def _find(
     return partners, [f"left out: {line}" for line in found]
 
 
-def _names(side: str, split: str, samples: Samples, config: PairingConfig) -> list[str]:
-    """Return what the samples are called; no name occurs twice."""
+def _meet(own: Samples, others: Samples, config: PairingConfig) -> bool:
+    """Tell whether any of the samples have a name in common."""
+    if config.way == "row":
+        return False
+    return not set(_called("student", own, config)).isdisjoint(_called("teacher", others, config))
+
+
+def _called(side: str, samples: Samples, config: PairingConfig) -> list[str]:
+    """Return what the samples are called."""
     if samples.keys is None:
         wanted = {"key": "a table with the column of --join"}.get(config.way, "a folder of files")
         raise UsageError(f"the {side}'s data cannot be paired by {config.way}: that needs {wanted}")
     names = [str(key) for key in samples.keys.tolist()]
-    if config.way == "stem":
-        names = [PurePath(name).name for name in names]
+    return [PurePath(name).name for name in names] if config.way == "stem" else names
+
+
+def _names(side: str, split: str, samples: Samples, config: PairingConfig) -> list[str]:
+    """Return what the samples are called; no name occurs twice."""
+    names = _called(side, samples, config)
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         hint = {"stem": "; --pair-by path tells files of one name in different folders apart"}.get(config.way, "")

@@ -38,7 +38,7 @@ def open_data(config: DataConfig, pairing: PairingConfig | None = None) -> DataS
         theirs = replace(theirs, input=config.input)  # what its file says it saw is what the student sees
     if theirs == config and pairing.pair_augment == "shared":
         return assemble(source, config)
-    other, rules = _read(theirs, pairing, unseen), theirs.merge
+    other, rules = _read(theirs, pairing, unseen, partial=True), theirs.merge
     if pairing.teacher_data is not None:  # which may have them together already
         rules = tuple(rule for rule in rules if not _merged_already(rule, other.classes))
     return assemble_pairs(source, _merged(other, rules), config, theirs, pairing)
@@ -53,8 +53,8 @@ def _refuse_idle(pairing: PairingConfig) -> None:
             raise UsageError(f"--{flag} says how samples of --teacher-data find their partners: give that too")
 
 
-def _read(config: DataConfig, pairing: PairingConfig, unseen: tuple[str, ...]) -> Source:
-    """Read the source of a configuration, with its classes as they are."""
+def _read(config: DataConfig, pairing: PairingConfig, unseen: tuple[str, ...], *, partial: bool = False) -> Source:
+    """Read the source of a configuration, with its classes as they are; `partial`: see `Columns`."""
     kind, _, place = config.data.partition(":")
     if kind == OWN:
         raise UsageError(f"{config.data!r} was a data set that the caller brought: give it again, in Python by own=")
@@ -71,6 +71,7 @@ def _read(config: DataConfig, pairing: PairingConfig, unseen: tuple[str, ...]) -
         files=pairing.by_file,
         unseen=unseen,
         labels=not config.no_labels,
+        partial=partial,
     )
     _refuse_columns(kind, columns)
     source = READERS[kind](place, columns)
@@ -104,7 +105,7 @@ def _refuse_columns(kind: str, columns: Columns) -> None:
     """Say that a column cannot be asked of a source that has none."""
     known = COLUMNS.get(kind, ())
     for name, value in vars(columns).items():
-        if value and name not in (*known, "files", "unseen", "labels"):
+        if value and name not in (*known, "files", "unseen", "labels", "partial"):
             flag = "join" if name == "key" else name.replace("_", "-")
             able = ", ".join(f"{other}:" for other, names in COLUMNS.items() if name in names)
             raise UsageError(f"--{flag} names a column, which data of kind {kind!r} do not have: it goes with {able}")

@@ -141,6 +141,15 @@ def base_and_view(split: Split) -> tuple[Split, View]:
     return (split.base, split.view) if isinstance(split, ViewedSplit) else (split, View())
 
 
+def none_like(split: Split) -> MemorySplit:
+    """Return a split of records of the same form that holds none.
+
+    >>> len(none_like(MemorySplit(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]))))
+    0
+    """
+    return MemorySplit(torch.zeros(0, *split.shape, dtype=torch.uint8), split.targets[:0])
+
+
 def on_device(split: Split, device: torch.device | str) -> Split:
     """Return a split in memory on `device`; others read where they lie."""
     return split.to(device) if isinstance(split, MemorySplit) else split
@@ -168,7 +177,7 @@ class TeacherSide:
     """The data set that the teacher sees, and how its samples belong to the student's.
 
     Attributes:
-        data: what the teacher sees.
+        data: what the teacher sees; its test split is empty where it sees none of the student's test samples.
         by_label: see `Partner`.
         shared: see `Partner`.
         classes: names of the classes in the order of the teacher's own data, where those have another.
@@ -223,14 +232,14 @@ class DataSet:
         """Return the data with what the teacher sees of them.
 
         Args:
-            teacher: as many samples in the same order, or, `by_label`, any of the same classes.
+            teacher: as many samples in the same order (or none to test on), or, `by_label`, any of the same classes.
             by_label: draw a sample of the same class each time.
             shared: both get the same random crop and mirroring, where both are pictures.
 
         Raises:
             UsageError: other lengths, or other classes where those decide.
         """
-        lengths = [(len(self.train), len(teacher.train)), (len(self.test), len(teacher.test))]
+        lengths = [(len(self.train), len(teacher.train)), (len(self.test), len(teacher.test) or len(self.test))]
         if not by_label and any(own != theirs for own, theirs in lengths):
             raise UsageError(
                 f"student and teacher must see the same samples, received {lengths[0][0]} and {lengths[0][1]} to train "

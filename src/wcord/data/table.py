@@ -67,7 +67,10 @@ def frames_source(frames: dict[str, Frame], name: str, columns: Columns) -> Sour
     known = list(frames["train"].columns)
     label = _label(known, columns.label) if columns.labels else None
     named = [c for c in (label, columns.key, columns.group_by, columns.visits_of, columns.order_by) if c is not None]
-    for column in (*named, *map(_raw(known), columns.input)):
+    asked = (*named, *map(_raw(known), columns.input))
+    if columns.partial and not {*asked, *(() if columns.input else known)} <= {*frames.get("test", frames["train"])}:
+        frames = {"train": frames["train"]}
+    for column in asked:
         for split, frame in frames.items():
             if column not in frame.columns:
                 raise unknown("column" if split == "train" else f"column of the {split} file", column, frame.columns)

@@ -66,7 +66,7 @@ def ask_the_same(data: DataSet, pairing: PairingConfig) -> bool:
     taught = data.of_teacher
     number = match_classes(taught.classes, data.classes)
     for own, other in ((data.train.targets, taught.train.targets), (data.test.targets, taught.test.targets)):
-        if float((own != (other if number is None else number[other])).float().mean()) > WRONG_LABELS:
+        if len(other) and float((own != (other if number is None else number[other])).float().mean()) > WRONG_LABELS:
             return False
     return True
 
@@ -75,11 +75,16 @@ def label_by_teacher(teacher: Network, data: DataSet, *, batch_size: int, device
     """Return data without labels with the teacher's most probable class as the label of each sample, and a note.
 
     Raises:
-        UsageError: samples are paired by label, of which there are none.
+        UsageError: samples are paired by label, of which there are none; the teacher sees no test samples.
     """
     if data.teacher is not None and data.teacher.by_label:
         raise UsageError("--pair-by label and --no-labels exclude each other: pair by row, stem, path or --join")
     seen = data.of_teacher
+    if not len(seen.test):
+        raise UsageError(
+            "--no-labels measures by what the teacher says of the test samples, of which it sees none: hold out a part "
+            "of the training samples instead, by --holdout 0.2"
+        )
     found: dict[str, Tensor] = {}
     classes = teacher.classes
     for name, split in (("train", seen.train), ("test", seen.test)):
@@ -131,7 +136,8 @@ def _measured_by_own(data: DataSet) -> DataSet:
     """Return the data with the student's labels on the teacher's side, where both see the same samples."""
     if data.teacher is None or data.teacher.by_label:
         return data
-    return _with_labels(data, {"train": data.train.targets, "test": data.test.targets}, data.classes)
+    test = data.test.targets[: len(data.of_teacher.test)]  # of which the teacher may see none
+    return _with_labels(data, {"train": data.train.targets, "test": test}, data.classes)
 
 
 def _with_labels(data: DataSet, targets: Mapping[str, Tensor], classes: tuple[str, ...]) -> DataSet:

@@ -281,10 +281,13 @@ def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, dev
         return [
             f"the teacher has {logits.shape[1]} classes and the data {len(data.classes)}: its accuracy is not measured"
         ]
+    which = "evaluation"
+    if not len(data.test):
+        data, which = replace(data, test=data.train), "training"
     top1, samples = check_teacher(
         teacher, data, batch_size=EVALUATION_BATCH, device=device, allow_weak=config.allow_weak_teacher
     )
-    say(f"teacher {config.teacher}: {top1:.2f} % on {samples} samples of the evaluation data")
+    say(f"teacher {config.teacher}: {top1:.2f} % on {samples} samples of the {which} data")
     return []
 
 
