@@ -268,6 +268,13 @@ def test_a_row_of_the_student_meets_the_later_visits_in_the_teachers_table(tmp_p
         open_data(config, replace(pairing, teacher_order_by=None))
     with pytest.raises(UsageError, match="go with --teacher-data"):
         open_data(config, PairingConfig(teacher_visits_of="who"))
+    # The other way round: the teacher's table has no visits, though the student's has.
+    visits = DataConfig(data=pairing.teacher_data or "", visits_of="who", order_by="when")
+    taught = PairingConfig(teacher_data=config.data, join="who")
+    with pytest.raises(UsageError, match="unknown column 'when'"):
+        open_data(visits, taught)
+    data = open_data(visits, replace(taught, teacher_visits_of=""))
+    assert (data.train.shape, data.of_teacher.train.shape) == ((1, 3, 1), (1, 1, 1))
 
 
 def test_by_label_a_sample_of_the_class_is_drawn_anew_each_epoch(tmp_path: Path) -> None:

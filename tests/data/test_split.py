@@ -1,5 +1,6 @@
 """Splits give rows as they are, in memory or decoded when asked for, and through a view; data sets say what is seen."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from wcord.checks import UsageError
 from wcord.data.config import DataConfig
 from wcord.data.images import Form
 from wcord.data.sources import from_arrays, open_data
-from wcord.data.split import MemorySplit, StreamSplit, base_and_view, on_device, seen_through
+from wcord.data.split import MemorySplit, StreamSplit, base_and_view, none_like, on_device, seen_through
 from wcord.data.stores import FileImages
 from wcord.data.view import View
 
@@ -68,10 +69,16 @@ def test_a_data_set_is_seen_through_a_view_and_beside_another() -> None:
     assert data.beside(fewer, by_label=True).partner("train") is not None
     with pytest.raises(UsageError, match="need the same classes in the same order"):
         data.beside(open_data(DataConfig(data="sklearn:iris")), by_label=True)
-    turned = from_arrays(np.zeros((20, 8, 8), np.uint8), [0, 1] * 10)
-    other = from_arrays(np.zeros((20, 8, 8), np.uint8), [1, 0] * 10)
-    assert "train pairs have different labels: are both in one order?" in turned.beside(other).notes[-1]
+    pixels = np.zeros((20, 8, 8), np.uint8)
+    turned = from_arrays(pixels, [0, 1] * 10, pixels[:4], [0, 1] * 2)
+    other = from_arrays(pixels, [1, 0] * 10, pixels[:4], [1, 0] * 2)
+    told = [f"{count} of {count} {name} pairs have different labels" for name, count in (("train", 20), ("test", 4))]
+    assert [note.partition(":")[0] for note in turned.beside(other).notes[-2:]] == told
     assert turned.beside(turned).notes == turned.notes
+    unmeasured = replace(turned, test=none_like(turned.test))
+    assert turned.beside(unmeasured).notes == turned.notes
+    with pytest.raises(UsageError, match="must see the same samples"):
+        unmeasured.beside(turned)
 
 
 @pytest.mark.parametrize(

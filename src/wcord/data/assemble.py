@@ -160,8 +160,8 @@ def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
     # Which samples are used is said by the student's; whose they are, by their partners.
     fraction = 1.0 if form[1] is None else form[1]
     theirs = replace(theirs, subset=None, holdout=0.0, group_by=None, image_size=form[0], crop_fraction=fraction)
-    if any(visits) or not same_kind:
-        return replace(theirs, visits_of=visits[0], order_by=visits[1])
+    if visits != (None, None) or not same_kind:
+        return replace(theirs, visits_of=visits[0] or None, order_by=visits[1] or None)
     return theirs
 
 

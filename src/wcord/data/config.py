@@ -97,7 +97,7 @@ class PairingConfig:
     """With --teacher-image-size: the share of a side that is kept, in the middle (default: 1)."""
     teacher_visits_of: str | None = None
     """Column of --teacher-data whose rows of equal value are the visits of one subject, where the student's data have
-    none or call it otherwise."""
+    none or call it otherwise; "" where each row of the teacher's is a sample."""
     teacher_order_by: str | None = None
     """Column of --teacher-data that says in which order the visits were."""
     pair_by: Literal["row", "stem", "path", "label"] | None = None

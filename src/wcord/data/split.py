@@ -249,9 +249,10 @@ class DataSet:
             raise UsageError("pairs by label need the same classes in the same order on both sides")
         notes = self.notes
         if not by_label and self.classes == teacher.classes:
-            wrong = int((self.train.targets != teacher.train.targets).sum())
-            told = f"{wrong} of {len(self.train)} train pairs have different labels: are both in one order?"
-            notes = (*notes, told) if wrong else notes
+            for name, own, theirs in (("train", self.train, teacher.train), ("test", self.test, teacher.test)):
+                wrong = int((own.targets[: len(theirs)] != theirs.targets).sum())
+                told = f"{wrong} of {len(own)} {name} pairs have different labels: are both in one order?"
+                notes = (*notes, told) if wrong else notes
         same_records = base_and_view(self.train)[0] is base_and_view(teacher.train)[0]
         shared = shared and not by_label and (same_records or (self.pictures and teacher.pictures))
         return replace(self, teacher=TeacherSide(teacher, by_label, shared), notes=notes)
