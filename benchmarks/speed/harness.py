@@ -34,9 +34,11 @@ def options(description: str | None, *, repeats: int, argv: list[str] | None = N
     parser.add_argument(
         "--repeats", type=int, default=repeats, help=f"timed rounds, the least time counts (default: {repeats})"
     )
-    parser.add_argument("--device", type=resolve_device, default=CPU, help="cpu | cuda (default: cpu)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     torch.set_num_threads(1)
-    return parser.parse_args(argv)
+    given = parser.parse_args(argv)
+    given.device = resolve_device(given.device)
+    return given
 
 
 def interleaved(
@@ -133,6 +135,7 @@ def _cell(value: object) -> str:
 def _machine() -> dict[str, object]:
     return {
         "cpu": processor_name(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),

@@ -60,19 +60,27 @@ def test_generator_decides():
     assert torch.equal(first, second)
 
 
-@settings(deadline=None, max_examples=80)
+def draw(rows, anchors, count, together):
+    """Draw for all anchors at once wherever that can be done, or class by class."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wcord.contrast.draws.LARGEST_CLASS", float("inf") if together else -1.0)
+        return draw_other_class(rows, anchors, count)
+
+
+@settings(deadline=None, max_examples=150)
 @given(
-    st.lists(st.integers(-1, 3), min_size=1, max_size=20),
-    st.lists(st.integers(0, 4), min_size=1, max_size=6),
+    st.lists(st.sampled_from([-100, -1, 0, 1, 2, 3]), min_size=1, max_size=20),
+    st.lists(st.sampled_from([-100, -1, 0, 1, 2, 3, 4]), min_size=1, max_size=6),
     st.integers(1, 25),
+    st.booleans(),
 )
-def test_own_class_is_never_drawn(row_labels, labels, count):
+def test_own_class_is_never_drawn(row_labels, labels, count, together):
     rows, anchors = torch.tensor(row_labels), torch.tensor(labels)
     if any((rows == label).all() for label in labels):
         with pytest.raises(UsageError, match="found no row of another class for an anchor of class"):
-            draw_other_class(rows, anchors, count)
+            draw(rows, anchors, count, together)
         return
-    drawn = draw_other_class(rows, anchors, count)
+    drawn = draw(rows, anchors, count, together)
     assert drawn.shape == (len(labels), count)
     assert (rows[drawn] != anchors.unsqueeze(1)).all()
     for label, row in zip(labels, drawn, strict=True):
@@ -80,24 +88,24 @@ def test_own_class_is_never_drawn(row_labels, labels, count):
         assert row.unique().numel() == count if count <= candidates else row.max() < len(row_labels)
 
 
-def test_other_classes_are_drawn_equally_often():
+@pytest.mark.parametrize("together", [True, False])
+def test_other_classes_are_drawn_equally_often(together):
     torch.manual_seed(0)
     rows, counts = torch.tensor([0, 0, 1, 1, 2, 2]), torch.zeros(6)
     for _ in range(2000):
-        counts += draw_other_class(rows, torch.tensor([0, 1]), 2)[0].bincount(minlength=6)
+        counts += draw(rows, torch.tensor([0, 1]), 2, together)[0].bincount(minlength=6)
     assert (counts[:2] == 0).all()
     assert (counts[2:] - 1000).abs().max() < 5 * 1000**0.5
 
 
+@pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize(
-    ("rows", "anchor", "count"),
-    [([0, 1, 2, 3, 4, 5], 0, 2), ([0, 0, 0, 0, 1, 2], 1, 3)],
-    ids=["for all anchors at once", "where another class leaves too few"],
+    ("rows", "anchor"), [([0, 1, 2, 3, 4, 5], 0), ([0, 0, 0, 1, 2, 3], 0), ([2, 1, 1, 1, 2, 0], 2)]
 )
-def test_subsets_of_other_classes_are_uniform(rows, anchor, count):
+def test_subsets_of_other_classes_are_uniform(rows, anchor, together):
     torch.manual_seed(0)
-    others, trials = [row for row, label in enumerate(rows) if label != anchor], 3000
-    drawn = [draw_other_class(torch.tensor(rows), torch.tensor([2, anchor]), count)[1] for _ in range(trials)]
+    others, trials, count = [row for row, label in enumerate(rows) if label != anchor], 3000, 2
+    drawn = [draw(torch.tensor(rows), torch.tensor([3, anchor]), count, together)[1] for _ in range(trials)]
     counts = Counter(tuple(sorted(each.tolist())) for each in drawn)
     subsets = list(combinations(others, count))
     assert set(counts) == set(subsets)

@@ -266,8 +266,9 @@ def test_a_row_of_the_student_meets_the_later_visits_in_the_teachers_table(tmp_p
         open_data(config, replace(pairing, teacher_visits_of="whom"))
     with pytest.raises(UsageError, match="visits_of and order_by go together"):
         open_data(config, replace(pairing, teacher_order_by=None))
-    with pytest.raises(UsageError, match="go with --teacher-data"):
-        open_data(config, PairingConfig(teacher_visits_of="who"))
+    for column in ("who", ""):
+        with pytest.raises(UsageError, match="go with --teacher-data"):
+            open_data(config, PairingConfig(teacher_visits_of=column))
     # The other way round: the teacher's table has no visits, though the student's has.
     visits = DataConfig(data=pairing.teacher_data or "", visits_of="who", order_by="when")
     taught = PairingConfig(teacher_data=config.data, join="who")
@@ -352,31 +353,67 @@ def test_rows_are_paired_where_the_student_alone_has_a_test_split(tmp_path: Path
         open_data(DataConfig(data=split), PairingConfig(teacher_data=npz(tmp_path / "l.npz", 30)))
 
 
+def to_train_on(offset: int = 0) -> dict[str, int]:
+    return {name: value for name, value in pictures(offset).items() if name.startswith("train/")}
+
+
 @pytest.mark.parametrize("settings", [{}, {"in_memory": "no"}, {"skip_bad_images": True}, {"image_size": 4}])
 def test_the_teachers_folder_needs_no_test_samples(tmp_path: Path, settings: dict[str, Any]) -> None:
-    student = folder(tmp_path / "s", pictures())
-    trained = {name: value for name, value in pictures(1).items() if name.startswith("train/")}
+    student, teacher = folder(tmp_path / "s", pictures()), folder(tmp_path / "t", to_train_on(1), size=16)
     if settings.get("skip_bad_images"):
         (tmp_path / "s" / "test" / "a" / "test00.png").write_bytes(b"no picture")
-    teacher = folder(tmp_path / "t", trained, size=16)
-    config = DataConfig(data=student, **settings)
-    data = open_data(config, PairingConfig(teacher_data=teacher, pair_by="stem"))
+    config, by_stem = DataConfig(data=student, **settings), PairingConfig(teacher_data=teacher, pair_by="stem")
+    data = open_data(config, by_stem)
     assert unseen(data) == (12, 5 if settings.get("skip_bad_images") else 6)
+    assert data.of_teacher.cut == {}
     seen, taught, _ = inputs(data)
     assert torch.allclose(taught[:, 0, 0, 0] * 255, seen[:, 0, 0, 0] * 255 + 1)
-    # Where the folder is not sorted into splits, test samples have their partners there, and then all of them have one.
+    # Where a part of the training samples is measured on, the teacher sees that.
+    held = open_data(replace(config, holdout=0.25), by_stem)
+    assert len(held.of_teacher.test) == len(held.test) > 0
+    assert not any("sees none" in note for note in held.notes)
+    # A training sample of the teacher's that nothing is paired with is told as ever.
+    more = folder(tmp_path / "more", to_train_on(1) | {"train/a/more.png": 3})
+    with pytest.raises(UsageError, match="1 train samples of the teacher's data have no partner: 'more'"):
+        open_data(config, replace(by_stem, teacher_data=more))
+
+
+def test_test_samples_may_have_partners_in_a_folder_without_splits(tmp_path: Path) -> None:
+    student = folder(tmp_path / "s", pictures())
     flat = {name.partition("/")[2]: value for name, value in pictures(1).items()}
-    whole = folder(tmp_path / "w", flat)
-    data = open_data(config, PairingConfig(teacher_data=whole, pair_by="stem"))
-    assert len(data.of_teacher.test) == len(data.test)
+    config = DataConfig(data=student)
+    data = open_data(config, PairingConfig(teacher_data=folder(tmp_path / "w", flat), pair_by="stem"))
+    _, taught, _ = inputs(data, "test")
+    assert (taught[:, 0, 0, 0] * 255).round().tolist() == [151, 155, 159, 153, 157, 161]
     del flat["b/test05.png"]
     some = folder(tmp_path / "some", flat)
     with pytest.raises(UsageError, match="1 test samples of the student's data have no partner: 'test05'"):
         open_data(config, PairingConfig(teacher_data=some, pair_by="stem"))
-    # A training sample of the teacher's that nothing is paired with is told as ever.
-    more = folder(tmp_path / "more", trained | {"train/a/more.png": 3})
-    with pytest.raises(UsageError, match="1 train samples of the teacher's data have no partner: 'more'"):
-        open_data(config, PairingConfig(teacher_data=more, pair_by="stem"))
+
+
+@pytest.mark.parametrize("way", ["stem", "path"])
+def test_a_partner_of_a_training_sample_is_none_of_a_test_sample_of_its_name(tmp_path: Path, way: Any) -> None:
+    """Names may begin anew in each split: train/a/0.png and test/a/0.png are two samples."""
+    counts = (("train", 6), ("test", 3))
+    anew = {f"{split}/{'ab'[i % 2]}/{i}.png": 10 * i for split, count in counts for i in range(count)}
+    student = folder(tmp_path / "s", anew)
+    teacher = folder(tmp_path / "t", {name: value for name, value in anew.items() if name.startswith("train/")})
+    config, pairing = DataConfig(data=student), PairingConfig(teacher_data=teacher, pair_by=way)
+    assert unseen(open_data(config, pairing)) == (6, 3)
+    folder(tmp_path / "s", {"test/a/9.png": 9})
+    folder(tmp_path / "t", {"train/a/9.png": 9})
+    data = open_data(config, replace(pairing, unpaired="drop"))
+    assert (len(data.train), len(data.test), len(data.of_teacher.test)) == (6, 1, 1)
+
+
+def test_unreadable_pictures_are_left_out_on_both_sides_of_one_store(tmp_path: Path) -> None:
+    place = folder(tmp_path / "s", pictures())
+    (tmp_path / "s" / "train" / "a" / "train00.png").write_bytes(b"no picture")
+    data = open_data(DataConfig(data=place, skip_bad_images=True), PairingConfig(teacher_view="edges"))
+    assert (len(data.train), len(data.of_teacher.train), len(data.test), len(data.of_teacher.test)) == (11, 11, 6, 6)
+    arrays = DataConfig(data=npz(tmp_path / "s.npz", 20, test=10), skip_bad_images=True)
+    data = open_data(arrays, PairingConfig(teacher_data=npz(tmp_path / "t.npz", 20, test=10)))
+    assert (len(data.train), len(data.of_teacher.train), len(data.of_teacher.test)) == (20, 20, 10)
 
 
 def test_by_label_a_class_may_not_be_missing_among_the_partners(tmp_path: Path) -> None:

@@ -12,7 +12,15 @@ from wcord.checks import UsageError
 from wcord.data.config import DataConfig
 from wcord.data.images import Form
 from wcord.data.sources import from_arrays, open_data
-from wcord.data.split import MemorySplit, StreamSplit, base_and_view, none_like, on_device, seen_through
+from wcord.data.split import (
+    TEST_UNSEEN,
+    MemorySplit,
+    StreamSplit,
+    base_and_view,
+    none_like,
+    on_device,
+    seen_through,
+)
 from wcord.data.stores import FileImages
 from wcord.data.view import View
 
@@ -76,7 +84,7 @@ def test_a_data_set_is_seen_through_a_view_and_beside_another() -> None:
     assert [note.partition(":")[0] for note in turned.beside(other).notes[-2:]] == told
     assert turned.beside(turned).notes == turned.notes
     unmeasured = replace(turned, test=none_like(turned.test))
-    assert turned.beside(unmeasured).notes == turned.notes
+    assert turned.beside(unmeasured).notes == (*turned.notes, TEST_UNSEEN)
     with pytest.raises(UsageError, match="must see the same samples"):
         unmeasured.beside(turned)
 

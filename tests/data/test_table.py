@@ -153,6 +153,31 @@ def test_the_test_file_may_lack_what_the_teacher_sees_and_not_what_the_student_s
         assert any(note.startswith("the teacher sees none of the test samples") for note in data.notes)
     with pytest.raises(UsageError, match="unknown column of the test file 'dear'"):
         open_data(DataConfig(data=place, input=("dear",)), PairingConfig(teacher_input=("cheap",)))
+    # A teacher is trained on such a table by holding out a part of what is whole.
+    held = open_data(DataConfig(data=place, input=("dear",), holdout=0.25))
+    assert (len(held.train), len(held.test)) == (6, 2)
+
+
+def test_a_test_file_is_the_teachers_unless_something_that_it_is_asked_for_is_missing(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"id": range(8), "x": range(8), "fine": list("abcd") * 2, "label": [0, 0, 1, 1] * 2})
+    tests = rows.assign(id=range(8, 16))
+
+    def seen(test: pd.DataFrame, **settings: object) -> int:
+        for side in ("s", "t"):
+            (tmp_path / side).mkdir(exist_ok=True)
+            written(rows, tmp_path / side / "train.csv")
+        written(tests, tmp_path / "s" / "test.csv")
+        written(test, tmp_path / "t" / "test.csv")
+        no_labels = {"no_labels": True} if settings.pop("no_labels", False) else {"label": "label"}
+        config = DataConfig(data=f"table:{tmp_path / 's'}", input=("x",), **no_labels)  # pyright: ignore[reportArgumentType]
+        pairing = PairingConfig(teacher_data=f"table:{tmp_path / 't'}", join="id", teacher_input=("x",), **settings)  # pyright: ignore[reportArgumentType]
+        return len(open_data(config, pairing).of_teacher.test)
+
+    assert seen(tests) == 8
+    assert seen(tests.drop(columns="label"), no_labels=True) == 8
+    assert seen(tests.drop(columns="label"), teacher_label="fine") == 8
+    assert seen(tests.drop(columns="fine"), teacher_label="fine") == 0
+    assert seen(tests.assign(fine=np.nan), teacher_label="fine") == 0
 
 
 def test_a_group_on_both_sides_of_a_given_split_is_refused(tmp_path: Path) -> None:

@@ -106,11 +106,9 @@ class CrossedNCE(nn.Module):
         self, student: Tensor, teacher: Tensor, index: Tensor | None = None, labels: Tensor | None = None
     ) -> None:
         """Write both sides' embeddings into their memories."""
-        if isinstance(self.student_memory, Bank):
-            self.student_memory.check(_required(index))
         for memory, rows in ((self.student_memory, student), (self.teacher_memory, teacher)):
             if isinstance(memory, Bank):
-                memory.write(rows, _required(index), labels, checked=True)
+                memory.write(rows, _required(index), labels)
             else:
                 memory.write(rows, labels)
 
@@ -122,8 +120,7 @@ class CrossedNCE(nn.Module):
                     f"index must hold one row number per sample, received shape {tuple(index.shape)} for a batch of "
                     f"{student.shape[0]}"
                 )
-            self.student_memory.check(index)
-            return self.student_memory.read(index, checked=True), self.teacher_memory.read(index, checked=True)
+            return self.student_memory.read(index), self.teacher_memory.read(index)
         return student, teacher
 
 

@@ -5,6 +5,9 @@ from torch import Tensor
 
 from wcord.checks import UsageError
 
+LARGEST_CLASS = 1 / 8
+"""Rows of an anchor's class per row drawn up to which one pass for all anchors is faster than one for each class."""
+
 
 def draw_rows(
     num_valid: int, count: int, *, batch: int, device: torch.device, generator: torch.Generator | None = None
@@ -59,12 +62,12 @@ def draw_other_class(
         >>> draw_other_class(torch.tensor([0, 1, 1]), torch.tensor([1]), 2)
         tensor([[0, 0]])
     """
-    rows = row_labels.shape[0]
-    order = torch.randperm(rows, generator=generator, device=row_labels.device)
+    order = torch.randperm(row_labels.shape[0], generator=generator, device=row_labels.device)
     ordered_labels = row_labels[order]
-    largest = int(torch.bincount(row_labels + 1, minlength=2)[1:].max())
-    if count <= rows - largest:
-        return _windows_of_others(order, ordered_labels, labels, count, count + largest, generator)
+    # With few classes each holds many rows, but then there are few to go through one by one.
+    largest = _most_of_one_class(row_labels, labels)
+    if largest <= LARGEST_CLASS * count and count + largest <= row_labels.shape[0]:
+        return _windows_of_others(order, ordered_labels, labels, count, largest, generator)
     drawn = order.new_empty(labels.shape[0], count)
     for label in labels.unique().tolist():
         anchors = (labels == label).nonzero().squeeze(1)
@@ -86,14 +89,20 @@ def _windows(order: Tensor, count: int, batch: int, generator: torch.Generator |
     return _cyclic(order, start, count)
 
 
+def _most_of_one_class(row_labels: Tensor, labels: Tensor) -> int:
+    """Return how many rows are of the class of which there are most, among those of the anchors."""
+    ordered = row_labels.sort().values
+    return int((torch.searchsorted(ordered, labels, right=True) - torch.searchsorted(ordered, labels)).max())
+
+
 def _windows_of_others(
-    order: Tensor, ordered_labels: Tensor, labels: Tensor, count: int, length: int, generator: torch.Generator | None
+    order: Tensor, ordered_labels: Tensor, labels: Tensor, count: int, largest: int, generator: torch.Generator | None
 ) -> Tensor:
     """Return for each anchor the first `count` rows of other classes in a cyclic window of `order`.
 
-    All anchors at once, where a window of `length` is sure to hold as many: one pass over it, whatever the classes.
+    All anchors at once, in one pass over windows that are longer by `largest`, the most that may have to be left out.
     """
-    batch, length = labels.shape[0], min(length, order.shape[0])
+    batch, length = labels.shape[0], count + largest
     start = torch.randint(order.shape[0], (batch,), generator=generator, device=order.device)
     rows = _cyclic(order, start, length)
     other = _cyclic(ordered_labels, start, length) != labels.unsqueeze(1)

@@ -173,7 +173,8 @@ def nce_loss(
     require_positive("temperature", temperature)
     with autocast_off(anchor):
         rows = full_precision(rows)
-        bias = log_mean_exp + math.log(negatives.total)
+        constant = log_mean_exp.to(rows.dtype) if isinstance(log_mean_exp, Tensor) else log_mean_exp
+        bias = constant + math.log(negatives.total)
         rule = _Rule(objective, 1.0 if objective == "dual" else 1 / temperature, bias, negatives.total)
         anchor, positive = anchor.to(rows.dtype), positive.to(rows.dtype)
         return _Contrast.apply(anchor, positive, negatives, rule, torch.is_grad_enabled())

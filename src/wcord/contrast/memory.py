@@ -67,17 +67,15 @@ class Bank(nn.Module):
         """The class of each valid row, -1 where it is not known yet."""
         return self.classes
 
-    def read(self, index: Tensor, *, checked: bool = False) -> Tensor:
-        """Return a copy of the rows at `index`; `checked` says that `check` has been asked already."""
-        if not checked:
-            self.check(index)
+    def read(self, index: Tensor) -> Tensor:
+        """Return a copy of the rows at `index`."""
+        self.check(index)
         return self.storage[index]
 
     @torch.no_grad()
-    def write(self, rows: Tensor, index: Tensor, labels: Tensor | None = None, *, checked: bool = False) -> None:
+    def write(self, rows: Tensor, index: Tensor, labels: Tensor | None = None) -> None:
         """Move the rows at `index` towards `rows`, and note their classes where `labels` are given."""
-        if not checked:
-            self.check(index)
+        self.check(index)
         index, order = index.sort(stable=True)
         # Equal indices all take the last one's values: no order of writing, not even a GPU's, can change the result.
         last = order[torch.searchsorted(index, index, right=True) - 1]
@@ -107,7 +105,8 @@ class Queue(nn.Module):
     """Keep the newest embeddings, first in, first out; it needs no sample numbers.
 
     It starts empty. `rows` holds the valid ones, which are not in order of age once the ring has gone round.
-    Of a batch larger than the queue only the newest rows stay. Contents, pointer and count are persistent buffers.
+    Of a batch larger than the queue only the newest rows stay. Contents, pointer and count are persistent buffers, to
+    be set by `load_state_dict` alone: that it is full is remembered besides.
 
     Args:
         size: rows kept at most.

@@ -12,9 +12,10 @@ from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.form import find_form
 from wcord.data.images import Form
 from wcord.data.memory import check_all, decode_all, resize_all, without_bad
-from wcord.data.pairing import UNSEEN, Partners, find_partners, number_by_student
+from wcord.data.pairing import Partners, find_partners, number_by_student
 from wcord.data.samples import Samples, Source
 from wcord.data.split import (
+    TEST_UNSEEN,
     DataSet,
     MemorySplit,
     Split,
@@ -82,7 +83,7 @@ def assemble_pairs(
     if pairing.teacher_data is None:
         partners, paired = _themselves(source, other, choice.test_from)
     else:
-        partners, paired = find_partners(source, other, pairing)
+        partners, paired = find_partners(source, other, pairing, held_out=choice.test_from == "train")
     own, others = choice.paired(source, partners)
     alone = _grouped_alike(other, config, theirs, pairing)
     if alone is not None:
@@ -97,7 +98,8 @@ def assemble_pairs(
     else:
         taught = _data_set(other, others, theirs, ())
     shared = pairing.pair_augment == "shared" and (same_records or (source.pictures and other.pictures))
-    taught = replace(taught, cut={} if alone is None else cut_of(alone, config))
+    if alone is not None and len(taught.test):  # what was held out from it matters where it is measured
+        taught = replace(taught, cut=cut_of(alone, config))
     return replace(student, cut=choice.cut, teacher=TeacherSide(taught, shared=shared))
 
 
@@ -110,7 +112,7 @@ def _themselves(source: Source, other: Source, test_from: str) -> tuple[dict[str
     if other.test is not None and _split_name(source.test) == _split_name(other.test):
         splits["test"] = other.test
     partners = {split: Partners(held, torch.arange(len(held))) for split, held in splits.items()}
-    return partners, [] if test_from in partners else [UNSEEN]
+    return partners, [] if test_from in partners else [TEST_UNSEEN]
 
 
 def _split_name(samples: Samples | None) -> str | None:
@@ -144,7 +146,7 @@ def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
     if form[1] is not None and form[0] is None:
         raise UsageError("--teacher-crop-fraction says what is kept where images are resized: --teacher-image-size")
     visits = pairing.teacher_visits_of, pairing.teacher_order_by
-    if any(visits) and not other_data:
+    if visits != (None, None) and not other_data:
         raise UsageError("--teacher-visits-of and --teacher-order-by go with --teacher-data: give --visits-of for both")
     same_kind = not other_data or _kind(pairing.teacher_data or "") == _kind(config.data)
     theirs = replace(
@@ -160,7 +162,7 @@ def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
     # Which samples are used is said by the student's; whose they are, by their partners.
     fraction = 1.0 if form[1] is None else form[1]
     theirs = replace(theirs, subset=None, holdout=0.0, group_by=None, image_size=form[0], crop_fraction=fraction)
-    if visits != (None, None) or not same_kind:
+    if visits[0] is not None or visits[1] or not same_kind:
         return replace(theirs, visits_of=visits[0] or None, order_by=visits[1] or None)
     return theirs
 
@@ -192,10 +194,10 @@ def _readable(sides: list[Chosen], config: DataConfig) -> tuple[list[Chosen], tu
     for split in ("train", "test"):
         good = torch.ones(len(sides[0][split]), dtype=torch.bool)
         stores: list[object] = []
-        present = [side for side in sides if len(side[split])]  # the teacher may see nothing of the test samples
-        for side in present:
+        for side in sides:
             samples = side[split]
-            if isinstance(samples.store, Tensor) or any(samples.store is store for store in stores):
+            known = isinstance(samples.store, Tensor) or any(samples.store is store for store in stores)
+            if known or not len(samples):  # the teacher may see nothing of the test samples
                 continue
             stores.append(samples.store)
             form, _ = find_form([samples], config.image_size, config.crop_fraction)
@@ -204,7 +206,7 @@ def _readable(sides: list[Chosen], config: DataConfig) -> tuple[list[Chosen], tu
             good &= torch.zeros_like(good).index_fill(0, readable, True)
             notes += told
         kept = torch.where(good)[0]
-        sides = [{**side, split: side[split].take(kept)} if side in present else side for side in sides]
+        sides = [{**side, split: side[split].take(kept)} if len(side[split]) else side for side in sides]
     return sides, tuple(notes)
 
 

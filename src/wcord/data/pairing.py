@@ -11,14 +11,11 @@ from torch import Tensor
 from wcord.checks import UsageError, require_choice
 from wcord.data.config import PairingConfig
 from wcord.data.samples import Samples, Source
+from wcord.data.split import TEST_UNSEEN
 
 SHOWN = 3
 """Names that a message lists."""
 WAYS = ("row", "stem", "path", "key", "label")
-UNSEEN = (
-    "the teacher sees none of the test samples: its own accuracy on them, and how the student agrees with it there, "
-    "are not measured"
-)
 
 
 @dataclass(frozen=True)
@@ -34,12 +31,20 @@ class Partners:
     places: Tensor
 
 
-def find_partners(student: Source, teacher: Source, config: PairingConfig) -> tuple[dict[str, Partners], list[str]]:
+def find_partners(
+    student: Source, teacher: Source, config: PairingConfig, *, held_out: bool = False
+) -> tuple[dict[str, Partners], list[str]]:
     """Return the partners of the samples of each of the student's splits, and notes for the reader of the result.
 
     Partners of a split are looked for in the teacher's split of that name; those of test samples among the teacher's
     training samples, where it has no other. If there are none, the teacher sees none of the test samples, and the
     result lacks that split.
+
+    Args:
+        student: the student's samples.
+        teacher: the teacher's.
+        config: how they belong together.
+        held_out: whether a part of the training samples is measured on, so that a test split does not matter.
 
     Raises:
         UsageError: names that occur twice, splits of other lengths, or samples without a partner where `unpaired` is
@@ -55,22 +60,36 @@ def find_partners(student: Source, teacher: Source, config: PairingConfig) -> tu
     pools = {"train": (student.train, teacher.train)}
     found: dict[str, Partners] = {}
     notes: list[str] = []
-    if student.test is not None and teacher.test is not None:
-        pools["test"] = student.test, teacher.test
-    elif student.test is not None and _meet(student.test, teacher.train, config):
-        pools["test"] = student.test, teacher.train
-    elif student.test is not None:
-        complete, notes = True, [UNSEEN]
+    taken: set[str] = set()
+    if student.test is not None and not held_out:
+        if teacher.test is None and config.way != "row":
+            taken = set(_called("student", student.train, config))
+        if teacher.test is not None:
+            pools["test"] = student.test, teacher.test
+        elif config.way != "row" and _share_names(student.test, teacher.train, config, but=taken):
+            pools["test"] = student.test, teacher.train
+        else:
+            complete, notes = True, [TEST_UNSEEN]
     for split, (own, pool) in pools.items():
-        found[split], more = _find(split, own, pool, config, complete=complete)
+        but = taken if split == "test" else set[str]()
+        found[split], more = _find(split, own, pool, config, complete=complete, but=but)
         notes += [*more, *_disagreeing(split, own, found[split], student, teacher, config)]
     return found, notes
 
 
 def _find(
-    split: str, student: Samples, teacher: Samples, config: PairingConfig, *, complete: bool
+    split: str, student: Samples, teacher: Samples, config: PairingConfig, *, complete: bool, but: set[str]
 ) -> tuple[Partners, list[str]]:
-    """Return the partners of one split; `complete`: each of the teacher's samples, too, should have one."""
+    """Return the partners of one split.
+
+    Args:
+        split: its name.
+        student: the student's samples.
+        teacher: those among which they are looked for.
+        config: how they belong together.
+        complete: each of the teacher's samples, too, should have a partner.
+        but: names of the teacher's samples that are the partners of others.
+    """
     if config.way == "row":
         if len(student) != len(teacher):
             raise UsageError(
@@ -79,7 +98,7 @@ def _find(
             )
         return Partners(teacher, torch.arange(len(teacher))), []
     own, others = _names("student", split, student, config), _names("teacher", split, teacher, config)
-    rows = {name: row for row, name in enumerate(others)}
+    rows = {name: row for row, name in enumerate(others) if name not in but}
     partners = Partners(teacher, torch.tensor([rows.get(name, -1) for name in own]))
     if not bool((partners.places >= 0).any()):
         raise UsageError(
@@ -100,11 +119,9 @@ def _find(
     return partners, [f"left out: {line}" for line in found]
 
 
-def _meet(own: Samples, others: Samples, config: PairingConfig) -> bool:
-    """Tell whether any of the samples have a name in common."""
-    if config.way == "row":
-        return False
-    return not set(_called("student", own, config)).isdisjoint(_called("teacher", others, config))
+def _share_names(own: Samples, others: Samples, config: PairingConfig, *, but: set[str]) -> bool:
+    """Tell whether any of the samples have a name in common, `but` aside: those of training samples may come again."""
+    return not (set(_called("student", own, config)) - but).isdisjoint(_called("teacher", others, config))
 
 
 def _called(side: str, samples: Samples, config: PairingConfig) -> list[str]:

@@ -71,7 +71,7 @@ def _read(config: DataConfig, pairing: PairingConfig, unseen: tuple[str, ...], *
         files=pairing.by_file,
         unseen=unseen,
         labels=not config.no_labels,
-        partial=partial,
+        partial=partial or config.holdout > 0,  # of which the test split is not read
     )
     _refuse_columns(kind, columns)
     source = READERS[kind](place, columns)

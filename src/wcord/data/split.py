@@ -15,6 +15,11 @@ from wcord.data.images import BadImageError, Box, Form, bad_image, decode, open_
 from wcord.data.stores import ImageStore
 from wcord.data.view import View
 
+TEST_UNSEEN = (
+    "the teacher sees none of the test samples: its own accuracy on them, and how the student agrees with it there, "
+    "are not measured"
+)
+
 
 class Split(ABC):
     """Images and class numbers by row, 0 … len − 1.
@@ -232,7 +237,8 @@ class DataSet:
         """Return the data with what the teacher sees of them.
 
         Args:
-            teacher: as many samples in the same order (or none to test on), or, `by_label`, any of the same classes.
+            teacher: as many samples in the same order, or, `by_label`, any of the same classes. Where it sees none of
+                the test samples, `dataclasses.replace(teacher, test=none_like(teacher.test))`.
             by_label: draw a sample of the same class each time.
             shared: both get the same random crop and mirroring, where both are pictures.
 
@@ -247,7 +253,7 @@ class DataSet:
             )
         if by_label and self.classes != teacher.classes:
             raise UsageError("pairs by label need the same classes in the same order on both sides")
-        notes = self.notes
+        notes = self.notes if len(teacher.test) else (*self.notes, TEST_UNSEEN)
         if not by_label and self.classes == teacher.classes:
             for name, own, theirs in (("train", self.train, teacher.train), ("test", self.test, teacher.test)):
                 wrong = int((own.targets[: len(theirs)] != theirs.targets).sum())

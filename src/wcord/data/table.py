@@ -67,18 +67,17 @@ def frames_source(frames: dict[str, Frame], name: str, columns: Columns) -> Sour
     known = list(frames["train"].columns)
     label = _label(known, columns.label) if columns.labels else None
     named = [c for c in (label, columns.key, columns.group_by, columns.visits_of, columns.order_by) if c is not None]
-    asked = (*named, *map(_raw(known), columns.input))
-    if columns.partial and not {*asked, *(() if columns.input else known)} <= {*frames.get("test", frames["train"])}:
+    labels = {label, *columns.unseen} if columns.labels else {*columns.unseen, *_likely_labels(known)}
+    seen = list(columns.input) or [column for column in known if column not in {*named, *labels}]
+    if columns.partial and "test" in frames and not _whole(frames["test"], [*named, *map(_raw(known), seen)], label):
         frames = {"train": frames["train"]}
-    for column in asked:
+    for column in (*named, *map(_raw(known), columns.input)):
         for split, frame in frames.items():
             if column not in frame.columns:
                 raise unknown("column" if split == "train" else f"column of the {split} file", column, frame.columns)
-    labels = {label, *columns.unseen} if columns.labels else {*columns.unseen, *_likely_labels(known)}
     told = [column for column in map(_raw(known), columns.input) if column in labels]
     if told:  # a network would be told what it is to predict
         raise UsageError(f"column {told[0]!r} is a label and cannot be seen: name other columns in --input")
-    seen = list(columns.input) or [column for column in known if column not in {*named, *labels}]
     whole: Frame = pd.concat(frames, names=["split"])
     if label is not None and whole[label].isna().any():
         raise UsageError(f"{int(whole[label].isna().sum())} rows have no label in column {label!r}: remove them")
@@ -123,6 +122,11 @@ def read_rows(path: Path, columns: Sequence[str], known: Mapping[str, Sequence[s
         raise UsageError(f"column {strange!r} of table {str(path)!r} holds text where there were numbers: repair it")
     require_known(_categories(frame, numbers), known)
     return torch.tensor(numbers.to_numpy(np.float32))[:, :, None, None]
+
+
+def _whole(frame: Frame, columns: Sequence[str], label: str | None) -> bool:
+    """Tell whether a file has all columns, and any labels."""
+    return {*columns} <= {*frame.columns} and (label is None or bool(frame[label].notna().any()))
 
 
 def _raw(known: Sequence[str]) -> Callable[[str], str]:
