@@ -34,9 +34,9 @@ class NCE(nn.Module):
     - `analytic`: 1/(2·D·τ²), its value for unit vectors in random directions.
 
     The constant stands in persistent buffers, to be set by `load_state_dict` alone: that there is one is remembered
-    besides. In eval mode it never moves; asked before it was ever set, it is
-    computed from the batch and forgotten. An empty memory (a queue's first step) offers nothing to contrast with: the
-    loss is then a zero that is attached to the graph, and the constant stays unset.
+    besides. In eval mode it never moves; asked before it was ever set, it is computed from the batch and forgotten. An
+    empty memory (a queue's first step) offers nothing to contrast with: the loss is then a zero that is attached to the
+    graph, and the constant stays unset.
 
     Args:
         embedding_dim: D, needed by `analytic`.

@@ -62,14 +62,14 @@ def find_partners(
     notes: list[str] = []
     taken: set[str] = set()
     if student.test is not None and not held_out:
-        if teacher.test is None and config.way != "row":
+        searched = teacher.test
+        if searched is None and config.way != "row":
             taken = set(_called("student", student.train, config))
-        if teacher.test is not None:
-            pools["test"] = student.test, teacher.test
-        elif config.way != "row" and _share_names(student.test, teacher.train, config, but=taken):
-            pools["test"] = student.test, teacher.train
-        else:
+            searched = teacher.train if _share_names(student.test, teacher.train, config, but=taken) else None
+        if searched is None:
             complete, notes = True, [TEST_UNSEEN]
+        else:
+            pools["test"] = student.test, searched
     for split, (own, pool) in pools.items():
         but = taken if split == "test" else set[str]()
         found[split], more = _find(split, own, pool, config, complete=complete, but=but)
