@@ -1,5 +1,6 @@
 """Trained networks are measured by the names of their classes, on what was held out from them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,21 @@ def test_a_network_that_is_gone_on_with_knows_its_new_classes(flowers: Path, tmp
     card = read_card(on)
     assert card is not None
     assert card.classes == ("x", "y", "z")
+
+
+def test_a_teacher_of_what_the_test_file_lacks_is_measured_on_what_was_held_out(tmp_path: Path) -> None:
+    frame = iris().sample(frac=1, random_state=0)
+    (tmp_path / "set").mkdir()
+    frame.head(100).to_csv(tmp_path / "set" / "train.csv", index=False)
+    frame.tail(50).drop(columns="petal width (cm)").to_csv(tmp_path / "set" / "test.csv", index=False)
+    data = f"table:{tmp_path / 'set'}"
+    run = tmp_path / "run"
+    weights = trained(run, data=data, holdout=0.25, input=("petal width (cm)", "petal length (cm)"))
+    reached = json.loads((run / "record.json").read_text())["metrics"]["top1_last"]
+    assert wcord.evaluate(weights=weights, data=data, device="cpu")["top1"] == pytest.approx(reached)
+    # What the test file has is measured on the test file, whatever was held out in training.
+    cheap = trained(tmp_path / "cheap", data=data, holdout=0.25, input=("sepal width (cm)", "sepal length (cm)"))
+    assert [len(open_as_trained(DataConfig(data=data), each).test) for each in (weights, cheap)] == [25, 50]
 
 
 def test_the_samples_that_were_held_out_are_those_that_are_measured(tmp_path: Path) -> None:

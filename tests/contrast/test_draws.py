@@ -88,6 +88,10 @@ def test_own_class_is_never_drawn(row_labels, labels, count, together):
         assert row.unique().numel() == count if count <= candidates else row.max() < len(row_labels)
 
 
+def test_no_anchors_have_no_draw():
+    assert draw_other_class(torch.tensor([0, 1]), torch.zeros(0, dtype=torch.long), 3).shape == (0, 3)
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_other_classes_are_drawn_equally_often(together):
     torch.manual_seed(0)

@@ -221,6 +221,32 @@ def test_two_columns_of_one_table(tmp_path: Path) -> None:
     assert torch.equal(target, torch.arange(12) % 2)
 
 
+@pytest.mark.parametrize("settings", [{}, {"in_memory": "no"}, {"skip_bad_images": True}])
+def test_the_teachers_column_may_be_empty_in_the_test_table(tmp_path: Path, settings: dict[str, Any]) -> None:
+    kinds = datasets.Features(low=datasets.Image(), high=datasets.Image(), label=datasets.Value("int64"))
+    for split, size in (("train", 8), ("test", 0)):
+        low = [Image.new("L", (4, 4), 10 * i) for i in range(6)]
+        high = [Image.new("L", (size, size), 10 * i) if size else None for i in range(6)]
+        table = datasets.Dataset.from_dict({"low": low, "high": high, "label": [0, 1] * 3}, features=kinds)
+        table.to_parquet(tmp_path / f"{split}.parquet")
+    config = DataConfig(data=f"parquet:{tmp_path}", input=("low",), **settings)
+    data = open_data(config, PairingConfig(teacher_input=("high",)))
+    assert unseen(data) == (6, 6)
+    assert data.of_teacher.train.shape == (1, 8, 8)
+
+
+def test_rows_of_another_split_are_no_partners(tmp_path: Path) -> None:
+    """A test split whose labels are kept back is passed over, but then the next one is not the student's."""
+    kinds = datasets.Features(image=datasets.Image(), label=datasets.Value("int64"))
+    for side, hidden in (("s", False), ("t", True)):
+        for split in ("train", "test", "val"):
+            labels = [-1] * 6 if hidden and split == "test" else [0, 1] * 3
+            columns = {"image": [Image.new("L", (4, 4), i) for i in range(6)], "label": labels}
+            datasets.Dataset.from_dict(columns, features=kinds).to_parquet(tmp_path / side / f"{split}.parquet")
+    pairing = PairingConfig(teacher_data=f"parquet:{tmp_path / 't'}")
+    assert unseen(open_data(DataConfig(data=f"parquet:{tmp_path / 's'}"), pairing)) == (6, 6)
+
+
 def test_tables_are_joined_on_a_key_column(tmp_path: Path) -> None:
     rows = 30
     frame = pd.DataFrame({"id": range(rows), "x": np.arange(rows) / 10, "label": np.arange(rows) % 2})
@@ -387,7 +413,7 @@ def test_test_samples_may_have_partners_in_a_folder_without_splits(tmp_path: Pat
     assert (taught[:, 0, 0, 0] * 255).round().tolist() == [151, 155, 159, 153, 157, 161]
     del flat["b/test05.png"]
     some = folder(tmp_path / "some", flat)
-    with pytest.raises(UsageError, match="1 test samples of the student's data have no partner: 'test05'"):
+    with pytest.raises(UsageError, match="1 test samples of the student's data have no partner: 'test05'; add them"):
         open_data(config, PairingConfig(teacher_data=some, pair_by="stem"))
 
 
@@ -402,6 +428,8 @@ def test_a_partner_of_a_training_sample_is_none_of_a_test_sample_of_its_name(tmp
     assert unseen(open_data(config, pairing)) == (6, 3)
     folder(tmp_path / "s", {"test/a/9.png": 9})
     folder(tmp_path / "t", {"train/a/9.png": 9})
+    with pytest.raises(UsageError, match="; 3 of them have a training sample's name, and so no partner of their own"):
+        open_data(config, pairing)
     data = open_data(config, replace(pairing, unpaired="drop"))
     assert (len(data.train), len(data.test), len(data.of_teacher.test)) == (6, 1, 1)
 

@@ -151,11 +151,32 @@ def test_the_test_file_may_lack_what_the_teacher_sees_and_not_what_the_student_s
         assert data.of_teacher.columns == (taught.teacher_input or ("dear", "cheap"))
         assert (len(data.train), len(data.test), len(data.of_teacher.train), len(data.of_teacher.test)) == (8, 6, 8, 0)
         assert any(note.startswith("the teacher sees none of the test samples") for note in data.notes)
-    with pytest.raises(UsageError, match="unknown column of the test file 'dear'"):
-        open_data(DataConfig(data=place, input=("dear",)), PairingConfig(teacher_input=("cheap",)))
+        assert "teacher: the test file lacks column 'dear', and is passed over" in data.notes
+    message = "the test file lacks column 'dear': add it, or hold out a part .* by --holdout 0.2"
+    for seen in (("dear",), ()):
+        with pytest.raises(UsageError, match=message):
+            open_data(DataConfig(data=place, input=seen), PairingConfig(teacher_input=("cheap",)))
+    with pytest.raises(UsageError, match=message):  # by label the teacher is measured on its own test samples
+        open_data(config, PairingConfig(teacher_data=place, pair_by="label"))
     # A teacher is trained on such a table by holding out a part of what is whole.
     held = open_data(DataConfig(data=place, input=("dear",), holdout=0.25))
     assert (len(held.train), len(held.test)) == (6, 2)
+
+
+def test_later_visits_of_the_test_file_are_not_the_teachers_if_it_has_no_label_there(tmp_path: Path) -> None:
+    """The teacher's own training passes over that file, so that it sees no more visits than are trained on."""
+    for split, count in (("train", 3), ("test", 5)):
+        rows = [{"who": f"{split}{i}", "when": v, "x": i + v, "label": i % 2} for i in range(8) for v in range(count)]
+        frame = pd.DataFrame(rows)
+        written(frame.assign(fine=frame["label"]) if split == "train" else frame, tmp_path / f"{split}.csv")
+    visits = DataConfig(data=f"table:{tmp_path}", label="label", input=("x",), visits_of="who", order_by="when")
+    alone = open_data(dataclasses.replace(visits, label="fine", holdout=0.25))
+    for config in (visits, dataclasses.replace(visits, holdout=0.25)):
+        data = open_data(config, PairingConfig(teacher_label="fine", teacher_input=("x",)))
+        assert data.of_teacher.train.shape == alone.train.shape == (1, 3, 1)
+        assert data.train.shape == (1, 5, 1)
+        own, taught = (part.read(torch.arange(len(data.train))) for part in (data.train, data.of_teacher.train))
+        assert torch.equal(own[:, :, :3], taught)
 
 
 def test_a_test_file_is_the_teachers_unless_something_that_it_is_asked_for_is_missing(tmp_path: Path) -> None:

@@ -62,6 +62,8 @@ def draw_other_class(
         >>> draw_other_class(torch.tensor([0, 1, 1]), torch.tensor([1]), 2)
         tensor([[0, 0]])
     """
+    if not len(labels):
+        return labels.new_empty(0, count)
     order = torch.randperm(row_labels.shape[0], generator=generator, device=row_labels.device)
     ordered_labels = row_labels[order]
     # With few classes each holds many rows, but then there are few to go through one by one.
@@ -91,7 +93,7 @@ def _windows(order: Tensor, count: int, batch: int, generator: torch.Generator |
 
 def _most_of_one_class(row_labels: Tensor, labels: Tensor) -> int:
     """Return how many rows are of the class of which there are most, among those of the anchors."""
-    ordered = row_labels.sort().values
+    ordered, labels = row_labels.sort().values, labels.contiguous()
     return int((torch.searchsorted(ordered, labels, right=True) - torch.searchsorted(ordered, labels)).max())
 
 

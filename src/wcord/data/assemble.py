@@ -12,7 +12,7 @@ from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.form import find_form
 from wcord.data.images import Form
 from wcord.data.memory import check_all, decode_all, resize_all, without_bad
-from wcord.data.pairing import Partners, find_partners, number_by_student
+from wcord.data.pairing import Partners, find_partners, number_by_student, origin_of
 from wcord.data.samples import Samples, Source
 from wcord.data.split import (
     TEST_UNSEEN,
@@ -26,7 +26,6 @@ from wcord.data.split import (
     none_like,
     seen_through,
 )
-from wcord.data.stores import ColumnImages
 from wcord.data.view import View
 
 MEMORY_LIMIT = 4 * 2**30
@@ -88,7 +87,9 @@ def assemble_pairs(
     alone = _grouped_alike(other, config, theirs, pairing)
     if alone is not None:
         paired += seen_alone(choice, alone, partners, config)
-    same_records = pairing.teacher_data is None and source.columns == other.columns
+    if TEST_UNSEEN in paired:
+        paired += [f"teacher: {note}" for note in other.notes]
+    same_records = pairing.teacher_data is None and source.columns == other.columns and _alike(source, other)
     if same_records:  # read once, however many look at them
         others = {split: replace(samples, store=own[split].store) for split, samples in others.items()}
     (own, others), unreadable = _readable([own, others], config)
@@ -103,21 +104,24 @@ def assemble_pairs(
     return replace(student, cut=choice.cut, teacher=TeacherSide(taught, shared=shared))
 
 
+def _alike(source: Source, other: Source) -> bool:
+    """Tell whether records that were read twice are of one form: another file of a table may have more visits."""
+    stores = source.train.store, other.train.store
+    if not isinstance(stores[0], Tensor) or not isinstance(stores[1], Tensor):
+        return True
+    return stores[0].shape[1:] == stores[1].shape[1:]
+
+
 def _themselves(source: Source, other: Source, test_from: str) -> tuple[dict[str, Partners], list[str]]:
     """Return each sample of a source as its own partner, as the teacher's reading of the same source has it, and notes.
 
     The test split that is measured on may lack the teacher's labels, or what it sees: it then sees none of that.
     """
     splits = {"train": other.train}
-    if other.test is not None and _split_name(source.test) == _split_name(other.test):
+    if other.test is not None and origin_of(source.test) == origin_of(other.test):
         splits["test"] = other.test
     partners = {split: Partners(held, torch.arange(len(held))) for split, held in splits.items()}
     return partners, [] if test_from in partners else [TEST_UNSEEN]
-
-
-def _split_name(samples: Samples | None) -> str | None:
-    """Return which split of a table of images samples were taken from: a test split without labels is passed over."""
-    return samples.store.split if samples is not None and isinstance(samples.store, ColumnImages) else None
 
 
 def _grouped_alike(other: Source, config: DataConfig, theirs: DataConfig, pairing: PairingConfig) -> Source | None:

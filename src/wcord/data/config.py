@@ -63,7 +63,7 @@ class Columns:
         files: whether the names of the files name the samples.
         unseen: columns that a network must not see, such as the labels of the other.
         labels: whether there are labels to be read.
-        partial: whether the test file of a table may lack what is asked for, and is then left out.
+        partial: whether a test split that lacks what is asked for is passed over, and not refused.
     """
 
     input: tuple[str, ...] = ()

@@ -72,6 +72,8 @@ def table_source(tables: object, name: str, columns: Columns) -> Source:
     wanted = {image, *apart} if label is None else {image, label, *apart}
     for split in TEST_SPLITS:
         if split in tables and wanted <= set(tables[split].column_names):
+            if columns.partial and tables[split].data.column(image).null_count == len(tables[split]):
+                continue
             values = _labels(tables[split], label)
             if len(values) and not _unlabelled(values):
                 chosen["test"], labels["test"], origin["test"] = tables[split], values, split

@@ -12,6 +12,7 @@ from wcord.checks import UsageError, require_choice
 from wcord.data.config import PairingConfig
 from wcord.data.samples import Samples, Source
 from wcord.data.split import TEST_UNSEEN
+from wcord.data.stores import ColumnImages
 
 SHOWN = 3
 """Names that a message lists."""
@@ -63,6 +64,8 @@ def find_partners(
     taken: set[str] = set()
     if student.test is not None and not held_out:
         searched = teacher.test
+        if searched is not None and config.way == "row" and origin_of(student.test) != origin_of(searched):
+            searched = None
         if searched is None and config.way != "row":
             taken = set(_called("student", student.train, config))
             searched = teacher.train if _share_names(student.test, teacher.train, config, but=taken) else None
@@ -114,9 +117,19 @@ def _find(
         for side, names in alone.items()
         if names
     ]
+    again = [name for name in own if name in but]
+    if again:
+        found.append(
+            f"{len(again)} of them have a training sample's name, and so no partner of their own: {listed(again)}"
+        )
     if found and config.unpaired == "error":
         raise UsageError(f"{'; '.join(found)}; add them, or leave them out by --unpaired drop")
     return partners, [f"left out: {line}" for line in found]
+
+
+def origin_of(samples: Samples | None) -> str | None:
+    """Return which split of a table of images samples were taken from: a test split without labels is passed over."""
+    return samples.store.split if samples is not None and isinstance(samples.store, ColumnImages) else None
 
 
 def _share_names(own: Samples, others: Samples, config: PairingConfig, *, but: set[str]) -> bool:

@@ -14,7 +14,7 @@ from wcord.data.samples import Source, forget_labels
 from wcord.data.split import DataSet
 
 
-def open_data(config: DataConfig, pairing: PairingConfig | None = None) -> DataSet:
+def open_data(config: DataConfig, pairing: PairingConfig | None = None, *, partial: bool = False) -> DataSet:
     """Open the data set that a configuration names, and what the teacher sees of it.
 
     >>> data = open_data(DataConfig(data="digits"))
@@ -24,12 +24,13 @@ def open_data(config: DataConfig, pairing: PairingConfig | None = None) -> DataS
     Args:
         config: source, columns, choice of samples, augmentation.
         pairing: what the teacher sees, where that is something else.
+        partial: whether a test split that lacks what is seen is passed over, as for the teacher, and not refused.
 
     Raises:
         UsageError: whatever is wrong with the name, the files, the samples or the pairs.
     """
     if pairing is None:
-        return assemble(_merged(_read(config, PairingConfig(), ()), config.merge), config)
+        return assemble(_merged(_read(config, PairingConfig(), (), partial=partial), config.merge), config)
     _refuse_idle(pairing)
     theirs = teacher_config(config, pairing)
     unseen = tuple(label for label in (config.label, theirs.label) if label is not None)
@@ -38,7 +39,8 @@ def open_data(config: DataConfig, pairing: PairingConfig | None = None) -> DataS
         theirs = replace(theirs, input=config.input)  # what its file says it saw is what the student sees
     if theirs == config and pairing.pair_augment == "shared":
         return assemble(source, config)
-    other, rules = _read(theirs, pairing, unseen, partial=True), theirs.merge
+    # Pairs by label need none of the student's test samples, and so no other test split than the teacher's own.
+    other, rules = _read(theirs, pairing, unseen, partial=pairing.way != "label"), theirs.merge
     if pairing.teacher_data is not None:  # which may have them together already
         rules = tuple(rule for rule in rules if not _merged_already(rule, other.classes))
     return assemble_pairs(source, _merged(other, rules), config, theirs, pairing)

@@ -69,12 +69,17 @@ def frames_source(frames: dict[str, Frame], name: str, columns: Columns) -> Sour
     named = [c for c in (label, columns.key, columns.group_by, columns.visits_of, columns.order_by) if c is not None]
     labels = {label, *columns.unseen} if columns.labels else {*columns.unseen, *_likely_labels(known)}
     seen = list(columns.input) or [column for column in known if column not in {*named, *labels}]
-    if columns.partial and "test" in frames and not _whole(frames["test"], [*named, *map(_raw(known), seen)], label):
-        frames = {"train": frames["train"]}
-    for column in (*named, *map(_raw(known), columns.input)):
-        for split, frame in frames.items():
-            if column not in frame.columns:
-                raise unknown("column" if split == "train" else f"column of the {split} file", column, frame.columns)
+    asked, notes = [*named, *map(_raw(known), seen)], ()
+    missing = _missing(frames["test"], asked, label) if "test" in frames else ""
+    if missing and columns.partial:
+        frames, notes = {"train": frames["train"]}, (f"the test file {missing}, and is passed over",)
+    for column in asked:
+        if column not in known:
+            raise unknown("column", column, known)
+    if missing and not columns.partial:
+        raise UsageError(
+            f"the test file {missing}: add it, or hold out a part of the training samples instead, by --holdout 0.2"
+        )
     told = [column for column in map(_raw(known), columns.input) if column in labels]
     if told:  # a network would be told what it is to predict
         raise UsageError(f"column {told[0]!r} is a label and cannot be seen: name other columns in --input")
@@ -96,6 +101,7 @@ def frames_source(frames: dict[str, Frame], name: str, columns: Columns) -> Sour
         augment="none",
         columns=seen_columns,
         categories=categories,
+        notes=notes,
         pictures=False,
     )
 
@@ -124,9 +130,12 @@ def read_rows(path: Path, columns: Sequence[str], known: Mapping[str, Sequence[s
     return torch.tensor(numbers.to_numpy(np.float32))[:, :, None, None]
 
 
-def _whole(frame: Frame, columns: Sequence[str], label: str | None) -> bool:
-    """Tell whether a file has all columns, and any labels."""
-    return {*columns} <= {*frame.columns} and (label is None or bool(frame[label].notna().any()))
+def _missing(frame: Frame, columns: Sequence[str], label: str | None) -> str:
+    """Return what a file lacks of some columns and of the labels, or nothing."""
+    for column in columns:
+        if column not in frame.columns:
+            return f"lacks column {column!r}"
+    return f"has no label in column {label!r}" if label is not None and frame[label].isna().all() else ""
 
 
 def _raw(known: Sequence[str]) -> Callable[[str], str]:
