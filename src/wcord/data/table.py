@@ -132,9 +132,9 @@ def read_rows(path: Path, columns: Sequence[str], known: Mapping[str, Sequence[s
 
 def _missing(frame: Frame, columns: Sequence[str], label: str | None) -> str:
     """Return what a file lacks of some columns and of the labels, or nothing."""
-    for column in columns:
-        if column not in frame.columns:
-            return f"lacks column {column!r}"
+    gone = [column for column in columns if column not in frame.columns]
+    if gone:
+        return f"lacks column {gone[0]!r}" + (f" and {len(gone) - 1} more" if len(gone) > 1 else "")
     return f"has no label in column {label!r}" if label is not None and frame[label].isna().all() else ""
 
 
