@@ -243,8 +243,13 @@ def test_rows_of_another_split_are_no_partners(tmp_path: Path) -> None:
             labels = [-1] * 6 if hidden and split == "test" else [0, 1] * 3
             columns = {"image": [Image.new("L", (4, 4), i) for i in range(6)], "label": labels}
             datasets.Dataset.from_dict(columns, features=kinds).to_parquet(tmp_path / side / f"{split}.parquet")
-    pairing = PairingConfig(teacher_data=f"parquet:{tmp_path / 't'}")
-    assert unseen(open_data(DataConfig(data=f"parquet:{tmp_path / 's'}"), pairing)) == (6, 6)
+    student = DataConfig(data=f"parquet:{tmp_path / 's'}")
+    assert unseen(open_data(student, PairingConfig(teacher_data=f"parquet:{tmp_path / 't'}"))) == (6, 6)
+    # Data of another kind have one test split, whatever its name.
+    arrays = {f"x_{split}": np.zeros((6, 4, 4), np.uint8) for split in ("train", "test")}
+    np.savez(tmp_path / "t.npz", **arrays, y_train=[0, 1] * 3, y_test=[0, 1] * 3)  # pyright: ignore[reportArgumentType]
+    data = open_data(student, PairingConfig(teacher_data=f"npz:{tmp_path / 't.npz'}"))
+    assert len(data.of_teacher.test) == len(data.test) == 6
 
 
 def test_tables_are_joined_on_a_key_column(tmp_path: Path) -> None:

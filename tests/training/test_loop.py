@@ -77,19 +77,33 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(whole: Path, tmp_
 def test_a_run_stopped_at_any_step_goes_on_bit_for_bit(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int
 ) -> None:
+    stop_and_go_on(tmp_path / "run", monkeypatch, stop_after)
+    assert_same_run(whole, tmp_path / "run")
+
+
+def stop_and_go_on(out: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int, **settings: Any) -> None:
     decide = Trainer._wish_to_stop
 
-    def stop(trainer: Trainer, *arguments: Any) -> tuple[str, None] | None:
+    def stop(trainer: Trainer, *arguments: Any) -> tuple[str, Any] | None:
         return ("enough", None) if trainer.steps_done == stop_after else decide(trainer, *arguments)
 
     monkeypatch.setattr(Trainer, "_wish_to_stop", stop)
-    stopped = distil(tmp_path / "run")
+    stopped = distil(out, **settings)
     assert stopped.outcome.status == "stopped"
     assert stopped.record is None
     monkeypatch.undo()
-    torch.randn(7)  # whatever happens in between must not matter
-    assert api.resume(tmp_path / "run", say=silent).outcome.status == "finished"
-    assert_same_run(whole, tmp_path / "run")
+    torch.randn(7, device=settings.get("device"))  # whatever happens in between must not matter
+    assert api.resume(out, say=silent).outcome.status == "finished"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where cuDNN always takes the same algorithms."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        undisturbed = distil(tmp_path / "whole", device="cuda").run
+        stop_and_go_on(tmp_path / "run", monkeypatch, 4, device="cuda")
+    assert_same_run(undisturbed, tmp_path / "run")
 
 
 def test_a_run_goes_on_only_with_as_many_batches(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,9 @@ from torch import Tensor
 
 from wcord.checks import UsageError
 
-LARGEST_CLASS = 1 / 8
-"""Rows of an anchor's class per row drawn up to which one pass for all anchors is faster than one for each class."""
+LARGEST_CLASS = 1 / 5
+"""Rows of an anchor's class per row drawn up to which one pass for all anchors is faster than one for each class
+(benchmarks/speed/draw.py, on a CPU)."""
 
 
 def draw_rows(

@@ -64,7 +64,8 @@ def find_partners(
     taken: set[str] = set()
     if student.test is not None and not held_out:
         searched = teacher.test
-        if searched is not None and config.way == "row" and origin_of(student.test) != origin_of(searched):
+        origins = {origin_of(student.test), origin_of(searched)} - {None}
+        if config.way == "row" and len(origins) > 1:  # rows of test are not those of validation
             searched = None
         if searched is None and config.way != "row":
             taken = set(_called("student", student.train, config))
