@@ -25,7 +25,7 @@ def test_first_signal_sets_the_flag(number: signal.Signals) -> None:
 
 def test_second_ctrl_c_raises() -> None:
     with Interrupt() as interrupt:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         assert interrupt.received is signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -49,6 +49,6 @@ def test_a_signal_says_more_than_the_end_of_the_time() -> None:
     assert Interrupt(deadline=time.monotonic() + 60).wish(CPU) == 0
     with Interrupt(deadline=time.monotonic() - 1) as interrupt:
         assert interrupt.wish(CPU) == TIME_IS_UP
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         assert interrupt.wish(CPU) == signal.SIGTERM
     assert min(Interrupt.SIGNALS) > TIME_IS_UP
