@@ -1,6 +1,5 @@
 """Signals become a wish to stop; the second one is not held back."""
 
-import os
 import signal
 import threading
 import time
@@ -18,7 +17,7 @@ def test_first_signal_sets_the_flag(number: signal.Signals) -> None:
     previous = signal.getsignal(number)
     with Interrupt() as interrupt:
         assert interrupt.received is None
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert interrupt.received is number
     assert signal.getsignal(number) is previous
 
