@@ -16,8 +16,8 @@ from wcord.files import write_atomically
 from wcord.models.card import ModelCard
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card
+from wcord.training.as_trained import as_trained
 from wcord.training.config import read_config
-from wcord.training.networks import as_trained
 from wcord.training.run import CONFIG, STUDENT, RunFolder
 
 TOLERANCE = 1e-4

@@ -1,21 +1,18 @@
-"""Networks from names and files: preprocessing, channels, classes, and teachers that do not know the data."""
+"""Networks from names and files: preprocessing, channels, classes."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from wcord.checks import UsageError
 from wcord.data.sources import from_arrays
 from wcord.data.split import DataSet
-from wcord.evaluation.accuracy import Predictions
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import save_weights
-from wcord.training import networks
-from wcord.training.networks import NetworkSpec, build_network, check_teacher, describe
+from wcord.training.networks import NetworkSpec, build_network, describe
 
 
 def data(channels: int = 3, classes: int = 4) -> DataSet:
@@ -75,29 +72,3 @@ def test_an_own_module_is_adopted_once() -> None:
     network = build_network(spec, data(), own=module)
     assert network.backbone is module
     assert build_network(spec, data(), own=network) is network
-
-
-def test_a_teacher_near_chance_is_refused_with_the_usual_causes() -> None:
-    torch.manual_seed(0)
-    source = data()
-    ignorant = build_network(NetworkSpec("teacher", "resnet8"), source)
-    with pytest.raises(UsageError, match=r"near chance \(25\.00 %\).*normalisation.*order of the classes.*input size"):
-        check_teacher(ignorant, source, batch_size=16, device="cpu", allow_weak=False)
-    top1, samples = check_teacher(ignorant, source, batch_size=16, device="cpu", allow_weak=True)
-    assert 0 <= top1 < 60
-    assert samples == 40
-
-
-def test_a_teacher_is_looked_at_on_the_device_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A teacher is built on the CPU, and its batches come on the run's device, which need not be that."""
-    seen: list[str] = []
-
-    def look(network: nn.Module, batches: object, *, device: str, side: str) -> Predictions:
-        seen.extend({parameter.device.type for parameter in network.parameters()})
-        return Predictions(torch.eye(4), torch.arange(4), torch.eye(4))
-
-    monkeypatch.setattr(networks, "predict", look)
-    source = data()
-    teacher = build_network(NetworkSpec("teacher", "resnet8"), source)
-    check_teacher(teacher, source, batch_size=4, device="meta", allow_weak=False)
-    assert seen == ["meta"]

@@ -21,9 +21,10 @@ from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe
 from wcord.models.card import ModelCard
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card, refuse_own_code
+from wcord.training.as_trained import as_trained, open_as_trained
 from wcord.training.engine import resolve_device
 from wcord.training.job import EVALUATION_BATCH
-from wcord.training.networks import NetworkSpec, as_trained, build_network, open_as_trained
+from wcord.training.networks import NetworkSpec, build_network
 
 
 def evaluate(

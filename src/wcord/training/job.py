@@ -16,18 +16,13 @@ from wcord.methods.observe import observe, rehearse
 from wcord.methods.options import parse_options
 from wcord.methods.term import Objective
 from wcord.models.network import Network
+from wcord.training.as_trained import as_trained, note_of_split, taught_as_trained
 from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
 from wcord.training.config import DistillConfig, TrainConfig
 from wcord.training.engine import resolve_device, seed_everything
-from wcord.training.networks import (
-    NetworkSpec,
-    as_trained,
-    build_network,
-    check_teacher,
-    note_of_split,
-    taught_as_trained,
-)
+from wcord.training.networks import NetworkSpec, build_network
 from wcord.training.schedule import check_schedule
+from wcord.training.teacher_check import check_teacher
 
 EVALUATION_BATCH = 256
 
