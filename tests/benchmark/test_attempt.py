@@ -12,7 +12,7 @@ import torch
 
 from wcord.benchmark import attempt
 from wcord.benchmark.attempt import Attempts, Clock
-from wcord.benchmark.claim import claim
+from wcord.claim import claim
 from wcord.benchmark.rows import Place, Row, TeacherRun
 from wcord.benchmark.state import FAILED, look
 from wcord.benchmark.suite import Pair, Suite

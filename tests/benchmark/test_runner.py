@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wcord.benchmark import attempt, runner
-from wcord.benchmark.claim import claim
+from wcord.claim import claim
 from wcord.benchmark.rows import Place, Row, TeacherRun, choose
 from wcord.benchmark.runner import Ending, work
 from wcord.benchmark.state import look, note_failure, note_not_applicable

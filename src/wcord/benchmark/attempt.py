@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Literal
 
 from wcord import api
-from wcord.benchmark.claim import claim
+from wcord.claim import claim
 from wcord.benchmark.rows import Place, Row, TeacherRun
 from wcord.benchmark.settings import TODAY, flat_settings, told
 from wcord.benchmark.state import forget, look, note_failure, note_not_applicable

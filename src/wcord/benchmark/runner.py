@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wcord import checks
 from wcord.benchmark.attempt import Attempts, Clock
-from wcord.benchmark.claim import claim
+from wcord.claim import claim
 from wcord.benchmark.rows import Place, Row, TeacherRun
 from wcord.benchmark.state import forget, look
 from wcord.benchmark.status import overview
