@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from wcord.data import contents
 from wcord.data.split import MemorySplit, Split, StreamSplit, ViewedSplit
 from wcord.features import Features
 from wcord.files import write_atomically
@@ -128,16 +129,19 @@ def _told(job: Job) -> dict[str, object]:
     if isinstance(job.config, TrainConfig):
         return {}
     places = {"teacher_data": job.data.of_teacher.name, "label_map": None}
-    return dataclasses.asdict(job.config.pairing) | places
+    told = dataclasses.asdict(job.config.pairing) | places
+    if job.data.teacher is not None and job.data.teacher.by_label:  # then labels decide which picture is drawn
+        whole = contents.contents_of(job.data)
+        told |= {"labels": [whole["train"]["labels"], whole["teacher"]["train"]["labels"]]}
+    return told
 
 
 def fingerprint(split: Split) -> str:
-    """Return what identifies a split's pictures: a digest of them where they are in memory, else of their names."""
+    """Return what identifies a split's pictures: a digest of them where they are in memory, else of their files."""
     if isinstance(split, ViewedSplit):
         return f"{fingerprint(split.base)} {split.view.text}"
     if isinstance(split, StreamSplit):
-        names = "".join(f"{row} {split.store.name(row)} {split.form}" for row in split.rows.tolist())
-        return hashlib.sha256(names.encode()).hexdigest()
+        return f"{contents.fingerprint(split.origin)} {split.form}"
     assert isinstance(split, MemorySplit)
     return hashlib.sha256(split.images.cpu().contiguous().numpy().tobytes()).hexdigest()
 
