@@ -17,8 +17,7 @@ from wcord.models.card import ModelCard
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card
 from wcord.training.as_trained import as_trained
-from wcord.training.config import read_config
-from wcord.training.run import CONFIG, STUDENT, RunFolder
+from wcord.training.run import STUDENT, RunFolder
 
 TOLERANCE = 1e-4
 """Largest difference of a logit, relative to the largest logit, that counts as the same."""
@@ -109,7 +108,7 @@ def describe_export(name: str, card: ModelCard, network: Network) -> str:
 
 
 def _real_batches(run: RunFolder, source: str | None) -> tuple[str, list[Tensor]]:
-    config = as_trained(read_config(run.path / CONFIG).data, run.path / STUDENT)
+    config = as_trained(run.configuration()[0].data, run.path / STUDENT)
     opened = open_data(config if source is None else replace(config, data=source))
     if len(opened.test) < sum(BATCHES):
         raise UsageError(

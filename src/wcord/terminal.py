@@ -1,4 +1,4 @@
-"""Text of files and users as a terminal may show it: no markup, no control characters, nothing that cannot be encoded."""
+"""Text of files and users as a terminal may show it: no markup, no orders to it, nothing that cannot be encoded."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from rich.text import Text
 def printable(text: str) -> str:
     r"""Return a text without what a terminal would obey or could not show.
 
-    Control characters, of which escape sequences are made, are written out. Bytes of a file name that are no UTF-8, which
-    Python keeps as lone surrogates, become the replacement character. Line breaks and tabs stay.
+    Control characters, of which escape sequences are made, are written out. Bytes of a file name that are no UTF-8,
+    which Python keeps as lone surrogates, become the replacement character. Line breaks and tabs stay.
 
     >>> printable("a\x1b[2Jb\udce9c")
     'a\\x1b[2Jb\ufffdc'

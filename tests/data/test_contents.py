@@ -47,13 +47,22 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda root: shutil.copy(root / "train/ant/0.bmp", root / "train/ant/9.bmp"),
         "train split had 18 samples and now has 19",
     ),
-    "one fewer to test on": (lambda root: (root / "test/cat/5.bmp").unlink(), "test split had 18 samples and now has 17"),
-    "two classes exchanged": (lambda root: swap(root / "train/ant", root / "train/bee"), "train split holds other samples"),
+    "one fewer to test on": (
+        lambda root: (root / "test/cat/5.bmp").unlink(),
+        "test split had 18 samples and now has 17",
+    ),
+    "two classes exchanged": (
+        lambda root: swap(root / "train/ant", root / "train/bee"),
+        "train split holds other samples",
+    ),
     "two files exchanged": (
         lambda root: swap(root / "test/ant/0.bmp", root / "test/ant/1.bmp"),
         "test split holds other samples",
     ),
-    "a file renamed": (lambda root: (root / "train/ant/0.bmp").rename(root / "train/ant/00.bmp"), "files of other names"),
+    "a file renamed": (
+        lambda root: (root / "train/ant/0.bmp").rename(root / "train/ant/00.bmp"),
+        "files of other names",
+    ),
     "a class renamed": (
         lambda root: [(root / split / "cat").rename(root / split / "cow") for split in ("train", "test")],
         "classes have other names",
@@ -118,7 +127,8 @@ def test_the_last_bits_in_which_machines_differ_do_not_count() -> None:
     nearly = torch.nextafter(x, torch.ones(1))
     y = torch.arange(6) % 2
     one, other, apart = (
-        contents_of(DataSet(MemorySplit(v, y), MemorySplit(v, y), ("a", "b"), "x", "none")) for v in (x, nearly, x + 1e-4)
+        contents_of(DataSet(MemorySplit(v, y), MemorySplit(v, y), ("a", "b"), "x", "none"))
+        for v in (x, nearly, x + 1e-4)
     )
     assert difference(one, other) is None
     assert difference(one, apart) is not None
@@ -135,7 +145,10 @@ def parquet(root: Path, values: list[int]) -> DataSet:
     root.mkdir()
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
     for split in ("train", "test"):
-        rows = {"image": [{"bytes": png(v), "path": None} for v in values], "label": [i % 2 for i in range(len(values))]}
+        rows = {
+            "image": [{"bytes": png(v), "path": None} for v in values],
+            "label": [i % 2 for i in range(len(values))],
+        }
         datasets.Dataset.from_dict(rows, features=features).to_parquet(str(root / f"{split}-0.parquet"))
     return open_data(DataConfig(data=f"parquet:{root}"))
 

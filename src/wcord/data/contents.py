@@ -101,7 +101,7 @@ def fingerprint(origin: Origin | None) -> dict[str, str | None]:
     store, rows = origin
     if isinstance(store, Tensor):
         return {"names": None, "samples_hold": _digest(_blocks(store, rows))}
-    places = rows.tolist()
+    places: list[int] = rows.tolist()
     names = store.relative_names()
     looked_at = torch.linspace(0, max(len(places) - 1, 0), min(READ, len(places))).round().long().tolist()
     held = [store.sizes(rows.numpy()).tobytes(), *(store.encoded(places[place]) for place in looked_at)]

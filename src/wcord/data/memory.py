@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from wcord.checks import UsageError
-from wcord.data.images import BadImageError, Form, bad_image, decode, open_upright
+from wcord.data.images import BadImageError, Form, UnreadableError, decode, open_upright
 from wcord.data.samples import Samples
 from wcord.data.stores import ImageStore
 from wcord.terminal import Terminal
@@ -65,7 +65,7 @@ def without_bad(samples: Samples, bad: list[Bad], *, skip: bool, split: str) -> 
     if not bad:
         return torch.where(keep)[0], ()
     if not skip:
-        raise bad_image(bad[0].name, bad[0].reason)
+        raise UnreadableError(bad[0].name, bad[0].reason)
     if len(bad) == len(samples):
         raise UsageError(f"none of the {len(samples)} {split} images can be read; the first: {bad[0].name}")
     keep[[one.position for one in bad]] = False

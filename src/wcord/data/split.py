@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wcord.checks import UsageError
+from wcord.checks import UsageError, require_text
 from wcord.data.augment import boxes, to_unit
-from wcord.data.images import BadImageError, Box, Form, bad_image, decode, open_upright
+from wcord.data.images import BadImageError, Box, Form, UnreadableError, decode, open_upright
 from wcord.data.stores import ImageStore
 from wcord.data.view import View
 
@@ -109,7 +109,7 @@ class StreamSplit(Split):
                 box = None if crops is None else _part(image.size, crops[place])
                 images[place] = decode(image, self.form, box)
             except BadImageError as error:
-                raise bad_image(name, str(error)) from None
+                raise UnreadableError(name, str(error)) from None
         return torch.from_numpy(images)
 
 
@@ -237,6 +237,12 @@ class DataSet:
     cut: Mapping[str, object] = field(default_factory=dict)
     pictures: bool = True
     teacher: TeacherSide | None = None
+
+    def __post_init__(self) -> None:
+        for what, names in (("class", self.classes), ("column", self.columns)):
+            require_text(what, names)
+        for column, values in self.categories.items():
+            require_text(f"a value of column {column!r},", values)
 
     def through(self, view: str) -> "DataSet":
         """Return the data as they are seen through a view, such as `gray,resize=16`."""

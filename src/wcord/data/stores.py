@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,16 +103,19 @@ class ColumnImages(ImageStore):
 
     def encoded(self, row: int) -> bytes:
         """Return the bytes in the table or those of the file that it names."""
-        value = self.table[row][self.column] or {"bytes": b""}
-        return value["bytes"] if value["bytes"] is not None else _read(value["path"])
+        value: dict[str, Any] | None = self.table[row][self.column]
+        if value is None:
+            return b""
+        return _read(value["path"]) if value["bytes"] is None else value["bytes"]
 
     def sizes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the lengths that the table keeps; those of files that it names are not looked up."""
-        import pyarrow.compute as pc  # comes with datasets, which takes a second to load
+        from pyarrow import compute  # comes with datasets, which takes a second to load
 
         column = self.table.with_format("arrow")[:][self.column]
-        lengths = pc.call_function("binary_length", [pc.struct_field(column, "bytes")])
-        return cast("NDArray[np.int64]", lengths.fill_null(-1).to_numpy().astype(np.int64)[rows])
+        held = compute.call_function("struct_field", [column], compute.StructFieldOptions(["bytes"]))
+        lengths = compute.call_function("binary_length", [held]).fill_null(-1)
+        return lengths.to_numpy().astype(np.int64)[rows]
 
 
 def _read(path: str) -> bytes:

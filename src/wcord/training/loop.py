@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from wcord import collectives
 from wcord.checks import NonFiniteError, RunError, UsageError
 from wcord.data.batch import Batch
+from wcord.data.images import UnreadableError
 from wcord.data.loader import Loader
 from wcord.evaluation.accuracy import accuracy, predict
 from wcord.features import Features, Tap, capture
@@ -26,7 +27,7 @@ from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
 from wcord.training.engine import make_optimizer, seed_everything
 from wcord.training.interrupt import TIME_IS_UP, Interrupt
-from wcord.training.meter import REMEDY, EpochMeter
+from wcord.training.meter import REMEDY, EpochMeter, require_finite_weights
 from wcord.training.progress import RunProgress, epoch_line
 from wcord.training.run import RunFolder
 from wcord.training.schedule import learning_rate_at
@@ -226,7 +227,10 @@ class Trainer:
         return self.epoch if self.stage == "main" else self.config.epochs + self.epoch
 
     def _batches(self) -> Iterator[Batch]:
-        return self.train.batches(epoch=self._order, start=self.batch)
+        try:
+            yield from self.train.batches(epoch=self._order, start=self.batch)
+        except UnreadableError as error:
+            raise self.run.unreadable(error, self.steps_done) from None
 
     def _step(self, batch: Batch, teacher: Tap | None) -> None:
         """One optimiser step: teacher once, student once, backward, update."""
@@ -294,7 +298,7 @@ class Trainer:
         return "epoch" if self.stage == "main" else "preparation"
 
     def _end_epoch(self, progress: RunProgress, seconds: float) -> None:
-        self.meter.flush()
+        self._require_finite()
         means = self.meter.means()
         loss, train_top1 = means.pop("loss"), means.pop("train_top1")
         parts = {name: means.pop(name) for name in self.meter.parts}
@@ -325,10 +329,22 @@ class Trainer:
         """Return the top-1 accuracy of the network to be shipped; other processes wait for the first."""
         result = 0.0
         if self.accelerator.is_main_process:
-            predictions = predict(self.shipped, self.test.batches(), device=self.accelerator.device)
-            result = accuracy(predictions)["top1"]
+            try:
+                predictions = predict(self.shipped, self.test.batches(), device=self.accelerator.device)
+                result = accuracy(predictions)["top1"]
+            except NonFiniteError as error:
+                raise RunError(f"evaluation after step {self.steps_done - 1}: {error}; {REMEDY}") from None
+            except UnreadableError as error:
+                raise self.run.unreadable(error, self.steps_done) from None
         self.accelerator.wait_for_everyone()
         return result
+
+    def _require_finite(self) -> None:
+        """Raise where a step so far, or the state that it has left, is not finite."""
+        self.meter.flush()
+        require_finite_weights("weights", self.parameters, step=self.steps_done - 1)
+        if self.average is not None:
+            require_finite_weights("averaged weights", [*self.average.parameters()], step=self.steps_done - 1)
 
     def _wish_to_stop(self, interrupt: Interrupt) -> tuple[str, signal.Signals | None] | None:
         """Return why to stop, and by which signal; all processes stop at one step, whichever was told to.
@@ -343,8 +359,8 @@ class Trainer:
         return (f"received {signal.Signals(wish).name}", signal.Signals(wish)) if wish else None
 
     def _save(self) -> None:
-        """Write a checkpoint; only finite states get here, since the meter is flushed first."""
-        self.meter.flush()
+        """Write a checkpoint, of a finite state only."""
+        self._require_finite()
         measured = self.meter.state_dict()
         if not self.accelerator.is_main_process:
             return

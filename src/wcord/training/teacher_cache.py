@@ -22,6 +22,7 @@ from wcord.data import contents
 from wcord.data.split import MemorySplit, Split, StreamSplit, ViewedSplit
 from wcord.features import Features
 from wcord.files import write_atomically
+from wcord.models.weights import digest_of
 from wcord.training.config import TrainConfig
 from wcord.training.job import Job
 
@@ -40,7 +41,7 @@ class TeacherCache:
 
     def __init__(self, folder: Path, teacher: nn.Module, about: Mapping[str, object], *, batch_size: int) -> None:
         told = json.dumps(about, sort_keys=True, default=str)
-        self.folder = folder / _digest(teacher, told)
+        self.folder = folder / digest_of(teacher.state_dict(), told)[:20]
         self.about = told
         self.batch_size = batch_size
         self._epoch: int | None = None
@@ -149,12 +150,3 @@ def fingerprint(split: Split) -> str:
 def _equal(one: Features, other: Features) -> bool:
     pairs = ((one.logits, other.logits), (one.embedding, other.embedding))
     return all(torch.equal(known, computed.detach().cpu()) for known, computed in pairs)
-
-
-def _digest(teacher: nn.Module, about: str) -> str:
-    """Return a name that depends on every weight and setting."""
-    digest = hashlib.sha256(about.encode())
-    for name, value in teacher.state_dict().items():
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:20]
