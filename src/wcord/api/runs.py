@@ -15,7 +15,6 @@ from wcord.checks import UsageError, require_text
 from wcord.claim import claim, holder, is_claimed
 from wcord.conclude import conclude
 from wcord.data.contents import contents_of
-from wcord.data.images import UnreadableError
 from wcord.data.sources import OWN
 from wcord.data.split import DataSet
 from wcord.models.network import Network
@@ -32,6 +31,7 @@ from wcord.training.config import (
     trained_name,
 )
 from wcord.training.engine import make_accelerator, start_trackers
+from wcord.training.failure import failing
 from wcord.training.job import Job, Own, Say, opened_data, prepare
 from wcord.training.loop import Outcome, Trainer
 from wcord.training.run import RunFolder, is_used
@@ -272,10 +272,8 @@ def _train(
     outcome = trainer.fit()
     record = None
     if outcome.status == "finished" and accelerator.is_main_process:
-        try:
+        with failing(run, lambda: trainer.steps_done):
             record = conclude(job, run, trainer.shipped, outcome, str(accelerator.device))
-        except UnreadableError as error:
-            raise run.unreadable(error, trainer.steps_done) from None
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Result(run.path, outcome, record, trainer.shipped, speaks=accelerator.is_main_process)

@@ -239,7 +239,7 @@ class DataSet:
     teacher: TeacherSide | None = None
 
     def __post_init__(self) -> None:
-        for what, names in (("class", self.classes), ("column", self.columns)):
+        for what, names in (("data set", self.name), ("class", self.classes), ("column", self.columns)):
             require_text(what, names)
         for column, values in self.categories.items():
             require_text(f"a value of column {column!r},", values)

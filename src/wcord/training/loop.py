@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from wcord import collectives
-from wcord.checks import NonFiniteError, RunError, UsageError
+from wcord.checks import RunError, UsageError
 from wcord.data.batch import Batch
-from wcord.data.images import UnreadableError
 from wcord.data.loader import Loader
 from wcord.evaluation.accuracy import accuracy, predict
 from wcord.features import Features, Tap, capture
@@ -26,8 +25,9 @@ from wcord.training.checkpoint import load_checkpoint, random_state, restore_ran
 from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
 from wcord.training.engine import make_optimizer, seed_everything
+from wcord.training.failure import failing
 from wcord.training.interrupt import TIME_IS_UP, Interrupt
-from wcord.training.meter import REMEDY, EpochMeter, require_finite_weights
+from wcord.training.meter import EpochMeter, require_finite_weights
 from wcord.training.progress import RunProgress, epoch_line
 from wcord.training.run import RunFolder
 from wcord.training.schedule import learning_rate_at
@@ -227,10 +227,8 @@ class Trainer:
         return self.epoch if self.stage == "main" else self.config.epochs + self.epoch
 
     def _batches(self) -> Iterator[Batch]:
-        try:
+        with failing(self.run, lambda: self.steps_done):
             yield from self.train.batches(epoch=self._order, start=self.batch)
-        except UnreadableError as error:
-            raise self.run.unreadable(error, self.steps_done) from None
 
     def _step(self, batch: Batch, teacher: Tap | None) -> None:
         """One optimiser step: teacher once, student once, backward, update."""
@@ -255,10 +253,11 @@ class Trainer:
 
     def _loss(self, batch: Batch, teacher: Features | None) -> tuple[LossReport, Tensor]:
         try:
-            return self.trainable(batch, teacher, self.stage)
-        except NonFiniteError as error:
-            self.meter.flush()
-            raise RunError(f"step {self.steps_done}: {error}; {REMEDY}") from None
+            with failing(self.run, lambda: self.steps_done):
+                return self.trainable(batch, teacher, self.stage)
+        except RunError:
+            self.meter.flush()  # an earlier step may have gone wrong before
+            raise
 
     def _teach(self, batch: Batch, teacher: Tap) -> Features:
         """Return the teacher's features, from the cache where another run over the same batches has left them."""
@@ -329,13 +328,9 @@ class Trainer:
         """Return the top-1 accuracy of the network to be shipped; other processes wait for the first."""
         result = 0.0
         if self.accelerator.is_main_process:
-            try:
+            with failing(self.run, lambda: self.steps_done - 1):
                 predictions = predict(self.shipped, self.test.batches(), device=self.accelerator.device)
                 result = accuracy(predictions)["top1"]
-            except NonFiniteError as error:
-                raise RunError(f"evaluation after step {self.steps_done - 1}: {error}; {REMEDY}") from None
-            except UnreadableError as error:
-                raise self.run.unreadable(error, self.steps_done) from None
         self.accelerator.wait_for_everyone()
         return result
 

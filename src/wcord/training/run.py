@@ -4,16 +4,13 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wcord.checks import ChangedInputError, RunError, UsageError
 from wcord.claim import INSIDE
 from wcord.files import sha256, write_atomically
 from wcord.training.config import DistillConfig, TrainConfig, read_config
 from wcord.training.places import as_started
-
-if TYPE_CHECKING:
-    from wcord.data.images import UnreadableError
 
 CONFIG = "config.toml"
 METRICS = "metrics.jsonl"
@@ -101,14 +98,6 @@ class RunFolder:
         """Note that a sample could not be read, so that the run may go on with a whole one in its place."""
         *before, last = self._starts()
         self._write_starts([*before, last | {"damaged_data": True}])
-
-    def unreadable(self, error: "UnreadableError", step: int) -> RunError:
-        """Return the error for a sample that cannot be read while the run is under way; a whole one may replace it."""
-        self.note_damage()
-        return RunError(
-            f"step {step}: {error.fault}: put a whole one in its place and go on with --resume {self.path}; "
-            "the last checkpoint is kept"
-        )
 
     def _write_starts(self, starts: Sequence[Mapping[str, object]]) -> None:
         write_atomically(self.path / STARTS, "".join(f"{json.dumps(start)}\n" for start in starts).encode())
