@@ -84,7 +84,7 @@ def written_again(source: Path, target: Path, *, times: float = 1.0) -> Path:
     """Write a weights file as an earlier version might have: its metadata in another order."""
     card = read_card(source)
     assert card is not None
-    tensors = {name: value * times for name, value in load_file(source).items()}
+    tensors = {name: (value * times).to(value.dtype) for name, value in load_file(source).items()}
     before = source.read_bytes()
     for _ in range(50):
         save_file(tensors, target, metadata={"wcord": card.to_metadata()["wcord"], "format": "pt"})

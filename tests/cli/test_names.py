@@ -30,7 +30,7 @@ def pictures(root: Path, classes: list[str]) -> Path:
 
 
 def test_every_command_shows_names_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    classes = [NASTY, "[/]", "5$ to 10$"]
+    classes = [NASTY, "[bold]", "5$ to 10$"]
     data = f"imagefolder:{pictures(tmp_path / NASTY.replace('/', '|'), classes)}"
     run = tmp_path / f"run {NASTY}"
     assert main(["train", *SMALL, "--data", data, "--out", str(run)]) == 0
@@ -47,7 +47,7 @@ def test_every_command_shows_names_as_they_are(tmp_path: Path, capsys: pytest.Ca
     Image.new("RGB", (8, 8)).save(picture)
     assert main(["predict", "--weights", weights, str(picture)]) == 0
     told = capsys.readouterr()
-    assert all(name in told.out for name in ("[/]", "5$ to 10$", ":smile:"))
+    assert all(name in told.out for name in ("[bold]", "5$ to 10$", ":smile:"))
     assert main(["export", str(run), "--format", "torch", "--out", str(tmp_path / f"{NASTY}.pt2")]) == 0
     assert f"{NASTY}.pt2  agrees with PyTorch" in capsys.readouterr().out
     assert main(["evaluate", "--weights", weights, "--data", data]) == 0

@@ -63,8 +63,8 @@ def test_the_optimiser_takes_the_configured_numbers(name: str, kind: type) -> No
 @pytest.mark.parametrize(
     ("asked", "installed", "told"),
     [
-        (("tensorboard", "wandb"), ("tensorboard",), "--tracker wandb needs what is not installed: pip install wandb,"),
-        (("wandb",), (), "--tracker wandb needs what is not installed: pip install wandb,"),
+        (("tensorboard", "wandb"), ("tensorboard",), "--tracker wandb: not installed; pip install wandb,"),
+        (("wandb",), (), "--tracker wandb: not installed; pip install wandb,"),
         (("mlflow", "tensorboard"), (), "pip install mlflow tensorboard,"),
         (("tensorboard",), ("wandb", "mlflow"), "pip install tensorboard,"),
     ],

@@ -74,7 +74,7 @@ def require_trackers(names: Iterable[str]) -> None:
     missing = [name for name in dict.fromkeys(names) if not installed[name]()]
     if missing:
         told = " ".join(missing)
-        raise UsageError(f"--tracker {told} needs what is not installed: pip install {told}, or leave it out")
+        raise UsageError(f"--tracker {told}: not installed; pip install {told}, or leave it out")
 
 
 def start_trackers(accelerator: Accelerator, config: dict[str, str], run: Path) -> None:
