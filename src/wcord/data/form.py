@@ -19,8 +19,8 @@ MIXED_SIZE = 224
 def find_form(splits: list[Samples], frame: Frame | None) -> tuple[Form, tuple[str, ...]]:
     """Look at up to `LOOKED_AT` evenly spaced images of each split and return the form that suits all of them.
 
-    Colour if one of them is, else grey, of 16 bits if one of those is. They are fitted to `frame`; without one they stay
-    as large as they are if all have one size, else they become squares of 224 pixels.
+    Colour if one of them is, else grey, of 16 bits if one of those is. They are fitted to `frame`; without one they
+    stay as large as they are if all have one size, else they become squares of 224 pixels.
 
     Returns:
         The form, and notes for the reader of the result.
