@@ -202,6 +202,11 @@ def test_a_teacher_is_shown_what_it_was_trained_on(tmp_path: Path, model: str, s
     (note,) = [note for note in other.notes if "pictures of" in note]
     framed = frame_of(read_card(weights))
     assert note == f"the teacher was trained on pictures of {framed}, and is shown pictures of 10×10 pixels"
+    # Of other data, that the student's pictures have the teacher's frame is told.
+    own = drawn(tmp_path / "other", "of several sizes")
+    strange = prepare(configure(DistillConfig, {**given, "data": own}), api.Own(), lambda line: None)
+    told = f"the student is shown pictures of {framed}, as the teacher was; --image-size gives both another size"
+    assert told in strange.notes
     # Data of its own have its frame, whatever the student's pictures are.
     small = drawn(tmp_path / "small", "small")
     apart = configure(DistillConfig, {**given, "data": small, "teacher_data": source, "pair_by": "path"})

@@ -137,17 +137,25 @@ def _another_cut(card: ModelCard, data: DataSet) -> dict[str, Any]:
     return {} if same else dict(cut)
 
 
-def note_of_frame(role: str, weights: Path | None, data: DataSet) -> list[str]:
-    """Tell where the network of a weights file was trained on pictures that were framed otherwise."""
-    card = _card(weights)
+def note_of_frame(config: DistillConfig, data: DataSet) -> list[str]:
+    """Tell where a teacher is shown pictures in another frame than in its training, or a student those of strange data.
+
+    Args:
+        config: of the run.
+        data: what was opened for it.
+    """
+    card = _card(config.teacher_weights)
     frame = frame_of(card)
-    _, height, width = base_and_view(data.train)[0].shape
+    _, height, width = base_and_view(data.of_teacher.train)[0].shape
     # An old file says only what its network's input was.
     if frame is None or card is None or card.record_shape is None or width == 1:
         return []
-    used = Frame(height, width, data.crop_fraction)
+    used = Frame(height, width, data.of_teacher.crop_fraction)
     if used != frame:
-        return [f"the {role} was trained on pictures of {frame}, and is shown pictures of {used}"]
+        return [f"the teacher was trained on pictures of {frame}, and is shown pictures of {used}"]
+    shared = config.pairing.teacher_data is None and frame_of(_card(config.student_weights)) is None
+    if shared and config.data.image_size is None and card.extra.get("data") != data.name:
+        return [f"the student is shown pictures of {frame}, as the teacher was; --image-size gives both another size"]
     return []
 
 

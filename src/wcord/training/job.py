@@ -284,7 +284,7 @@ def _notes_of_weights(config: TrainConfig | DistillConfig, data: DataSet) -> lis
     return [
         *note_of_split("student", config.student_weights, data),
         *note_of_split("teacher", config.teacher_weights, data.of_teacher),
-        *note_of_frame("teacher", config.teacher_weights, data.of_teacher),
+        *note_of_frame(config, data),
     ]
 
 
