@@ -15,6 +15,7 @@ from wcord.data.sources import OWN
 from wcord.data.split import DataSet
 from wcord.models.network import Network
 from wcord.report.record import Record, describe_environment, working_commit
+from wcord.training.checkpoint import load_checkpoint
 from wcord.training.config import (
     DistillConfig,
     TrainConfig,
@@ -147,19 +148,20 @@ def resume(
     folder.require_teacher(teacher_weights(config))
     deadline = _deadline(config)
     accelerator = make_accelerator(training, folder.path)
-    job, say = _prepare(config, own, say, accelerator)
+    fresh = load_checkpoint(folder.checkpoints) is None
+    job, say = _prepare(config, own, say, accelerator, fresh=fresh)
     if "in_memory" in changes and job.data.augment == "resized-crop":
         raise UsageError("in_memory cannot change here: resized crops are cut out of the originals or of what is held")
     return _train(job, folder, say, deadline, accelerator)
 
 
 def _prepare(
-    config: TrainConfig | DistillConfig, own: Own | None, say: Say, accelerator: Accelerator
+    config: TrainConfig | DistillConfig, own: Own | None, say: Say, accelerator: Accelerator, *, fresh: bool = True
 ) -> tuple[Job, Say]:
     """Return this process's part of the work, and what tells of it: all would tell the same, so only the first does."""
     heard = say if accelerator.is_main_process else _silent
     rank, processes = accelerator.process_index, accelerator.num_processes
-    return prepare(config, own or Own(), heard, rank=rank, processes=processes), heard
+    return prepare(config, own or Own(), heard, rank=rank, processes=processes, fresh=fresh), heard
 
 
 def _silent(line: str) -> None:

@@ -26,6 +26,7 @@ class ModelCard:
         columns: columns of a table that it sees.
         record_shape: channels, height and width of a whole record, where a view is taken of it.
         crop_fraction: share of a resized picture's side that is kept in its middle.
+        embedding: path of the module whose input is the embedding, where that was said; empty: it is found.
         extra: anything else that JSON can hold, e.g. the accuracy reached.
     """
 
@@ -40,6 +41,7 @@ class ModelCard:
     columns: tuple[str, ...] = ()
     record_shape: tuple[int, int, int] | None = None
     crop_fraction: float = 1.0
+    embedding: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -94,5 +96,6 @@ def _parse(values: dict[str, Any]) -> ModelCard:
         columns=tuple(str(name) for name in values.get("columns", ())),
         record_shape=None if record is None else (int(record[0]), int(record[1]), int(record[2])),
         crop_fraction=float(values.get("crop_fraction", 1.0)),
+        embedding=str(values.get("embedding", "")),
         extra=dict(values.get("extra", {})),
     )
