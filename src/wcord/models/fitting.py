@@ -99,7 +99,13 @@ def _candidates(place: str, state: Mapping[str, Tensor], wanted: Mapping[str, Te
         matches.update(prefix for prefix, rest in _splits(key) if rest in wanted)
     for prefix in matches or [""]:
         under = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        beside = tuple(key for key in state if not key.startswith(prefix)) if prefix else _guests(state, wanted)
+        beside = (
+            tuple(key for key in state if not key.startswith(prefix))
+            if prefix
+            else _guests(state, wanted)
+            if matches
+            else ()
+        )
         under = under if prefix else {key: value for key, value in under.items() if key not in beside}
         where = ".".join(part for part in (place, prefix.rstrip(".")) if part)
         shapes = sum(key in wanted and wanted[key].shape == value.shape for key, value in under.items())

@@ -30,12 +30,12 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
     import timm  # takes seconds, so only when asked for
 
     _require_known(name)
+    known = _in_folder(name)
     source: dict[str, Any] = {}
     path = None
     if pretrained:
         path = _weights(name)
         source = {"pretrained_cfg_overlay": {"file": str(path), "source": "file", "custom_load": path.suffix == ".npz"}}
-    known = _in_folder(name)
     try:
         return timm.create_model(known, pretrained=pretrained, num_classes=num_classes, in_chans=in_channels, **source)
     except Exception as error:

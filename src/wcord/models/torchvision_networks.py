@@ -50,8 +50,9 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
     read_states(path)  # torchvision would run what a file holds, and complain at length of a damaged one
     try:
         state, own = models.get_model(plain, weights=weights, progress=False).state_dict(), network.state_dict()
-        fitting = {key: value for key, value in state.items() if own[key].shape == value.shape}
-        network.load_state_dict(fitting, strict=False)
+        for key in [key for key, value in state.items() if own[key].shape != value.shape]:
+            del state[key]  # of the head
+        network.load_state_dict(state, strict=False)
     except Exception as error:
         raise cannot_load(f"torchvision:{name}", path, error) from error
     return network

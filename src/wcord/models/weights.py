@@ -66,7 +66,9 @@ def load_weights(
         raise found.error()
     if head == "optional" and found.beheaded:
         without_classifier(network)
-    network.load_state_dict(found.state, strict=False)
+    wanted = network.state_dict()
+    wanted.update(found.state)  # which keeps the versions of the layers, that some of torchvision's ask for
+    network.load_state_dict(wanted)
     return model
 
 
