@@ -45,12 +45,10 @@ def test_networks_of_all_kinds(name, width):
         assert tap(torch.randn(2, 3, side, side)).embedding.shape == (2, width)
 
 
-@pytest.mark.parametrize(
-    "name", ["resnet8", "vgg8", "timm:test_vit", "timm:test_convnext", "timm:deit_tiny_distilled_patch16_224"]
-)
+@pytest.mark.parametrize("name", ["resnet8", "vgg8", "timm:test_vit", "timm:test_convnext", "timm:levit_128s"])
 def test_without_a_classifier(name):
     network = create_model(name, num_classes=7).eval()
-    side = 224 if "deit" in name else 160 if "vit" in name else 32
+    side = 224 if "levit" in name else 160 if "vit" in name else 32
     images = torch.randn(2, 3, side, side)
     with torch.no_grad():
         with capture(network) as tap:
@@ -73,5 +71,5 @@ def test_a_convolution_cannot_be_taken_away():
 def test_body_and_head(name):
     network = create_model(name, num_classes=7)
     body, head = split_head(network)
-    assert {tuple(parameter.shape)[0] for parameter in head} == {7}
+    assert {len(parameter) for parameter in head} == {7}
     assert len(body) + len(head) == len(list(network.parameters()))

@@ -22,7 +22,7 @@ from wcord.models.resnet50 import ResNet50
 from wcord.models.shufflenetv1 import ShuffleV1
 from wcord.models.shufflenetv2 import ShuffleV2
 from wcord.models.simkd import reuse_classifier, simkd_names
-from wcord.models.stated import Stated
+from wcord.models.stated import Frame, Stated
 from wcord.models.vgg import VGG
 from wcord.models.wrn import WideResNet
 
@@ -120,6 +120,21 @@ def stated_by_name(name: str) -> Stated:
     if prefix not in STATEMENTS:
         raise UsageError(f"{name} has no pretrained weights by name: give a file of weights, or name a network of timm")
     return STATEMENTS[prefix](rest)
+
+
+def stated_frame(name: str, *, pretrained: bool = False) -> Frame | None:
+    """Return height, width and fraction of the picture that the weights which a name means were trained to see.
+
+    None where no pretrained weights are meant, or they do not say. The fraction is the share of the resized picture's
+    sides that the picture is the middle of.
+
+    >>> stated_frame("torchvision:resnet18@DEFAULT"), stated_frame("torchvision:resnet18"), stated_frame("resnet20")
+    ((224, 224, 0.875), None, None)
+
+    Raises:
+        UsageError: the name is unknown, or its configuration cannot be had.
+    """
+    return stated_by_name(name).frame if pretrained or names_weights(name) else None
 
 
 def name_with_weights(name: str) -> str:
