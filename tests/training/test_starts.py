@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from torch import nn
 
 from wcord import api, capture, create_model
@@ -16,7 +17,7 @@ from wcord.data.split import DataSet
 from wcord.models.network import unwrap
 from wcord.models.weights import load_weights, open_network, read_card
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import Own, prepare
+from wcord.training.job import Own, opened_data, prepare
 
 
 def data(classes: tuple[str, ...] = ("ant", "bee", "cat"), side: int = 16) -> DataSet:
@@ -227,3 +228,30 @@ def test_finetune_lies_below_what_is_said() -> None:
     assert (config.training.epochs, config.training.optimizer, config.training.schedule) == (3, "adamw", "cosine")
     assert (config.training.body_rate, config.training.weight_decay) == (0.1, 0.05)
     assert configure(TrainConfig, {"model": "resnet8", "out": "x"}).training.body_rate == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "more", "shape"),
+    [
+        ({"model": "timm:test_resnet.r160_in1k"}, {}, (3, 160, 160)),
+        ({"model": "timm:test_resnet", "pretrained": True}, {"image_size": 32}, (3, 32, 32)),
+        ({"model": "timm:test_resnet"}, {}, (3, 40, 48)),
+        ({"student": "resnet8", "teacher": "timm:test_resnet.r160_in1k"}, {}, (3, 160, 160)),
+    ],
+)
+def test_pictures_are_opened_in_the_frame_that_the_weights_state(
+    tmp_path: Path, settings: dict[str, Any], more: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    generator = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name in ("ant", "bee"):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for number in range(3):
+                picture = Image.fromarray(generator.integers(0, 256, (40, 48, 3), dtype=np.uint8))
+                picture.save(folder / f"{number}.png")
+    kind = TrainConfig if "model" in settings else DistillConfig
+    config = configure(kind, {"out": "x", "data": f"imagefolder:{tmp_path}"} | settings | more)
+    opened = opened_data(config, Own())
+    assert opened.train.shape == shape
+    assert opened.crop_fraction == (0.95 if shape[1] == 160 else 1)

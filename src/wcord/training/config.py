@@ -276,6 +276,15 @@ def read_config(path: Path) -> TrainConfig | DistillConfig:
     return configure(TrainConfig, settings) if "model" in settings else configure(DistillConfig, settings)
 
 
+def setting_values(config: TrainConfig | DistillConfig) -> dict[str, object]:
+    """Return name → value of all settings, those in tables included."""
+    own = vars(config)
+    tables = [own[name] for name in _groups(type(config))]
+    return {name: value for name, value in own.items() if name not in _groups(type(config))} | {
+        name: value for table in tables for name, value in vars(table).items()
+    }
+
+
 def to_settings(config: TrainConfig | DistillConfig) -> dict[str, Any]:
     """Return the configuration as plain values in tables, without what is None, as TOML and JSON can hold them.
 
@@ -330,7 +339,8 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
             raise UsageError(f"{name} must be a list, received {value!r}")
         return tuple(_convert(name, item, options[0]) for item in value)
     if origin is not None and type(None) in options:
-        inner = next(option for option in options if option is not type(None))
+        kinds = [option for option in options if option is not type(None)]
+        inner = next((kind for kind in kinds if isinstance(kind, type) and type(value) is kind), kinds[0])
         return None if value is None else _convert(name, value, inner)
     if hint is Path and isinstance(value, str | Path):
         return Path(value)

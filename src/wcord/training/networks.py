@@ -7,11 +7,12 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
+from wcord.data.frame import Frame
 from wcord.data.split import DataSet, base_and_view
 from wcord.data.statistics import channel_statistics
 from wcord.models.card import ModelCard
 from wcord.models.catalogue import names_weights
-from wcord.models.create import create_model, name_with_weights, stated_by_name
+from wcord.models.create import create_model, name_with_weights, stated_by_name, stated_frame
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess, stated_preprocess
 from wcord.models.stated import Stated
@@ -61,6 +62,12 @@ class NetworkSpec:
         return self.weights is None and (self.pretrained or names_weights(self.name))
 
     @property
+    def frame(self) -> Frame | None:
+        """The frame of the pictures that its pretrained weights were trained on, where its name states one."""
+        stated = stated_frame(self.name, pretrained=self.pretrained) if self.by_name else None
+        return None if stated is None else Frame(*stated)
+
+    @property
     def full_name(self) -> str:
         """The name that builds the network as it is built here; it says which pretrained weights it started from."""
         return name_with_weights(self.name) if self.by_name else self.name
@@ -94,7 +101,9 @@ def build_network(
     channels = data.train.shape[0]
     if card is not None and card.in_channels != channels:
         raise _wrong_channels(spec, card.in_channels, channels)
-    size = (data.train.shape[1], data.train.shape[2])
+    given = (data.train.shape[1], data.train.shape[2])
+    # A perceptron is built for one size, which is that of its own input.
+    size = (spec.size, spec.size) if spec.size else (card and card.image_size) or given
     backbone = own or create_model(
         spec.full_name,
         num_classes=num_classes,
@@ -104,7 +113,7 @@ def build_network(
     )
     if spec.weights is not None:
         _load(backbone, spec, num_classes, channels, say)
-    elif stated is not None and spec.loads:
+    elif stated is not None:
         say(_start(spec, stated, num_classes))
     embedding = spec.embedding or (card.embedding if card else None) or None
     return Network(
@@ -163,7 +172,11 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
     channels, height, width = data.train.shape
     preprocess = network.preprocess
     base, view = base_and_view(data.train)
-    held = {"cut": dict(data.cut), "categories": {name: list(values) for name, values in data.categories.items()}}
+    held: dict[str, object] = {
+        "cut": dict(data.cut),
+        "categories": {name: list(values) for name, values in data.categories.items()},
+        "sounds": not data.pictures and width > 1,
+    }
     return ModelCard(
         architecture=architecture,
         num_classes=len(data.classes),
@@ -174,7 +187,7 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
         std=_numbers(preprocess.std),
         view=view.text,
         columns=data.columns,
-        record_shape=base.shape if view else None,
+        record_shape=base.shape,
         crop_fraction=data.crop_fraction,
         embedding=network.embedding or "",
         extra={**extra, **{name: value for name, value in held.items() if value}},
