@@ -23,7 +23,7 @@ from wcord.models.weights import open_network, read_card, refuse_own_code
 from wcord.training.as_trained import open_as_trained
 from wcord.training.engine import resolve_device
 from wcord.training.job import EVALUATION_BATCH
-from wcord.training.networks import NetworkSpec, build_network
+from wcord.training.networks import NetworkSpec, Say, build_network
 
 
 def evaluate(
@@ -35,6 +35,10 @@ def evaluate(
     std: tuple[float, ...] | None = None,
     device: str = "auto",
     classes_by_number: bool = False,
+    pretrained: bool = False,
+    ema: bool = False,
+    embedding: str | None = None,
+    say: Say = print,
     **settings: Any,
 ) -> dict[str, float]:
     """Return top-1, top-5, calibration error and log-likelihood of a network on the evaluation split.
@@ -50,6 +54,10 @@ def evaluate(
         std: standard deviation that the input is divided by.
         device: where to compute.
         classes_by_number: take the classes by their number, whatever their names.
+        pretrained: take the library's default pretrained weights, where the name names none.
+        ema: of the weights file, take the moving average beside the weights.
+        embedding: path of the module whose input is the embedding; default: as the card says, else the classifier.
+        say: takes the lines that tell what is found on the way.
         **settings: settings of the data, where it is named: label, image_size, …
 
     Raises:
@@ -57,8 +65,10 @@ def evaluate(
     """
     config = _config(data, settings)
     path = None if weights is None else Path(weights)
-    opened = open_as_trained(config, path) if isinstance(config, DataConfig) else config
-    network = _network(model, path, opened, mean, std)
+    name = type(model).__name__ if isinstance(model, nn.Module) else _name(model, path)
+    spec = NetworkSpec("model", name, path, mean=mean, std=std, pretrained=pretrained, ema=ema, embedding=embedding)
+    opened = open_as_trained(config, path, spec.frame) if isinstance(config, DataConfig) else config
+    network = build_network(spec, opened, own=model if isinstance(model, nn.Module) else None, say=say)
     predictions = _predictions(network, opened.test, config, device)
     number = None if classes_by_number else number_by_name(opened.classes, network.classes)
     if number is not None:
@@ -203,19 +213,12 @@ def _predictions(network: Network, split: Split, config: DataConfig | DataSet, d
     return predict_all(network.to(where), loader)
 
 
-def _network(
-    model: str | nn.Module | None,
-    path: Path | None,
-    data: DataSet,
-    mean: tuple[float, ...] | None,
-    std: tuple[float, ...] | None,
-) -> Network:
-    if isinstance(model, nn.Module):
-        return build_network(NetworkSpec("model", type(model).__name__, path, mean=mean, std=std), data, own=model)
+def _name(model: str | None, path: Path | None) -> str:
+    """Return the name of a network's architecture: what was said, else what its weights' card says."""
     card = None if path is None else read_card(path)
     name = model or (card.architecture if card else None)
     if name is None:
         raise UsageError("nothing to evaluate: give --weights of a student, or --model with its --weights")
     if model is None and path is not None:
         refuse_own_code(path, name)
-    return build_network(NetworkSpec("model", name, path, mean=mean, std=std), data)
+    return name

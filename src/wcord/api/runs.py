@@ -20,6 +20,7 @@ from wcord.data.split import DataSet
 from wcord.models.network import Network
 from wcord.models.weights import digest
 from wcord.report.record import Record, describe_environment, working_commit
+from wcord.training.checkpoint import load_checkpoint
 from wcord.training.config import (
     DistillConfig,
     TrainConfig,
@@ -171,7 +172,8 @@ def resume(
         own = _with_data(config, own)
         contents = contents_of(own.data) if own.data is not None else {}
         folder.require_data(contents)
-        job, say = _prepare(config, own, say, accelerator)
+        fresh = load_checkpoint(folder.checkpoints) is None
+        job, say = _prepare(config, own, say, accelerator, fresh=fresh)
         if "in_memory" in changes and job.data.augment == "resized-crop":
             raise UsageError(
                 "in_memory cannot change here: resized crops are cut out of the originals or of what is held"
@@ -205,11 +207,13 @@ def _with_data(config: TrainConfig | DistillConfig, own: Own | None) -> Own:
     return replace(own, data=opened_data(config, own), opened=True)
 
 
-def _prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, accelerator: Accelerator) -> tuple[Job, Say]:
+def _prepare(
+    config: TrainConfig | DistillConfig, own: Own, say: Say, accelerator: Accelerator, *, fresh: bool = True
+) -> tuple[Job, Say]:
     """Return this process's part of the work, and what tells of it: all would tell the same, so only the first does."""
     heard = say if accelerator.is_main_process else _silent
     rank, processes = accelerator.process_index, accelerator.num_processes
-    return prepare(config, own, heard, rank=rank, processes=processes), heard
+    return prepare(config, own, heard, rank=rank, processes=processes, fresh=fresh), heard
 
 
 def _silent(line: str) -> None:

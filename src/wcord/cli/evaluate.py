@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from wcord.cli.console import OUT, print_json
+from wcord.cli.console import OUT, print_json, say
 from wcord.cli.parsing import parse_checked
 from wcord.data.config import DataConfig
 
@@ -27,6 +27,12 @@ class Evaluate:
     """auto | cpu | cuda | cuda:1 | mps"""
     classes_by_number: bool = False
     """Take the data's classes by their number, where they have other names than the network's."""
+    pretrained: bool = False
+    """Take the library's default pretrained weights of --model (timm:NAME, torchvision:NAME)."""
+    ema_weights: bool = False
+    """Of --weights, take the moving average that lies beside the weights."""
+    embedding: str | None = None
+    """Module whose input is the embedding, by its path; default: the network's classifier."""
     json: bool = False
     """Print JSON instead of a table."""
 
@@ -44,6 +50,10 @@ def evaluate(arguments: list[str]) -> int:
         mean=asked.mean,
         std=asked.std,
         classes_by_number=asked.classes_by_number,
+        pretrained=asked.pretrained,
+        ema=asked.ema_weights,
+        embedding=asked.embedding,
+        say=say,
     )
     if asked.json:
         print_json(values)

@@ -113,7 +113,7 @@ class PairingConfig:
     label_map: str | None = None
     """How the teacher's classes are parts of the student's, so that methods on logits compare sums: observed, where
     both labels of each sample are known (--teacher-label, --teacher-data), or a csv file of lines teacher's
-    class,student's class."""
+    class,student's class (a line `*,` leaves out the teacher's classes that have no line)."""
     pair_augment: Literal["shared", "separate"] = "shared"
     """Whether teacher and student get the same random crop and mirroring, where both see pictures."""
 

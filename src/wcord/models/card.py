@@ -27,6 +27,7 @@ class ModelCard:
         record_shape: channels, height and width of a whole record, as the data were read before any view of them; old
             files hold it only where there was a view.
         crop_fraction: share of a resized picture's side that was kept in its middle.
+        embedding: path of the module whose input is the embedding, where that was said; empty: it is found.
         extra: anything else that JSON can hold, e.g. the accuracy reached.
     """
 
@@ -41,6 +42,7 @@ class ModelCard:
     columns: tuple[str, ...] = ()
     record_shape: tuple[int, int, int] | None = None
     crop_fraction: float = 1.0
+    embedding: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -95,5 +97,6 @@ def _parse(values: dict[str, Any]) -> ModelCard:
         columns=tuple(str(name) for name in values.get("columns", ())),
         record_shape=None if record is None else (int(record[0]), int(record[1]), int(record[2])),
         crop_fraction=float(values.get("crop_fraction", 1.0)),
+        embedding=str(values.get("embedding", "")),
         extra=dict(values.get("extra", {})),
     )

@@ -20,6 +20,7 @@ from wcord.data.view import View
 from wcord.models.card import ModelCard
 from wcord.models.weights import read_card
 from wcord.training.config import DistillConfig, TrainConfig
+from wcord.training.starts import student_spec, teacher_spec
 
 
 def as_trained(config: DataConfig, weights: Path | None, stated: Frame | None = None) -> DataConfig:
@@ -159,20 +160,16 @@ def note_of_frame(config: DistillConfig, data: DataSet) -> list[str]:
     return []
 
 
-def seen_by_both(
-    config: TrainConfig | DistillConfig, stated: Frame | None = None, teacher_stated: Frame | None = None
-) -> tuple[DataConfig, PairingConfig | None]:
+def seen_by_both(config: TrainConfig | DistillConfig) -> tuple[DataConfig, PairingConfig | None]:
     """Return what `open_data` is asked for by a run: what its network sees, and what the teacher sees.
 
-    Pictures that both see are in the frame of the student's weights, else of the teacher's.
-
-    Args:
-        config: of the run.
-        stated: the frame that the name of the network that is trained states; see `as_trained`.
-        teacher_stated: the frame that the teacher's name states.
+    Pictures that both see are in the frame of the student's weights, else of the teacher's: of their files, or as the
+    names of pretrained weights state it.
     """
+    stated = student_spec(config).frame
     if isinstance(config, TrainConfig):
         return as_trained(config.data, config.weights, stated), None
+    teacher_stated = teacher_spec(config).frame
     data, pairing = as_trained(config.data, config.student_weights, stated), taught_as_trained(config, teacher_stated)
     if pairing.teacher_data is None:
         data = _framed(data, frame_of(_card(config.teacher_weights)) or teacher_stated)

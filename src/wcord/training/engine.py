@@ -20,6 +20,8 @@ from accelerate.utils import (
 from torch import nn
 
 from wcord.checks import RunError, UsageError
+from wcord.models.classifier import split_head
+from wcord.models.network import unwrap
 from wcord.training.config import TrainingConfig
 
 PARALLEL = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
@@ -120,6 +122,14 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002  # third-party code draws from the legacy generator
     torch.manual_seed(seed)
+
+
+def student_groups(student: nn.Module, body_rate: float) -> dict[float, list[nn.Parameter]]:
+    """Return what trains of a student by the factor of its learning rate: 1 for its head, `body_rate` for the rest."""
+    if body_rate == 1:
+        return {1.0: [parameter for parameter in student.parameters() if parameter.requires_grad]}
+    body, head = split_head(unwrap(student))
+    return {1.0: head, body_rate: body}
 
 
 def make_optimizer(

@@ -1,6 +1,6 @@
 """From a configuration to everything that a run needs, checked before the first step."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,17 +20,15 @@ from wcord.training.as_trained import in_their_channels, note_of_frame, note_of_
 from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
 from wcord.training.config import DistillConfig, TrainConfig
 from wcord.training.engine import resolve_device, seed_everything
-from wcord.training.networks import NetworkSpec, build_network
+from wcord.training.networks import Say, build_network
 from wcord.training.schedule import check_schedule
+from wcord.training.starts import Starts, student_spec, teacher_spec
 from wcord.training.teacher_check import check_teacher
 
 EVALUATION_BATCH = 256
 
 HEARD = ("data", "views", "workers", "no_labels", "label_map")
 """Settings of the data that are heeded where the data are given as such."""
-
-Say = Callable[[str], None]
-"""Takes a line for the user."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,9 @@ class Job:
     notes: tuple[str, ...]
 
 
-def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: int = 0, processes: int = 1) -> Job:
+def prepare(
+    config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: int = 0, processes: int = 1, fresh: bool = True
+) -> Job:
     """Open the data, build the networks and the method, and check that they fit each other.
 
     Args:
@@ -88,6 +88,7 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
         say: told what is found on the way.
         rank: number of this process.
         processes: how many train together.
+        fresh: whether the student starts here; otherwise its weights come from a checkpoint.
 
     Raises:
         UsageError: for any mistake that can be seen before the first step.
@@ -107,11 +108,12 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     if data.teacher is not None:
         note([f"the student sees {data.seen}, the teacher {data.of_teacher.seen}"])
     seed_everything(training.seed)
-    teacher, data, fitted = _teacher(config, own, data, str(device))
+    tell = Starts(note=lambda line: note([line]), say=say, fresh=fresh)
+    teacher, data, fitted = _teacher(config, own, data, str(device), tell)
     note(fitted)
     # The students' initial weights depend on the seed alone, not on what was drawn before.
     seed_everything(training.seed)
-    student, architecture = _student(config, own, data, teacher)
+    student, architecture = _student(config, own, data, teacher, tell)
     train = Loader(
         data.train,
         batch_size=training.batch_size,
@@ -153,18 +155,21 @@ def opened_data(config: TrainConfig | DistillConfig, own: Own) -> DataSet:
 
 
 def _student(
-    config: TrainConfig | DistillConfig, own: Own, data: DataSet, teacher: Network | None
+    config: TrainConfig | DistillConfig, own: Own, data: DataSet, teacher: Network | None, tell: Starts
 ) -> tuple[Network, str]:
     """Return the network that is trained, and the name by which `create_model` builds it."""
-    student = build_network(_student_spec(config), data, own=own.student)
+    spec = replace(student_spec(config), loads=tell.fresh)
+    student = build_network(spec, data, own=own.student, say=tell.note)
+    if own.student is None:
+        tell.of_student(spec, finetune=config.training.finetune)
     student.classes = data.classes  # whatever it knew before
     if isinstance(config, TrainConfig):
-        return student, config.model
+        return student, spec.full_name
     if teacher is None:
-        return student, config.student
+        return student, spec.full_name
     adapted = adapt_student(config.method, student, teacher, *_samples(data))
     assert isinstance(adapted, Network)
-    return adapted, shipped_name(config.method, config.student, config.teacher)
+    return adapted, shipped_name(config.method, spec.full_name, teacher_spec(config).full_name)
 
 
 def _refuse_unheard(config: TrainConfig | DistillConfig) -> None:
@@ -183,33 +188,21 @@ def _refuse_unheard(config: TrainConfig | DistillConfig) -> None:
         )
 
 
-def _student_spec(config: TrainConfig | DistillConfig) -> NetworkSpec:
-    if isinstance(config, TrainConfig):
-        return NetworkSpec("model", config.model, config.weights)
-    return NetworkSpec("student", config.student, config.student_weights, size=config.student_size)
-
-
 def _teacher(
-    config: TrainConfig | DistillConfig, own: Own, data: DataSet, device: str
+    config: TrainConfig | DistillConfig, own: Own, data: DataSet, device: str, tell: Starts
 ) -> tuple[Network | None, DataSet, tuple[str, ...]]:
     """Return the teacher, the data with classes that both networks can be measured by, and notes on that."""
     if isinstance(config, TrainConfig):
         if config.data.no_labels:
             raise UsageError("a network is trained on labels alone: leave out --no-labels, or distil a teacher")
         return None, data, ()
-    spec = NetworkSpec(
-        "teacher",
-        config.teacher,
-        config.teacher_weights,
-        num_classes=config.teacher_classes,
-        mean=config.teacher_mean,
-        std=config.teacher_std,
-        size=config.teacher_size,
-    )
+    spec = teacher_spec(config)
     seen = data.of_teacher
     if data.teacher is not None and data.teacher.classes:  # in whose order a teacher without names of its own has them
         seen = replace(seen, classes=data.teacher.classes)
-    teacher = build_network(spec, seen, own=own.teacher)
+    teacher = build_network(spec, seen, own=own.teacher, say=tell.note)
+    if own.teacher is None:
+        tell.of_teacher(spec)
     if config.data.no_labels and config.pairing.label_map is not None:
         raise UsageError("--label-map brings the teacher's classes to labels, of which --no-labels reads none")
     if not config.data.no_labels:
@@ -265,6 +258,8 @@ def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, dev
     data = data.of_teacher
     with torch.no_grad():
         logits: Tensor = teacher.to(device).eval()(torch.zeros(1, *data.train.shape, device=device))
+    if not logits.shape[1]:
+        return ["the teacher has no classifier: its accuracy is not measured"]
     if logits.shape[1] != len(data.classes):
         return [
             f"the teacher has {logits.shape[1]} classes and the data {len(data.classes)}: its accuracy is not measured"

@@ -24,7 +24,7 @@ from wcord.models.network import Network
 from wcord.training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
 from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
-from wcord.training.engine import make_optimizer, seed_everything
+from wcord.training.engine import make_optimizer, seed_everything, student_groups
 from wcord.training.failure import failing
 from wcord.training.interrupt import TIME_IS_UP, Interrupt
 from wcord.training.meter import EpochMeter, require_finite_weights
@@ -184,7 +184,7 @@ class Trainer:
     def _make_optimizer(self) -> None:
         """Make the optimiser of the stage, over what trains in it."""
         with_student = self.stage == "main" or (self.preparation is not None and self.preparation.student)
-        groups = {1.0: [p for p in self.student.parameters() if p.requires_grad]} if with_student else {}
+        groups = student_groups(self.student, self.config.body_rate) if with_student else {}
         for factor, parameters in self.objective.stage_groups(self.stage).items():
             groups.setdefault(factor, []).extend(parameters)
         self.parameters = [parameter for group in groups.values() for parameter in group]
