@@ -74,7 +74,11 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
     channels, height, width = data.train.shape
     preprocess = network.preprocess
     base, view = base_and_view(data.train)
-    held = {"cut": dict(data.cut), "categories": {name: list(values) for name, values in data.categories.items()}}
+    held = {
+        "cut": dict(data.cut),
+        "categories": {name: list(values) for name, values in data.categories.items()},
+        "records": "pictures" if data.pictures else "sounds" if width > 1 else "rows",
+    }
     return ModelCard(
         architecture=architecture,
         num_classes=len(data.classes),
