@@ -55,11 +55,12 @@ def open_picture(content: bytes, name: str) -> Image.Image:
         ValueError: its ending says that it is of a format that is not read.
         Exception: whatever else Pillow raises for damaged files.
     """
-    ending = ending_of(name)
-    more = _NO_SIGNATURE if Image.registered_extensions().get(ending) in _NO_SIGNATURE else ()
     try:
-        image = Image.open(BytesIO(content), formats=(*formats(), *more))
+        image = Image.open(BytesIO(content), formats=formats())
     except UnidentifiedImageError:
+        ending = ending_of(name)
+        if Image.registered_extensions().get(ending) in _NO_SIGNATURE:
+            return Image.open(BytesIO(content), formats=_NO_SIGNATURE)
         if ending in WITHOUT_DECODER:
             raise ValueError(f"there is no decoder for {ending} files") from None
         raise
