@@ -42,7 +42,7 @@ def test_no_format_that_runs_programs_or_needs_another_is_read() -> None:
 
 
 @pytest.mark.parametrize("name", ["evil.png", "evil.jpg", "evil", "evil.tif"])
-def test_postscript_is_not_run_whatever_it_is_called(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_postscript_is_not_run_whatever_its_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UnidentifiedImageError):
         open_picture(POSTSCRIPT, name)

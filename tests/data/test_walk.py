@@ -23,7 +23,16 @@ def names(root: Path, passed: PassedOver | None = None) -> list[str]:
 
 @pytest.mark.parametrize(
     "part",
-    [".ipynb_checkpoints", ".thumbnails", "@eaDir", "__MACOSX", ".Trash-1000", "lost+found", "$RECYCLE.BIN", "#recycle"],
+    [
+        ".ipynb_checkpoints",
+        ".thumbnails",
+        "@eaDir",
+        "__MACOSX",
+        ".Trash-1000",
+        "lost+found",
+        "$RECYCLE.BIN",
+        "#recycle",
+    ],
 )
 def test_hidden_folders_are_left_out_at_any_depth_and_told(part: str, tmp_path: Path) -> None:
     root = tmp_path / ".datasets" / "@me"  # above the folder that is given nothing is hidden
@@ -81,8 +90,8 @@ def test_one_note_counts_what_is_passed_over(tmp_path: Path) -> None:
     passed = PassedOver()
     assert names(tmp_path, passed) == ["1.png"]
     assert passed.note(pictures()) == (
-        "passed over: 7 files (.txt 3, .csv 2, .heic 1, no ending 1), 1 hidden image, 1 hidden folder (.cache); there is "
-        "no decoder for .heic",
+        "passed over: 7 files (.txt 3, .csv 2, no ending 1, .heic 1), 1 hidden image, 1 hidden folder (.cache); "
+        "there is no decoder for .heic",
     )
     assert PassedOver().note(pictures()) == ()
 

@@ -150,7 +150,9 @@ def _find(
             f"{len(again)} of them have a training sample's name, and so no partner of their own: {listed(again)}"
         )
     if found and config.unpaired == "error":
-        raise UsageError(f"{'; '.join(found)}; add them, or leave them out by --unpaired drop")
+        moved = config.way == "path" and not set(map(stem_of, alone["student"])).isdisjoint(map(stem_of, others))
+        hint = "; --pair-by stem finds partners in other folders, too" if moved else ""
+        raise UsageError(f"{'; '.join(found)}; add them, or leave them out by --unpaired drop{hint}")
     return partners, [f"left out: {line}" for line in found]
 
 

@@ -86,7 +86,8 @@ class PassedOver:
     @property
     def by_ending(self) -> str:
         """The files of other kinds, the most frequent endings first: `.txt 48, .csv 2`."""
-        return _first([f"{ending or 'no ending'} {count}" for ending, count in self.endings.most_common()])
+        counts = sorted(self.endings.items(), key=lambda item: (-item[1], item[0]))
+        return _first([f"{ending or 'no ending'} {count}" for ending, count in counts])
 
     def _missing(self, kind: Kind) -> str:
         """Name the pictures that would be read if there were a decoder."""
