@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from wcord.cli import main
-from wcord.models.create import create_model
 from wcord.models.card import ModelCard
+from wcord.models.create import create_model
 from wcord.models.weights import save_weights
 
 

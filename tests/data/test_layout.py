@@ -72,6 +72,8 @@ def test_a_test_folder_without_class_folders_gives_way(tmp_path: Path) -> None:
     tree(tmp_path, "train/{a,b}", "test")
     assert places(tmp_path) == ("train", None)
     assert layout(tmp_path).notes[0].endswith("not read: 'test' (it has no class folders)")
+    tree(tmp_path, "test/images")
+    assert places(tmp_path) == ("train", None)
     tree(tmp_path, "val/{a,b}")
     assert places(tmp_path) == ("train", "val")
     assert places(tmp_path, labels=False) == ("train", "test")

@@ -86,18 +86,17 @@ def find_layout(root: Path, kind: Kind, passed: PassedOver, *, labels: bool = Tr
             _require_classes(top, inside, kind)
         return Layout(top, None, tuple(notes))
     train = _one_train(splits["train"], top, kind)
+    splits["train"] = [train, *(path for path in splits["train"] if path != train)]
     if labels and not folders_in(train) and others:  # a class of vehicles
         notes.append(f"folder {train.name!r} holds {kind.noun}s and no class folders, so it is read as a class")
         return Layout(top, None, tuple(notes))
     passed.beside += len(files_in(top, kind, passed))
     folders_in(top, passed)
-    test, unread = _choose_test(splits, train, labels=labels)
+    train = _inner(train, kind) if labels else train
+    test, unread = _choose_test(splits, train, kind, labels=labels)
     beside = [*unread, *(repr(path.name) for path in others)]
     if beside:
-        notes.append(f"folders beside {train.name!r} that are not read: {', '.join(beside)}")
-    if labels:
-        train = _inner(train, kind)
-        test = test and _inner(test, kind, {path.name for path in folders_in(train)})
+        notes.append(f"folders beside {splits['train'][0].name!r} that are not read: {', '.join(beside)}")
     return Layout(train, test, tuple(notes))
 
 
@@ -157,14 +156,16 @@ def _one_train(candidates: list[Path], top: Path, kind: Kind) -> Path:
     return exact[0]
 
 
-def _choose_test(splits: Splits, train: Path, *, labels: bool) -> tuple[Path | None, list[str]]:
+def _choose_test(splits: Splits, train: Path, kind: Kind, *, labels: bool) -> tuple[Path | None, list[str]]:
     """Return the first folder that serves as the test split, and the names of the others, with the reason."""
-    candidates = [path for role in ROLES for path in _exact_first(splits.get(role, []), role) if path != train]
-    test, unread = None, []
-    for path in candidates:
-        bare = labels and path not in splits["train"] and not folders_in(path)
-        if test is None and not bare and path not in splits["train"]:
-            test = path
+    classes = {path.name for path in folders_in(train)} if labels else set[str]()
+    test, unread = None, [repr(path.name) for path in splits["train"][1:]]
+    for path in (path for role in list(ROLES)[1:] for path in _exact_first(splits.get(role, []), role)):
+        inner = _inner(path, kind, classes) if labels else path
+        names = {folder.name for folder in folders_in(inner)} if labels else classes
+        bare = labels and (not names or (len(names) == 1 and not names & classes))  # test/images/0.png
+        if test is None and not bare:
+            test = inner
         else:
             unread.append(f"{path.name!r} (it has no class folders)" if bare else repr(path.name))
     return test, unread
