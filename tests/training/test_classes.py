@@ -347,7 +347,7 @@ def test_a_map_is_observed_wherever_both_labels_are_known(teachers: dict[str, Pa
 
 
 def test_a_teacher_without_names_has_the_order_of_its_own_data(tmp_path: Path) -> None:
-    """Folders sort "10" before "2", numbers do not; logits of a bare file are in the order of the teacher's data."""
+    """Text sorts "10" before "2", numbers do not; logits of a bare file are in the order of the teacher's data."""
     from PIL import Image
 
     labels = np.arange(36) % 12
