@@ -363,7 +363,7 @@ def test_a_teacher_without_names_has_the_order_of_its_own_data(tmp_path: Path) -
         DistillConfig,
         {"teacher": "resnet8", "teacher_weights": tmp_path / "bare.pth", "student": "resnet8", "method": "kd",
          "data": f"imagefolder:{tmp_path / 's'}", "teacher_data": f"npz:{tmp_path / 't.npz'}", "pair_by": "label",
-         "allow_weak_teacher": True, "out": tmp_path / "run", "device": "cpu"},
+             "class_order": "name", "allow_weak_teacher": True, "out": tmp_path / "run", "device": "cpu"},
     )  # fmt: skip
     job = prepare(config, Own(), lambda line: None)
     assert job.data.classes[:3] == ("0", "1", "10")
