@@ -13,6 +13,7 @@ from wcord.checks import UsageError
 from wcord.data import audio
 from wcord.data.augment import to_unit
 from wcord.data.config import DataConfig
+from wcord.data.frame import Frame
 from wcord.data.records import find_files, kind_of_records, read_picture, read_records
 from wcord.data.sources import open_data
 from wcord.data.walk import PassedOver, pictures
@@ -55,12 +56,15 @@ def test_of_a_folder_only_what_the_network_is_for_is_read(tmp_path: Path) -> Non
     assert names((4, 1, 1)) == ["t.csv", "t.parquet"]
 
 
-def test_pictures_come_in_the_form_that_is_wanted(tmp_path: Path) -> None:
+def test_pictures_come_in_the_frame_that_is_wanted_and_keep_their_channels(tmp_path: Path) -> None:
     Image.new("RGB", (40, 20), (255, 0, 0)).save(tmp_path / "red.png")
-    image = read_picture(tmp_path / "red.png", (3, 8, 8))
-    assert image.shape == (1, 3, 8, 8)
+    image = read_picture(tmp_path / "red.png", Frame(8, 12))
+    assert image.shape == (1, 3, 8, 12)
     assert torch.equal(image[0, :, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
-    assert read_picture(tmp_path / "red.png", (1, 8, 8)).shape == (1, 1, 8, 8)
+    Image.new("L", (40, 20), 51).save(tmp_path / "grey.png")
+    assert read_picture(tmp_path / "grey.png", Frame(8, 8)).shape == (1, 1, 8, 8)
+    Image.fromarray(np.full((4, 4), 20000, np.uint16)).save(tmp_path / "deep.png")
+    assert read_picture(tmp_path / "deep.png", Frame(4, 4)).mean() == pytest.approx(20000 / 65535, abs=1e-4)
 
 
 def test_rows_of_a_table_are_records_of_the_columns_that_a_network_knows(tmp_path: Path) -> None:
@@ -84,6 +88,9 @@ def test_a_sound_is_the_spectrogram_that_its_data_set_would_hold(tmp_path: Path)
     data = open_data(DataConfig(data=f"audiofolder:{tmp_path}"))
     (record,) = read_records(tmp_path / "test" / "a" / "s.wav", (1, 64, 128)).values()
     assert torch.equal(record, to_unit(data.test.read(torch.tensor([0]))))
+    small = open_data(DataConfig(data=f"audiofolder:{tmp_path}", image_size="32x48"))
+    (record,) = read_records(tmp_path / "test" / "a" / "s.wav", (1, 32, 48), sounds=True).values()
+    assert torch.equal(record, to_unit(small.test.read(torch.tensor([0]))))
 
 
 @pytest.mark.parametrize(
@@ -118,10 +125,3 @@ def test_a_picture_is_no_sound_and_a_sound_no_picture(tmp_path: Path) -> None:
         read_records(tmp_path / "s.wav", (1, 64, 128), sounds=False)
     for name in ("p.png", "s.wav"):  # a file of an earlier version does not say which it was
         assert len(read_records(tmp_path / name, (1, 64, 128))) == 1
-
-
-def test_sixteen_bits_are_no_colours(tmp_path: Path) -> None:
-    Image.fromarray(np.full((4, 4), 20000, np.uint16)).save(tmp_path / "deep.png")
-    assert read_picture(tmp_path / "deep.png", (1, 4, 4)).mean() == pytest.approx(20000 / 65535, abs=1e-4)
-    with pytest.raises(UsageError, match="one channel of 16 bits, and the network wants colour"):
-        read_picture(tmp_path / "deep.png", (3, 4, 4))

@@ -18,10 +18,9 @@ from wcord.data.split import DataSet, Split
 from wcord.data.view import View
 from wcord.evaluation.accuracy import Predictions, accuracy
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
-from wcord.models.card import ModelCard
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card, refuse_own_code
-from wcord.training.as_trained import as_trained, open_as_trained
+from wcord.training.as_trained import open_as_trained
 from wcord.training.engine import resolve_device
 from wcord.training.job import EVALUATION_BATCH
 from wcord.training.networks import NetworkSpec, build_network
@@ -118,12 +117,10 @@ def predict_files(
     where = resolve_device(device)
     network, card = open_network(weights, model=model).to(where), read_card(weights)
     assert card is not None  # open_network refuses a file without one
-    # A row of a table is one visit already; of a picture the view is taken here.
     height, width = card.image_size or (MIXED_SIZE, MIXED_SIZE)
     seen = (card.in_channels, height, width)
-    shape = seen if width == 1 else card.record or seen
-    view = View.parse(card.view)
-    sounds = card.extra["records"] == "sounds" if "records" in card.extra else None
+    shape = seen if width == 1 else card.record or seen  # a row of a table is one visit already
+    sounds = card.extra.get("sounds")  # older files do not say it
     records.require_single_records(shape, card.columns)
     kind, passed = records.kind_of_records(shape, sounds=sounds), PassedOver()
     files = records.find_files([Path(path) for path in paths], kind, passed)
@@ -138,7 +135,10 @@ def predict_files(
         except UsageError as error:
             guesses.append(Guess(str(file), (), (), str(error)))
             continue
-        guesses += [_guess(network, name, view(record).to(where), top) for name, record in read.items()]
+        for name, record in read.items():
+            channels, height, width = record.shape[1:]
+            view = View.parse(card.view).fitted((channels, height, width), card.in_channels)
+            guesses.append(_guess(network, name, view(record).to(where), top))
     if guesses and all(guess.error for guess in guesses):
         named = any(Path(path).is_file() for path in paths)
         count = f"none of the {len(guesses)} files can be read; the first: " if len(guesses) > 1 else ""
@@ -166,7 +166,7 @@ def probe(
 ) -> dict[str, Any]:
     """Return what a frozen network's embedding is worth on a data set, as `wcord probe` does.
 
-    Images are brought to the size and the channels that the network was trained on. BatchNorm is frozen, nothing is
+    Pictures are framed as those that the network was trained on, and have its channels. BatchNorm is frozen, nothing is
     augmented, and each image goes through the network once.
 
     Args:
@@ -188,7 +188,7 @@ def probe(
     network, card = open_network(weights, model=model), read_card(weights)
     assert card is not None  # open_network refuses a file without one
     config = _config(data, settings)
-    opened = _as_the_network_wants(config, Path(weights), card) if isinstance(config, DataConfig) else config
+    opened = open_as_trained(config, Path(weights)) if isinstance(config, DataConfig) else config
     halves = [_predictions(network, split, config, device) for split in (opened.train, opened.test)]
     seen = Representation(halves[0].embeddings, halves[0].targets, halves[1].embeddings, halves[1].targets)
     found: dict[str, Any] = {"linear": linear_probe(seen)}
@@ -207,17 +207,6 @@ def probe(
         "dimensions": seen.train.shape[1],
         "note": f"{len(opened.train)} samples to fit, {len(opened.test)} to measure",
     }
-
-
-def _as_the_network_wants(config: DataConfig, weights: Path, card: ModelCard) -> DataSet:
-    """Open data in the size and the channels that a network was trained on, through its view."""
-    config = as_trained(config, weights)
-    channels, height, width = card.record or (card.in_channels, 0, 0)
-    if config.image_size is None and height == width > 1:
-        config = replace(config, image_size=height)
-    whole = open_as_trained(replace(config, view=""), weights)  # all of it; the view is laid on below
-    fit = {(1, 3): "rgb", (3, 1): "gray"}.get((whole.train.shape[0], channels))
-    return whole.through(",".join(part for part in (fit, config.view) if part))
 
 
 def _config(data: str | DataConfig | DataSet, settings: Mapping[str, Any]) -> DataConfig | DataSet:

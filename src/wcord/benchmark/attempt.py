@@ -16,9 +16,10 @@ from wcord.checks import DoesNotFitError, RunError, UsageError
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.sources import open_data
 from wcord.data.split import DataSet
+from wcord.training.as_trained import seen_by_both
 from wcord.training.config import DistillConfig, TrainConfig, read_config, teacher_weights
 from wcord.training.engine import resolve_device
-from wcord.training.job import Own, Say, seen_by_both
+from wcord.training.job import Own, Say
 from wcord.training.loop import Outcome
 from wcord.training.run import CONFIG, RunFolder
 

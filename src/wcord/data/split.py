@@ -236,6 +236,15 @@ class DataSet:
         seen = View.parse(view)
         return replace(self, train=seen_through(self.train, seen), test=seen_through(self.test, seen))
 
+    def in_channels(self, channels: int) -> "DataSet":
+        """Return the data as a network of so many input channels can see them: see `View.fitted`."""
+        base, view = base_and_view(self.train)
+        fitted = view.fitted(base.shape, channels)
+        if fitted == view:
+            return self
+        train, test = (ViewedSplit(base_and_view(split)[0], fitted, split.targets) for split in (self.train, self.test))
+        return replace(self, train=train, test=test)
+
     def beside(self, teacher: "DataSet", *, by_label: bool = False, shared: bool = True) -> "DataSet":
         """Return the data with what the teacher sees of them.
 

@@ -18,14 +18,15 @@ class ModelCard:
         architecture: its name for `create_model`.
         num_classes: number of logits.
         in_channels: channels of its input.
-        image_size: height and width of its input in pixels, or None where any will do.
+        image_size: height and width of its own input in pixels, to which it resizes, or None where any will do.
         classes: names of the classes in the order of the logits; may be empty.
         mean: mean of each channel, in units of the [0, 1] image.
         std: standard deviation of each channel, same units.
         view: what it sees of a record, as `--view` takes it; empty: all of it.
         columns: columns of a table that it sees.
-        record_shape: channels, height and width of a whole record, where a view is taken of it.
-        crop_fraction: share of a resized picture's side that is kept in its middle.
+        record_shape: channels, height and width of a whole record, as the data were read before any view of them; old
+            files hold it only where there was a view.
+        crop_fraction: share of a resized picture's side that was kept in its middle.
         extra: anything else that JSON can hold, e.g. the accuracy reached.
     """
 

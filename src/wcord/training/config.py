@@ -289,7 +289,8 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
             raise UsageError(f"{name} must be a list, received {value!r}")
         return tuple(_convert(name, item, options[0]) for item in value)
     if origin is not None and type(None) in options:
-        inner = next(option for option in options if option is not type(None))
+        kinds = [option for option in options if option is not type(None)]
+        inner = next((kind for kind in kinds if isinstance(kind, type) and type(value) is kind), kinds[0])
         return None if value is None else _convert(name, value, inner)
     if hint is Path and isinstance(value, str | Path):
         return Path(value)

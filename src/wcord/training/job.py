@@ -16,7 +16,7 @@ from wcord.methods.observe import observe, rehearse
 from wcord.methods.options import parse_options
 from wcord.methods.term import Objective
 from wcord.models.network import Network
-from wcord.training.as_trained import as_trained, note_of_split, taught_as_trained
+from wcord.training.as_trained import in_their_channels, note_of_frame, note_of_split, seen_by_both
 from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
 from wcord.training.config import DistillConfig, TrainConfig
 from wcord.training.engine import resolve_device, seed_everything
@@ -136,7 +136,7 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     )
     same_labels = _same_labels(config, teacher, data)
     objective = _objective(config, student, teacher, data, train, same_labels)
-    note(_notes_of_splits(config, data))
+    note(_notes_of_weights(config, data))
     if train.dropped:
         note([f"each epoch leaves out the {train.dropped} sample(s) of a last batch that is too small"])
     if teacher is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
@@ -145,11 +145,10 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
 
 
 def _data(config: TrainConfig | DistillConfig, own: Own) -> DataSet:
-    if own.data is None:
-        return open_data(*seen_by_both(config))
-    if not own.opened:
+    if own.data is not None and not own.opened:
         _refuse_unheard(config)
-    return own.data
+        return own.data
+    return in_their_channels(config, open_data(*seen_by_both(config)) if own.data is None else own.data)
 
 
 def _student(
@@ -181,13 +180,6 @@ def _refuse_unheard(config: TrainConfig | DistillConfig) -> None:
             f"{asked[0]} is a setting of data that are opened by name: open them so and give what open_data returns; "
             "data.through(view), data.beside(teacher_data) and dataclasses.replace(data, augment=…) say the rest"
         )
-
-
-def seen_by_both(config: TrainConfig | DistillConfig) -> tuple[DataConfig, PairingConfig | None]:
-    """Return what `open_data` is asked for by a run: what its network sees, and what the teacher sees."""
-    if isinstance(config, TrainConfig):
-        return as_trained(config.data, config.weights), None
-    return as_trained(config.data, config.student_weights), taught_as_trained(config)
 
 
 def _student_spec(config: TrainConfig | DistillConfig) -> NetworkSpec:
@@ -286,12 +278,13 @@ def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, dev
     return []
 
 
-def _notes_of_splits(config: TrainConfig | DistillConfig, data: DataSet) -> list[str]:
+def _notes_of_weights(config: TrainConfig | DistillConfig, data: DataSet) -> list[str]:
     if isinstance(config, TrainConfig):
         return note_of_split("network that is gone on with", config.weights, data)
     return [
         *note_of_split("student", config.student_weights, data),
         *note_of_split("teacher", config.teacher_weights, data.of_teacher),
+        *note_of_frame(config, data),
     ]
 
 

@@ -61,7 +61,9 @@ def build_network(spec: NetworkSpec, data: DataSet, *, own: nn.Module | None = N
     channels = data.train.shape[0]
     if card is not None and card.in_channels != channels:
         raise _wrong_channels(spec, card.in_channels, channels)
-    size = (data.train.shape[1], data.train.shape[2])
+    given = (data.train.shape[1], data.train.shape[2])
+    # A perceptron is built for one size, which is that of its own input.
+    size = (spec.size, spec.size) if spec.size else (card and card.image_size) or given
     backbone = own or create_model(spec.name, num_classes=num_classes, in_channels=channels, image_size=size)
     if spec.weights is not None:
         _load(backbone, spec, num_classes, channels)
@@ -74,10 +76,10 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
     channels, height, width = data.train.shape
     preprocess = network.preprocess
     base, view = base_and_view(data.train)
-    held = {
+    held: dict[str, object] = {
         "cut": dict(data.cut),
         "categories": {name: list(values) for name, values in data.categories.items()},
-        "records": "pictures" if data.pictures else "sounds" if width > 1 else "rows",
+        "sounds": not data.pictures and width > 1,
     }
     return ModelCard(
         architecture=architecture,
@@ -89,9 +91,9 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
         std=_numbers(preprocess.std),
         view=view.text,
         columns=data.columns,
-        record_shape=base.shape if view else None,
+        record_shape=base.shape,
         crop_fraction=data.crop_fraction,
-        extra={**extra, **{name: value for name, value in held.items() if value}},
+        extra={**extra, **{name: value for name, value in held.items() if value or value is False}},
     )
 
 
