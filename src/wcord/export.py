@@ -14,8 +14,7 @@ from wcord.files import write_atomically
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card
 from wcord.training.as_trained import open_as_seen
-from wcord.training.config import read_config
-from wcord.training.run import CONFIG, STUDENT, RunFolder
+from wcord.training.run import STUDENT, RunFolder
 from wcord.usage import Format, describe_export, export_metadata
 
 TOLERANCE = 1e-4
@@ -91,7 +90,7 @@ def export(
 
 
 def _real_batches(run: RunFolder, source: str | None) -> tuple[str, list[Tensor]]:
-    config = read_config(run.path / CONFIG).data
+    config = run.configuration()[0].data
     opened = open_as_seen(config if source is None else replace(config, data=source), run.path / STUDENT)
     if len(opened.test) < sum(BATCHES):
         raise UsageError(

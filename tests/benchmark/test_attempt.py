@@ -12,11 +12,11 @@ import torch
 
 from wcord.benchmark import attempt
 from wcord.benchmark.attempt import Attempts, Clock
-from wcord.benchmark.claim import claim
 from wcord.benchmark.rows import Place, Row, TeacherRun
 from wcord.benchmark.state import FAILED, look
 from wcord.benchmark.suite import Pair, Suite
 from wcord.checks import RunError, UsageError
+from wcord.claim import claim
 from wcord.data.sources import open_data
 from wcord.data.split import DataSet
 from wcord.models.create import create_model

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 from pyarrow.parquet import read_table
@@ -14,7 +15,7 @@ from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.network import Network, unwrap
 from wcord.models.preprocess import Preprocess
-from wcord.models.weights import load_weights, open_network, read_card, save_weights
+from wcord.models.weights import digest, load_weights, open_network, read_card, save_weights
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data"
 MEAN, STD = (0.5070, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
@@ -184,3 +185,22 @@ def test_published_checkpoints_reach_their_accuracy(name, published):
         predicted = torch.cat([network(chunk / 255).argmax(1) for chunk in images.split(500)])
     top1 = 100 * (predicted == torch.tensor(rows["fine_label"])).float().mean().item()
     assert top1 == pytest.approx(published, abs=0.05)
+
+
+def test_a_file_is_the_same_each_time_it_is_written(tmp_path):
+    """Its metadata come in the order of their names; a reader that knows nothing of us reads it as before."""
+    network = create_model("resnet8", num_classes=3)
+    card = ModelCard("resnet8", 3, classes=("[a]", "é\u2028", 'q"\\'), mean=(0.5,) * 3, std=(0.2,) * 3)
+    contents = set()
+    for _ in range(8):
+        save_weights(network, tmp_path / "w.safetensors", card=card)
+        contents.add((tmp_path / "w.safetensors").read_bytes())
+    assert len(contents) == 1
+    assert read_card(tmp_path / "w.safetensors") == card
+    read = safetensors.torch.load_file(tmp_path / "w.safetensors")
+    assert all(torch.equal(value, read[name]) for name, value in network.state_dict().items())
+    save_weights(network, tmp_path / "bare.safetensors")
+    assert digest(tmp_path / "bare.safetensors") != digest(tmp_path / "w.safetensors")
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "a.pth")
+    torch.save(network.state_dict(), tmp_path / "b.pth")
+    assert digest(tmp_path / "a.pth") == digest(tmp_path / "b.pth")

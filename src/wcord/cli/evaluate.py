@@ -1,13 +1,11 @@
 """`wcord evaluate`: how good a network is on a data set."""
 
-import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.table import Table
 
-from wcord.cli.console import OUT
+from wcord.cli.console import OUT, print_json
 from wcord.cli.parsing import parse_checked
 from wcord.data.config import DataConfig
 
@@ -48,7 +46,7 @@ def evaluate(arguments: list[str]) -> int:
         classes_by_number=asked.classes_by_number,
     )
     if asked.json:
-        sys.stdout.write(json.dumps(values) + "\n")
+        print_json(values)
         return 0
     table = Table("measure", "value")
     for name, value in values.items():

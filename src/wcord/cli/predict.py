@@ -1,18 +1,15 @@
 """`wcord predict`: what a student says of pictures, sounds or rows of tables."""
 
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
-from rich.markup import escape
 from rich.table import Table
 
 from wcord.checks import UsageError
-from wcord.cli.console import OUT, complain, say
+from wcord.cli.console import OUT, complain, print_json, say
 from wcord.cli.parsing import parse_checked
 
 if TYPE_CHECKING:
@@ -52,7 +49,7 @@ def predict(arguments: list[str]) -> int:
         asked.weights, asked.paths, model=asked.model, top=asked.top, device=asked.device, say=say
     )
     if asked.json:
-        sys.stdout.write(json.dumps([_row(guess) for guess in guesses], ensure_ascii=False) + "\n")
+        print_json([_row(guess) for guess in guesses])
     else:
         OUT.print(_table(guesses))
     return _tell_unread([guess for guess in guesses if guess.error], asked)
@@ -69,7 +66,7 @@ def _table(guesses: "Sequence[Guess]") -> Table:
     table = Table("record", "class", "probability")
     for guess in guesses:
         for i, (name, probability) in enumerate(zip(guess.classes, guess.probabilities, strict=True)):
-            table.add_row(escape(guess.record) if i == 0 else "", escape(name), f"{100 * probability:.1f} %")
+            table.add_row(guess.record if i == 0 else "", name, f"{100 * probability:.1f} %")
     return table
 
 

@@ -266,7 +266,10 @@ def _read(chosen: Chosen, config: DataConfig) -> tuple[dict[str, Split], tuple[s
         if isinstance(samples.store, Tensor):
             images = samples.store[samples.rows]
             frame = _frame(config)
-            splits[split] = MemorySplit(images if frame is None else resize_all(images, frame), samples.targets)
+            resized = images if frame is None else resize_all(images, frame)
+            # Their own values are what is kept of them; resized, they would depend on the machine in their last bits.
+            origin = None if resized is images else (samples.store, samples.rows)
+            splits[split] = MemorySplit(resized, samples.targets, origin)
     if splits:
         return splits, ()
     form, notes = find_form(list(chosen.values()), _frame(config))
@@ -282,7 +285,7 @@ def _decoded(samples: Samples, form: Form, split: str, stream: bool) -> Split:
         return StreamSplit(samples.store, samples.rows, samples.targets, form)
     images, bad = decode_all(samples, form, title=f"reading {split} images")
     without_bad(samples, bad, skip=False, split=split)
-    return MemorySplit(images, samples.targets)
+    return MemorySplit(images, samples.targets, (samples.store, samples.rows))
 
 
 def _bytes(chosen: Chosen, form: Form) -> int:

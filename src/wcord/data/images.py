@@ -63,6 +63,23 @@ class BadImageError(Exception):
     """An image that cannot be read; the text is the reason that Pillow gave."""
 
 
+class UnreadableError(UsageError):
+    """An image of the data that cannot be read.
+
+    Args:
+        name: what to call the image.
+        reason: why.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.fault = f"{name} cannot be read ({reason})"
+        self._arguments = name, reason
+        super().__init__(f"{self.fault}: replace it or remove it, or go on without such images by --skip-bad-images")
+
+    def __reduce__(self) -> tuple[type["UnreadableError"], tuple[str, str]]:
+        return UnreadableError, self._arguments  # it comes from other processes
+
+
 def kind_of(mode: str) -> Literal["L", "I;16", "RGB"]:
     """Return which form suits a Pillow mode: a single channel of 8 or 16 bits, or colour."""
     return "L" if mode in _GREY else "I;16" if mode in _DEEP else "RGB"
@@ -153,13 +170,6 @@ def fit(image: Image.Image, frame: Frame, box: Box | None = None) -> Image.Image
     (height, width), (top, left) = frame.cover(image.height, image.width)
     resized = image.resize((width, height), Image.Resampling.BILINEAR)
     return resized.crop((left, top, left + frame.width, top + frame.height))
-
-
-def bad_image(name: str, reason: str) -> UsageError:
-    """Return the error for one image that cannot be read."""
-    return UsageError(
-        f"{name} cannot be read ({reason}): replace it or remove it, or go on without such images by --skip-bad-images"
-    )
 
 
 def _reason(error: BaseException) -> str:

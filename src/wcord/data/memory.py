@@ -13,15 +13,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from wcord.checks import UsageError
 from wcord.data.frame import Frame
-from wcord.data.images import BadImageError, Form, bad_image, decode, open_upright
+from wcord.data.images import BadImageError, Form, UnreadableError, decode, open_upright
 from wcord.data.samples import Samples
 from wcord.data.stores import ImageStore
+from wcord.terminal import Terminal
 
 CHUNK = 256
 """Images a thread takes at a time."""
@@ -66,7 +66,7 @@ def without_bad(samples: Samples, bad: list[Bad], *, skip: bool, split: str) -> 
     if not bad:
         return torch.where(keep)[0], ()
     if not skip:
-        raise bad_image(bad[0].name, bad[0].reason)
+        raise UnreadableError(bad[0].name, bad[0].reason)
     if len(bad) == len(samples):
         raise UsageError(f"none of the {len(samples)} {split} images can be read; the first: {bad[0].name}")
     keep[[one.position for one in bad]] = False
@@ -121,11 +121,11 @@ def _decode_chunk(samples: Samples, form: Form, start: int, images: Pixels | Non
 def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar on a terminal's error stream, gone when done, for what takes longer than `PATIENCE`."""
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(file=sys.stderr),
+        console=Terminal(file=sys.stderr),
         transient=True,
     )
     task = bar.add_task(title, total=total)

@@ -1,9 +1,12 @@
 """Weights files: read into a network, written whole or not at all, and opened as a network by their card."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 from torch import Tensor, nn
@@ -81,7 +84,36 @@ def save_weights(model: nn.Module, path: str | Path, *, card: ModelCard | None =
     # safetensors refuses tensors that share memory, so each is written from a copy of its own.
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in unwrap(model).state_dict().items()}
     metadata = {"format": "pt"} | (card.to_metadata() if card else {})
-    write_atomically(path, safetensors.save(tensors, metadata))
+    write_atomically(path, _in_order(safetensors.save(tensors, metadata)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """Return a safetensors file with its metadata in the order of their names, which the library does not keep."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors behind it start at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + content[end:]
+
+
+def digest(path: str | Path) -> str:
+    """Return a digest of the tensors and the metadata in a weights file, the same however these lie in the file.
+
+    Raises:
+        UsageError: the file is missing, damaged or holds no weights.
+    """
+    return digest_of(read_state(path), json.dumps(_metadata(path), sort_keys=True))
+
+
+def digest_of(state: Mapping[str, Tensor], about: str) -> str:
+    """Return a digest of tensors, their names, and a text about them."""
+    whole = hashlib.sha256(about.encode())
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        whole.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        whole.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()
 
 
 def read_card(path: str | Path) -> ModelCard | None:
@@ -90,15 +122,18 @@ def read_card(path: str | Path) -> ModelCard | None:
     Raises:
         UsageError: the file is missing or damaged.
     """
+    return card_from_metadata(_metadata(path))
+
+
+def _metadata(path: str | Path) -> dict[str, str] | None:
     found = require_file(path, "weights file")
     if found.suffix != ".safetensors":
         return None
     try:
         with safe_open(found, "pt") as file:
-            metadata = file.metadata()
+            return file.metadata()
     except (SafetensorError, OSError) as error:
         raise damaged(found, error) from error
-    return card_from_metadata(metadata)
 
 
 def open_network(path: str | Path, *, model: str | None = None) -> Network:

@@ -235,6 +235,15 @@ def read_config(path: Path) -> TrainConfig | DistillConfig:
     return configure(TrainConfig, settings) if "model" in settings else configure(DistillConfig, settings)
 
 
+def setting_values(config: TrainConfig | DistillConfig) -> dict[str, object]:
+    """Return name → value of all settings, those in tables included."""
+    own = vars(config)
+    tables = [own[name] for name in _groups(type(config))]
+    return {name: value for name, value in own.items() if name not in _groups(type(config))} | {
+        name: value for table in tables for name, value in vars(table).items()
+    }
+
+
 def to_settings(config: TrainConfig | DistillConfig) -> dict[str, Any]:
     """Return the configuration as plain values in tables, without what is None, as TOML and JSON can hold them.
 

@@ -102,7 +102,7 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
             notes.append(line)
             say(f"note: {line}")
 
-    data = _data(config, own)
+    data = opened_data(config, own)
     note(data.notes)
     if data.teacher is not None:
         note([f"the student sees {data.seen}, the teacher {data.of_teacher.seen}"])
@@ -144,7 +144,8 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     return Job(config, data, student, architecture, teacher, objective, train, test, same_labels, tuple(notes))
 
 
-def _data(config: TrainConfig | DistillConfig, own: Own) -> DataSet:
+def opened_data(config: TrainConfig | DistillConfig, own: Own) -> DataSet:
+    """Return the data that a caller brings, or else open those that a configuration names."""
     if own.data is not None and not own.opened:
         _refuse_unheard(config)
         return own.data
