@@ -14,7 +14,7 @@ from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
 from wcord.data.labels import number_by_name
 from wcord.data.loader import Loader
-from wcord.data.split import DataSet, Split
+from wcord.data.split import DataSet, Split, moved
 from wcord.data.view import View
 from wcord.evaluation.accuracy import Predictions, accuracy
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
@@ -120,7 +120,7 @@ def predict_files(
     guesses = []
     for name, record in (pair for records in found for pair in records.items()):
         with torch.inference_mode():
-            probabilities = network(view(record).to(where)).float().softmax(dim=1)[0].cpu()
+            probabilities = network(moved(view(record), where)).float().softmax(dim=1)[0].cpu()
         best = probabilities.topk(min(top, len(probabilities)))
         names = tuple(network.classes[i] if network.classes else str(i) for i in best.indices.tolist())
         guesses.append(Guess(name, names, tuple(best.values.tolist())))

@@ -14,7 +14,7 @@ from wcord.data.images import BadImageError, Form, decode, kind_of, open_upright
 from wcord.data.view import COLOUR
 
 PICTURES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN)
-SUFFIXES = PICTURES | audio.SUFFIXES | table.READERS.keys()
+SUFFIXES = PICTURES | audio.SUFFIXES | frozenset(table.READERS)
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
