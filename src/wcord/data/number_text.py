@@ -70,13 +70,13 @@ def in_plain_digits(frame: Frame) -> tuple[Frame, list[str]]:
     texts = {name: _texts(frame[name]) for name in frame.columns if frame[name].str.contains(_MARKS).any()}
     ways = {name: [way for way, form in FORMATS.items() if _reads(form, found)] for name, found in texts.items()}
     certain = {found[0] for found in ways.values() if len(found) == 1}
-    notes: list[str] = []
+    written: dict[str, list[str]] = {}
     for name, found in ways.items():
         sure = found if len(found) == 1 else [way for way in found if way in certain]
         if len(sure) == 1:
             frame = frame.assign(**{name: _rewritten(frame[name], FORMATS[sure[0]])})
-            notes.append(f"column {name!r} holds numbers with {sure[0]}")
-    return frame, notes
+            written.setdefault(sure[0], []).append(repr(name))
+    return frame, [f"numbers are written with {way} in {', '.join(names)}" for way, names in written.items()]
 
 
 def _texts(column: Frame) -> list[str]:

@@ -61,7 +61,7 @@ def _rounding(images: Tensor) -> float:
 
 
 def _sums(images: Tensor, origin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return sums of value − origin and of its square, and their number, by channel in [0, 1] units; exact for uint8."""
+    """Return sums of value − origin and of its square, and their number, by channel in [0, 1]; exact for uint8."""
     if images.dtype == torch.uint8:
         levels = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)])
         values = torch.arange(256, dtype=torch.float64) / 255

@@ -197,7 +197,7 @@ def _labels(frame: Frame, label: str) -> NDArray[Any]:
 
 
 def _dtype(values: NDArray[np.float64]) -> type[np.floating[Any]]:
-    """Return float64 where a column's values are large beside their differences, such as times in seconds since 1970."""
+    """Return float64 where values of a column are large beside their differences, such as seconds since 1970."""
     with np.errstate(invalid="ignore", divide="ignore"):
         columns = [column[~np.isnan(column)] for column in values.T]
         large = [bool(np.abs(c).max() > PRECISE * c.std()) for c in columns if len(c) and c.std() > 0]

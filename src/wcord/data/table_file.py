@@ -1,4 +1,4 @@
-"""Reads the file of a table as spreadsheets and other programs write it: encoding, separator, header, number formats."""
+"""Reads the file of a table as spreadsheets and other programs write it: encoding, separator, header."""
 
 import csv
 import io

@@ -51,7 +51,7 @@ def see(frame: Frame, seen: Sequence[str]) -> Numbers:
         column = frame[name] if name in frame.columns else frame[name.partition("=")[0]]
         texts = None if pd.api.types.is_numeric_dtype(column) else texts_of(column)
         if name not in frame.columns:  # a category that a network knows
-            texts = texts_of(column) if texts is None else texts
+            texts = _as_categories(texts_of(column))
             source, _, value = name.partition("=")
             categories[source] = _values(kinds_of(texts))
             parts[name] = _category(texts, value)
@@ -88,6 +88,13 @@ def _values(kinds: Kinds) -> tuple[str, ...]:
     return tuple(sorted(kinds.counts))
 
 
+def _as_categories(texts: Frame) -> Frame:
+    """Return the values of a column of categories; of one that happens to hold numbers alone, 1.0 as 1."""
+    kinds = kinds_of(texts)
+    whole = {text: str(int(number)) for text, number in kinds.numbers.items() if number == int(number)}
+    return texts.map(lambda text: whole.get(text, text)) if kinds.numeric else texts
+
+
 def _category(texts: Frame, value: str) -> NDArray[np.float64]:
     """Return 1 where a column has a value, 0 where it has another, and a gap where it has none."""
     return (texts == value).astype(float).where(texts != "").to_numpy(np.float64)
@@ -100,8 +107,8 @@ def _require_size(name: str, values: NDArray[np.float64]) -> None:
     largest = sizes.max(initial=0.0)
     if largest > LARGEST or 0 < largest < SMALLEST:
         raise UsageError(
-            f"column {name!r} holds numbers as {'large' if largest > 1 else 'small'} as {largest:g}, with which networks "
-            "cannot compute: give them in another unit"
+            f"column {name!r} holds numbers as {'large' if largest > 1 else 'small'} as {largest:g}, with which "
+            "networks cannot compute: give them in another unit"
         )
 
 
