@@ -98,6 +98,8 @@ def kinds_of(texts: Column) -> Kinds:
     words = [text for text in rest if text not in gaps]
     if not numbers and words and all(text.strip().casefold() in TRUTH for text in words):
         numbers, words = {text: TRUTH[text.strip().casefold()] for text in words}, []
+    if not numbers and (len(counts) > 1 or bool((texts == "").any())):  # which of them is there tells something
+        words, gaps = rest, []
     if words:  # then a word for a gap is a word as any other, unless the column is refused for its strange ones
         told = Kinds(numbers, gaps, words, counts)
         return told if told.culprit() else Kinds(numbers, [], [*words, *gaps], counts)
@@ -115,6 +117,8 @@ def scalars(column: Column) -> NDArray[Any]:
     texts = texts_of(column)
     if pd.api.types.is_bool_dtype(column):
         return texts.to_numpy(object)
+    if pd.api.types.is_integer_dtype(column) and not column.isna().any():
+        return column.to_numpy(object)
     kinds = kinds_of(texts)
     if kinds.numeric and kinds.numbers and not _truth(kinds):
         known: dict[str, object] = {text: _number(text) for text in kinds.numbers}
@@ -133,8 +137,9 @@ def numbers_of(name: str, column: Column) -> NDArray[np.float64]:
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     texts = texts_of(column)
     kinds = kinds_of(texts)
-    if kinds.words:
-        raise no_number(name, texts, kinds.culprit() or kinds.words[0])
+    strange = [word for word in kinds.words if word.strip().casefold() not in GAP_WORDS]
+    if strange:
+        raise no_number(name, texts, kinds.culprit() or strange[0])
     return texts.map(kinds.numbers).to_numpy(dtype=np.float64, na_value=np.nan)
 
 

@@ -35,8 +35,8 @@ def left_out(frame: Frame, names: Sequence[str], label: str | None) -> tuple[dic
         names: columns that would be seen.
         label: the label column.
     """
-    answers = None if label is None else texts_of(frame[label])
-    verdicts = {name: _verdict(name, frame[name], label, answers) for name in names}
+    copies = [] if label is None else [name for name in names if _repeats(frame[name], frame[label])]
+    verdicts = {name: _verdict(name, frame[name], str(label), repeats=name in copies) for name in names}
     if verdicts and all(verdict.out for verdict in verdicts.values()):  # then the rest is all there is to learn from
         kept = [name for name in names if not _is_named_so(name) and verdicts[name].reason != REPEATED]
         verdicts |= {name: verdicts[name]._replace(out=False) for name in kept}
@@ -63,10 +63,18 @@ class _Verdict(NamedTuple):
     out: bool = False
 
 
-def _verdict(name: str, column: Frame, label: str | None, answers: Frame | None) -> _Verdict:
+def _repeats(column: Frame, label: Frame) -> bool:
+    """Tell a column that holds in each row what the label holds."""
+    if pd.api.types.is_numeric_dtype(column) and pd.api.types.is_numeric_dtype(label):
+        return bool((column == label).all())
+    text = [not pd.api.types.is_numeric_dtype(one) for one in (column, label)]
+    return all(text) and bool((texts_of(column) == texts_of(label)).all())
+
+
+def _verdict(name: str, column: Frame, label: str, *, repeats: bool) -> _Verdict:
     numbers = _numbers(column)
-    if answers is not None and bool((texts_of(column) == answers).all()):
-        same_name = re.sub(r"[^a-z]", "", name.lower()) in {*LABEL_NAMES, re.sub(r"[^a-z]", "", str(label).lower())}
+    if repeats:
+        same_name = re.sub(r"[^a-z]", "", name.lower()) in {*LABEL_NAMES, re.sub(r"[^a-z]", "", label.lower())}
         return _Verdict(REPEATED, out=numbers is None or same_name)
     identifier = _is_named_so(name)
     if not identifier and len(column) < MANY:

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 Frame = Any
 """A pandas DataFrame, or one of its columns."""
 
@@ -43,7 +45,7 @@ FORMATS: dict[str, Format] = {
     "percent signs": Format(_pattern(r"[+-]?(\d+[.,]?\d*|[.]\d+)\s*%"), _pattern("(?!)"), r"[%\s]", 0.01),
     "decimal commas": Format(
         _pattern(rf"[+-]?(\d*|\d{{1,3}}([.]\d{{3}}|{_GROUP}\d{{3}})+),\d+(e[+-]?\d+)?"),
-        _pattern(rf"[+-]?(\d+|\d{{1,3}}({_GROUP}\d{{3}})+)"),
+        _pattern(rf"[+-]?(\d+(e[+-]?\d+)?|\d{{1,3}}({_GROUP}\d{{3}})+)"),
         rf"[.]|{_GROUP}",
     ),
     "groups of thousands": Format(
@@ -67,7 +69,8 @@ def in_plain_digits(frame: Frame) -> tuple[Frame, list[str]]:
     1,234 is 1234 to some and 1.234 to others: which is meant, another number of the column or another column of the
     table must say. Columns that remain unclear stay as they are.
     """
-    texts = {name: _texts(frame[name]) for name in frame.columns if frame[name].str.contains(_MARKS).any()}
+    words = {name: frame[name].fillna("") for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])}
+    texts = {name: _texts(column) for name, column in words.items() if column.map(_MARKS.search).any()}
     ways = {name: [way for way, form in FORMATS.items() if _reads(form, found)] for name, found in texts.items()}
     certain = {found[0] for found in ways.values() if len(found) == 1}
     written: dict[str, list[str]] = {}
@@ -81,7 +84,7 @@ def in_plain_digits(frame: Frame) -> tuple[Frame, list[str]]:
 
 def _texts(column: Frame) -> list[str]:
     """Return the different values of a column, with minus signs as programs write them."""
-    return [text for text in map(_stripped, column.unique()) if text]
+    return [text for text in map(_stripped, map(str, column.unique())) if text]
 
 
 def _stripped(text: str) -> str:
@@ -102,4 +105,4 @@ def _rewritten(column: Frame, form: Format) -> Frame:
         grouped = form.mark.fullmatch(stripped) or (form.beside.fullmatch(stripped) and re.search(_GROUP, stripped))
         return form.plain(stripped) if grouped else text
 
-    return column.map({text: plain(text) for text in column.unique()})
+    return column.map({text: plain(text) for text in column.dropna().unique()})

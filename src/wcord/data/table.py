@@ -116,10 +116,7 @@ def read_rows(path: Path, columns: Sequence[str], known: Mapping[str, Sequence[s
     for column in map(_raw(list(frame.columns)), columns):
         if column not in frame.columns:
             raise unknown("column", column, frame.columns)
-    numbers = see(frame, columns)
-    if list(numbers.frame.columns) != list(columns):
-        strange = next(column for column in columns if column not in numbers.frame.columns)
-        raise UsageError(f"column {strange!r} of table {str(path)!r} holds text where there were numbers: repair it")
+    numbers = see(frame, columns, numeric=True)
     require_known(numbers.categories, known)
     return torch.tensor(numbers.frame.to_numpy(np.float64))[:, :, None, None]
 

@@ -26,7 +26,9 @@ NAMES = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
 
 
 def read_table(path: Path) -> tuple[Frame, tuple[str, ...]]:
-    """Return the table in a file and what is unusual about the file; the cells of a text file stay text.
+    """Return the table in a file, and what is unusual about the file.
+
+    Columns of a text file that hold anything but plain numbers and empty cells stay text.
 
     Raises:
         UsageError: a file that cannot be read, holds no rows, or has two columns of one name.
@@ -78,12 +80,12 @@ def _text(path: Path, usual: str) -> tuple[Frame, list[str]]:
         header=0,
         names=names,
         index_col=False if len(names) == max(map(len, rows)) else None,
-        dtype=str,
-        keep_default_na=False,
-        na_filter=False,
+        keep_default_na=False,  # NA, None and null are words
+        na_values=[""],
         skipinitialspace=True,
+        low_memory=False,
     )
-    frame, bare = _without_bare(frame.fillna(""))
+    frame, bare = _without_bare(frame)
     frame, formats = in_plain_digits(frame)
     return frame, [*notes, *bare, *formats]
 
@@ -145,7 +147,7 @@ def _require_different(path: Path, names: Sequence[str]) -> None:
 
 def _without_bare(frame: Frame) -> tuple[Frame, list[str]]:
     """Leave out columns that have neither a name nor a value."""
-    bare = [name for name in frame.columns if is_unnamed(name) and not frame[name].str.strip().any()]
+    bare = [name for name in frame.columns if is_unnamed(name) and frame[name].isna().all()]
     if not bare:
         return frame, []
     return frame.drop(columns=bare), [f"{len(bare)} columns without name and values are passed over"]

@@ -34,11 +34,16 @@ class Numbers:
     notes: tuple[str, ...]
 
 
-def see(frame: Frame, seen: Sequence[str]) -> Numbers:
+def see(frame: Frame, seen: Sequence[str], *, numeric: bool = False) -> Numbers:
     """Return columns as numbers, each by its name; gaps stay gaps.
 
     Few different texts become columns of 0 and 1, `sex=M` for all but the first in their order: of two, one says it
     all. Such a name can be asked for itself, so that another file of the same table gives the same columns.
+
+    Args:
+        frame: the table.
+        seen: names of columns, or of categories of them.
+        numeric: whether whole columns are known to hold numbers, whatever these rows hold.
 
     Raises:
         UsageError: a column holds many different texts, or infinity, or a word among numbers, or text under a name with
@@ -57,7 +62,7 @@ def see(frame: Frame, seen: Sequence[str]) -> Numbers:
             parts[name] = _category(texts, value)
             continue
         kinds = None if texts is None else kinds_of(texts)
-        if texts is None or kinds is None or kinds.numeric or kinds.culprit():
+        if texts is None or kinds is None or numeric or kinds.numeric or kinds.culprit():
             parts[name] = numbers_of(name, column)
             notes += [] if kinds is None else _gap_notes(name, kinds)
             continue
