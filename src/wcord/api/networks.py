@@ -14,7 +14,7 @@ from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
 from wcord.data.labels import number_by_name
 from wcord.data.loader import Loader
-from wcord.data.split import DataSet, Split
+from wcord.data.split import DataSet, Split, moved
 from wcord.data.view import View
 from wcord.evaluation.accuracy import Predictions, accuracy
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
@@ -148,7 +148,7 @@ def predict_files(
         for name, record in read.items():
             channels, height, width = record.shape[1:]
             view = View.parse(card.view).fitted((channels, height, width), card.in_channels)
-            guesses.append(_guess(network, name, view(record).to(where), top))
+            guesses.append(_guess(network, name, moved(view(record), where), top))
     if guesses and all(guess.error for guess in guesses):
         named = any(Path(path).is_file() for path in paths)
         count = f"none of the {len(guesses)} files can be read; the first: " if len(guesses) > 1 else ""
