@@ -17,13 +17,16 @@ from wcord.data.loader import Loader
 from wcord.data.split import DataSet, Split
 from wcord.data.view import View
 from wcord.evaluation.accuracy import Predictions, accuracy
+from wcord.evaluation.chance import standing
+from wcord.evaluation.order import other_order
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
+from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
 from wcord.models.card import ModelCard
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card, refuse_own_code
 from wcord.training.as_trained import as_trained, open_as_trained
 from wcord.training.engine import resolve_device
-from wcord.training.job import EVALUATION_BATCH
+from wcord.training.job import EVALUATION_BATCH, Say
 from wcord.training.networks import NetworkSpec, build_network
 
 
@@ -36,9 +39,10 @@ def evaluate(
     std: tuple[float, ...] | None = None,
     device: str = "auto",
     classes_by_number: bool = False,
+    say: Say = print,
     **settings: Any,
 ) -> dict[str, float]:
-    """Return top-1, top-5, calibration error and log-likelihood of a network on the evaluation split.
+    """Return what `accuracy` measures of a network on the evaluation split: top-1, balanced accuracy and the like.
 
     What the weights' card tells holds unless it is said otherwise: what the network sees, and, where the data have no
     test split, which samples were held out. Classes are taken by name where both the data and the network name them.
@@ -51,6 +55,8 @@ def evaluate(
         std: standard deviation that the input is divided by.
         device: where to compute.
         classes_by_number: take the classes by their number, whatever their names.
+        say: takes the lines that tell why the numbers may not be what they seem: a network at chance, or one that
+            knows the classes in another order.
         **settings: settings of the data, where it is named: label, image_size, …
 
     Raises:
@@ -64,7 +70,18 @@ def evaluate(
     number = None if classes_by_number else number_by_name(opened.classes, network.classes)
     if number is not None:
         predictions = replace(predictions, targets=number[predictions.targets])
-    return accuracy(predictions)
+    measured = accuracy(predictions)
+    for line in _doubts(predictions, opened.classes if number is None else network.classes):
+        say(f"note: {line}")
+    return measured
+
+
+def _doubts(predictions: Predictions, classes: tuple[str, ...]) -> list[str]:
+    """Return why what is measured of a network may not be what it is worth."""
+    order = other_order(predictions, classes)
+    if order is not None:
+        return [f"the network {order.text}: {order.remedy}"]
+    return doubts(standing(predictions), "the network", classes, NETWORK_CAUSES)
 
 
 @dataclass(frozen=True)

@@ -208,8 +208,12 @@ def _train(job: Job, run: RunFolder, say: Say, deadline: float | None, accelerat
     )
     outcome = trainer.fit()
     record = None
-    if outcome.status == "finished" and accelerator.is_main_process:
-        record = conclude(job, run, trainer.shipped, outcome, str(accelerator.device))
+    if outcome.status == "finished":
+        shipped = trainer.ship()  # in all processes, which keep the same student
+        if accelerator.is_main_process:
+            record = conclude(job, run, shipped, outcome, str(accelerator.device))
+            for line in record.notes[len(job.notes) :]:
+                say(f"note: {line}")
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Result(run.path, outcome, record, trainer.shipped, speaks=accelerator.is_main_process)

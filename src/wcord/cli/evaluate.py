@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from wcord.cli.console import OUT
+from wcord.cli.console import OUT, say
 from wcord.cli.parsing import parse_checked
 from wcord.data.config import DataConfig
 
@@ -46,12 +46,13 @@ def evaluate(arguments: list[str]) -> int:
         mean=asked.mean,
         std=asked.std,
         classes_by_number=asked.classes_by_number,
+        say=say,
     )
     if asked.json:
         sys.stdout.write(json.dumps(values) + "\n")
         return 0
     table = Table("measure", "value")
     for name, value in values.items():
-        table.add_row(name, f"{value:.2f} %" if name.startswith("top") else f"{value:.4f}")
+        table.add_row(name, f"{value:.4f}" if name in ("ece", "nll") else f"{value:.2f} %")
     OUT.print(table)
     return 0
