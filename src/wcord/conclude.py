@@ -9,7 +9,7 @@ from wcord.data.loader import Loader
 from wcord.data.split import DataSet
 from wcord.evaluation.accuracy import Predictions, accuracy, predict
 from wcord.evaluation.agreement import agreement
-from wcord.evaluation.chance import standing
+from wcord.evaluation.chance import Standing, standing
 from wcord.evaluation.cost import measure_cost
 from wcord.evaluation.information import critic_information
 from wcord.evaluation.symptoms import STUDENT_CAUSES, TEACHER_CAUSES, doubts, training_gap
@@ -42,6 +42,7 @@ def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, devic
     name = trained_name(config)
     student = shipped.network
     student_predictions = predict_all(student, job.test)
+    found = standing(student_predictions)
     # A method that never asked the teacher has left it where it was built.
     teacher = None if job.teacher is None else job.teacher.to(device)
     taught = None if teacher is None else _taught(teacher, job)
@@ -57,7 +58,7 @@ def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, devic
         critic = critic_information(job.objective, student_predictions, teacher_predictions)
         metrics |= {} if critic is None else {"critic_information_nats": critic}
     statistics = {} if shipped.statistics is None else {"norm_statistics": shipped.statistics}
-    metrics |= statistics
+    metrics |= statistics | {"at_chance": not found.informed}
     made: dict[str, Any] = {
         "method": "ce" if isinstance(config, TrainConfig) else config.method,
         "teacher": None if isinstance(config, TrainConfig) else config.teacher,
@@ -87,7 +88,7 @@ def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, devic
         environment=environment,
         commit=commit,
         wall_seconds=outcome.seconds,
-        notes=[*job.notes, *shipped.notes, *_doubts(job, student_predictions, taught, metrics)],
+        notes=[*job.notes, *shipped.notes, *_doubts(job, found, taught, metrics)],
     )
     record.to_json(run.path / RECORD)
     write_report([run.path], run.path / REPORT)
@@ -112,11 +113,10 @@ def _metrics(
     return values if teacher is None else values | agreement(student, teacher, same_labels=same_labels)
 
 
-def _doubts(job: Job, student: Predictions, teacher: Predictions | None, metrics: dict[str, Any]) -> list[str]:
+def _doubts(job: Job, student: Standing, teacher: Predictions | None, metrics: dict[str, Any]) -> list[str]:
     """Return why the result may not be what it seems."""
-    found = standing(student)
-    told = doubts(found, "the student", job.data.classes, STUDENT_CAUSES)
-    told += training_gap(found, metrics["train_top1_last"])
+    told = doubts(student, "the student", job.data.classes, STUDENT_CAUSES)
+    told += training_gap(student, metrics["train_top1_last"])
     classes = job.data.of_teacher.classes
     if teacher is not None and teacher.num_classes == len(classes):
         told += doubts(standing(teacher), "the teacher", classes, TEACHER_CAUSES)

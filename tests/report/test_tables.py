@@ -63,13 +63,15 @@ def test_other_configurations_are_other_rows(change):
 
 def test_several_seeds_show_mean_deviation_and_number():
     row = tables.rows([made_up(f"kd{s}", seed=s, top1=70.0 + 2 * s) for s in range(2)])[1]
-    assert dict(zip(tables.HEADINGS, tables.cells(row), strict=True))["top-1 last, %"] == "71.00 ± 1.41 (2)"
+    names = tables.headings([row])
+    assert dict(zip(names, tables.cells(row, names), strict=True))["top-1 last, %"] == "71.00 ± 1.41 (2)"
 
 
 def test_what_is_missing_is_a_dash():
     record = made_up("x", kind="train", teacher=None, teacher_metrics=None, metrics={"top1_last": 70.0}, cost={})
     (row,) = tables.rows([record])
-    told = dict(zip(tables.HEADINGS, tables.cells(row), strict=True))
+    names = tables.headings([row])
+    told = dict(zip(names, tables.cells(row, names), strict=True))
     assert {told[name] for name in ("parameters", "MACs", "latency, ms", "top-5, %", "ECE", "agreement, %")} == {"–"}
     assert told["top-1 best, % (chosen on test)"] == "–"
 
@@ -80,8 +82,7 @@ def test_the_teacher_stands_once_whatever_its_latency():
 
 def test_a_teacher_of_other_classes_has_no_accuracy():
     row = tables.rows([made_up("a", teacher_metrics=None)])[0]
-    assert tables.cells(row)[6] == "–"
-    assert tables.cells(row)[3] == "0.86 M" or row.parameters == 861_620
+    assert tables.cells(row, ["top-1 last, %", "parameters"]) == ["–", "0.86 M"]
 
 
 def test_markdown_has_one_line_a_row_and_escapes_bars():
@@ -89,7 +90,7 @@ def test_markdown_has_one_line_a_row_and_escapes_bars():
     assert len(lines) == 4
     assert "a\\|b" in lines[3]
     assert lines[1].count(":---") == 3
-    assert lines[1].count("---:") == len(tables.HEADINGS) - 3
+    assert lines[1].count("---:") == len(tables.headings([])) - 3
 
 
 def test_csv_holds_plain_numbers():

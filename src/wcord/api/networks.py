@@ -29,6 +29,9 @@ from wcord.training.engine import resolve_device
 from wcord.training.job import EVALUATION_BATCH, Say
 from wcord.training.networks import NetworkSpec, build_network
 
+COLLAPSED = 1e-3
+"""Spread of embeddings, relative to their length, below which they tell samples apart by rounding at most."""
+
 
 def evaluate(
     model: str | nn.Module | None = None,
@@ -170,7 +173,7 @@ def probe(
 
     Returns:
         `top1`: probe → accuracy in percent, of few shots its mean and standard deviation; and what was probed on what:
-        of a network that a run has made, its method and seed too.
+        of a network that a run has made, its method and seed too. `doubts`: why the accuracy may not be what it seems.
 
     Raises:
         UsageError: for a mistake in what was given.
@@ -196,7 +199,19 @@ def probe(
         "top1": found,
         "dimensions": seen.train.shape[1],
         "note": f"{len(opened.train)} samples to fit, {len(opened.test)} to measure",
+        "doubts": _doubts_of_representation(seen, found["linear"]),
     }
+
+
+def _doubts_of_representation(seen: Representation, linear: float) -> list[str]:
+    """Return why a probe may not measure what it seems to."""
+    spread = float(seen.train.std(dim=0).norm() / seen.train.norm(dim=1).mean().clamp_min(1e-12))
+    if spread < COLLAPSED:
+        return ["the embeddings of all samples are nearly the same: the network has collapsed, or sees another input"]
+    commonest = 100 * float(seen.test_targets.bincount().max()) / len(seen.test_targets)
+    if linear <= commonest:
+        return [f"the linear probe is not above what the commonest class alone reaches ({commonest:.2f} %)"]
+    return []
 
 
 def _as_the_network_wants(config: DataConfig, weights: Path, card: ModelCard) -> DataSet:

@@ -62,6 +62,8 @@ def probe(arguments: list[str]) -> int:
             device=asked.device,
         )
         found.append(values)
+        for line in values["doubts"]:
+            say(f"note: {weights}: {line}")
     if asked.out is not None:
         write_atomically(asked.out, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())
     if asked.json:

@@ -13,8 +13,8 @@ ERRORS = 3
 """Standard errors by which a difference has to exceed its limit."""
 
 STUDENT_CAUSES = (
-    "a learning rate that does not suit, too few epochs, unbalanced classes (--class-weights), or labels that cannot be "
-    "told from the input"
+    "a learning rate that does not suit, too few epochs, unbalanced classes (--class-weights), or labels that cannot "
+    "be told from the input"
 )
 TEACHER_CAUSES = (
     "another normalization of its input (--teacher-mean, --teacher-std), another order of the classes, another input "
