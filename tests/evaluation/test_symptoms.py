@@ -35,8 +35,8 @@ def test_chance_and_one_class_are_told_apart() -> None:
 
 @pytest.mark.parametrize(
     ("test", "train", "samples", "wide"),
-    [(10, 55.6, 1000, True), (31, 98.0, 360, True), (50, 98.0, 1000, True), (72, 99.0, 1000, False), (90, 97.0, 1000, False),
-     (60, 100.0, 10, False), (98, 60.0, 1000, False)],
+    [(10, 55.6, 1000, True), (31, 98.0, 360, True), (50, 98.0, 1000, True), (72, 99.0, 1000, False),
+     (90, 97.0, 1000, False), (60, 100.0, 10, False), (98, 60.0, 1000, False)],
 )  # fmt: skip
 def test_a_wide_gap_is_told_where_samples_suffice(test: int, train: float, samples: int, wide: bool) -> None:
     told = training_gap(reaching(test, samples), train)
@@ -49,4 +49,3 @@ def test_a_wide_gap_is_told_where_samples_suffice(test: int, train: float, sampl
 )
 def test_a_network_far_below_its_own_training_is_told(now: int, then: float, told: bool) -> None:
     assert bool(below_training(reaching(now), "the teacher", then)) == told
-    assert below_training(reaching(now, samples=10), "the teacher", then + 2) == [] or now == 60

@@ -27,6 +27,6 @@ def test_a_short_run_does_not_keep_its_initial_weights(decay: float) -> None:
         for updates in range(1, 51):
             average.update_parameters(student)
             expected = decay_at(updates, decay) * expected + 1 - decay_at(updates, decay)
-    value = float(average.module.backbone.weight)
+    value = average.module.backbone.weight.item()
     assert value == pytest.approx(expected, rel=1e-5)
     assert value > 0.99

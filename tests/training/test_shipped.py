@@ -12,8 +12,9 @@ from torch import nn
 from wcord import api
 from wcord.models.weights import read_card
 from wcord.training.config import TrainConfig, configure
+from wcord.training.job import Own
 
-FAST: dict[str, Any] = {"model": "resnet8", "data": "digits", "epochs": 3, "subset": 300.0, "device": "cpu"}
+FAST: dict[str, Any] = {"model": "resnet8", "data": "digits", "epochs": 3, "subset": 30.0, "device": "cpu"}
 
 
 def slow_norm(num_classes: int = 10) -> nn.Module:
@@ -30,8 +31,6 @@ def slow_norm(num_classes: int = 10) -> nn.Module:
 def train(out: Path, own: bool = True, **settings: Any) -> api.Result:
     torch.manual_seed(0)
     config = configure(TrainConfig, FAST | {"out": out} | settings)
-    from wcord.training.job import Own
-
     return api.start(config, Own(student=slow_norm()) if own else None, say=LINES.append)
 
 
@@ -44,9 +43,9 @@ def logged(result: api.Result, name: str) -> list[Any]:
 
 def test_statistics_are_measured_where_they_cannot_have_settled(tmp_path: Path) -> None:
     LINES.clear()
-    measured = train(tmp_path / "measured", epochs=8)
+    measured = train(tmp_path / "measured", epochs=8, subset=None)
     told = list(LINES)
-    plain = train(tmp_path / "plain", epochs=8, norm_statistics="never")
+    plain = train(tmp_path / "plain", epochs=8, subset=None, norm_statistics="never")
     assert measured.record is not None
     assert plain.record is not None
     assert measured.record.metrics["top1_last"] > plain.record.metrics["top1_last"] + 15
@@ -91,7 +90,7 @@ def test_a_stopped_run_ships_the_same_network(tmp_path: Path, settings: dict[str
 def test_settled_statistics_are_those_of_training(tmp_path: Path) -> None:
     """resnet8 has momentum 0.1: 200 steps are enough, and nothing is said."""
     runs = [
-        train(tmp_path / how, own=False, epochs=4, batch_size=24, subset=1200.0, norm_statistics=how)
+        train(tmp_path / how, own=False, epochs=4, batch_size=24, subset=100.0, norm_statistics=how)
         for how in ("auto", "never")
     ]
     saved = [load_file(run.run / "student.safetensors") for run in runs]
@@ -101,7 +100,7 @@ def test_settled_statistics_are_those_of_training(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("decay", [0.99, 0.999, 0.9999])
 def test_a_moving_average_over_a_short_run_is_near_the_plain_student(tmp_path: Path, decay: float) -> None:
-    averaged = train(tmp_path / "averaged", own=False, epochs=5, subset=1400.0, ema=decay)
+    averaged = train(tmp_path / "averaged", own=False, epochs=5, subset=None, ema=decay)
     assert averaged.record is not None
     assert averaged.record.metrics["top1_last"] > 90
     assert any("an average of weights needs statistics of its own" in note for note in averaged.record.notes)
@@ -109,6 +108,6 @@ def test_a_moving_average_over_a_short_run_is_near_the_plain_student(tmp_path: P
 
 @pytest.mark.slow
 def test_a_torchvision_network_of_small_momentum_is_shipped_as_it_was_trained(tmp_path: Path) -> None:
-    shown = train(tmp_path / "run", own=False, model="torchvision:mobilenet_v3_small", epochs=6, subset=1400.0)
+    shown = train(tmp_path / "run", own=False, model="torchvision:mobilenet_v3_small", epochs=6, subset=None)
     assert shown.record is not None
     assert shown.record.metrics["top1_last"] > shown.record.metrics["train_top1_last"] - 10
