@@ -60,6 +60,16 @@ def test_a_network_that_is_merely_wrong_has_no_other_order(classes: int, rate: f
     assert other_order(made(predicted, targets, classes), as_text(classes)) is None
 
 
+@pytest.mark.parametrize("counts", [(200, 5), (950, 50), (100, 60, 4)])
+def test_answers_of_a_rare_class_alone_have_no_other_order(counts: tuple[int, ...]) -> None:
+    """Matched to the commonest class they would be right most of the time, and know as little."""
+    targets = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    last = torch.full_like(targets, len(counts) - 1)
+    assert other_order(made(last, targets, len(counts))) is None
+    nearly = torch.where(torch.arange(len(targets)) % 9 == 0, 0, last)
+    assert other_order(made(nearly, targets, len(counts))) is None
+
+
 def test_a_constant_has_no_other_order() -> None:
     targets = torch.arange(10).repeat(20)
     assert other_order(made(torch.full_like(targets, 3), targets, 10), as_text(10)) is None

@@ -104,6 +104,20 @@ def test_csv_holds_plain_numbers():
     assert teacher["agreement_n"] == "0"
 
 
+@pytest.mark.parametrize(("share", "shown"), [(97.6, True), (20.0, True), (10.5, False)])
+def test_balance_is_shown_where_classes_are_unbalanced(share, shown):
+    metrics = {"top1_last": 97.6, "balanced": 51.23, "macro_f1": 49.87, "commonest": share}
+    rows = tables.rows([made_up("only", metrics=metrics, epochs=[{"train_top1": 98.76}])])
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(tables.terminal_table(rows))
+    text = console.export_text()
+    assert ("51.23" in text) == ("49.87" in text) == (f"{share:.2f}" in text) == shown
+    assert ("| 51.23 |" in tables.markdown(rows)) == shown
+    assert "| 98.76 |" in tables.markdown(rows)
+    (_, student) = csv.DictReader(io.StringIO(tables.csv_text(rows)))
+    assert (float(student["balanced_mean"]), float(student["train_top1_mean"])) == (51.23, 98.76)
+
+
 def test_the_terminal_shows_every_column():
     console = Console(width=220, file=io.StringIO(), record=True)
     console.print(tables.terminal_table(tables.rows([made_up("only")])))
