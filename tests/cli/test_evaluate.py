@@ -11,6 +11,7 @@ from torch import nn
 import wcord
 import wcord.data.sources
 from wcord.cli import main
+from wcord.models.weights import open_network, read_card, save_weights
 
 
 def test_a_table_or_json(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,14 +22,32 @@ def test_a_table_or_json(weights: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(capsys.readouterr().out) == wcord.evaluate(weights=weights, data="sklearn:iris", device="cpu")
 
 
-def test_a_network_at_chance_is_told_beside_the_numbers(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The network, which was never trained, says one class; JSON stays the numbers alone."""
-    assert main(["evaluate", "--weights", str(weights), "--data", "sklearn:iris", "--device", "cpu", "--json"]) == 0
+@pytest.fixture
+def collapsed(weights: Path) -> Path:
+    """The same network with weights of zero: it says the same of all samples."""
+    network, card = open_network(weights), read_card(weights)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    save_weights(network.backbone, weights, card=card)
+    return weights
+
+
+def test_a_network_at_chance_is_told_beside_the_numbers(collapsed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON stays the numbers alone."""
+    assert main(["evaluate", "--weights", str(collapsed), "--data", "sklearn:iris", "--device", "cpu", "--json"]) == 0
     told = capsys.readouterr()
     assert "note: the network is at chance: 33.33 % are right" in told.err
-    assert "'setosa', is named for 100.00 %" in " ".join(told.err.split())
+    assert "'setosa', is named for 100.00 %" in told.err
     values = json.loads(told.out)
     assert (values["balanced"], values["commonest"]) == (pytest.approx(100 / 3), pytest.approx(100 / 3))
+
+
+def test_a_representation_that_tells_nothing_apart_is_told(collapsed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["probe", "--weights", str(collapsed), "--data", "sklearn:iris", "--device", "cpu", "--json"]) == 0
+    told = capsys.readouterr()
+    assert "the embeddings of all samples are nearly the same" in told.err
+    assert len(json.loads(told.out)[0]["doubts"]) == 1
 
 
 def test_a_network_of_another_order_is_told(capsys: pytest.CaptureFixture[str]) -> None:
