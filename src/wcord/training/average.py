@@ -1,7 +1,7 @@
 """A moving average of the student's weights, short in the first steps, so that the initial weights are forgotten."""
 
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
 from wcord.models.network import Network
 
@@ -21,7 +21,7 @@ def decay_at(updates: int, decay: float) -> float:
 def moving_average(student: Network, decay: float) -> AveragedModel:
     """Return an average of the student, buffers included, to be updated after each step."""
 
-    def update(averages: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
+    def update(averages: PARAM_LIST, current: PARAM_LIST, updates: Tensor | int) -> None:
         get_ema_multi_avg_fn(decay_at(int(updates), decay))(averages, current, updates)  # counted on the CPU
 
     return AveragedModel(student, multi_avg_fn=update, use_buffers=True)
