@@ -14,6 +14,7 @@ from rich.table import Table
 
 from wcord.evaluation.chance import UNBALANCED
 from wcord.report.record import Record
+from wcord.terminal import plain, printable
 
 MISSING = "–"
 _ONE_RUN_ONLY = {"seed", "out", "name", "resume", "overwrite", "device", "max_time"}
@@ -240,7 +241,8 @@ def terminal_table(table_rows: Sequence[Row], title: str | None = None) -> Table
     for number, heading in enumerate(columns.values()):
         table.add_column(heading, justify="left" if number < TEXT_COLUMNS else "right", overflow="fold")
     for row in table_rows:
-        table.add_row(*cells(row, tuple(columns)), style="dim" if row.is_teacher else None)
+        shown = cells(row, tuple(columns))
+        table.add_row(*map(plain, shown), style="dim" if row.is_teacher else None)
     return table
 
 
@@ -248,8 +250,17 @@ def markdown(table_rows: Sequence[Row]) -> str:
     """Return a Markdown table, ending with a line break."""
     names = headings(table_rows)
     rule = [":---"] * TEXT_COLUMNS + ["---:"] * (len(names) - TEXT_COLUMNS)
-    lines = [list(names), rule, *([cell.replace("|", "\\|") for cell in cells(row, names)] for row in table_rows)]
+    lines = [list(names), rule, *(list(map(markdown_cell, cells(row, names))) for row in table_rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def markdown_cell(text: str) -> str:
+    r"""Return a text that a cell of a Markdown table shows as it is.
+
+    >>> markdown_cell("a|b <i> $x$ :smile: [y]"), markdown_cell("wcord+kd_1: 70.0 ± 1.0 (3)")
+    ('a\\|b \\<i> \\$x\\$ \\:smile: \\[y]', 'wcord+kd_1: 70.0 ± 1.0 (3)')
+    """
+    return re.sub(r"[\\|<$*`\[&]|:(?=\w+:)", r"\\\g<0>", " ".join(printable(text).split()))
 
 
 def csv_text(table_rows: Sequence[Row]) -> str:
