@@ -15,6 +15,7 @@ from wcord.data.columns import class_names, image_column, label_column, require_
 from wcord.data.config import Columns
 from wcord.data.label_values import Labels, as_labels, unlabelled
 from wcord.data.labels import no_labels, number_labels
+from wcord.data.names import key_of
 from wcord.data.parquet_files import find_splits
 from wcord.data.samples import Source, all_rows, named_by
 from wcord.data.stores import ColumnImages
@@ -75,10 +76,12 @@ def table_source(tables: object, name: str, columns: Columns) -> Source:
                 break
     names = None if label is None else class_names(features, label)
     targets, classes = number_labels(labels, names, what="label" if label is None else f"label column {label!r}")
+    files = {split: None if columns.key else _files(table, image) for split, table in chosen.items()}
     samples = {
         split: replace(
             all_rows(ColumnImages(_encoded(table, image), image, origin[split]), targets[split]),
-            keys=None if columns.key is None else _names(table, columns.key),
+            keys=files[split] if columns.key is None else _names(table, columns.key),
+            by_file=files[split] is not None,
             groups=None if columns.group_by is None else _names(table, columns.group_by),
         )
         for split, table in chosen.items()
@@ -98,6 +101,17 @@ def _column(table: datasets.Dataset, column: str) -> Labels:
 def _names(table: datasets.Dataset, column: str) -> Labels:
     """Return the values of a column that names samples or their groups, as text."""
     return named_by(column, _column(table, column).tolist())
+
+
+def _files(table: datasets.Dataset, image: str) -> Labels | None:
+    """Return the names of the files that the images were, where each row has one of its own."""
+    column = table.data.column(image)
+    if not str(column.type).startswith("struct<") or column.type.get_field_index("path") < 0:
+        return None
+    paths = [path for chunk in column.chunks for path in chunk.field("path").to_pylist()]
+    if None in paths or len(set(paths)) < len(paths):
+        return None
+    return np.array([key_of(Path(path.replace("\\", "/").lstrip("/")), Path()) for path in paths], object)
 
 
 def _encoded(table: datasets.Dataset, image: str) -> datasets.Dataset:

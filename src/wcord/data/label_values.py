@@ -1,6 +1,5 @@
 """What labels are before they are numbered: a class of each sample, several, shares of classes, or a quantity."""
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wcord.checks import UsageError
+from wcord.data.names import composed
 
 Labels = NDArray[Any]
 LabelForm = Literal["numbers", "one-hot", "several", "shares", "other"]
@@ -127,12 +127,7 @@ def unlabelled(values: Labels, train: Labels) -> int:
     if values.dtype.kind in "if":
         kept_back = (values == -1) & (not bool((train == -1).any()))
         return int((kept_back | (values != values)).sum())
-    return 0 if values.dtype.kind in "bu" else sum(map(is_missing, values))
-
-
-def one_form(name: str) -> str:
-    """Return a name in the composed Unicode form: macOS writes é as two characters, others as one."""
-    return unicodedata.normalize("NFC", name)
+    return 0 if values.dtype.kind in ("b", "u") else sum(map(is_missing, values))
 
 
 def alike(names: Sequence[str]) -> list[tuple[str, ...]]:
@@ -229,7 +224,7 @@ def _of_one_kind(split: str, values: Labels) -> Labels:
         shown = " and ".join(f"{kind} ({value!r})" for kind, value in found.items())
         raise UsageError(f"the labels of the {split} split mix {shown}: write all of them as one kind")
     if "text" in found:
-        return np.array([one_form(_decoded(value)) for value in values])
+        return np.array([composed(_decoded(value)) for value in values])
     if "truth values" in found:
         return values.astype(bool)
     return _whole(split, values.astype(np.float64)) if _fractions(values) else values.astype(np.int64)

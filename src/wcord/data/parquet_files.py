@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wcord.checks import UsageError
-from wcord.data.folder import files_below
+from wcord.data.walk import Kind, PassedOver, files_below
 
 SPLITS = {
     "train": ("train", "training", "partial-train"),
@@ -14,6 +14,7 @@ SPLITS = {
     "validation": ("validation", "valid", "val", "dev", "eval", "partial-validation"),
 }
 """Split → how files and folders of it are called."""
+PARQUET = Kind("parquet", frozenset({".parquet"}), ".parquet")
 SHARD = re.compile(r"(?P<number>\d{1,6})-of-(?P<count>\d{1,6})")
 IN_FOLDER = re.compile(r"(part|shard|data|file|chunk)?[-_.]?\d.*|data")
 """Names of files in the folder of a split that do not repeat its name."""
@@ -47,7 +48,7 @@ def find_splits(place: str) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
     if not root.is_dir():
         what = "is a file: name its folder" if root.exists() else "does not exist: check the path"
         raise UsageError(f"parquet folder {place!r} {what}")
-    found = files_below(root, frozenset({".parquet"}))
+    found = files_below(root, PARQUET, PassedOver())
     known = [file for path in found if (file := _file_of(path, root)) is not None]
     places = sorted({file.place for file in known if file.split == "train"})
     if not places:
@@ -73,8 +74,6 @@ def find_splits(place: str) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
 def _file_of(path: Path, root: Path) -> ParquetFile | None:
     """Return to which split and data set a file belongs, or None where its name says neither."""
     folders = path.relative_to(root).parts[:-1]
-    if any(folder.startswith((".", "@")) for folder in folders):
-        return None
     stem = path.stem.lower()
     for split, names in SPLITS.items():
         if any(re.fullmatch(rf"{name}([-._]\d.*)?", stem) for name in names):
