@@ -5,9 +5,11 @@ Nothing here imports torch, so that the command line can complain without loadin
 
 import difflib
 import math
+import sys
 from collections.abc import Iterable
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsFloat
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,16 +50,103 @@ def require_choice(kind: str, name: str, known: Iterable[str]) -> None:
         raise unknown(kind, name, options)
 
 
-def require_positive(name: str, value: float) -> None:
+def shown(value: object) -> str:
+    """Return a value as a message shows it: short, and text in quotes.
+
+    >>> shown("x"), shown(0.5), shown(10**60)
+    ("'x'", '0.5', 'a number of 61 digits')
+    """
+    if isinstance(value, int) and abs(value) >= 10**40:
+        return f"a number of {math.floor(math.log10(abs(value))) + 1} digits"
+    text = str(value) if isinstance(value, float) else repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+LONGEST = 80
+"""Characters of a wrong value that a message shows."""
+
+
+def require_number(
+    name: str,
+    value: object,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    whole: bool = False,
+) -> None:
+    """Raise unless `value` is a finite number in an interval: from `low` to `high`, or `above` and `below` others.
+
+    Every number that a user gives is checked here, so that one wrong number is refused in the same words everywhere.
+
+    >>> require_number("batch_size", 1.5, low=1, whole=True)
+    Traceback (most recent call last):
+        ...
+    wcord.checks.UsageError: batch_size must be a whole number of at least 1, received 1.5
+    """
+    number = _number(value, whole=whole)
+    inside = (
+        number is not None
+        and (low is None or number >= low)
+        and (high is None or number <= high)
+        and (above is None or number > above)
+        and (below is None or number < below)
+    )
+    if inside:
+        return
+    if low is not None and high is not None:
+        kind = "be a whole number between" if whole else "lie between"
+        raise UsageError(f"{name} must {kind} {_end(low)} and {_end(high)}, received {shown(value)}")
+    ends = (("of at least", low), ("above", above), ("at most", high), ("below", below))
+    interval = " and ".join(f"{words} {_end(end)}" for words, end in ends if end is not None)
+    kind = "a whole number" if whole else "a finite number"
+    raise UsageError(f"{name} must be {f'{kind} {interval}'.strip()}, received {shown(value)}")
+
+
+def _end(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
+
+
+def _number(value: object, *, whole: bool) -> float | None:
+    """Return a value as a number of Python, or None where it is none, or not finite."""
+    if type(value) is int:
+        return value if whole or abs(value) < sys.float_info.max else None
+    if isinstance(value, bool | str | bytes) or (whole and not isinstance(value, Integral)):
+        return None
+    if isinstance(value, Integral):
+        return int(value)
+    try:
+        number = float(value) if isinstance(value, SupportsFloat) else math.nan
+    except (TypeError, ValueError, RuntimeError):  # an array of several numbers
+        return None
+    return number if math.isfinite(number) else None
+
+
+def require_positive(name: str, value: object) -> None:
     """Raise unless `value` is a finite number above zero."""
-    if not (math.isfinite(value) and value > 0):
-        raise UsageError(f"{name} must be a finite number above 0, received {value}")
+    require_number(name, value, above=0)
 
 
-def require_fraction(name: str, value: float) -> None:
+def require_fraction(name: str, value: object) -> None:
     """Raise unless `value` lies in [0, 1]."""
-    if not 0 <= value <= 1:
-        raise UsageError(f"{name} must lie between 0 and 1, received {value}")
+    require_number(name, value, low=0, high=1)
+
+
+def require_count(name: str, value: object, *, low: int = 1) -> None:
+    """Raise unless `value` is a whole number of at least `low`, and no more than a tensor can have rows."""
+    require_number(name, value, low=low, whole=True)
+    require_number(name, value, high=LARGEST_COUNT, whole=True)
+
+
+LARGEST_COUNT = 2**40
+"""More rows, channels, draws or iterations than this are a typing error."""
+
+
+def require_bool(name: str, value: object) -> None:
+    """Raise unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} must be True or False, received {shown(value)}")
 
 
 def require_file(path: str | Path, what: str) -> Path:

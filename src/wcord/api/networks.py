@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from wcord.checks import UsageError, require_positive
+from wcord.bounds import checked
+from wcord.checks import UsageError, require_count
 from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
@@ -22,6 +23,7 @@ from wcord.models.card import ModelCard
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card, refuse_own_code
 from wcord.training.as_trained import as_trained, open_as_trained
+from wcord.training.config import flatten
 from wcord.training.engine import resolve_device
 from wcord.training.job import EVALUATION_BATCH
 from wcord.training.networks import NetworkSpec, build_network
@@ -105,7 +107,7 @@ def predict_files(
     """
     from wcord.data.records import find_files, read_records  # tables and sounds take a second to load
 
-    require_positive("top", top)
+    require_count("top", top)
     where = resolve_device(device)
     network, card = open_network(weights, model=model).to(where), read_card(weights)
     files = find_files([Path(path) for path in paths])
@@ -196,10 +198,10 @@ def _as_the_network_wants(config: DataConfig, weights: Path, card: ModelCard) ->
 def _config(data: str | DataConfig | DataSet, settings: Mapping[str, Any]) -> DataConfig | DataSet:
     """Return the configuration of named data, or data as they were given."""
     if isinstance(data, str):
-        data = DataConfig(data=data, **settings)
+        data = DataConfig(**flatten(DataConfig, {"data": data} | dict(settings)))
     elif settings:
         raise UsageError(f"{next(iter(settings))} is a setting of data that are named: say it where they are made")
-    if isinstance(data, DataConfig) and data.no_labels:
+    if isinstance(data, DataConfig) and checked(data).no_labels:
         raise UsageError("a network is measured by labels: leave out --no-labels")
     return data
 

@@ -9,6 +9,7 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 
+from wcord.bounds import checked
 from wcord.checks import UsageError
 from wcord.conclude import conclude
 from wcord.data.sources import OWN
@@ -104,6 +105,7 @@ def start(config: TrainConfig | DistillConfig, own: Own | None = None, say: Say 
         UsageError: for a mistake in what was given; no folder is made.
         RunError: where the run fails under way.
     """
+    config = checked(config)
     deadline = _deadline(config)
     accelerator = make_accelerator(config.training, config.out)
     _refuse_taken(config)
@@ -143,10 +145,10 @@ def resume(
     config = config or read_config(folder.path / CONFIG)
     training = replace(config.training, **{k: v for k, v in changes.items() if k in ("device", "max_time")})
     data = replace(config.data, **{k: v for k, v in changes.items() if k in ("workers", "in_memory")})
-    config = replace(config, out=folder.path, training=training, data=data)
+    config = checked(replace(config, out=folder.path, training=training, data=data))
     folder.require_teacher(teacher_weights(config))
     deadline = _deadline(config)
-    accelerator = make_accelerator(training, folder.path)
+    accelerator = make_accelerator(config.training, folder.path)
     job, say = _prepare(config, own, say, accelerator)
     if "in_memory" in changes and job.data.augment == "resized-crop":
         raise UsageError("in_memory cannot change here: resized crops are cut out of the originals or of what is held")

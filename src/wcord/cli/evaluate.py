@@ -3,10 +3,11 @@
 import json
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Annotated
 
 from rich.table import Table
 
+from wcord.bounds import Deviation, Device, File, Mean, Name, SameLength
 from wcord.cli.console import OUT
 from wcord.cli.parsing import parse_checked
 from wcord.data.config import DataConfig
@@ -17,15 +18,15 @@ class Evaluate:
     """Measure a network on the evaluation split of a data set."""
 
     data: DataConfig = field(default_factory=DataConfig)
-    weights: Path | None = None
+    weights: File | None = None
     """Its weights: a run's student.safetensors, or any file that --model fits."""
-    model: str | None = None
+    model: Name | None = None
     """Its architecture, where the weights do not say it themselves."""
-    mean: tuple[float, ...] | None = None
+    mean: Mean | None = None
     """Mean that the input is normalised with, per channel in [0, 1]."""
-    std: tuple[float, ...] | None = None
+    std: Annotated[Deviation, SameLength("mean")] | None = None
     """Standard deviation that the input is divided by."""
-    device: str = "auto"
+    device: Device = "auto"
     """auto | cpu | cuda | cuda:1 | mps"""
     classes_by_number: bool = False
     """Take the data's classes by their number, where they have other names than the network's."""

@@ -3,12 +3,13 @@
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Annotated
 
 import tyro
 from rich.markup import escape
 from rich.table import Table
 
+from wcord.bounds import Bounds, Device, File, Name
 from wcord.checks import UsageError
 from wcord.cli.console import OUT
 from wcord.cli.parsing import parse_checked
@@ -18,15 +19,15 @@ from wcord.cli.parsing import parse_checked
 class Predict:
     """Name the most probable classes of pictures, sounds or rows of tables."""
 
-    paths: tyro.conf.Positional[tuple[Path, ...]]
+    paths: tyro.conf.Positional[tuple[File, ...]]
     """Files, or folders that hold them; of a table, each row is a record."""
-    weights: Path
+    weights: File
     """A run's student.safetensors."""
-    model: str | None = None
+    model: Name | None = None
     """Its architecture, where that is code of your own."""
-    top: int = 3
+    top: Annotated[int, Bounds(1, 10**6)] = 3
     """How many classes to name."""
-    device: str = "auto"
+    device: Device = "auto"
     """auto | cpu | cuda | cuda:1 | mps"""
     json: bool = False
     """Print JSON instead of a table."""

@@ -5,8 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from wcord.checks import UsageError, require_choice
-from wcord.data.augment import AUGMENTATIONS
+from wcord.checks import UsageError
 from wcord.data.choice import Chosen, choose, cut_of, seen_alone
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.form import find_form
@@ -62,8 +61,6 @@ def assemble_pairs(
     Raises:
         UsageError: as `assemble`; and what `find_partners` and `number_by_student` complain about.
     """
-    require_choice("pair_augment", pairing.pair_augment, ("shared", "separate"))
-    require_choice("unpaired", pairing.unpaired, ("error", "drop"))
     _check(config)
     _check(theirs)
     if not other.pictures:
@@ -176,15 +173,9 @@ def _kind(data: str) -> str:
 
 
 def _check(config: DataConfig) -> None:
-    require_choice("augmentation", config.augment, ("auto", *AUGMENTATIONS))
-    require_choice("in_memory", config.in_memory, ("auto", "yes", "no"))
     View.parse(config.view)
     if config.crop_fraction != 1 and config.image_size is None:
         raise UsageError("--crop-fraction says what is kept where images are resized: give --image-size too")
-    if not 0 < config.crop_fraction <= 1:
-        raise UsageError(f"crop_fraction must lie above 0 and be at most 1, received {config.crop_fraction}")
-    if config.image_size is not None and config.image_size < 1:
-        raise UsageError(f"image_size must be at least 1 pixel, received {config.image_size}")
 
 
 def _readable(sides: list[Chosen], config: DataConfig) -> tuple[list[Chosen], tuple[str, ...]]:

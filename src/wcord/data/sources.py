@@ -6,6 +6,7 @@ from dataclasses import replace
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from wcord.bounds import checked
 from wcord.checks import UsageError, require_choice
 from wcord.data.assemble import assemble, assemble_pairs, teacher_config
 from wcord.data.config import Columns, DataConfig, PairingConfig
@@ -29,6 +30,7 @@ def open_data(config: DataConfig, pairing: PairingConfig | None = None, *, parti
     Raises:
         UsageError: whatever is wrong with the name, the files, the samples or the pairs.
     """
+    config, pairing = checked(config), None if pairing is None else checked(pairing)
     if pairing is None:
         return assemble(_merged(_read(config, PairingConfig(), (), partial=partial), config.merge), config)
     _refuse_idle(pairing)

@@ -12,6 +12,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, DistributedType, InitProcessGroupKwargs
 from torch import nn
 
+from wcord.bounds import Device, convert
 from wcord.checks import UsageError
 from wcord.training.config import TrainingConfig
 
@@ -66,12 +67,10 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         UsageError: where it does not exist on this machine.
     """
+    convert("device", name, Device)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:0 or mps") from None
+    device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"device {name!r} was asked for, but no CUDA device is visible: use --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

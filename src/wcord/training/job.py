@@ -21,7 +21,6 @@ from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
 from wcord.training.config import DistillConfig, TrainConfig
 from wcord.training.engine import resolve_device, seed_everything
 from wcord.training.networks import NetworkSpec, build_network
-from wcord.training.schedule import check_schedule
 from wcord.training.teacher_check import check_teacher
 
 EVALUATION_BATCH = 256
@@ -93,7 +92,6 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
         UsageError: for any mistake that can be seen before the first step.
     """
     training = config.training
-    check_schedule(training)
     device = resolve_device(training.device)
     notes: list[str] = []
 
