@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from wcord.checks import UsageError, require_number, shown
+from wcord.checks import LARGEST_SIDE, UsageError, require_number, shown
 
 Configuration = TypeVar("Configuration")
 
@@ -129,8 +129,7 @@ OptionalName = Annotated[str, Text(may_be_empty=True)]
 File = Annotated[Path, Text()]
 Seed = Annotated[int, Bounds(-(2**63), 2**63 - 1)]
 """What a signed integer of 64 bits holds, which is what TOML and PyTorch's generators take."""
-Side = Annotated[int, Bounds(1, 8192)]
-"""Pixels along one side of a picture. Far larger numbers are typing errors, and would ask for all memory."""
+Side = Annotated[int, Bounds(1, LARGEST_SIDE)]
 Workers = Annotated[int, Bounds(0, 1024)]
 Mean = tuple[Annotated[float, Bounds(-1000, 1000)], ...]
 Deviation = tuple[Annotated[float, Bounds(1e-6, 1e6)], ...]

@@ -5,8 +5,7 @@ Nothing here imports torch, so that the command line can complain without loadin
 
 import difflib
 import math
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, SupportsFloat
@@ -111,7 +110,7 @@ def _end(number: float) -> str:
 def _number(value: object, *, whole: bool) -> float | None:
     """Return a value as a number of Python, or None where it is none, or not finite."""
     if type(value) is int:
-        return value if whole or abs(value) < sys.float_info.max else None
+        return value if whole or abs(value) < 2**63 else None  # more than PyTorch takes
     if isinstance(value, bool | str | bytes) or (whole and not isinstance(value, Integral)):
         return None
     if isinstance(value, Integral):
@@ -133,14 +132,28 @@ def require_fraction(name: str, value: object) -> None:
     require_number(name, value, low=0, high=1)
 
 
-def require_count(name: str, value: object, *, low: int = 1) -> None:
-    """Raise unless `value` is a whole number of at least `low`, and no more than a tensor can have rows."""
-    require_number(name, value, low=low, whole=True)
-    require_number(name, value, high=LARGEST_COUNT, whole=True)
+def require_counts(**values: object) -> None:
+    """Raise unless each argument is a whole number of at least 1, and no more than a tensor can have rows."""
+    for name, value in values.items():
+        require_number(name, value, low=1, whole=True)
+        require_number(name, value, high=LARGEST_COUNT, whole=True)
 
 
 LARGEST_COUNT = 2**40
 """More rows, channels, draws or iterations than this are a typing error."""
+
+
+def require_size(name: str, size: object) -> tuple[int, int]:
+    """Return a picture's height and width, or raise unless it is two whole numbers of pixels."""
+    if not isinstance(size, Sequence) or len(size) != 2 or isinstance(size, str):
+        raise UsageError(f"{name} must be a height and a width in pixels, received {shown(size)}")
+    for side in size:
+        require_number(name, side, low=1, high=LARGEST_SIDE, whole=True)
+    return int(size[0]), int(size[1])
+
+
+LARGEST_SIDE = 8192
+"""Pixels along one side of a picture. Far larger numbers are typing errors, and would ask for all memory."""
 
 
 def require_bool(name: str, value: object) -> None:
@@ -159,14 +172,40 @@ def require_file(path: str | Path, what: str) -> Path:
     return found
 
 
+def require_tensor(name: str, value: object) -> None:
+    """Raise unless `value` is a tensor."""
+    from torch import Tensor  # the command line complains without it
+
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a tensor, received {type(value).__name__}: convert it with torch.as_tensor")
+
+
 def require_matrix(name: str, tensor: "Tensor", *, min_rows: int = 1) -> None:
     """Raise unless `tensor` is a floating-point batch × features matrix with enough rows."""
+    require_tensor(name, tensor)
     if not tensor.is_floating_point():
         raise TypeError(f"{name} must hold floating-point numbers, received {tensor.dtype}: convert it with .float()")
     if tensor.dim() != 2:
         raise UsageError(f"{name} must be a matrix (batch × features), received shape {tuple(tensor.shape)}")
+    if tensor.shape[1] == 0:
+        raise UsageError(f"{name} has rows of width 0, received shape {tuple(tensor.shape)}: give some features")
     if tensor.shape[0] < min_rows:
         raise UsageError(f"{name} needs a batch of at least {min_rows}, received {tensor.shape[0]}: use a larger batch")
+
+
+def require_widths(name: str, built: Sequence[object], received: Sequence[object]) -> None:
+    """Raise unless a student's and a teacher's features have the widths that `name` was built for.
+
+    >>> require_widths("WCoRDLoss", (6, 10), (10, 6))
+    Traceback (most recent call last):
+        ...
+    wcord.checks.UsageError: WCoRDLoss was built for a student of width 6 and a teacher of width 10, received ...
+    """
+    if tuple(built) != tuple(received):
+        raise UsageError(
+            f"{name} was built for a student of width {built[0]} and a teacher of width {built[1]}, "
+            f"received {received[0]} and {received[1]}: pass the student's features first, or build it for these widths"
+        )
 
 
 def require_same_shape(first: str, a: "Tensor", second: str, b: "Tensor") -> None:

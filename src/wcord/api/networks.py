@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from wcord.bounds import checked
-from wcord.checks import UsageError, require_count
+from wcord.checks import UsageError, require_counts
 from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
@@ -107,7 +107,7 @@ def predict_files(
     """
     from wcord.data.records import find_files, read_records  # tables and sounds take a second to load
 
-    require_count("top", top)
+    require_counts(top=top)
     where = resolve_device(device)
     network, card = open_network(weights, model=model).to(where), read_card(weights)
     files = find_files([Path(path) for path in paths])

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from wcord.checks import UsageError, unknown
+from wcord.checks import UsageError, require_counts, require_size, unknown
 from wcord.models.catalogue import CIFAR_MODELS, TABLE_MODELS, network_spec
 from wcord.models.mlp import MLP
 from wcord.models.mobilenetv2 import MobileNetV2
@@ -58,9 +58,9 @@ def create_model(
     >>> sum(p.numel() for p in create_model("resnet20").parameters())
     278324
     """
-    for label, value in (("num_classes", num_classes), ("in_channels", in_channels)):
-        if value < 1:
-            raise UsageError(f"{label} must be at least 1, received {value}")
+    require_counts(num_classes=num_classes, in_channels=in_channels)
+    if image_size is not None:
+        require_size("image_size", image_size)
     prefix, colon, rest = name.partition(":")
     if not colon:
         return _built_in(name, num_classes, in_channels, image_size)

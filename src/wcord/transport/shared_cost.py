@@ -73,6 +73,8 @@ def shared_cost_transport(
     tensor([7.5000e-01, 4.5398e-05])
     """
     require_settings(epsilon, iterations, None)
+    if largest is not None:
+        require_positive("largest", largest)
     _require_problem(a.detach(), b.detach(), cost.detach())
     with autocast_off(a):
         rows, columns, costs = full_precision(a), full_precision(b.detach()), full_precision(cost.detach())
@@ -81,10 +83,8 @@ def shared_cost_transport(
         rows, columns = rows / rows.sum(dim=1, keepdim=True), columns / columns.sum(dim=1, keepdim=True)
         # The factor lets a bound pass that was worked out in another precision.
         highest = float(costs.max()) if largest is None else largest * (1 + 1e-6)
-        if largest is not None:
-            require_positive("largest", largest)
-            if costs.device.type == "cpu" and float(costs.max()) > highest:
-                raise UsageError(f"cost exceeds largest={largest:g}, received {float(costs.max()):g}: raise largest")
+        if largest is not None and costs.device.type == "cpu" and float(costs.max()) > highest:
+            raise UsageError(f"cost exceeds largest={largest:g}, received {float(costs.max()):g}: raise largest")
         return SharedCostTransport(*_SharedCost.apply(rows, columns, costs, epsilon, iterations, highest))
 
 
