@@ -204,7 +204,7 @@ def test_the_command_line_keeps_to_the_bounds(
         (["probe", "--weights", "w", "--shots", "5", "0"], "shots must be"),
         (["probe", "--weights", "w", "--neighbours", "-1"], "neighbours must be"),
         (["evaluate", "--mean", "0.5", "--std", "0.5", "0.5"], "mean and std must have one number a channel each"),
-        (["evaluate", "--std", "1e-45"], "std must lie between 1e-06 and 1e+06, received 1e-45"),
+        (["evaluate", "--std", "1e-45"], "std must be a finite number of at least 1e-30, received 1e-45"),
         (["benchmark", "mini", "--max-time", "0"], "max_time must be"),
         (["demo", "--seed", str(2**64)], "seed must be"),
         (["report", "r", "--out", ""], "--out must not be empty"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from wcord.checks import LARGEST_SIDE, UsageError, require_number, shown
+from wcord.checks import LARGEST_SIDE, LEAST_STD, UsageError, require_number, shown
 
 Configuration = TypeVar("Configuration")
 
@@ -131,9 +131,9 @@ Seed = Annotated[int, Bounds(-(2**63), 2**63 - 1)]
 """What a signed integer of 64 bits holds, which is what TOML and PyTorch's generators take."""
 Side = Annotated[int, Bounds(1, LARGEST_SIDE)]
 Workers = Annotated[int, Bounds(0, 1024)]
-Mean = tuple[Annotated[float, Bounds(-1000, 1000)], ...]
-Deviation = tuple[Annotated[float, Bounds(1e-6, 1e6)], ...]
-"""Far smaller numbers than any data have would make infinity of the input."""
+Mean = tuple[Annotated[float, Bounds()], ...]
+"""Any finite numbers: columns of a table come in every unit."""
+Deviation = tuple[Annotated[float, Bounds(LEAST_STD)], ...]
 
 
 def checked(settings: Configuration) -> Configuration:

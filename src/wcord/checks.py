@@ -156,10 +156,28 @@ LARGEST_SIDE = 8192
 """Pixels along one side of a picture. Far larger numbers are typing errors, and would ask for all memory."""
 
 
+LEAST_STD = 1e-30
+"""Least standard deviation of an input: divided by much less, it would overflow."""
+
+
 def require_bool(name: str, value: object) -> None:
     """Raise unless `value` is True or False."""
     if not isinstance(value, bool):
         raise UsageError(f"{name} must be True or False, received {shown(value)}")
+
+
+def require_kind(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
+    """Raise unless `value` is of one of the kinds, which `expected` names."""
+    if not isinstance(value, kinds):
+        raise UsageError(f"{name} must be {expected}, received {shown(value)}")
+
+
+def require_list(name: str, value: object) -> None:
+    """Raise where a list is wanted, or nothing, and one text or number was given."""
+    if isinstance(value, str | Path):
+        raise UsageError(f"{name} must be a list, received {shown(str(value))}: write [{shown(str(value))}]")
+    if value is not None and not isinstance(value, Iterable):
+        raise UsageError(f"{name} must be a list, received {shown(value)}")
 
 
 def require_file(path: str | Path, what: str) -> Path:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from wcord.checks import require_kind, require_list
 from wcord.methods.build import Options, build_objective
 from wcord.methods.observe import observe
 from wcord.methods.term import Objective
+from wcord.training.trainable import require_own_weights
 
 
 def build_method(
@@ -59,6 +61,11 @@ def build_method(
         >>> sorted(report.parts)
         ['ce', 'gckt', 'kd', 'lckt']
     """
+    for name, value in (("student", student), ("teacher", teacher)):
+        require_kind(name, value, nn.Module, "a torch.nn.Module")
+    for name, names in (("student_maps", student_maps), ("teacher_maps", teacher_maps)):
+        require_list(name, names)
+    require_own_weights(student, teacher)
     setting = observe(
         student,
         teacher,

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
 from torch import nn
 
 from wcord.bounds import checked
-from wcord.checks import UsageError, require_counts
+from wcord.checks import UsageError, require_counts, require_kind, require_list
 from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
@@ -21,11 +22,11 @@ from wcord.evaluation.accuracy import Predictions, accuracy
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
 from wcord.models.card import ModelCard
 from wcord.models.network import Network
-from wcord.models.weights import open_network, read_card, refuse_own_code
+from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code
 from wcord.training.as_trained import as_trained, open_as_trained
 from wcord.training.config import flatten
 from wcord.training.engine import resolve_device
-from wcord.training.job import EVALUATION_BATCH
+from wcord.training.job import EVALUATION_BATCH, Say
 from wcord.training.networks import NetworkSpec, build_network
 
 
@@ -38,6 +39,7 @@ def evaluate(
     std: tuple[float, ...] | None = None,
     device: str = "auto",
     classes_by_number: bool = False,
+    say: Say = print,
     **settings: Any,
 ) -> dict[str, float]:
     """Return top-1, top-5, calibration error and log-likelihood of a network on the evaluation split.
@@ -53,20 +55,35 @@ def evaluate(
         std: standard deviation that the input is divided by.
         device: where to compute.
         classes_by_number: take the classes by their number, whatever their names.
+        say: takes the lines that a reader of the result should know.
         **settings: settings of the data, where it is named: label, image_size, …
 
     Raises:
         UsageError: for a mistake in what was given, or data with a class that is none of the network's.
     """
+    require_kind("model", model, (str, nn.Module, NoneType), "the name of a network or a torch.nn.Module")
     config = _config(data, settings)
     path = None if weights is None else Path(weights)
     opened = open_as_trained(config, path) if isinstance(config, DataConfig) else config
     network = _network(model, path, opened, mean, std)
     predictions = _predictions(network, opened.test, config, device)
     number = None if classes_by_number else number_by_name(opened.classes, network.classes)
+    if number is None and not classes_by_number:
+        _say_numbers(opened.classes, network.classes, say)
     if number is not None:
         predictions = replace(predictions, targets=number[predictions.targets])
     return accuracy(predictions)
+
+
+def _say_numbers(own: Sequence[str], theirs: Sequence[str], say: Say) -> None:
+    """Say that classes are compared by their number although both sides name them, and otherwise."""
+    pairs = [f"{ours!r} as {their!r}" for ours, their in zip(own, theirs, strict=False) if ours != their]
+    if pairs or (own and theirs and len(own) != len(theirs)):
+        some = ", ".join(pairs[:3]) + (", …" if len(pairs) > 3 else "")
+        say(
+            f"note: the data's {len(own)} classes and the network's {len(theirs)} are compared by number"
+            + (f": {some}; the accuracy means nothing where these are not the same things" if some else "")
+        )
 
 
 @dataclass(frozen=True)
@@ -86,7 +103,7 @@ class Guess:
 
 def predict_files(
     weights: str | Path,
-    paths: Sequence[str | Path],
+    paths: str | Path | Sequence[str | Path],
     *,
     model: str | None = None,
     top: int = 3,
@@ -108,6 +125,7 @@ def predict_files(
     from wcord.data.records import find_files, read_records  # tables and sounds take a second to load
 
     require_counts(top=top)
+    paths = [paths] if isinstance(paths, str | Path) else paths
     where = resolve_device(device)
     network, card = open_network(weights, model=model).to(where), read_card(weights)
     files = find_files([Path(path) for path in paths])
@@ -123,6 +141,10 @@ def predict_files(
     for name, record in (pair for records in found for pair in records.items()):
         with torch.inference_mode():
             probabilities = network(view(record).to(where)).float().softmax(dim=1)[0].cpu()
+        if not bool(probabilities.isfinite().all()):
+            raise UsageError(
+                f"{str(weights)!r} makes NaN of {name!r}: its weights or the mean and std of its input are damaged"
+            )
         best = probabilities.topk(min(top, len(probabilities)))
         names = tuple(network.classes[i] if network.classes else str(i) for i in best.indices.tolist())
         guesses.append(Guess(name, names, tuple(best.values.tolist())))
@@ -162,6 +184,7 @@ def probe(
     """
     network, card = open_network(weights, model=model), read_card(weights)
     assert card is not None  # open_network refuses a file without one
+    require_list("shots", shots)
     config = _config(data, settings)
     opened = _as_the_network_wants(config, Path(weights), card) if isinstance(config, DataConfig) else config
     halves = [_predictions(network, split, config, device) for split in (opened.train, opened.test)]
@@ -197,6 +220,8 @@ def _as_the_network_wants(config: DataConfig, weights: Path, card: ModelCard) ->
 
 def _config(data: str | DataConfig | DataSet, settings: Mapping[str, Any]) -> DataConfig | DataSet:
     """Return the configuration of named data, or data as they were given."""
+    known = "the name of a data source, a DataConfig or a DataSet"
+    require_kind("data", data, (str, DataConfig, DataSet), known)
     if isinstance(data, str):
         data = DataConfig(**flatten(DataConfig, {"data": data} | dict(settings)))
     elif settings:
@@ -227,6 +252,8 @@ def _network(
     name = model or (card.architecture if card else None)
     if name is None:
         raise UsageError("nothing to evaluate: give --weights of a student, or --model with its --weights")
+    if path is None and not is_own_code(name):
+        raise UsageError(f"{name} has random weights, which are not worth measuring: give --weights FILE")
     if model is None and path is not None:
         refuse_own_code(path, name)
     return build_network(NetworkSpec("model", name, path, mean=mean, std=std), data)

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from wcord.bounds import checked
-from wcord.checks import UsageError
+from wcord.checks import UsageError, require_kind
 from wcord.conclude import conclude
 from wcord.data.sources import OWN
 from wcord.data.split import DataSet
@@ -79,6 +79,9 @@ def distill(
         UsageError: for a mistake in what was given.
         RunError: where the run fails under way.
     """
+    for role, network in (("teacher", teacher), ("student", student)):
+        require_kind(role, network, (str, nn.Module), "the name of a network or a torch.nn.Module")
+    require_kind("data", data, (str, DataSet), "the name of a data source or a DataSet (see from_arrays, open_data)")
     names = {
         "teacher": teacher if isinstance(teacher, str) else type(teacher).__name__,
         "student": student if isinstance(student, str) else type(student).__name__,

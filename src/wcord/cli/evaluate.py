@@ -8,7 +8,7 @@ from typing import Annotated
 from rich.table import Table
 
 from wcord.bounds import Deviation, Device, File, Mean, Name, SameLength
-from wcord.cli.console import OUT
+from wcord.cli.console import OUT, say
 from wcord.cli.parsing import parse_checked
 from wcord.data.config import DataConfig
 
@@ -47,6 +47,7 @@ def evaluate(arguments: list[str]) -> int:
         mean=asked.mean,
         std=asked.std,
         classes_by_number=asked.classes_by_number,
+        say=say,
     )
     if asked.json:
         sys.stdout.write(json.dumps(values) + "\n")

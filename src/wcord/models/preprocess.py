@@ -8,10 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wcord.checks import UsageError, require_number, require_size
-
-LEAST_STD = 1e-6
-"""Least standard deviation, far below that of any data: the input would overflow where it is divided by much less."""
+from wcord.checks import LEAST_STD, UsageError, require_number, require_size
 
 
 class Preprocess(nn.Module):

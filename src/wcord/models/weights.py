@@ -40,7 +40,8 @@ def load_weights(model: Module, path: str | Path) -> Module:
         `model`.
 
     Raises:
-        UsageError: the file cannot be read, or its keys or shapes are not the network's; then nothing was loaded.
+        UsageError: the file cannot be read, it holds NaN, or its keys or shapes are not the network's; then nothing was
+            loaded.
     """
     network = unwrap(model)
     wanted = network.state_dict()
@@ -56,6 +57,7 @@ def load_weights(model: Module, path: str | Path) -> Module:
     misshaped = [key for key, value in state.items() if key in wanted and wanted[key].shape != value.shape]
     if missing or unexpected or misshaped:
         raise _mismatch(path, missing, unexpected, _shapes(misshaped, state, wanted), state, wanted)
+    _require_numbers(path, state)
     network.load_state_dict(state, strict=False)
     return model
 
@@ -129,18 +131,26 @@ def open_network(path: str | Path, *, model: str | None = None) -> Network:
 
 def refuse_own_code(path: str | Path, architecture: str) -> None:
     """Raise where a file names a network that is the user's own code: nothing runs only because a file says so."""
-    if _is_own_code(architecture):
+    if is_own_code(architecture):
         raise UsageError(
             f"weights file {str(path)!r} is for {architecture!r}, which is code of your own: "
             f"give --model {architecture} to run it"
         )
 
 
-def _is_own_code(architecture: str) -> bool:
+def is_own_code(architecture: str) -> bool:
+    """Tell whether a network's name names code of the user's own, which may load weights itself."""
     prefix, colon, rest = architecture.partition(":")
     if prefix == "simkd":
-        return any(_is_own_code(name) for name in simkd_names(rest))
+        return any(is_own_code(name) for name in simkd_names(rest))
     return bool(colon) and prefix not in LIBRARIES
+
+
+def _require_numbers(path: str | Path, state: Mapping[str, Tensor]) -> None:
+    """Raise where a network has diverged before it was saved; a mask may well hold infinity."""
+    bad = [key for key, value in state.items() if value.is_floating_point() and bool(value.isnan().any())]
+    if bad:
+        raise UsageError(f"weights {str(path)!r} hold NaN in {len(bad)} tensors ({_some(bad)}): use an earlier file")
 
 
 def _shapes(keys: Iterable[str], state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:

@@ -22,6 +22,7 @@ from wcord.training.config import DistillConfig, TrainConfig
 from wcord.training.engine import resolve_device, seed_everything
 from wcord.training.networks import NetworkSpec, build_network
 from wcord.training.teacher_check import check_teacher
+from wcord.training.trainable import require_normalisable, require_own_weights
 
 EVALUATION_BATCH = 256
 
@@ -132,6 +133,8 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
         device=str(device),
         workers=config.data.workers,
     )
+    smallest = _smallest_batch(len(data.train), training.batch_size) * config.data.views // processes
+    require_normalisable(student, _samples(data)[0], smallest)
     same_labels = _same_labels(config, teacher, data)
     objective = _objective(config, student, teacher, data, train, same_labels)
     note(_notes_of_splits(config, data))
@@ -155,6 +158,7 @@ def _student(
 ) -> tuple[Network, str]:
     """Return the network that is trained, and the name by which `create_model` builds it."""
     student = build_network(_student_spec(config), data, own=own.student)
+    require_own_weights(student, teacher)
     student.classes = data.classes  # whatever it knew before
     if isinstance(config, TrainConfig):
         return student, config.model
