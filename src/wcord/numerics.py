@@ -16,6 +16,13 @@ def full_precision(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
+def in_common_precision(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return tensors in the widest of their precisions, which is single at least."""
+    whole = [full_precision(tensor) for tensor in tensors]
+    widest = torch.float64 if any(tensor.dtype == torch.float64 for tensor in whole) else torch.float32
+    return tuple(tensor.to(widest) for tensor in whole)
+
+
 def in_precision_of(module: nn.Module, tensor: Tensor) -> Tensor:
     """Return `tensor` in the dtype that the module computes in: that of its numbers, or its own in full precision.
 
