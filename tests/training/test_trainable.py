@@ -13,7 +13,7 @@ from wcord import api
 from wcord.checks import UsageError
 from wcord.data.sources import from_arrays
 from wcord.models.create import create_model
-from wcord.training.trainable import require_normalisable, require_own_weights
+from wcord.training.trainable import require_normalisable, require_own_weights, require_trainable
 
 
 def quiet(line: str) -> None:
@@ -36,7 +36,7 @@ def test_students_share_nothing_with_their_teachers() -> None:
     with pytest.raises(UsageError, match=r"shares|itself"):
         require_own_weights(wrapped, teacher)
     with pytest.raises(UsageError, match="Linear has no weights that train"):
-        require_own_weights(nn.Linear(2, 2).requires_grad_(False), None)
+        require_trainable(nn.Linear(2, 2).requires_grad_(False))
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,4 @@ def test_runs_are_refused_before_their_folder_is_made(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
     with pytest.raises(UsageError, match="the student is the teacher itself"):
         api.build_method("kd", student, student, sample=torch.zeros(2, 1, 3, 3))
+    assert api.build_method("ce", student, student, sample=torch.zeros(2, 1, 3, 3)).formula == "1 ce"

@@ -65,7 +65,6 @@ def build_method(
         require_kind(name, value, nn.Module, "a torch.nn.Module")
     for name, names in (("student_maps", student_maps), ("teacher_maps", teacher_maps)):
         require_list(name, names)
-    require_own_weights(student, teacher)
     setting = observe(
         student,
         teacher,
@@ -78,4 +77,7 @@ def build_method(
         student_maps=student_maps,
         teacher_maps=teacher_maps,
     )
-    return build_objective(method, setting, options=options)
+    objective = build_objective(method, setting, options=options)
+    if objective.uses_teacher:
+        require_own_weights(student, teacher)
+    return objective

@@ -22,7 +22,7 @@ from wcord.training.config import DistillConfig, TrainConfig
 from wcord.training.engine import resolve_device, seed_everything
 from wcord.training.networks import NetworkSpec, build_network
 from wcord.training.teacher_check import check_teacher
-from wcord.training.trainable import require_normalisable, require_own_weights
+from wcord.training.trainable import require_normalisable, require_own_weights, require_trainable
 
 EVALUATION_BATCH = 256
 
@@ -158,6 +158,7 @@ def _student(
 ) -> tuple[Network, str]:
     """Return the network that is trained, and the name by which `create_model` builds it."""
     student = build_network(_student_spec(config), data, own=own.student)
+    require_trainable(student)
     require_own_weights(student, teacher)
     student.classes = data.classes  # whatever it knew before
     if isinstance(config, TrainConfig):

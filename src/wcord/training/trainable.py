@@ -12,7 +12,7 @@ from wcord.features import unwrap
 
 
 def require_own_weights(student: nn.Module, teacher: nn.Module | None) -> None:
-    """Raise where a student has nothing to be trained, or shares weights with its teacher, which is frozen.
+    """Raise where a student shares weights with its teacher, which is frozen.
 
     Args:
         student: the network to be trained.
@@ -38,6 +38,10 @@ def require_own_weights(student: nn.Module, teacher: nn.Module | None) -> None:
             f"the student shares {len(shared)} of its weights with the teacher ({shared[0]!r}, …), and a teacher is "
             "frozen: give the student copies of them (copy.deepcopy)"
         )
+
+
+def require_trainable(student: nn.Module) -> None:
+    """Raise where a student has nothing to be trained."""
     if not any(parameter.requires_grad for parameter in student.parameters()):
         raise UsageError(
             f"{type(unwrap(student)).__name__} has no weights that train: set requires_grad of those that shall"
