@@ -232,7 +232,7 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
         create_model,
         ("mlp4x1",),
         {"image_size": (2, 2)},
-        {"num_classes": COUNT, "in_channels": COUNT, "image_size": OR_NONE},
+        {"num_classes": SHARE | OR_NONE, "in_channels": COUNT, "image_size": OR_NONE},
     ),
     "Preprocess": (
         Preprocess,

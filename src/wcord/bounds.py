@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar, cast
+from types import MappingProxyType, NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, cast
 
 from wcord.checks import LARGEST_SIDE, LEAST_STD, UsageError, require_number, shown
 
@@ -130,6 +130,7 @@ File = Annotated[Path, Text()]
 Seed = Annotated[int, Bounds(-(2**63), 2**63 - 1)]
 """What a signed integer of 64 bits holds, which is what TOML and PyTorch's generators take."""
 Side = Annotated[int, Bounds(1, LARGEST_SIDE)]
+SideOrSides = Side | Annotated[str, Text(r"[1-9]\d{0,3}(x[1-9]\d{0,3})?", "a number of pixels, or HEIGHTxWIDTH")]
 Workers = Annotated[int, Bounds(0, 1024)]
 Mean = tuple[Annotated[float, Bounds()], ...]
 """Any finite numbers: columns of a table come in every unit."""
@@ -203,9 +204,11 @@ def convert(name: str, value: Any, hint: Any, others: Mapping[str, Any] = Mappin
         if not isinstance(value, list | tuple):
             raise UsageError(f"{name} must be a list, received {shown(value)}")
         return tuple(convert(name, item, options[0], others) for item in value)
-    if type(None) in options:
-        inner = next(option for option in options if option is not type(None))
-        return None if value is None else convert(name, value, inner, others)
+    if origin in (Union, UnionType):
+        kinds = [option for option in options if option is not NoneType]
+        if value is None and len(kinds) < len(options):
+            return None
+        return convert(name, value, next((kind for kind in kinds if _plain(kind) is type(value)), kinds[0]), others)
     return _as_type(name, value, hint)
 
 
@@ -213,6 +216,10 @@ def takes_empty_text(hint: Any) -> bool:
     """Tell whether a setting of this annotation gives "" a meaning."""
     parts = typing.get_args(hint)
     return any(part.may_be_empty if isinstance(part, Text) else takes_empty_text(part) for part in parts)
+
+
+def _plain(hint: Any) -> Any:
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
 
 
 def _as_type(name: str, value: Any, kind: type) -> Any:

@@ -1,16 +1,16 @@
 """A trained network: how good it is, what it says of single records, what its representation is worth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wcord.bounds import checked
-from wcord.checks import UsageError, require_counts, require_kind, require_list
+from wcord.checks import RunError, UsageError, require_counts, require_kind, require_list
 from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
@@ -20,14 +20,13 @@ from wcord.data.split import DataSet, Split
 from wcord.data.view import View
 from wcord.evaluation.accuracy import Predictions, accuracy
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
-from wcord.models.card import ModelCard
 from wcord.models.network import Network
 from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code
-from wcord.training.as_trained import as_trained, open_as_trained
+from wcord.training.as_trained import open_as_trained
 from wcord.training.config import flatten
 from wcord.training.engine import resolve_device
-from wcord.training.job import EVALUATION_BATCH, Say
-from wcord.training.networks import NetworkSpec, build_network
+from wcord.training.job import EVALUATION_BATCH
+from wcord.training.networks import NetworkSpec, Say, build_network
 
 
 def evaluate(
@@ -39,6 +38,9 @@ def evaluate(
     std: tuple[float, ...] | None = None,
     device: str = "auto",
     classes_by_number: bool = False,
+    pretrained: bool = False,
+    ema: bool = False,
+    embedding: str | None = None,
     say: Say = print,
     **settings: Any,
 ) -> dict[str, float]:
@@ -55,7 +57,10 @@ def evaluate(
         std: standard deviation that the input is divided by.
         device: where to compute.
         classes_by_number: take the classes by their number, whatever their names.
-        say: takes the lines that a reader of the result should know.
+        pretrained: take the library's default pretrained weights, where the name names none.
+        ema: of the weights file, take the moving average beside the weights.
+        embedding: path of the module whose input is the embedding; default: as the card says, else the classifier.
+        say: takes the lines that tell what is found on the way.
         **settings: settings of the data, where it is named: label, image_size, …
 
     Raises:
@@ -64,8 +69,12 @@ def evaluate(
     require_kind("model", model, (str, nn.Module, NoneType), "the name of a network or a torch.nn.Module")
     config = _config(data, settings)
     path = None if weights is None else Path(weights)
-    opened = open_as_trained(config, path) if isinstance(config, DataConfig) else config
-    network = _network(model, path, opened, mean, std)
+    name = type(model).__name__ if isinstance(model, nn.Module) else _name(model, path)
+    spec = NetworkSpec("model", name, path, mean=mean, std=std, pretrained=pretrained, ema=ema, embedding=embedding)
+    if isinstance(model, str) and path is None and not spec.by_name and not is_own_code(name):
+        raise UsageError(f"{name} has random weights, which are not worth measuring: give --weights FILE")
+    opened = open_as_trained(config, path, spec.frame) if isinstance(config, DataConfig) else config
+    network = build_network(spec, opened, own=model if isinstance(model, nn.Module) else None, say=say)
     predictions = _predictions(network, opened.test, config, device)
     number = None if classes_by_number else number_by_name(opened.classes, network.classes)
     if number is None and not classes_by_number:
@@ -92,13 +101,15 @@ class Guess:
 
     Attributes:
         record: its file, and the row of a table.
-        classes: names of the classes.
+        classes: names of the classes; none where the file could not be read.
         probabilities: theirs.
+        error: why the file could not be read; empty where it was.
     """
 
     record: str
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
+    error: str = ""
 
 
 def predict_files(
@@ -108,47 +119,73 @@ def predict_files(
     model: str | None = None,
     top: int = 3,
     device: str = "auto",
+    say: Callable[[str], None] | None = None,
 ) -> list[Guess]:
     """Return the most probable classes of pictures, sounds or rows of tables, from a student's file alone.
 
+    Files that cannot be read are in the list, too, with the reason in `Guess.error`.
+
     Args:
         weights: a file that carries its card, such as a run's student.safetensors.
-        paths: files, or folders that hold them. Of a table each row is a record; what columns it needs, the student's
-            file knows.
+        paths: files, or folders, of which the files are read that hold what the network was trained on, but no hidden
+            ones. Of a table each row is a record; what columns it needs, the student's file knows.
         model: its architecture, where that is code of your own.
         top: how many classes to name.
         device: where to compute.
+        say: told what is passed over in folders.
 
     Raises:
-        UsageError: where a file is missing, cannot be read, or is not what the network was trained on.
+        UsageError: a file is missing, or a folder holds nothing that the network was trained on; or files were named
+            and none can be read.
+        RunError: none of the files in folders can be read.
     """
-    from wcord.data.records import find_files, read_records  # tables and sounds take a second to load
+    from wcord.data import records  # tables and sounds take a second to load
+    from wcord.data.walk import PassedOver
 
     require_counts(top=top)
     paths = [paths] if isinstance(paths, str | Path) else paths
     where = resolve_device(device)
     network, card = open_network(weights, model=model).to(where), read_card(weights)
-    files = find_files([Path(path) for path in paths])
     assert card is not None  # open_network refuses a file without one
-    # A row of a table is one visit already; of a picture the view is taken here.
     height, width = card.image_size or (MIXED_SIZE, MIXED_SIZE)
     seen = (card.in_channels, height, width)
-    shape = seen if width == 1 else card.record or seen
-    view = View.parse(card.view)
-    categories = card.extra.get("categories", {})
-    found = (read_records(file, shape, card.columns, categories, fraction=card.crop_fraction) for file in files)
-    guesses = []
-    for name, record in (pair for records in found for pair in records.items()):
-        with torch.inference_mode():
-            probabilities = network(view(record).to(where)).float().softmax(dim=1)[0].cpu()
-        if not bool(probabilities.isfinite().all()):
-            raise UsageError(
-                f"{str(weights)!r} makes NaN of {name!r}: its weights or the mean and std of its input are damaged"
-            )
-        best = probabilities.topk(min(top, len(probabilities)))
-        names = tuple(network.classes[i] if network.classes else str(i) for i in best.indices.tolist())
-        guesses.append(Guess(name, names, tuple(best.values.tolist())))
+    shape = seen if width == 1 else card.record or seen  # a row of a table is one visit already
+    sounds = card.extra.get("sounds")  # older files do not say it
+    records.require_single_records(shape, card.columns)
+    kind, passed = records.kind_of_records(shape, sounds=sounds), PassedOver()
+    files = records.find_files([Path(path) for path in paths], kind, passed)
+    if say is not None:
+        for note in passed.note(kind):
+            say(note)
+    settings = {"fraction": card.crop_fraction, "sounds": sounds}
+    guesses: list[Guess] = []
+    for file in files:
+        try:
+            read = records.read_records(file, shape, card.columns, card.extra.get("categories", {}), **settings)
+        except UsageError as error:
+            guesses.append(Guess(str(file), (), (), str(error)))
+            continue
+        for name, record in read.items():
+            channels, height, width = record.shape[1:]
+            view = View.parse(card.view).fitted((channels, height, width), card.in_channels)
+            guesses.append(_guess(network, name, view(record).to(where), top))
+    if guesses and all(guess.error for guess in guesses):
+        named = any(Path(path).is_file() for path in paths)
+        count = f"none of the {len(guesses)} files can be read; the first: " if len(guesses) > 1 else ""
+        raise (UsageError if named else RunError)(f"{count}{guesses[0].error}")
     return guesses
+
+
+def _guess(network: Network, name: str, record: Tensor, top: int) -> Guess:
+    with torch.inference_mode():
+        probabilities = network(record).float().softmax(dim=1)[0].cpu()
+    if not bool(probabilities.isfinite().all()):
+        raise UsageError(
+            f"the network makes NaN of {name!r}: its weights, or the mean and std of its input, are damaged"
+        )
+    best = probabilities.topk(min(top, len(probabilities)))
+    names = tuple(network.classes[i] if network.classes else str(i) for i in best.indices.tolist())
+    return Guess(name, names, tuple(best.values.tolist()))
 
 
 def probe(
@@ -163,7 +200,7 @@ def probe(
 ) -> dict[str, Any]:
     """Return what a frozen network's embedding is worth on a data set, as `wcord probe` does.
 
-    Images are brought to the size and the channels that the network was trained on. BatchNorm is frozen, nothing is
+    Pictures are framed as those that the network was trained on, and have its channels. BatchNorm is frozen, nothing is
     augmented, and each image goes through the network once.
 
     Args:
@@ -186,7 +223,7 @@ def probe(
     assert card is not None  # open_network refuses a file without one
     require_list("shots", shots)
     config = _config(data, settings)
-    opened = _as_the_network_wants(config, Path(weights), card) if isinstance(config, DataConfig) else config
+    opened = open_as_trained(config, Path(weights)) if isinstance(config, DataConfig) else config
     halves = [_predictions(network, split, config, device) for split in (opened.train, opened.test)]
     seen = Representation(halves[0].embeddings, halves[0].targets, halves[1].embeddings, halves[1].targets)
     found: dict[str, Any] = {"linear": linear_probe(seen)}
@@ -205,17 +242,6 @@ def probe(
         "dimensions": seen.train.shape[1],
         "note": f"{len(opened.train)} samples to fit, {len(opened.test)} to measure",
     }
-
-
-def _as_the_network_wants(config: DataConfig, weights: Path, card: ModelCard) -> DataSet:
-    """Open data in the size and the channels that a network was trained on, through its view."""
-    config = as_trained(config, weights)
-    channels, height, width = card.record or (card.in_channels, 0, 0)
-    if config.image_size is None and height == width > 1:
-        config = replace(config, image_size=height)
-    whole = open_as_trained(replace(config, view=""), weights)  # all of it; the view is laid on below
-    fit = {(1, 3): "rgb", (3, 1): "gray"}.get((whole.train.shape[0], channels))
-    return whole.through(",".join(part for part in (fit, config.view) if part))
 
 
 def _config(data: str | DataConfig | DataSet, settings: Mapping[str, Any]) -> DataConfig | DataSet:
@@ -239,21 +265,12 @@ def _predictions(network: Network, split: Split, config: DataConfig | DataSet, d
     return predict_all(network.to(where), loader)
 
 
-def _network(
-    model: str | nn.Module | None,
-    path: Path | None,
-    data: DataSet,
-    mean: tuple[float, ...] | None,
-    std: tuple[float, ...] | None,
-) -> Network:
-    if isinstance(model, nn.Module):
-        return build_network(NetworkSpec("model", type(model).__name__, path, mean=mean, std=std), data, own=model)
+def _name(model: str | None, path: Path | None) -> str:
+    """Return the name of a network's architecture: what was said, else what its weights' card says."""
     card = None if path is None else read_card(path)
     name = model or (card.architecture if card else None)
     if name is None:
         raise UsageError("nothing to evaluate: give --weights of a student, or --model with its --weights")
-    if path is None and not is_own_code(name):
-        raise UsageError(f"{name} has random weights, which are not worth measuring: give --weights FILE")
     if model is None and path is not None:
         refuse_own_code(path, name)
-    return build_network(NetworkSpec("model", name, path, mean=mean, std=std), data)
+    return name

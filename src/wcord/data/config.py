@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from wcord.bounds import Bounds, Name, OptionalName, Seed, Side, Workers
+from wcord.bounds import Bounds, Name, OptionalName, Seed, SideOrSides, Workers
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,22 @@ class DataConfig:
     also --student-view."""
     merge: tuple[Name, ...] = ()
     """Classes that are taken together: ill=mild+severe"""
+    class_order: Literal["auto", "name", "number"] = "auto"
+    """How classes are numbered whose names are those of folders. name: in the order of the text (0, 1, 10, 2), as
+    torchvision's ImageFolder does; number: 0, 1, 2, 10; auto: number where all names are whole numbers, else name."""
     group_by: Name | None = None
     """Column of a table whose samples of equal value (those of one subject) stay on one side of every split."""
     visits_of: OptionalName | None = None
     """Column of a table whose rows of equal value are the visits of one subject, which is then one sample."""
     order_by: OptionalName | None = None
     """Column that says in which order the visits were."""
-    image_size: Side | None = None
-    """Resize every image to this many pixels a side; default: as it is, or 224 where sizes differ."""
+    image_size: SideOrSides | None = None
+    """Resize every image to this many pixels a side, or to HEIGHTxWIDTH (150x200), until it covers that, and keep the
+    middle. Default: as the network's weights file says that they were in its training, else as they are, or 224 where
+    sizes differ."""
     crop_fraction: Annotated[float, Bounds(above=0, high=1)] = 1.0
-    """Where images are resized: the share of a side that is kept, in the middle; 0.875 is 224 of 256 pixels, ImageNet's
-    usual evaluation."""
+    """With --image-size: the share of a resized side that is kept, in the middle; 0.875 is 224 of 256 pixels,
+    ImageNet's usual evaluation."""
     subset: Annotated[float, Bounds(above=0)] | None = None
     """Train on fewer samples: at least 1 is images per class, below 1 a fraction of each class."""
     holdout: Annotated[float, Bounds(0, below=1)] = 0.0
@@ -62,7 +67,7 @@ class Columns:
 
     Attributes:
         key: column whose values name the samples, for pairs.
-        files: whether the names of the files name the samples.
+        class_order: see `DataConfig`.
         unseen: columns that a network must not see, such as the labels of the other.
         labels: whether there are labels to be read.
         partial: whether a test split that lacks what is asked for is passed over, and not refused.
@@ -74,7 +79,7 @@ class Columns:
     group_by: str | None = None
     visits_of: str | None = None
     order_by: str | None = None
-    files: bool = False
+    class_order: str = "auto"
     unseen: tuple[str, ...] = ()
     labels: bool = True
     partial: bool = False
@@ -92,9 +97,9 @@ class PairingConfig:
     """Column of the teacher's own labels, where its classes are others. Default: the student's."""
     teacher_data: Name | None = None
     """Where the teacher's samples come from, named as in --data. Default: the student's data."""
-    teacher_image_size: Side | None = None
-    """Resize every image of --teacher-data to this many pixels a side. Default: as the teacher's weights file says that
-    they were, else as it is, or 224 where sizes differ."""
+    teacher_image_size: SideOrSides | None = None
+    """Resize every image of --teacher-data to this many pixels a side, or to HEIGHTxWIDTH. Default: as the teacher's
+    weights file says that they were in its training, else as they are, or 224 where sizes differ."""
     teacher_crop_fraction: Annotated[float, Bounds(above=0, high=1)] | None = None
     """With --teacher-image-size: the share of a side that is kept, in the middle (default: 1)."""
     teacher_visits_of: OptionalName | None = None
@@ -103,9 +108,10 @@ class PairingConfig:
     teacher_order_by: OptionalName | None = None
     """Column of --teacher-data that says in which order the visits were."""
     pair_by: Literal["row", "stem", "path", "label"] | None = None
-    """How samples of --teacher-data find their partners. row: in their order; stem: files of one name; path: files of
-    one path below train/ and test/; label: there are none, and one of the same class is drawn each time.
-    Default: row, or by key where --join is given."""
+    """How samples of --teacher-data find their partners. path: files of one path below train/ and test/, endings aside;
+    stem: files of one name, in whatever folder; row: in their order; label: there are none, and one of the same class
+    is drawn each time. Default: where files have names on both sides, path if any path occurs on both sides, else stem;
+    where one side has none (arrays, tables), row; by key where --join is given."""
     join: Name | None = None
     """Column whose equal values in both tables mark partners."""
     unpaired: Literal["error", "drop"] = "error"
@@ -113,19 +119,14 @@ class PairingConfig:
     label_map: Name | None = None
     """How the teacher's classes are parts of the student's, so that methods on logits compare sums: observed, where
     both labels of each sample are known (--teacher-label, --teacher-data), or a csv file of lines teacher's
-    class,student's class."""
+    class,student's class (a line `*,` leaves out the teacher's classes that have no line)."""
     pair_augment: Literal["shared", "separate"] = "shared"
     """Whether teacher and student get the same random crop and mirroring, where both see pictures."""
 
     @property
-    def by_file(self) -> bool:
-        """Whether partners are found by the names of files."""
-        return self.way in ("stem", "path")
-
-    @property
     def way(self) -> str:
-        """How partners are found."""
-        return "key" if self.join is not None else self.pair_by or "row"
+        """How partners are found; "auto": as the data have names or not."""
+        return "key" if self.join is not None else self.pair_by or "auto"
 
 
 MISSING_TEST = 0.2
@@ -135,7 +136,7 @@ SOURCES: dict[str, str] = {
     "digits": "1,797 handwritten digits of 8×8 pixels, embedded (scikit-learn)",
     "sklearn:NAME": "a table of scikit-learn, embedded: breast_cancer, iris, wine",
     "parquet:DIR": "parquet files named train* and test*, as on the Hugging Face hub",
-    "imagefolder:DIR": "a folder per class, or train/ and test/ (val/) with a folder per class",
+    "imagefolder:DIR": "a folder per class, or train/ and test/ (val/, Training/, …) with a folder per class",
     "hub:NAME": "a data set of the Hugging Face hub",
     "torchvision:NAME@DIR": "a data set of torchvision that lies in DIR: CIFAR100, MNIST, …",
     "audiofolder:DIR": "sound files (wav), in folders as images are, seen as spectrograms",

@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from wcord.report.record import Record
+from wcord.terminal import plain, printable
 
 MISSING = "–"
 _ONE_RUN_ONLY = {"seed", "out", "name", "resume", "overwrite", "device", "max_time"}
@@ -188,15 +189,24 @@ def terminal_table(table_rows: Sequence[Row], title: str | None = None) -> Table
         table.add_column(heading, justify="left" if number < TEXT_COLUMNS else "right", overflow="fold")
     for row in table_rows:
         shown = [_COLUMNS[name](row) for name in _TERMINAL_COLUMNS]
-        table.add_row(*shown, style="dim" if row.is_teacher else None)
+        table.add_row(*map(plain, shown), style="dim" if row.is_teacher else None)
     return table
 
 
 def markdown(table_rows: Sequence[Row]) -> str:
     """Return a Markdown table, ending with a line break."""
     rule = [":---"] * TEXT_COLUMNS + ["---:"] * (len(HEADINGS) - TEXT_COLUMNS)
-    lines = [list(HEADINGS), rule, *([cell.replace("|", "\\|") for cell in cells(row)] for row in table_rows)]
+    lines = [list(HEADINGS), rule, *(list(map(markdown_cell, cells(row))) for row in table_rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def markdown_cell(text: str) -> str:
+    r"""Return a text that a cell of a Markdown table shows as it is.
+
+    >>> markdown_cell("a|b <i> $x$ :smile: [y]"), markdown_cell("wcord+kd_1: 70.0 ± 1.0 (3)")
+    ('a\\|b \\<i> \\$x\\$ \\:smile: \\[y]', 'wcord+kd_1: 70.0 ± 1.0 (3)')
+    """
+    return re.sub(r"[\\|<$*`\[&]|:(?=\w+:)", r"\\\g<0>", " ".join(printable(text).split()))
 
 
 def csv_text(table_rows: Sequence[Row]) -> str:

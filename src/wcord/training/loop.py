@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from wcord import collectives
-from wcord.checks import NonFiniteError, RunError, UsageError
+from wcord.checks import RunError, UsageError
 from wcord.data.batch import Batch
 from wcord.data.loader import Loader
 from wcord.evaluation.accuracy import accuracy, predict
@@ -24,9 +24,10 @@ from wcord.models.network import Network
 from wcord.training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
 from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
-from wcord.training.engine import make_optimizer, seed_everything
+from wcord.training.engine import make_optimizer, seed_everything, student_groups
+from wcord.training.failure import failing
 from wcord.training.interrupt import TIME_IS_UP, Interrupt
-from wcord.training.meter import REMEDY, EpochMeter
+from wcord.training.meter import EpochMeter, require_finite_weights
 from wcord.training.progress import RunProgress, epoch_line
 from wcord.training.run import RunFolder
 from wcord.training.schedule import learning_rate_at
@@ -183,7 +184,7 @@ class Trainer:
     def _make_optimizer(self) -> None:
         """Make the optimiser of the stage, over what trains in it."""
         with_student = self.stage == "main" or (self.preparation is not None and self.preparation.student)
-        groups = {1.0: [p for p in self.student.parameters() if p.requires_grad]} if with_student else {}
+        groups = student_groups(self.student, self.config.body_rate) if with_student else {}
         for factor, parameters in self.objective.stage_groups(self.stage).items():
             groups.setdefault(factor, []).extend(parameters)
         self.parameters = [parameter for group in groups.values() for parameter in group]
@@ -226,7 +227,8 @@ class Trainer:
         return self.epoch if self.stage == "main" else self.config.epochs + self.epoch
 
     def _batches(self) -> Iterator[Batch]:
-        return self.train.batches(epoch=self._order, start=self.batch)
+        with failing(self.run, lambda: self.steps_done):
+            yield from self.train.batches(epoch=self._order, start=self.batch)
 
     def _step(self, batch: Batch, teacher: Tap | None) -> None:
         """One optimiser step: teacher once, student once, backward, update."""
@@ -251,10 +253,11 @@ class Trainer:
 
     def _loss(self, batch: Batch, teacher: Features | None) -> tuple[LossReport, Tensor]:
         try:
-            return self.trainable(batch, teacher, self.stage)
-        except NonFiniteError as error:
-            self.meter.flush()
-            raise RunError(f"step {self.steps_done}: {error}; {REMEDY}") from None
+            with failing(self.run, lambda: self.steps_done):
+                return self.trainable(batch, teacher, self.stage)
+        except RunError:
+            self.meter.flush()  # an earlier step may have gone wrong before
+            raise
 
     def _teach(self, batch: Batch, teacher: Tap) -> Features:
         """Return the teacher's features, from the cache where another run over the same batches has left them."""
@@ -294,7 +297,7 @@ class Trainer:
         return "epoch" if self.stage == "main" else "preparation"
 
     def _end_epoch(self, progress: RunProgress, seconds: float) -> None:
-        self.meter.flush()
+        self._require_finite()
         means = self.meter.means()
         loss, train_top1 = means.pop("loss"), means.pop("train_top1")
         parts = {name: means.pop(name) for name in self.meter.parts}
@@ -325,10 +328,18 @@ class Trainer:
         """Return the top-1 accuracy of the network to be shipped; other processes wait for the first."""
         result = 0.0
         if self.accelerator.is_main_process:
-            predictions = predict(self.shipped, self.test.batches(), device=self.accelerator.device)
-            result = accuracy(predictions)["top1"]
+            with failing(self.run, lambda: self.steps_done - 1):
+                predictions = predict(self.shipped, self.test.batches(), device=self.accelerator.device)
+                result = accuracy(predictions)["top1"]
         self.accelerator.wait_for_everyone()
         return result
+
+    def _require_finite(self) -> None:
+        """Raise where a step so far, or the state that it has left, is not finite."""
+        self.meter.flush()
+        require_finite_weights("weights", self.parameters, step=self.steps_done - 1)
+        if self.average is not None:
+            require_finite_weights("averaged weights", [*self.average.parameters()], step=self.steps_done - 1)
 
     def _wish_to_stop(self, interrupt: Interrupt) -> tuple[str, signal.Signals | None] | None:
         """Return why to stop, and by which signal; all processes stop at one step, whichever was told to.
@@ -343,8 +354,8 @@ class Trainer:
         return (f"received {signal.Signals(wish).name}", signal.Signals(wish)) if wish else None
 
     def _save(self) -> None:
-        """Write a checkpoint; only finite states get here, since the meter is flushed first."""
-        self.meter.flush()
+        """Write a checkpoint, of a finite state only."""
+        self._require_finite()
         measured = self.meter.state_dict()
         if not self.accelerator.is_main_process:
             return
