@@ -151,7 +151,7 @@ def read_map(path: str | Path, their_classes: Sequence[str], own_classes: Sequen
     """
     file = require_file(path, "label map")
     pairs: dict[str, str] = {}
-    for number, line in enumerate(_csv_lines(file), 1):
+    for number, line in enumerate(csv_lines(file, "label map"), 1):
         if line:
             if len(line) != 2:
                 raise UsageError(f"label map {str(path)!r}, line {number}: must be theirs,ours; received {line}")
@@ -166,12 +166,17 @@ def read_map(path: str | Path, their_classes: Sequence[str], own_classes: Sequen
     return _map_of(pairs, their_classes, own_classes)
 
 
-def _csv_lines(file: Path) -> list[list[str]]:
+def csv_lines(file: Path, what: str) -> list[list[str]]:
+    """Return the cells of each line of a csv file; `what` it is stands in the error.
+
+    Raises:
+        UsageError: it is not csv in UTF-8.
+    """
     try:
         # A spreadsheet begins its UTF-8 with a mark.
         return list(csv.reader(file.read_text(encoding="utf-8-sig").splitlines()))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"label map {str(file)!r} cannot be read ({error}): save it as csv in UTF-8") from None
+        raise UsageError(f"{what} {str(file)!r} cannot be read ({error}): save it as csv in UTF-8") from None
 
 
 def _map_of(pairs: Mapping[str, str], their_classes: Sequence[str], own_classes: Sequence[str]) -> Tensor:

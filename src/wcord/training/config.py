@@ -44,6 +44,10 @@ class TrainingConfig:
     """Epochs of the stage that some methods have before the main one; default: the method's own number (30)."""
     label_smoothing: float = 0.0
     """Smoothing of the labels in the cross-entropy."""
+    class_weights: str | None = None
+    """Weights of the classes in the cross-entropy: balanced (a class of n of N samples in C classes weighs N / (C n)),
+    auto (balanced where the commonest class has at least 3 times the samples of the rarest), or a csv file of lines
+    class,weight."""
     clip_norm: float | None = None
     """Largest gradient norm."""
     ema: float | None = None
