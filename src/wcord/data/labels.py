@@ -176,7 +176,7 @@ def read_map(path: str | Path, their_classes: Sequence[str], own_classes: Sequen
     """
     file = require_file(path, "label map")
     pairs: dict[str, str] = {}
-    lines = _csv_lines(file)
+    lines = csv_lines(file, "label map")
     rest = any([part.strip() for part in line] == [REST, ""] for line in lines)
     for number, line in enumerate(lines, 1):
         if line and line[0].strip() != REST:
@@ -199,15 +199,20 @@ def names_in_map(path: str | Path) -> tuple[str, ...]:
     Raises:
         UsageError: the file is missing or cannot be read.
     """
-    return tuple(line[0].strip() for line in _csv_lines(require_file(path, "label map")) if line)
+    return tuple(line[0].strip() for line in csv_lines(require_file(path, "label map"), "label map") if line)
 
 
-def _csv_lines(file: Path) -> list[list[str]]:
+def csv_lines(file: Path, what: str) -> list[list[str]]:
+    """Return the cells of each line of a csv file; `what` it is stands in the error.
+
+    Raises:
+        UsageError: it is not csv in UTF-8.
+    """
     try:
         # A spreadsheet begins its UTF-8 with a mark.
         return list(csv.reader(file.read_text(encoding="utf-8-sig").splitlines()))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"label map {str(file)!r} cannot be read ({error}): save it as csv in UTF-8") from None
+        raise UsageError(f"{what} {str(file)!r} cannot be read ({error}): save it as csv in UTF-8") from None
 
 
 def _map_of(
