@@ -127,7 +127,7 @@ def unlabelled(values: Labels, train: Labels) -> int:
     if values.dtype.kind in "if":
         kept_back = (values == -1) & (not bool((train == -1).any()))
         return int((kept_back | (values != values)).sum())
-    return 0 if values.dtype.kind in "bu" else sum(map(is_missing, values))
+    return 0 if values.dtype.kind in ("b", "u") else sum(map(is_missing, values))
 
 
 def alike(names: Sequence[str]) -> list[tuple[str, ...]]:
@@ -138,7 +138,7 @@ def alike(names: Sequence[str]) -> list[tuple[str, ...]]:
     """
     together: dict[str, list[str]] = {}
     for name in names:
-        together.setdefault("".join(name.casefold().split()), []).append(name)
+        together.setdefault(" ".join(name.casefold().split()), []).append(name)
     return [tuple(group) for group in together.values() if len(group) > 1]
 
 

@@ -8,14 +8,13 @@ from pathlib import Path
 from wcord.checks import UsageError
 from wcord.data.walk import Kind, PassedOver, files_below
 
-PARQUET = Kind("parquet file", frozenset({".parquet"}), ".parquet")
-
 SPLITS = {
     "train": ("train", "training", "partial-train"),
     "test": ("test", "testing", "partial-test"),
     "validation": ("validation", "valid", "val", "dev", "eval", "partial-validation"),
 }
 """Split → how files and folders of it are called."""
+PARQUET = Kind("parquet", frozenset({".parquet"}), ".parquet")
 SHARD = re.compile(r"(?P<number>\d{1,6})-of-(?P<count>\d{1,6})")
 IN_FOLDER = re.compile(r"(part|shard|data|file|chunk)?[-_.]?\d.*|data")
 """Names of files in the folder of a split that do not repeat its name."""
@@ -75,8 +74,6 @@ def find_splits(place: str) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
 def _file_of(path: Path, root: Path) -> ParquetFile | None:
     """Return to which split and data set a file belongs, or None where its name says neither."""
     folders = path.relative_to(root).parts[:-1]
-    if any(folder.startswith((".", "@")) for folder in folders):
-        return None
     stem = path.stem.lower()
     for split, names in SPLITS.items():
         if any(re.fullmatch(rf"{name}([-._]\d.*)?", stem) for name in names):
