@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wcord.checks import UsageError
-from wcord.data.labels import number_by_name, read_map
+from wcord.data.labels import number_by_name, number_labels, read_map
 
 
 @given(st.lists(st.sampled_from("abcdef"), unique=True, min_size=1), st.randoms())
@@ -42,3 +43,14 @@ def test_a_map_is_read_as_a_spreadsheet_writes_it(tmp_path: Path) -> None:
     path.write_bytes("chêne,tree\n".encode("latin-1"))
     with pytest.raises(UsageError, match="save it as csv in UTF-8"):
         read_map(path, ("chêne",), ("tree",))
+
+
+@pytest.mark.parametrize("values", [["10", "9", "0"], ["-1", "-10", "1"], ["100", "99", "3"], [10, 9, 0]])
+def test_whole_numbers_are_sorted_as_numbers_though_they_are_text(values: list[str] | list[int]) -> None:
+    targets, classes = number_labels({"train": np.array(values)})
+    assert list(classes) == [str(number) for number in sorted(map(int, values))]
+    assert [classes[number] for number in targets["train"].tolist()] == [str(value) for value in values]
+
+
+def test_text_beside_numbers_stays_in_the_order_of_text() -> None:
+    assert number_labels({"train": np.array(["10", "9", "none"])})[1] == ("10", "9", "none")
