@@ -35,8 +35,8 @@ def in_order(names: Iterable[str], order: str = "auto") -> tuple[tuple[str, ...]
     )
 
 
-def hardly_different(names: Sequence[str]) -> tuple[str, ...]:
-    """Return a note on classes whose names differ by case or spaces alone, or none.
+def hardly_different(names: Sequence[str], what: str = "classes") -> tuple[str, ...]:
+    """Return a note on names (of classes, or the values of a column) that differ by case or spaces alone, or none.
 
     >>> hardly_different(["cat", "Cat ", "dog"])
     ("these classes differ in capital letters or spaces alone: 'cat', 'Cat '",)
@@ -45,7 +45,7 @@ def hardly_different(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         alike["".join(name.split()).casefold()].append(name)
     several = [name for group in alike.values() if len(group) > 1 for name in group]
-    return (f"these classes differ in capital letters or spaces alone: {listed(several, shown=6)}",) if several else ()
+    return (f"these {what} differ in capital letters or spaces alone: {listed(several, shown=6)}",) if several else ()
 
 
 def _as_number(name: str) -> tuple[bool, int, str]:
