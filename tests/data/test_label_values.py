@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from wcord.checks import UsageError
-from wcord.data.label_values import as_labels, is_missing, label_form, plain_labels, unlabelled
+from wcord.data.label_values import alike, as_labels, is_missing, label_form, plain_labels, unlabelled
 from wcord.data.labels import number_labels
 from wcord.data.sources import from_arrays
 
@@ -117,9 +117,10 @@ def test_numbers_in_one_split_and_text_in_the_other_are_told() -> None:
 
 @pytest.mark.parametrize("names", [("cat", "Cat", "cat "), ("New York", "new  york"), ("ÉTÉ", "été")])
 def test_names_that_differ_by_case_or_spaces_are_noted_and_stay_apart(names: tuple[str, ...]) -> None:
+    assert alike(names) == [names]
     data = from_arrays(X, list(names) * (60 // len(names)))
     assert len(data.classes) == len(names)
-    assert any("these classes differ in capital letters or spaces alone" in note for note in data.notes)
+    assert any("differ by case or spaces alone, and are not merged" in note for note in data.notes)
 
 
 def test_a_test_split_without_labels_is_passed_over() -> None:
@@ -140,3 +141,9 @@ def test_the_advice_about_unlabelled_test_samples_helps(tmp_path) -> None:
     with pytest.raises(UsageError, match=r"the test split has 5 samples labelled -1.*--holdout 0\.1"):
         open_data(DataConfig(data=f"npz:{tmp_path / 'a.npz'}"))
     assert len(open_data(DataConfig(data=f"npz:{tmp_path / 'a.npz'}", holdout=0.1)).test) == 6
+
+
+@pytest.mark.parametrize("names", [("cat", "Cat"), ("cat", "cat "), ("bus stop", "busstop"), ("Straße", "STRASSE")])
+def test_names_that_differ_by_case_or_spaces_alone_belong_together(names: tuple[str, str]) -> None:
+    assert alike([*names, "dog"]) == [names]
+    assert alike(["cat", "cats"]) == []

@@ -17,13 +17,19 @@ from wcord.data.loader import Loader
 from wcord.data.split import DataSet, Split, moved
 from wcord.data.view import View
 from wcord.evaluation.accuracy import Predictions, accuracy
+from wcord.evaluation.chance import standing
+from wcord.evaluation.order import other_order
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
+from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card, refuse_own_code
 from wcord.training.as_trained import open_as_trained
 from wcord.training.engine import resolve_device
 from wcord.training.job import EVALUATION_BATCH
 from wcord.training.networks import NetworkSpec, Say, build_network
+
+COLLAPSED = 1e-3
+"""Spread of embeddings, relative to their length, below which they tell samples apart by rounding at most."""
 
 
 def evaluate(
@@ -41,7 +47,7 @@ def evaluate(
     say: Say = print,
     **settings: Any,
 ) -> dict[str, float]:
-    """Return top-1, top-5, calibration error and log-likelihood of a network on the evaluation split.
+    """Return what `accuracy` measures of a network on the evaluation split: top-1, balanced accuracy and the like.
 
     What the weights' card tells holds unless it is said otherwise: what the network sees, and, where the data have no
     test split, which samples were held out. Classes are taken by name where both the data and the network name them.
@@ -57,7 +63,8 @@ def evaluate(
         pretrained: take the library's default pretrained weights, where the name names none.
         ema: of the weights file, take the moving average beside the weights.
         embedding: path of the module whose input is the embedding; default: as the card says, else the classifier.
-        say: takes the lines that tell what is found on the way.
+        say: takes the lines that tell what is found on the way, and why the numbers may not be what they seem: a
+            network at chance, or one that knows the classes in another order.
         **settings: settings of the data, where it is named: label, image_size, …
 
     Raises:
@@ -73,7 +80,18 @@ def evaluate(
     number = None if classes_by_number else number_by_name(opened.classes, network.classes)
     if number is not None:
         predictions = replace(predictions, targets=number[predictions.targets])
-    return accuracy(predictions)
+    measured = accuracy(predictions)
+    for line in _doubts(predictions, opened.classes if number is None else network.classes):
+        say(f"note: {line}")
+    return measured
+
+
+def _doubts(predictions: Predictions, classes: tuple[str, ...]) -> list[str]:
+    """Return why what is measured of a network may not be what it is worth."""
+    order = other_order(predictions, classes)
+    if order is not None:
+        return [f"the network {order.text}: {order.remedy}"]
+    return doubts(standing(predictions), "the network", classes, NETWORK_CAUSES)
 
 
 @dataclass(frozen=True)
@@ -190,7 +208,7 @@ def probe(
 
     Returns:
         `top1`: probe → accuracy in percent, of few shots its mean and standard deviation; and what was probed on what:
-        of a network that a run has made, its method and seed too.
+        of a network that a run has made, its method and seed too. `doubts`: why the accuracy may not be what it seems.
 
     Raises:
         UsageError: for a mistake in what was given.
@@ -216,7 +234,19 @@ def probe(
         "top1": found,
         "dimensions": seen.train.shape[1],
         "note": f"{len(opened.train)} samples to fit, {len(opened.test)} to measure",
+        "doubts": _doubts_of_representation(seen, found["linear"]),
     }
+
+
+def _doubts_of_representation(seen: Representation, linear: float) -> list[str]:
+    """Return why a probe may not measure what it seems to."""
+    spread = float(seen.train.std(dim=0).norm() / seen.train.norm(dim=1).mean().clamp_min(1e-12))
+    if spread < COLLAPSED:
+        return ["the embeddings of all samples are nearly the same: the network has collapsed, or sees another input"]
+    commonest = 100 * float(seen.test_targets.bincount().max()) / len(seen.test_targets)
+    if linear <= commonest:
+        return [f"the linear probe is not above what the commonest class alone reaches ({commonest:.2f} %)"]
+    return []
 
 
 def _config(data: str | DataConfig | DataSet, settings: Mapping[str, Any]) -> DataConfig | DataSet:

@@ -8,11 +8,11 @@ from torch import Tensor
 from wcord.checks import UsageError, require_choice
 from wcord.data.augment import AUGMENTATIONS
 from wcord.data.choice import Chosen, choose, cut_of, seen_alone
-from wcord.data.class_order import hardly_different
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.form import find_form
 from wcord.data.frame import Frame
 from wcord.data.images import Form
+from wcord.data.label_values import alike_note
 from wcord.data.memory import check_all, decode_all, resize_all, without_bad
 from wcord.data.pairing import Partners, find_partners, number_by_student, origin_of
 from wcord.data.samples import Samples, Source
@@ -232,7 +232,7 @@ def _data_set(source: Source, chosen: Chosen, config: DataConfig, notes: tuple[s
         classes=source.classes,
         name=source.name,
         augment=_suitable(source, bases["train"]) if config.augment == "auto" else config.augment,
-        notes=(*notes, *more, *hardly_different(source.classes)),
+        notes=(*notes, *more, *alike_note("classes", source.classes)),
         columns=source.columns,
         categories=source.categories,
         crop_fraction=config.crop_fraction,

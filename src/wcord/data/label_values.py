@@ -1,6 +1,6 @@
 """What labels are before they are numbered: a class of each sample, several, shares of classes, or a quantity."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -128,6 +128,27 @@ def unlabelled(values: Labels, train: Labels) -> int:
         kept_back = (values == -1) & (not bool((train == -1).any()))
         return int((kept_back | (values != values)).sum())
     return 0 if values.dtype.kind in ("b", "u") else sum(map(is_missing, values))
+
+
+def alike(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return names that differ by case or spaces alone, those that belong together in one tuple.
+
+    >>> alike(("cat", "Cat", "dog", "cat "))
+    [('cat', 'Cat', 'cat ')]
+    """
+    together: dict[str, list[str]] = {}
+    for name in names:
+        together.setdefault(" ".join(name.casefold().split()), []).append(name)
+    return [tuple(group) for group in together.values() if len(group) > 1]
+
+
+def alike_note(what: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return a note where names differ by case or spaces alone: one thing that was perhaps written in several ways."""
+    groups = ["/".join(map(repr, group)) for group in alike(names)]
+    if not groups:
+        return ()
+    more = ", …" if len(groups) > 3 else ""
+    return (f"{what} differ by case or spaces alone, and are not merged: {', '.join(groups[:3])}{more}",)
 
 
 def require_classes(what: str, values: Labels) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wcord.checks import UsageError
 from wcord.data.cells import FEW, Kinds, kinds_of, numbers_of, texts_of
-from wcord.data.class_order import hardly_different
+from wcord.data.label_values import alike_note
 
 Frame = Any
 LARGEST, SMALLEST = 1e30, 1e-30
@@ -124,7 +124,7 @@ def _gap_notes(name: str, kinds: Kinds) -> list[str]:
 
 def _category_notes(name: str, kinds: Kinds) -> tuple[str, ...]:
     mixed = (f"column {name!r} holds numbers and words ({kinds.words[0]!r}), and is taken as categories",)
-    return (*(mixed if kinds.numbers else ()), *hardly_different(_values(kinds), f"values of column {name!r}"))
+    return (*(mixed if kinds.numbers else ()), *alike_note(f"values of column {name!r}", _values(kinds)))
 
 
 def _idle_notes(parts: dict[str, NDArray[np.float64]]) -> tuple[str, ...]:
