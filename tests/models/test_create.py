@@ -93,9 +93,7 @@ def test_hugging_face_is_asked_for_an_image_classifier(monkeypatch, put_in_hub):
     assert create_model("hf:some/net", num_classes=9, pretrained=False).out_features == 9
     with pytest.raises(UsageError, match=r"hf:some/net takes 3 input channels, received 1"):
         create_model("hf:some/net", in_channels=1, pretrained=False)
-    with pytest.raises(
-        UsageError, match=r"'hf:strange' could not be built: OSError: strange is not a model identifier"
-    ):
+    with pytest.raises(UsageError, match=r"'hf:strange' could not be built: OSError: strange is not a model id"):
         create_model("hf:strange", pretrained=False)
     with pytest.raises(UsageError, match=r"model.safetensors of some/net on the Hugging Face hub"):
         create_model("hf:some/net", num_classes=9)
