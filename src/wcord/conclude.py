@@ -9,8 +9,10 @@ from wcord.data.loader import Loader
 from wcord.data.split import DataSet
 from wcord.evaluation.accuracy import Predictions, accuracy, predict
 from wcord.evaluation.agreement import agreement
+from wcord.evaluation.chance import Standing, standing
 from wcord.evaluation.cost import measure_cost
 from wcord.evaluation.information import critic_information
+from wcord.evaluation.symptoms import STUDENT_CAUSES, TEACHER_CAUSES, doubts, training_gap
 from wcord.methods.build import resolved_options
 from wcord.methods.options import parse_options
 from wcord.models.network import Network
@@ -23,21 +25,24 @@ from wcord.training.job import Job
 from wcord.training.loop import Outcome
 from wcord.training.networks import describe
 from wcord.training.run import ANALYSIS, RECORD, REPORT, STUDENT, RunFolder
+from wcord.training.shipped import Shipped
 
 
-def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, device: str) -> Record:
+def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, device: str) -> Record:
     """Save the student, measure it against the teacher, write the record and the report.
 
     Args:
         job: what the run was about.
         run: its folder.
-        student: the network to be shipped.
+        shipped: the network to be saved, and what has to be said of it.
         outcome: how its training ended.
         device: where it was computed.
     """
     config = job.config
     name = trained_name(config)
+    student = shipped.network
     student_predictions = predict_all(student, job.test)
+    found = standing(student_predictions)
     # A method that never asked the teacher has left it where it was built.
     teacher = None if job.teacher is None else job.teacher.to(device)
     taught = None if teacher is None else _taught(teacher, job)
@@ -52,13 +57,15 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
     if teacher_predictions is not None:
         critic = critic_information(job.objective, student_predictions, teacher_predictions)
         metrics |= {} if critic is None else {"critic_information_nats": critic}
+    statistics = {} if shipped.statistics is None else {"norm_statistics": shipped.statistics}
+    metrics |= statistics | {"at_chance": not found.informed}
     made: dict[str, Any] = {
         "method": "ce" if isinstance(config, TrainConfig) else config.method,
         "teacher": None if isinstance(config, TrainConfig) else config.teacher,
         "data": job.data.name,
         "seed": config.training.seed,
     }
-    card = describe(student, job.architecture, job.data, made | {"top1_last": metrics["top1_last"]})
+    card = describe(student, job.architecture, job.data, made | {"top1_last": metrics["top1_last"]} | statistics)
     save_weights(student.backbone, run.path / STUDENT, card=card)
     commit, environment = run.origin()
     record = Record(
@@ -81,7 +88,7 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
         environment=environment,
         commit=commit,
         wall_seconds=outcome.seconds,
-        notes=list(job.notes),
+        notes=[*job.notes, *shipped.notes, *_doubts(job, found, taught, metrics)],
     )
     record.to_json(run.path / RECORD)
     write_report([run.path], run.path / REPORT)
@@ -101,8 +108,19 @@ def _metrics(
 ) -> dict[str, Any]:
     measured = accuracy(student)
     values: dict[str, Any] = {"top1_last": measured.pop("top1")} | measured
+    values["train_top1_last"] = epochs[-1]["train_top1"]
     values["top1_best"] = max(entry["test_top1"] for entry in epochs if "test_top1" in entry)
     return values if teacher is None else values | agreement(student, teacher, same_labels=same_labels)
+
+
+def _doubts(job: Job, student: Standing, teacher: Predictions | None, metrics: dict[str, Any]) -> list[str]:
+    """Return why the result may not be what it seems."""
+    told = doubts(student, "the student", job.data.classes, STUDENT_CAUSES)
+    told += training_gap(student, metrics["train_top1_last"])
+    classes = job.data.of_teacher.classes
+    if teacher is not None and teacher.num_classes == len(classes):
+        told += doubts(standing(teacher), "the teacher", classes, TEACHER_CAUSES)
+    return told
 
 
 def _taught(teacher: Network, job: Job) -> Predictions | None:

@@ -187,7 +187,7 @@ def test_data_and_device_that_no_run_could_use_end_the_worker(tiny: Suite, place
 
 def test_a_signal_stops_the_worker(tiny: Suite, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     result = SimpleNamespace(outcome=Outcome("stopped", "received SIGTERM", 15, 1.0))
-    monkeypatch.setattr(attempt, "api", SimpleNamespace(start=lambda *arguments: result))
+    monkeypatch.setattr(attempt, "api", SimpleNamespace(start=lambda *arguments, **options: result))
     one, tried = row(tiny, "kd"), attempts(place)
     assert tried.run(one, one.config(place, None)) == "stopped"
     assert tried.stop == result.outcome

@@ -51,7 +51,10 @@ def test_every_command_shows_names_as_they_are(tmp_path: Path, capsys: pytest.Ca
     assert main(["export", str(run), "--format", "torch", "--out", str(tmp_path / f"{NASTY}.pt2")]) == 0
     assert f"{NASTY}.pt2  agrees with PyTorch" in capsys.readouterr().out
     assert main(["evaluate", "--weights", weights, "--data", data]) == 0
-    assert main(["probe", "--weights", weights, "--data", data, "--out", str(tmp_path / "p.json")]) == 0
+    assert (
+        main(["probe", "--weights", weights, "--data", data, "--neighbours", "3", "--out", str(tmp_path / "p.json")])
+        == 0
+    )
     page = tmp_path / f"page {NASTY}.html"
     assert main(["report", str(run), "--out", str(page)]) == 0
     assert f"report   {page}" in capsys.readouterr().out

@@ -1,29 +1,35 @@
 """A trained network: how good it is, what it says of single records, what its representation is worth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_positive
+from wcord.checks import RunError, UsageError, require_positive
 from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
 from wcord.data.labels import number_by_name
 from wcord.data.loader import Loader
-from wcord.data.split import DataSet, Split
+from wcord.data.split import DataSet, Split, moved
 from wcord.data.view import View
 from wcord.evaluation.accuracy import Predictions, accuracy
+from wcord.evaluation.chance import standing
+from wcord.evaluation.order import other_order
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
+from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card, refuse_own_code
 from wcord.training.as_trained import open_as_trained
 from wcord.training.engine import resolve_device
 from wcord.training.job import EVALUATION_BATCH
 from wcord.training.networks import NetworkSpec, Say, build_network
+
+COLLAPSED = 1e-3
+"""Spread of embeddings, relative to their length, below which they tell samples apart by rounding at most."""
 
 
 def evaluate(
@@ -41,7 +47,7 @@ def evaluate(
     say: Say = print,
     **settings: Any,
 ) -> dict[str, float]:
-    """Return top-1, top-5, calibration error and log-likelihood of a network on the evaluation split.
+    """Return what `accuracy` measures of a network on the evaluation split: top-1, balanced accuracy and the like.
 
     What the weights' card tells holds unless it is said otherwise: what the network sees, and, where the data have no
     test split, which samples were held out. Classes are taken by name where both the data and the network name them.
@@ -57,7 +63,8 @@ def evaluate(
         pretrained: take the library's default pretrained weights, where the name names none.
         ema: of the weights file, take the moving average beside the weights.
         embedding: path of the module whose input is the embedding; default: as the card says, else the classifier.
-        say: takes the lines that tell what is found on the way.
+        say: takes the lines that tell what is found on the way, and why the numbers may not be what they seem: a
+            network at chance, or one that knows the classes in another order.
         **settings: settings of the data, where it is named: label, image_size, …
 
     Raises:
@@ -73,7 +80,18 @@ def evaluate(
     number = None if classes_by_number else number_by_name(opened.classes, network.classes)
     if number is not None:
         predictions = replace(predictions, targets=number[predictions.targets])
-    return accuracy(predictions)
+    measured = accuracy(predictions)
+    for line in _doubts(predictions, opened.classes if number is None else network.classes):
+        say(f"note: {line}")
+    return measured
+
+
+def _doubts(predictions: Predictions, classes: tuple[str, ...]) -> list[str]:
+    """Return why what is measured of a network may not be what it is worth."""
+    order = other_order(predictions, classes)
+    if order is not None:
+        return [f"the network {order.text}: {order.remedy}"]
+    return doubts(standing(predictions), "the network", classes, NETWORK_CAUSES)
 
 
 @dataclass(frozen=True)
@@ -82,13 +100,15 @@ class Guess:
 
     Attributes:
         record: its file, and the row of a table.
-        classes: names of the classes.
+        classes: names of the classes; none where the file could not be read.
         probabilities: theirs.
+        error: why the file could not be read; empty where it was.
     """
 
     record: str
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
+    error: str = ""
 
 
 def predict_files(
@@ -98,45 +118,68 @@ def predict_files(
     model: str | None = None,
     top: int = 3,
     device: str = "auto",
+    say: Callable[[str], None] | None = None,
 ) -> list[Guess]:
     """Return the most probable classes of pictures, sounds or rows of tables, from a student's file alone.
 
+    Files that cannot be read are in the list, too, with the reason in `Guess.error`.
+
     Args:
         weights: a file that carries its card, such as a run's student.safetensors.
-        paths: files, or folders that hold them. Of a table each row is a record; what columns it needs, the student's
-            file knows.
+        paths: files, or folders, of which the files are read that hold what the network was trained on, but no hidden
+            ones. Of a table each row is a record; what columns it needs, the student's file knows.
         model: its architecture, where that is code of your own.
         top: how many classes to name.
         device: where to compute.
+        say: told what is passed over in folders.
 
     Raises:
-        UsageError: where a file is missing, cannot be read, or is not what the network was trained on.
+        UsageError: a file is missing, or a folder holds nothing that the network was trained on; or files were named
+            and none can be read.
+        RunError: none of the files in folders can be read.
     """
-    from wcord.data.records import find_files, read_records  # tables and sounds take a second to load
+    from wcord.data import records  # tables and sounds take a second to load
+    from wcord.data.walk import PassedOver
 
     require_positive("top", top)
     where = resolve_device(device)
     network, card = open_network(weights, model=model).to(where), read_card(weights)
-    files = find_files([Path(path) for path in paths])
     assert card is not None  # open_network refuses a file without one
     height, width = card.image_size or (MIXED_SIZE, MIXED_SIZE)
     seen = (card.in_channels, height, width)
     shape = seen if width == 1 else card.record or seen  # a row of a table is one visit already
-    categories, sounds = card.extra.get("categories", {}), bool(card.extra.get("sounds"))
-    found = (
-        read_records(file, shape, card.columns, categories, fraction=card.crop_fraction, sounds=sounds)
-        for file in files
-    )
-    guesses = []
-    for name, record in (pair for records in found for pair in records.items()):
-        channels, height, width = record.shape[1:]
-        view = View.parse(card.view).fitted((channels, height, width), card.in_channels)
-        with torch.inference_mode():
-            probabilities = network(view(record).to(where)).float().softmax(dim=1)[0].cpu()
-        best = probabilities.topk(min(top, len(probabilities)))
-        names = tuple(network.classes[i] if network.classes else str(i) for i in best.indices.tolist())
-        guesses.append(Guess(name, names, tuple(best.values.tolist())))
+    sounds = card.extra.get("sounds")  # older files do not say it
+    records.require_single_records(shape, card.columns)
+    kind, passed = records.kind_of_records(shape, sounds=sounds), PassedOver()
+    files = records.find_files([Path(path) for path in paths], kind, passed)
+    if say is not None:
+        for note in passed.note(kind):
+            say(note)
+    settings = {"fraction": card.crop_fraction, "sounds": sounds}
+    guesses: list[Guess] = []
+    for file in files:
+        try:
+            read = records.read_records(file, shape, card.columns, card.extra.get("categories", {}), **settings)
+        except UsageError as error:
+            guesses.append(Guess(str(file), (), (), str(error)))
+            continue
+        for name, record in read.items():
+            channels, height, width = record.shape[1:]
+            view = View.parse(card.view).fitted((channels, height, width), card.in_channels)
+            guesses.append(_guess(network, name, moved(view(record), where), top))
+    if guesses and all(guess.error for guess in guesses):
+        named = any(Path(path).is_file() for path in paths)
+        count = f"none of the {len(guesses)} files can be read; the first: " if len(guesses) > 1 else ""
+        raise (UsageError if named else RunError)(f"{count}{guesses[0].error}")
     return guesses
+
+
+def _guess(network: Network, name: str, record: Tensor, top: int) -> Guess:
+    with torch.inference_mode():
+        probabilities = network(record).float().softmax(dim=1)[0].cpu()
+    best = probabilities.topk(min(top, len(probabilities)))
+    names = tuple(network.classes[i] if network.classes else str(i) for i in best.indices.tolist())
+    return Guess(name, names, tuple(best.values.tolist()))
 
 
 def probe(
@@ -165,7 +208,7 @@ def probe(
 
     Returns:
         `top1`: probe → accuracy in percent, of few shots its mean and standard deviation; and what was probed on what:
-        of a network that a run has made, its method and seed too.
+        of a network that a run has made, its method and seed too. `doubts`: why the accuracy may not be what it seems.
 
     Raises:
         UsageError: for a mistake in what was given.
@@ -191,7 +234,19 @@ def probe(
         "top1": found,
         "dimensions": seen.train.shape[1],
         "note": f"{len(opened.train)} samples to fit, {len(opened.test)} to measure",
+        "doubts": _doubts_of_representation(seen, found["linear"]),
     }
+
+
+def _doubts_of_representation(seen: Representation, linear: float) -> list[str]:
+    """Return why a probe may not measure what it seems to."""
+    spread = float(seen.train.std(dim=0).norm() / seen.train.norm(dim=1).mean().clamp_min(1e-12))
+    if spread < COLLAPSED:
+        return ["the embeddings of all samples are nearly the same: the network has collapsed, or sees another input"]
+    commonest = 100 * float(seen.test_targets.bincount().max()) / len(seen.test_targets)
+    if linear <= commonest:
+        return [f"the linear probe is not above what the commonest class alone reaches ({commonest:.2f} %)"]
+    return []
 
 
 def _config(data: str | DataConfig | DataSet, settings: Mapping[str, Any]) -> DataConfig | DataSet:

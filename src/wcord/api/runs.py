@@ -275,9 +275,14 @@ def _train(
     )
     outcome = trainer.fit()
     record = None
-    if outcome.status == "finished" and accelerator.is_main_process:
+    if outcome.status == "finished":
         with failing(run, lambda: trainer.steps_done):
-            record = conclude(job, run, trainer.shipped, outcome, str(accelerator.device))
+            shipped = trainer.ship()  # in all processes, which keep the same student
+            if accelerator.is_main_process:
+                record = conclude(job, run, shipped, outcome, str(accelerator.device))
+        if record is not None:
+            for line in record.notes[len(job.notes) :]:
+                say(f"note: {line}")
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Result(run.path, outcome, record, trainer.shipped, speaks=accelerator.is_main_process)

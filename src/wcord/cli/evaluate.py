@@ -60,6 +60,6 @@ def evaluate(arguments: list[str]) -> int:
         return 0
     table = Table("measure", "value")
     for name, value in values.items():
-        table.add_row(name, f"{value:.2f} %" if name.startswith("top") else f"{value:.4f}")
+        table.add_row(name, f"{value:.4f}" if name in ("ece", "nll") else f"{value:.2f} %")
     OUT.print(table)
     return 0

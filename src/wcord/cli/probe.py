@@ -59,6 +59,8 @@ def probe(arguments: list[str]) -> int:
             device=asked.device,
         )
         found.append(values)
+        for line in values["doubts"]:
+            say(f"note: {weights}: {line}")
     if asked.out is not None:
         write_atomically(asked.out, (json_text(found, indent=1) + "\n").encode())
     if asked.json:

@@ -12,6 +12,7 @@ from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.form import find_form
 from wcord.data.frame import Frame
 from wcord.data.images import Form
+from wcord.data.label_values import alike_note
 from wcord.data.memory import check_all, decode_all, resize_all, without_bad
 from wcord.data.pairing import Partners, find_partners, number_by_student, origin_of
 from wcord.data.samples import Samples, Source
@@ -84,11 +85,12 @@ def assemble_pairs(
         partners, paired = _themselves(source, other, choice.test_from)
     else:
         partners, paired = find_partners(source, other, pairing, held_out=choice.test_from == "train")
+        paired += [f"teacher: {note}" for note in other.notes]
     own, others = choice.paired(source, partners)
     alone = _grouped_alike(other, config, theirs, pairing)
     if alone is not None:
         paired += seen_alone(choice, alone, partners, config)
-    if TEST_UNSEEN in paired:
+    if pairing.teacher_data is None and TEST_UNSEEN in paired:
         paired += [f"teacher: {note}" for note in other.notes]
     same_records = pairing.teacher_data is None and source.columns == other.columns and _alike(source, other)
     if same_records:  # read once, however many look at them
@@ -161,6 +163,7 @@ def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
         label=pairing.teacher_label or (config.label if same_kind else None),
         view=pairing.teacher_view,
         merge=() if pairing.teacher_label else config.merge,
+        class_order=config.class_order if same_kind else "auto",
     )
     if not other_data:
         return theirs
@@ -229,11 +232,12 @@ def _data_set(source: Source, chosen: Chosen, config: DataConfig, notes: tuple[s
         classes=source.classes,
         name=source.name,
         augment=_suitable(source, bases["train"]) if config.augment == "auto" else config.augment,
-        notes=(*notes, *more),
+        notes=(*notes, *more, *alike_note("classes", source.classes)),
         columns=source.columns,
         categories=source.categories,
         crop_fraction=config.crop_fraction,
         pictures=source.pictures,
+        files={split: samples.files for split, samples in chosen.items() if samples.by_file},
     )
 
 

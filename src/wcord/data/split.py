@@ -12,6 +12,7 @@ from torch import Tensor
 from wcord.checks import UsageError, require_text
 from wcord.data.augment import boxes, to_unit
 from wcord.data.images import BadImageError, Box, Form, UnreadableError, decode, open_upright
+from wcord.data.names import compare_rows
 from wcord.data.stores import ImageStore
 from wcord.data.view import View
 
@@ -69,7 +70,7 @@ class MemorySplit(Split):
         """Return the split with its images on `device`; nothing is copied where they are there already."""
         if self.images.device == torch.device(device):
             return self
-        return MemorySplit(self.images.to(device), self.targets.to(device), self.origin)
+        return MemorySplit(moved(self.images, device), self.targets.to(device), self.origin)
 
 
 class StreamSplit(Split):
@@ -165,6 +166,12 @@ def none_like(split: Split) -> MemorySplit:
     return MemorySplit(torch.zeros(0, *split.shape, dtype=torch.uint8), split.targets[:0])
 
 
+def moved(records: Tensor, device: torch.device | str) -> Tensor:
+    """Return records on a device, in float32 where that has no float64."""
+    narrow = records.dtype == torch.float64 and torch.device(device).type == "mps"
+    return (records.float() if narrow else records).to(device)
+
+
 def on_device(split: Split, device: torch.device | str) -> Split:
     """Return a split in memory on `device`; others read where they lie."""
     return split.to(device) if isinstance(split, MemorySplit) else split
@@ -222,6 +229,7 @@ class DataSet:
             (`choice.CUT`), how many samples there were, and a digest of those held out.
         pictures: whether samples are pictures, not rows of a table or spectrograms, so that they can be moved and
             mirrored as those of another source are.
+        files: split → names of its files, path and all, where samples are files.
         teacher: what the teacher sees, where it is something else.
     """
 
@@ -236,6 +244,7 @@ class DataSet:
     crop_fraction: float = 1.0
     cut: Mapping[str, object] = field(default_factory=dict)
     pictures: bool = True
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     teacher: TeacherSide | None = None
 
     def __post_init__(self) -> None:
@@ -278,7 +287,8 @@ class DataSet:
             )
         if by_label and self.classes != teacher.classes:
             raise UsageError("pairs by label need the same classes in the same order on both sides")
-        notes = self.notes if len(teacher.test) else (*self.notes, TEST_UNSEEN)
+        strange = () if by_label else _compare_files(self, teacher)
+        notes = (*self.notes, *strange, *(() if len(teacher.test) else (TEST_UNSEEN,)))
         if not by_label and self.classes == teacher.classes:
             for name, own, theirs in (("train", self.train, teacher.train), ("test", self.test, teacher.test)):
                 wrong = int((own.targets[: len(theirs)] != theirs.targets).sum())
@@ -309,3 +319,14 @@ class DataSet:
         data = self.teacher.data
         split = data.train if name == "train" else data.test
         return Partner(split, data.augment, self.teacher.by_label, self.teacher.shared)
+
+
+def _compare_files(student: DataSet, teacher: DataSet) -> tuple[str, ...]:
+    """Compare the names of files that are paired by row; samples that were exchanged since have none."""
+    notes: tuple[str, ...] = ()
+    for name, split in (("train", student.train), ("test", student.test)):
+        own = student.files.get(name, ())
+        if len(own) == len(split):
+            remedy = "wcord.distill(…, data=…, teacher_data=…) pairs files by name"
+            notes += compare_rows(name, own, teacher.files.get(name, ()), remedy)
+    return tuple(dict.fromkeys(notes))

@@ -14,7 +14,9 @@ from wcord.checks import UsageError
 class Preprocess(nn.Module):
     """Bring images in [0, 1] to what a network wants: resize where the size differs, then (x - mean) / std.
 
-    The numbers are in no state dict: they travel in the model card.
+    The numbers are in no state dict: they travel in the model card. Of a mean with more digits than float32 holds, the
+    remainder is kept beside it, so that 101325.02 Pa and a time in seconds since 1970 are centered exactly where the
+    records come in float64.
 
     Args:
         mean: mean of each channel, in units of the [0, 1] image.
@@ -33,7 +35,10 @@ class Preprocess(nn.Module):
         super().__init__()
         _require_statistics(mean, std)
         self.size = None if size is None else _pair(size)
-        self.register_buffer("mean", torch.tensor(tuple(mean), dtype=torch.float32), persistent=False)
+        self.statistics = tuple(mean), tuple(std)
+        exact = torch.tensor(tuple(mean), dtype=torch.float64)
+        self.register_buffer("mean", exact.float(), persistent=False)
+        self.register_buffer("remainder", (exact - exact.float()).float(), persistent=False)
         self.register_buffer("std", torch.tensor(tuple(std), dtype=torch.float32), persistent=False)
         self.channels = len(mean)
 
@@ -57,6 +62,8 @@ class Preprocess(nn.Module):
             images = F.interpolate(images, self.size, mode="bilinear", align_corners=False, antialias=True)
         shape = (1, self.channels, *[1] * (images.dim() - 2))
         mean, std = cast(Tensor, self.mean).to(images.dtype), cast(Tensor, self.std).to(images.dtype)
+        if images.dtype == torch.float64:
+            mean = mean + cast(Tensor, self.remainder).double()
         return (images - mean.view(shape)) / std.view(shape)
 
     def _wrong_channels(self, images: Tensor) -> UsageError:

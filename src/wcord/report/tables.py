@@ -12,6 +12,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from wcord.evaluation.chance import UNBALANCED
 from wcord.report.record import Record
 from wcord.terminal import plain, printable
 
@@ -24,7 +25,10 @@ _ONE_RUN_ONLY = {"seed", "out", "name", "resume", "overwrite", "device", "max_ti
 class Row:
     """One configuration, or a teacher, with one value per seed in each measure (none where it was not measured).
 
-    Top-1, top-5 and agreement are in percent, latency in milliseconds, the calibration error a fraction.
+    Top-1 (on the test split and, over the last epoch, in training), top-5, balanced accuracy, macro-F1, the share of
+    the commonest class and agreement are in percent, latency in milliseconds, the calibration error a fraction.
+    `at_chance` and `unsettled` tell whether a student of any seed knows nothing of the data, or was saved with running
+    statistics of normalization layers that may not fit its weights.
     """
 
     run: str
@@ -35,10 +39,22 @@ class Row:
     latency_ms: float | None
     top1_last: tuple[float, ...] = ()
     top1_best: tuple[float, ...] = ()
+    train_top1: tuple[float, ...] = ()
     top5: tuple[float, ...] = ()
+    balanced: tuple[float, ...] = ()
+    macro_f1: tuple[float, ...] = ()
+    commonest: tuple[float, ...] = ()
     ece: tuple[float, ...] = ()
     agreement: tuple[float, ...] = ()
     is_teacher: bool = False
+    num_classes: int = 0
+    at_chance: bool = False
+    unsettled: bool = False
+
+    @property
+    def unbalanced(self) -> bool:
+        """Whether the commonest class has far more than its share, so that top-1 says little."""
+        return any(share * self.num_classes >= 100 * UNBALANCED for share in self.commonest)
 
     @property
     def top1(self) -> float | None:
@@ -76,9 +92,20 @@ def group_row(records: Sequence[Record]) -> Row:
         latency_ms=cost.get("latency_ms"),
         top1_last=_values(records, "top1_last"),
         top1_best=_values(records, "top1_best"),
+        train_top1=tuple(
+            float(record.epochs[-1]["train_top1"])
+            for record in records
+            if record.epochs and record.epochs[-1].get("train_top1") is not None
+        ),
         top5=_values(records, "top5"),
+        balanced=_values(records, "balanced"),
+        macro_f1=_values(records, "macro_f1"),
+        commonest=_values(records, "commonest"),
         ece=_values(records, "ece"),
         agreement=_values(records, "agreement"),
+        num_classes=first.num_classes,
+        at_chance=any(record.metrics.get("at_chance") for record in records),
+        unsettled=any("unsettled_layers" in (record.metrics.get("norm_statistics") or {}) for record in records),
     )
 
 
@@ -96,10 +123,18 @@ def teacher_row(record: Record) -> Row | None:
         macs=cost.get("macs"),
         latency_ms=cost.get("latency_ms"),
         top1_last=() if top1 is None else (round(top1, 2),),
-        top5=() if metrics.get("top5") is None else (round(metrics["top5"], 2),),
-        ece=() if metrics.get("ece") is None else (round(metrics["ece"], 4),),
+        top5=_rounded(metrics, "top5"),
+        balanced=_rounded(metrics, "balanced"),
+        macro_f1=_rounded(metrics, "macro_f1"),
+        commonest=_rounded(metrics, "commonest"),
+        ece=_rounded(metrics, "ece", 4),
         is_teacher=True,
+        num_classes=record.num_classes,
     )
+
+
+def _rounded(metrics: dict[str, Any], name: str, digits: int = 2) -> tuple[float, ...]:
+    return () if metrics.get(name) is None else (round(metrics[name], digits),)
 
 
 def _who(row: Row) -> tuple[Any, ...]:
@@ -154,18 +189,29 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "latency, ms": lambda row: MISSING if row.latency_ms is None else f"{row.latency_ms:.2f}",
     "top-1 last, %": lambda row: spread(row.top1_last),
     "top-1 best, % (chosen on test)": lambda row: spread(row.top1_best),
+    "train top-1, % (last epoch, as augmented)": lambda row: spread(row.train_top1),
+    "balanced accuracy, %": lambda row: spread(row.balanced),
+    "macro-F1, %": lambda row: spread(row.macro_f1),
+    "commonest class, %": lambda row: spread(row.commonest),
     "top-5, %": lambda row: spread(row.top5),
     "ECE": lambda row: spread(row.ece, 3),
     "agreement, %": lambda row: spread(row.agreement, 1),
 }
-HEADINGS = tuple(_COLUMNS)
+_OF_UNBALANCED = ("balanced accuracy, %", "macro-F1, %", "commonest class, %")
+"""Columns that say little where classes are balanced."""
 TEXT_COLUMNS = 3
 """The first columns hold text and are set flush left; numbers follow."""
 
 
-def cells(row: Row) -> list[str]:
+def headings(table_rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the headings of a table: those of balance only where the classes of a row are unbalanced."""
+    unbalanced = any(row.unbalanced for row in table_rows)
+    return tuple(name for name in _COLUMNS if unbalanced or name not in _OF_UNBALANCED)
+
+
+def cells(row: Row, names: Sequence[str]) -> list[str]:
     """Return the text of a row, one cell per heading."""
-    return [write(row) for write in _COLUMNS.values()]
+    return [_COLUMNS[name](row) for name in names]
 
 
 _TERMINAL_COLUMNS = {
@@ -180,23 +226,31 @@ _TERMINAL_COLUMNS = {
     "agreement, %": "agree",
 }
 """What fits into 80 columns, and how it is headed there."""
+_TERMINAL_UNBALANCED = {"MACs": ("balanced accuracy, %", "bal."), "ECE": ("macro-F1, %", "F1")}
+"""What stands in for a column where classes are unbalanced."""
 
 
 def terminal_table(table_rows: Sequence[Row], title: str | None = None) -> Table:
     """Return a table for a terminal of 80 columns or more: what matters most, and what `best*` means."""
-    table = Table(title=title, box=SIMPLE_HEAD, caption="top-1 in %, last epoch; * chosen on the test set")
-    for number, heading in enumerate(_TERMINAL_COLUMNS.values()):
+    columns, caption = dict(_TERMINAL_COLUMNS), "top-1 in %, last epoch; * chosen on the test set"
+    if any(row.unbalanced for row in table_rows):
+        columns = dict(_TERMINAL_UNBALANCED.get(name, (name, heading)) for name, heading in columns.items())
+        shares = sorted({f"{share:.2f}" for row in table_rows for share in row.commonest})
+        caption += f"\nbal.: balanced accuracy; F1: macro-F1; the commonest class alone: {' or '.join(shares)} %"
+    table = Table(title=title, box=SIMPLE_HEAD, caption=caption)
+    for number, heading in enumerate(columns.values()):
         table.add_column(heading, justify="left" if number < TEXT_COLUMNS else "right", overflow="fold")
     for row in table_rows:
-        shown = [_COLUMNS[name](row) for name in _TERMINAL_COLUMNS]
+        shown = cells(row, tuple(columns))
         table.add_row(*map(plain, shown), style="dim" if row.is_teacher else None)
     return table
 
 
 def markdown(table_rows: Sequence[Row]) -> str:
     """Return a Markdown table, ending with a line break."""
-    rule = [":---"] * TEXT_COLUMNS + ["---:"] * (len(HEADINGS) - TEXT_COLUMNS)
-    lines = [list(HEADINGS), rule, *(list(map(markdown_cell, cells(row))) for row in table_rows)]
+    names = headings(table_rows)
+    rule = [":---"] * TEXT_COLUMNS + ["---:"] * (len(names) - TEXT_COLUMNS)
+    lines = [list(names), rule, *(list(map(markdown_cell, cells(row, names))) for row in table_rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -212,7 +266,9 @@ def markdown_cell(text: str) -> str:
 def csv_text(table_rows: Sequence[Row]) -> str:
     """Return comma-separated values: plain numbers, mean, standard deviation and number of seeds; empty if missing."""
     out = io.StringIO()
-    measures = ("top1_last", "top1_best", "top5", "ece", "agreement")
+    measures = (
+        "top1_last", "top1_best", "train_top1", "balanced", "macro_f1", "commonest", "top5", "ece", "agreement"
+    )  # fmt: skip
     plain = ("run", "method", "student", "is_teacher", "parameters", "macs", "latency_ms")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*plain, *(f"{name}{part}" for name in measures for part in ("_mean", "_std", "_n"))])

@@ -53,7 +53,11 @@ class TrainingConfig:
     clip_norm: float | None = None
     """Largest gradient norm."""
     ema: float | None = None
-    """Decay of a moving average of the student (0.999, say), which is then evaluated and saved."""
+    """Decay of a moving average of the student's weights (0.999, say), smaller in the first steps: min(decay,
+    (1 + n) / (10 + n)) after n of them; the average is then evaluated and saved."""
+    norm_statistics: Literal["auto", "always", "never"] = "auto"
+    """Measure the running mean and variance of normalization layers on training batches, for each evaluation and for
+    the saved student. auto: where the run is too short for them to settle, and with --ema."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the networks; losses are computed in single precision either way."""
     compile: bool = False

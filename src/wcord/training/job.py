@@ -1,6 +1,6 @@
 """From a configuration to everything that a run needs, checked before the first step."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,6 +16,7 @@ from wcord.methods.observe import observe, rehearse
 from wcord.methods.options import parse_options
 from wcord.methods.term import Objective
 from wcord.models.network import Network
+from wcord.models.weights import read_card
 from wcord.training.as_trained import in_their_channels, note_of_frame, note_of_split, seen_by_both
 from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
 from wcord.training.config import DistillConfig, TrainConfig
@@ -142,7 +143,7 @@ def prepare(
     if train.dropped:
         note([f"each epoch leaves out the {train.dropped} sample(s) of a last batch that is too small"])
     if teacher is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
-        note(_look_at_teacher(config, teacher, data, str(device), say))
+        note(_look_at_teacher(config, own, teacher, data, str(device), say))
     return Job(config, data, student, architecture, teacher, objective, train, test, same_labels, tuple(notes))
 
 
@@ -254,7 +255,9 @@ def _smallest_batch(samples: int, batch_size: int) -> int:
     return rest if rest > 1 else batch_size
 
 
-def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, device: str, say: Say) -> list[str]:
+def _look_at_teacher(
+    config: DistillConfig, own: Own, teacher: Network, data: DataSet, device: str, say: Say
+) -> Sequence[str]:
     data = data.of_teacher
     with torch.no_grad():
         logits: Tensor = teacher.to(device).eval()(torch.zeros(1, *data.train.shape, device=device))
@@ -267,11 +270,22 @@ def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, dev
     which = "evaluation"
     if not len(data.test):
         data, which = replace(data, test=data.train), "training"
-    top1, samples = check_teacher(
-        teacher, data, batch_size=EVALUATION_BATCH, device=device, allow_weak=config.allow_weak_teacher
+    card = None if config.teacher_weights is None else read_card(config.teacher_weights)
+    names = own.teacher.classes if isinstance(own.teacher, Network) else card.classes if card is not None else ()
+    known = bool(names) or (own.teacher is None and teacher_spec(config).by_name)  # a library states its classes
+    look = check_teacher(
+        teacher,
+        data,
+        batch_size=EVALUATION_BATCH,
+        device=device,
+        allow_weak=config.allow_weak_teacher,
+        named=known,
+        told=None if card is None else card.extra,
     )
-    say(f"teacher {config.teacher}: {top1:.2f} % on {samples} samples of the {which} data")
-    return []
+    found = look.found
+    balance = f" (balanced accuracy {100 * found.balanced:.2f} %)" if found.unbalanced else ""
+    say(f"teacher {config.teacher}: {100 * found.top1:.2f} % on {found.samples} samples of the {which} data{balance}")
+    return look.notes
 
 
 def _notes_of_weights(config: TrainConfig | DistillConfig, data: DataSet) -> list[str]:

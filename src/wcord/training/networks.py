@@ -183,14 +183,14 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
         in_channels=channels,
         image_size=preprocess.size or (height, width),
         classes=network.classes,
-        mean=_numbers(preprocess.mean),
-        std=_numbers(preprocess.std),
+        mean=preprocess.statistics[0],
+        std=preprocess.statistics[1],
         view=view.text,
         columns=data.columns,
         record_shape=base.shape,
         crop_fraction=data.crop_fraction,
         embedding=network.embedding or "",
-        extra={**extra, **{name: value for name, value in held.items() if value}},
+        extra={**extra, **{name: value for name, value in held.items() if value or value is False}},
     )
 
 
