@@ -70,6 +70,19 @@ def test_finetune_lies_below_the_recipe_and_the_flags(tmp_path: Path, written: s
     assert (training.weight_decay, training.warmup_epochs, training.body_rate) == (0.1, 1.0, 0.1)
 
 
+def test_a_flag_may_repeat_what_the_recipe_says(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('model = "resnet8"\nout = "a"\noverwrite = true\npretrained = true\nfinetune = true\n')
+    said = ["--recipe", str(recipe), "--overwrite", "--pretrained", "--finetune", "--epochs", "3"]
+    config = configuration(TrainConfig, "train", said)
+    assert (config.overwrite, config.pretrained, config.training.finetune, config.training.epochs) == (
+        True,
+        True,
+        True,
+        3,
+    )
+
+
 @pytest.mark.parametrize(
     ("flag", "setting"),
     [
