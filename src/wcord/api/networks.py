@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import RunError, UsageError, require_positive
+from wcord.bounds import checked
+from wcord.checks import RunError, UsageError, require_counts, require_kind, require_list
 from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
@@ -22,8 +24,9 @@ from wcord.evaluation.order import other_order
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
 from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
 from wcord.models.network import Network
-from wcord.models.weights import open_network, read_card, refuse_own_code
+from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code
 from wcord.training.as_trained import open_as_trained
+from wcord.training.config import flatten
 from wcord.training.engine import resolve_device
 from wcord.training.job import EVALUATION_BATCH
 from wcord.training.networks import NetworkSpec, Say, build_network
@@ -70,14 +73,19 @@ def evaluate(
     Raises:
         UsageError: for a mistake in what was given, or data with a class that is none of the network's.
     """
+    require_kind("model", model, (str, nn.Module, NoneType), "the name of a network or a torch.nn.Module")
     config = _config(data, settings)
     path = None if weights is None else Path(weights)
     name = type(model).__name__ if isinstance(model, nn.Module) else _name(model, path)
     spec = NetworkSpec("model", name, path, mean=mean, std=std, pretrained=pretrained, ema=ema, embedding=embedding)
+    if isinstance(model, str) and path is None and not spec.by_name and not is_own_code(name):
+        raise UsageError(f"{name} has random weights, which are not worth measuring: give --weights FILE")
     opened = open_as_trained(config, path, spec.frame) if isinstance(config, DataConfig) else config
     network = build_network(spec, opened, own=model if isinstance(model, nn.Module) else None, say=say)
     predictions = _predictions(network, opened.test, config, device)
     number = None if classes_by_number else number_by_name(opened.classes, network.classes)
+    if number is None and not classes_by_number:
+        _say_numbers(opened.classes, network.classes, say)
     if number is not None:
         predictions = replace(predictions, targets=number[predictions.targets])
     measured = accuracy(predictions)
@@ -92,6 +100,17 @@ def _doubts(predictions: Predictions, classes: tuple[str, ...]) -> list[str]:
     if order is not None:
         return [f"the network {order.text}: {order.remedy}"]
     return doubts(standing(predictions), "the network", classes, NETWORK_CAUSES)
+
+
+def _say_numbers(own: Sequence[str], theirs: Sequence[str], say: Say) -> None:
+    """Say that classes are compared by their number although both sides name them, and otherwise."""
+    pairs = [f"{ours!r} as {their!r}" for ours, their in zip(own, theirs, strict=False) if ours != their]
+    if pairs or (own and theirs and len(own) != len(theirs)):
+        some = ", ".join(pairs[:3]) + (", …" if len(pairs) > 3 else "")
+        say(
+            f"note: the data's {len(own)} classes and the network's {len(theirs)} are compared by number"
+            + (f": {some}; the accuracy means nothing where these are not the same things" if some else "")
+        )
 
 
 @dataclass(frozen=True)
@@ -113,7 +132,7 @@ class Guess:
 
 def predict_files(
     weights: str | Path,
-    paths: Sequence[str | Path],
+    paths: str | Path | Sequence[str | Path],
     *,
     model: str | None = None,
     top: int = 3,
@@ -141,7 +160,8 @@ def predict_files(
     from wcord.data import records  # tables and sounds take a second to load
     from wcord.data.walk import PassedOver
 
-    require_positive("top", top)
+    require_counts(top=top)
+    paths = [paths] if isinstance(paths, str | Path) else paths
     where = resolve_device(device)
     network, card = open_network(weights, model=model).to(where), read_card(weights)
     assert card is not None  # open_network refuses a file without one
@@ -177,6 +197,10 @@ def predict_files(
 def _guess(network: Network, name: str, record: Tensor, top: int) -> Guess:
     with torch.inference_mode():
         probabilities = network(record).float().softmax(dim=1)[0].cpu()
+    if not bool(probabilities.isfinite().all()):
+        raise UsageError(
+            f"the network makes NaN of {name!r}: its weights, or the mean and std of its input, are damaged"
+        )
     best = probabilities.topk(min(top, len(probabilities)))
     names = tuple(network.classes[i] if network.classes else str(i) for i in best.indices.tolist())
     return Guess(name, names, tuple(best.values.tolist()))
@@ -215,6 +239,7 @@ def probe(
     """
     network, card = open_network(weights, model=model), read_card(weights)
     assert card is not None  # open_network refuses a file without one
+    require_list("shots", shots)
     config = _config(data, settings)
     opened = open_as_trained(config, Path(weights)) if isinstance(config, DataConfig) else config
     halves = [_predictions(network, split, config, device) for split in (opened.train, opened.test)]
@@ -251,11 +276,13 @@ def _doubts_of_representation(seen: Representation, linear: float) -> list[str]:
 
 def _config(data: str | DataConfig | DataSet, settings: Mapping[str, Any]) -> DataConfig | DataSet:
     """Return the configuration of named data, or data as they were given."""
+    known = "the name of a data source, a DataConfig or a DataSet"
+    require_kind("data", data, (str, DataConfig, DataSet), known)
     if isinstance(data, str):
-        data = DataConfig(data=data, **settings)
+        data = DataConfig(**flatten(DataConfig, {"data": data} | dict(settings)))
     elif settings:
         raise UsageError(f"{next(iter(settings))} is a setting of data that are named: say it where they are made")
-    if isinstance(data, DataConfig) and data.no_labels:
+    if isinstance(data, DataConfig) and checked(data).no_labels:
         raise UsageError("a network is measured by labels: leave out --no-labels")
     return data
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from wcord.checks import UsageError, require_choice
-from wcord.data.augment import AUGMENTATIONS
+from wcord.checks import UsageError
 from wcord.data.choice import Chosen, choose, cut_of, seen_alone
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.form import find_form
@@ -64,8 +63,6 @@ def assemble_pairs(
     Raises:
         UsageError: as `assemble`; and what `find_partners` and `number_by_student` complain about.
     """
-    require_choice("pair_augment", pairing.pair_augment, ("shared", "separate"))
-    require_choice("unpaired", pairing.unpaired, ("error", "drop"))
     _check(config)
     _check(theirs)
     if not other.pictures:
@@ -180,8 +177,6 @@ def _kind(data: str) -> str:
 
 
 def _check(config: DataConfig) -> None:
-    require_choice("augmentation", config.augment, ("auto", *AUGMENTATIONS))
-    require_choice("in_memory", config.in_memory, ("auto", "yes", "no"))
     View.parse(config.view)
     _frame(config)
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from wcord.checks import UsageError, require_finite, require_matrix, require_same_rows
+from wcord.checks import UsageError, require_finite, require_matrix, require_same_rows, require_tensor
 
 
 def require_logits(name: str, student_logits: Tensor, teacher_logits: Tensor, *, min_rows: int = 1) -> None:
@@ -47,6 +47,7 @@ def require_classes(target: Tensor, logits: Tensor) -> None:
         ...
     wcord.checks.UsageError: target holds classes 0 to 3, logits have 3 classes: ...
     """
+    require_tensor("target", target)
     if target.dim() != 1:
         raise UsageError(f"target must hold one class number per sample, received shape {tuple(target.shape)}")
     if target.is_floating_point() or target.is_complex():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wcord.checks import UsageError
+from wcord.checks import LEAST_STD, UsageError, require_number, require_size
 
 
 class Preprocess(nn.Module):
@@ -115,12 +115,11 @@ def stated_preprocess(network: nn.Module, *, in_channels: int = 3) -> Preprocess
 def _require_statistics(mean: Sequence[float], std: Sequence[float]) -> None:
     if len(mean) != len(std) or not mean:
         raise UsageError(f"mean and std must have one number a channel, received {len(mean)} and {len(std)}")
-    if not all(math.isfinite(value) for value in (*mean, *std)) or min(std) <= 0:
-        raise UsageError(f"mean must be finite and std above 0, received mean {tuple(mean)} and std {tuple(std)}")
+    for value in mean:
+        require_number("mean", value)
+    for value in std:
+        require_number("std", value, low=LEAST_STD)
 
 
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
-    if min(height, width) < 1:
-        raise UsageError(f"size must be at least 1 pixel a side, received {(height, width)}")
-    return int(height), int(width)
+    return require_size("size", (size, size) if isinstance(size, int) else size)

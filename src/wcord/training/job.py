@@ -22,9 +22,9 @@ from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
 from wcord.training.config import DistillConfig, TrainConfig
 from wcord.training.engine import resolve_device, seed_everything
 from wcord.training.networks import Say, build_network
-from wcord.training.schedule import check_schedule
 from wcord.training.starts import Starts, student_spec, teacher_spec
 from wcord.training.teacher_check import check_teacher
+from wcord.training.trainable import require_normalisable, require_own_weights, require_trainable
 
 EVALUATION_BATCH = 256
 
@@ -95,7 +95,6 @@ def prepare(
         UsageError: for any mistake that can be seen before the first step.
     """
     training = config.training
-    check_schedule(training)
     device = resolve_device(training.device)
     notes: list[str] = []
 
@@ -137,6 +136,8 @@ def prepare(
         device=str(device),
         workers=config.data.workers,
     )
+    smallest = _smallest_batch(len(data.train), training.batch_size) * config.data.views // processes
+    require_normalisable(student, _samples(data)[0], smallest)
     same_labels = _same_labels(config, teacher, data)
     objective = _objective(config, student, teacher, data, train, same_labels)
     note(_notes_of_weights(config, data))
@@ -161,6 +162,8 @@ def _student(
     """Return the network that is trained, and the name by which `create_model` builds it."""
     spec = replace(student_spec(config), loads=tell.fresh)
     student = build_network(spec, data, own=own.student, say=tell.note)
+    require_trainable(student)
+    require_own_weights(student, teacher)
     if own.student is None:
         tell.of_student(spec, finetune=config.training.finetune)
     student.classes = data.classes  # whatever it knew before
