@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wcord.checks import UsageError
-from wcord.data.labels import number_by_name, number_labels, read_map
+from wcord.data.labels import find_classes, names_in_map, number_by_name, number_labels, read_map
 
 
 @given(st.lists(st.sampled_from("abcdef"), unique=True, min_size=1), st.randoms())
@@ -54,3 +54,30 @@ def test_whole_numbers_are_sorted_as_numbers_though_they_are_text(values: list[s
 
 def test_text_beside_numbers_stays_in_the_order_of_text() -> None:
     assert number_labels({"train": np.array(["10", "9", "none"])})[1] == ("10", "9", "none")
+
+
+class TestClassesOfManyMore:
+    @pytest.mark.parametrize(
+        ("own", "expected"),
+        [
+            (("cat", "ant"), [1, -1, 0, -1]),
+            (("cat", "crane"), [-1, -1, 0, 1]),
+            (("cat", "dog"), None),
+            ((), None),
+            (("0", "1"), None),
+            (("ant", "bee", "cat", "crane"), None),
+        ],
+    )
+    def test_found_by_name(self, own, expected):
+        found = find_classes(("ant", "bee", "cat", "crane"), own)
+        assert (None if found is None else found.tolist()) == expected
+
+    def test_a_map_may_leave_out_the_rest_when_it_says_so(self, tmp_path):
+        file = tmp_path / "map.csv"
+        file.write_text("ant,insect\nbee,insect\ncat,mammal\n*,\n")
+        theirs = ("ant", "bee", "cat", "crane", "dog")
+        assert read_map(file, theirs, ("insect", "mammal")).tolist() == [0, 0, 1, -1, -1]
+        assert names_in_map(file)[:3] == ("ant", "bee", "cat")
+        file.write_text("ant,insect\nbee,insect\ncat,mammal\n")
+        with pytest.raises(UsageError, match=r"2 of the teacher's classes .*'crane', …: .* a line '\*,' leaves out"):
+            read_map(file, theirs, ("insect", "mammal"))
