@@ -155,15 +155,15 @@ class TestErrors:
         model.add_module("body", nn.Linear(4, 6))
         model.add_module("head", nn.Bilinear(6, 6, 3))
         model.forward = lambda x: model.head(model.body(x), model.body(x))
-        message = r"the output of 'body' is not the logits \(2, 3\).*embedding=\"path\", e.g. 'body'"
+        message = r"the output of 'body' is not the logits \(2, 3\).*embedding=PATH, e.g. 'body'"
         with capture(model) as tap, pytest.raises(UsageError, match=message):
             tap(torch.randn(2, 4))
         with capture(model, embedding="head") as tap:
             assert tap(torch.randn(2, 4)).embedding.shape == (2, 6)
 
     def test_no_linear_at_all(self):
-        model = nn.Sequential(nn.Conv2d(3, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        with pytest.raises(UsageError, match=r"has no nn.Linear that could be its classifier.*embedding=\"path\""):
+        model = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        with pytest.raises(UsageError, match=r"has no linear layer that could be its classifier.*--student-embedding"):
             capture(model).__enter__()
         with capture(model, embedding="1") as tap:
             features = tap(torch.ones(2, 3, 4, 4))

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+LISTED = 150
+"""Names that a message lists at most."""
+
+
 class UsageError(ValueError):
     """A user's mistake, told in one line; the command line exits with code 2."""
 
@@ -43,7 +47,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     options = sorted(known)
     near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return UsageError(f"unknown {kind} {name!r}: {hint}Known: {', '.join(options)}")
+    known_ones = ", ".join(options[:LISTED]) + (f", … ({len(options)} in all)" if len(options) > LISTED else "")
+    return UsageError(f"unknown {kind} {name!r}: {hint}Known: {known_ones}")
 
 
 def require_choice(kind: str, name: str, known: Iterable[str]) -> None:

@@ -100,7 +100,10 @@ def _options(job: Job) -> dict[str, dict[str, object]]:
     config = job.config
     method, given = ("ce", ()) if isinstance(config, TrainConfig) else (config.method, config.set)
     resolved = resolved_options(method, parse_options(given))
-    return {name: resolved[name] for name in job.objective.weights}
+    options = {name: resolved[name] for name in job.objective.weights}
+    if job.class_weights is not None:
+        options["ce"]["class_weights"] = dict(zip(job.data.classes, job.class_weights.tolist(), strict=True))
+    return options
 
 
 def _metrics(

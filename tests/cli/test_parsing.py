@@ -55,3 +55,45 @@ def test_what_is_missing_is_named_and_synonyms_are_known() -> None:
         configuration(TrainConfig, "train", ["--model", "resnet8"])
     flags = ["--teacher", "a", "--student", "b", "--out", "o", "--student-view", "gray"]
     assert configuration(DistillConfig, "distill", flags).data.view == "gray"
+
+
+@pytest.mark.parametrize("written", ["flag", "recipe"])
+def test_finetune_lies_below_the_recipe_and_the_flags(tmp_path: Path, written: str) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        f'model = "resnet8"\nout = "a"\n[training]\nepochs = 7\nfinetune = {str(written == "recipe").lower()}\n'
+    )
+    flags = ["--finetune"] if written == "flag" else []
+    training = configuration(TrainConfig, "train", ["--recipe", str(recipe), *flags, "--weight-decay", "0.1"]).training
+    assert training.finetune
+    assert (training.epochs, training.optimizer, training.schedule) == (7, "adamw", "cosine")
+    assert (training.weight_decay, training.warmup_epochs, training.body_rate) == (0.1, 1.0, 0.1)
+
+
+def test_a_flag_may_repeat_what_the_recipe_says(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('model = "resnet8"\nout = "a"\noverwrite = true\npretrained = true\nfinetune = true\n')
+    said = ["--recipe", str(recipe), "--overwrite", "--pretrained", "--finetune", "--epochs", "3"]
+    config = configuration(TrainConfig, "train", said)
+    assert (config.overwrite, config.pretrained, config.training.finetune, config.training.epochs) == (
+        True,
+        True,
+        True,
+        3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("flag", "setting"),
+    [
+        ("--teacher-pretrained", "teacher_pretrained"),
+        ("--student-pretrained", "student_pretrained"),
+        ("--teacher-ema-weights", "teacher_ema_weights"),
+        ("--student-ema-weights", "student_ema_weights"),
+    ],
+)
+def test_flags_of_each_network(flag: str, setting: str) -> None:
+    said = ["--teacher", "resnet8", "--student", "resnet8", "--out", "a", flag, "--teacher-embedding", "fc"]
+    config = configuration(DistillConfig, "distill", said)
+    assert getattr(config, setting)
+    assert (config.teacher_embedding, config.student_embedding) == ("fc", None)

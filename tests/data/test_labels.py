@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wcord.checks import UsageError
-from wcord.data.labels import number_by_name, read_map
+from wcord.data.labels import find_classes, names_in_map, number_by_name, number_labels, read_map
 
 
 @given(st.lists(st.sampled_from("abcdef"), unique=True, min_size=1), st.randoms())
@@ -42,3 +43,41 @@ def test_a_map_is_read_as_a_spreadsheet_writes_it(tmp_path: Path) -> None:
     path.write_bytes("chêne,tree\n".encode("latin-1"))
     with pytest.raises(UsageError, match="save it as csv in UTF-8"):
         read_map(path, ("chêne",), ("tree",))
+
+
+@pytest.mark.parametrize("values", [["10", "9", "0"], ["-1", "-10", "1"], ["100", "99", "3"], [10, 9, 0]])
+def test_whole_numbers_are_sorted_as_numbers_though_they_are_text(values: list[str] | list[int]) -> None:
+    targets, classes = number_labels({"train": np.array(values)})
+    assert list(classes) == [str(number) for number in sorted(map(int, values))]
+    assert [classes[number] for number in targets["train"].tolist()] == [str(value) for value in values]
+
+
+def test_text_beside_numbers_stays_in_the_order_of_text() -> None:
+    assert number_labels({"train": np.array(["10", "9", "none"])})[1] == ("10", "9", "none")
+
+
+class TestClassesOfManyMore:
+    @pytest.mark.parametrize(
+        ("own", "expected"),
+        [
+            (("cat", "ant"), [1, -1, 0, -1]),
+            (("cat", "crane"), [-1, -1, 0, 1]),
+            (("cat", "dog"), None),
+            ((), None),
+            (("0", "1"), None),
+            (("ant", "bee", "cat", "crane"), None),
+        ],
+    )
+    def test_found_by_name(self, own, expected):
+        found = find_classes(("ant", "bee", "cat", "crane"), own)
+        assert (None if found is None else found.tolist()) == expected
+
+    def test_a_map_may_leave_out_the_rest_when_it_says_so(self, tmp_path):
+        file = tmp_path / "map.csv"
+        file.write_text("ant,insect\nbee,insect\ncat,mammal\n*,\n")
+        theirs = ("ant", "bee", "cat", "crane", "dog")
+        assert read_map(file, theirs, ("insect", "mammal")).tolist() == [0, 0, 1, -1, -1]
+        assert names_in_map(file)[:3] == ("ant", "bee", "cat")
+        file.write_text("ant,insect\nbee,insect\ncat,mammal\n")
+        with pytest.raises(UsageError, match=r"2 of the teacher's classes .*'crane', …: .* a line '\*,' leaves out"):
+            read_map(file, theirs, ("insect", "mammal"))

@@ -45,6 +45,8 @@ def test_what_is_not_certain_stays_as_it_is(texts: list[str]) -> None:
 def test_another_column_tells_what_commas_mean() -> None:
     assert plain(a=["1,234", "987"], b=["0,5", "1"])[0]["a"] == ["1.234", "987"]
     assert plain(a=["1,234", "987"], b=["1,234,567", "1"])[0]["a"] == ["1234", "987"]
+    frame = pd.DataFrame({"a": ["1,234", "987"]}, dtype=object)
+    assert in_plain_digits(frame, "decimal commas")[0]["a"].tolist() == ["1.234", "987"]
 
 
 @given(st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1, max_size=20))

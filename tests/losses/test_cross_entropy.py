@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wcord.checks import UsageError
 from wcord.losses import cross_entropy_loss
@@ -20,6 +22,67 @@ def test_is_the_double_loop(smoothing):
             wanted = (1 - smoothing) * (c == target[i]) + smoothing / 5
             expected -= wanted * math.log(math.exp(logits[i, c]) / partition) / 4
     assert cross_entropy_loss(logits, target, label_smoothing=smoothing).item() == pytest.approx(expected)
+
+
+def naive_weighted(logits, target, smoothing, weights):
+    """The weighted mean, sample by sample and class by class."""
+    above = below = 0.0
+    classes = logits.shape[1]
+    for i in range(logits.shape[0]):
+        partition = sum(math.exp(logits[i, c]) for c in range(classes))
+        for c in range(classes):
+            wanted = (1 - smoothing) * (c == target[i]) + smoothing / classes
+            above -= float(weights[c]) * wanted * math.log(math.exp(logits[i, c]) / partition)
+        below += float(weights[target[i]])
+    return above / below
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("weights", [[1.0, 2.0, 3.0, 4.0, 0.5], [1e-6, 1.0, 1e6, 1.0, 1.0], [2.0] * 5])
+def test_class_weights_are_the_double_loop(smoothing, weights):
+    torch.manual_seed(0)
+    logits, target = torch.randn(6, 5, dtype=torch.float64), torch.tensor([0, 4, 2, 2, 0, 1])
+    weights = torch.tensor(weights)
+    expected = naive_weighted(logits, target, smoothing, weights)
+    found = cross_entropy_loss(logits, target, label_smoothing=smoothing, class_weights=weights)
+    assert found.item() == pytest.approx(expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(factor=st.floats(0.01, 100.0), seed=st.integers(0, 1000))
+def test_a_factor_of_all_class_weights_changes_nothing(factor, seed):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(7, 3, generator=generator, dtype=torch.float64)
+    target = torch.randint(3, (7,), generator=generator)
+    weights = torch.rand(3, generator=generator, dtype=torch.float64) + 0.1
+    one = cross_entropy_loss(logits, target, class_weights=weights)
+    assert cross_entropy_loss(logits, target, class_weights=factor * weights).item() == pytest.approx(one.item())
+    alike = cross_entropy_loss(logits, target, class_weights=torch.full((3,), factor))
+    assert alike.item() == pytest.approx(cross_entropy_loss(logits, target).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0, 2.0], "one number for each of the 3 classes, received shape"),
+        ([[1.0, 2.0, 3.0]], r"received shape \(1, 3\)"),
+        ([1.0, 0.0, 3.0], "above 0, received 0.0 for class 1"),
+        ([1.0, 2.0, -1.0], "above 0, received -1.0 for class 2"),
+        ([math.nan, 2.0, 1.0], "above 0, received nan for class 0"),
+        ([1.0, math.inf, 1.0], "above 0, received inf for class 1"),
+    ],
+)
+def test_class_weights_that_cannot_be_meant(weights, message):
+    with pytest.raises(UsageError, match=message):
+        cross_entropy_loss(torch.zeros(2, 3), torch.tensor([0, 1]), class_weights=torch.tensor(weights))
+
+
+def test_gradcheck_with_class_weights():
+    logits = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    target, weights = torch.tensor([0, 3, 1]), torch.tensor([0.5, 1.0, 2.0, 7.0], dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda x: cross_entropy_loss(x, target, label_smoothing=0.1, class_weights=weights), (logits,)
+    )
 
 
 def test_gradcheck():

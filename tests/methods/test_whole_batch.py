@@ -29,6 +29,7 @@ OPTIONS = {
     "gckt, one draw a batch": ("gckt", {"gckt": {"estimator": "shared"}}),
     "gckt, every row": ("gckt", {"gckt": {"estimator": "expected", "constant": "refresh"}}),
     "crd, other classes": ("crd", {"crd": {"negatives": "other_class"}}),
+    "ce, class weights": ("ce", {}),
 }
 CASES = {**{name: (name, {}) for name in METHOD_NAMES}, **OPTIONS}
 
@@ -49,7 +50,17 @@ def trained(case: str, rank: int = 0, world: int = 1) -> tuple[State, list[dict[
     student = adapt_student(method, student, teacher, sample, sample)
     assert isinstance(student, Network)
     rows = None if case == "wcord, a queue" else SAMPLES
-    objective = build_method(method, student, teacher, sample=sample, num_samples=rows, batch_size=2, options=options)
+    weights = [0.5, 1.0, 4.0, 9.0] if case == "ce, class weights" else None
+    objective = build_method(
+        method,
+        student,
+        teacher,
+        sample=sample,
+        num_samples=rows,
+        batch_size=2,
+        class_weights=weights,
+        options=options,
+    )
     teacher.double().eval().requires_grad_(False)
     steps = []
     with capture(student, objective.student_map_names) as tap, capture(teacher, objective.teacher_map_names) as told:

@@ -19,10 +19,11 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
     record=st.none() | st.tuples(st.integers(1, 9), st.integers(1, 99), st.integers(1, 99)),
     crop=st.floats(0.01, 1),
     extra=st.dictionaries(st.text(), st.integers() | st.text() | st.none()),
+    embedding=st.sampled_from(["", "layer3.0"]),
 )
-def test_round_trip(name, classes, mean, size, view, record, crop, extra):
+def test_round_trip(name, classes, mean, size, view, record, crop, extra, embedding):
     seen = (view, tuple(classes), record, crop)
-    card = ModelCard(name, 7, 2, size, tuple(classes), tuple(mean), tuple(mean), *seen, extra)
+    card = ModelCard(name, 7, 2, size, tuple(classes), tuple(mean), tuple(mean), *seen, extra, embedding)
     metadata = card.to_metadata()
     assert all(isinstance(key, str) and isinstance(value, str) for key, value in metadata.items())
     assert card_from_metadata(metadata) == card

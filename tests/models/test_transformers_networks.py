@@ -32,28 +32,32 @@ def write(folder, config, seen=None):
     ],
 )
 def test_what_the_files_state(tmp_path, seen, frame, mean, std):
-    stated = transformers_networks.stated(write(tmp_path / "net", {"id2label": LABELS}, seen))
+    stated = transformers_networks.stated_in_files(write(tmp_path / "net", {"id2label": LABELS}, seen))
     assert stated.frame == pytest.approx(frame)
     assert (stated.mean, stated.std) == (pytest.approx((mean,) * 3), pytest.approx((std,) * 3))
     assert (stated.num_classes, stated.names) == (3, ("ant", "bee", "cat"))
 
 
 def test_names_that_say_nothing_and_networks_without_a_head(tmp_path):
-    stated = transformers_networks.stated(write(tmp_path / "a", {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}))
+    stated = transformers_networks.stated_in_files(
+        write(tmp_path / "a", {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}})
+    )
     assert (stated.num_classes, stated.names, stated.mean, stated.frame) == (2, (), (), None)
-    bare = transformers_networks.stated(write(tmp_path / "b", {"architectures": ["ResNetModel"], "id2label": LABELS}))
+    bare = transformers_networks.stated_in_files(
+        write(tmp_path / "b", {"architectures": ["ResNetModel"], "id2label": LABELS})
+    )
     assert (bare.num_classes, bare.names) == (0, ())
 
 
 def test_what_cannot_be_had_is_told_in_one_line(hub, tmp_path):
     with pytest.raises(UsageError, match=r"config.json of microsoft/resnet-18 on .*models--microsoft--resnet-18"):
-        transformers_networks.stated("microsoft/resnet-18")
+        transformers_networks.stated_in_files("microsoft/resnet-18")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"holds no config.json"):
-        transformers_networks.stated(str(tmp_path / "empty"))
+        transformers_networks.stated_in_files(str(tmp_path / "empty"))
     (tmp_path / "empty" / "config.json").write_text("{")
     with pytest.raises(UsageError, match=r"cannot be read"):
-        transformers_networks.stated(str(tmp_path / "empty"))
+        transformers_networks.stated_in_files(str(tmp_path / "empty"))
 
 
 def resnet(transformers, labels):

@@ -90,3 +90,30 @@ def test_what_is_said_of_the_teachers_input_holds_for_an_own_module() -> None:
     assert job.teacher is not None
     assert (job.teacher.preprocess.mean.item(), job.teacher.preprocess.std.item()) == (0.25, 0.5)
     assert job.teacher.preprocess.size == (16, 16)
+
+
+def unbalanced(counts: tuple[int, ...] = (40, 10, 4)) -> Own:
+    targets = np.repeat(np.arange(len(counts)), counts)
+    images = np.random.default_rng(0).integers(0, 256, (len(targets), 1, 8, 8), np.uint8)
+    return Own(data=from_arrays(images, targets, images, targets, classes=("none", "mild", "severe")))
+
+
+def test_class_weights_reach_the_cross_entropy_and_are_told(tmp_path: Path) -> None:
+    expected = [54 / (3 * n) for n in (40, 10, 4)]
+    for choice in ("balanced", "auto"):
+        job, said = ready(unbalanced(), method="kd", class_weights=choice)
+        assert job.objective.terms["ce"].class_weights.tolist() == pytest.approx(expected)
+        assert "note: class weights: 0.45 (none) to 4.5 (severe), balanced" in said
+    job, said = ready(unbalanced((10, 10, 9)), method="kd", class_weights="auto")
+    assert job.objective.terms["ce"].class_weights is None
+    assert any("class weights: none, since" in line for line in said)
+    (tmp_path / "weights.csv").write_text("none,1\nmild,2\nsevere,3\n")
+    job, _ = ready(unbalanced(), method="wcord", set=["wcord.num_negatives=8"], class_weights=f"{tmp_path}/weights.csv")
+    assert job.class_weights.tolist() == [1, 2, 3]
+
+
+def test_class_weights_without_a_cross_entropy_are_refused() -> None:
+    own = Own(data=unbalanced().data, teacher=create_model("resnet8", num_classes=3, in_channels=1))
+    for settings in ({"method": "kd", "no_labels": True}, {"method": "kd", "set": ["ce.weight=0"]}):
+        with pytest.raises(UsageError, match="--class-weights weights the cross-entropy, which has no part"):
+            ready(own, teacher="own", class_weights="balanced", **settings)

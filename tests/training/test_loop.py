@@ -236,6 +236,7 @@ def test_moving_average_is_what_is_saved_and_resumes(tmp_path: Path) -> None:
         {"channels_last": True},
         {"optimizer": "adamw", "schedule": "cosine", "warmup_epochs": 0.5, "clip_norm": 1.0},
         {"label_smoothing": 0.1, "eval_every": 5},
+        {"class_weights": "balanced"},
         {"method": "lckt-a+lskd", "set": []},
         {"method": "crd", "set": ["crd.num_negatives=64"]},
     ],
@@ -246,6 +247,18 @@ def test_options_train_to_the_end_with_finite_parts(tmp_path: Path, settings: di
     (entry,) = result.record.epochs
     assert "test_top1" in entry
     assert all(value == value for value in entry["parts"].values())
+
+
+def test_class_weights_stand_in_the_record_and_survive_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "weights.csv"
+    file.write_text("".join(f"{number},{1 + number}\n" for number in range(10)))
+    settings: dict[str, Any] = {"method": "kd", "set": [], "class_weights": str(file)}
+    whole = distil(tmp_path / "whole", **settings)
+    assert whole.record is not None
+    assert whole.record.objective["ce"]["class_weights"] == {str(number): 1.0 + number for number in range(10)}
+    assert whole.record.config["training"]["class_weights"] == str(file)
+    stop_and_go_on(tmp_path / "run", monkeypatch, 4, **settings)
+    assert_same_run(whole.run, tmp_path / "run")
 
 
 @pytest.mark.slow

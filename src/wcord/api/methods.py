@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from wcord.checks import require_kind, require_list
@@ -21,6 +22,7 @@ def build_method(
     num_samples: int | None = None,
     batch_size: int | None = None,
     label_smoothing: float = 0.0,
+    class_weights: Sequence[float] | Tensor | None = None,
     total_steps: int | None = None,
     student_maps: Sequence[str] | None = None,
     teacher_maps: Sequence[str] | None = None,
@@ -39,6 +41,7 @@ def build_method(
         num_samples: rows of the training set, for memories by sample index; None: a queue is used where one can be.
         batch_size: samples in a batch, to refuse a method that needs more.
         label_smoothing: of the cross-entropy.
+        class_weights: of the cross-entropy, a number above 0 for each of the student's classes; default: all alike.
         total_steps: optimiser steps of the whole training, for options that change on the way.
         student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
         teacher_maps: as `student_maps`. Read both with `capture(…, maps=objective.student_map_names)`.
@@ -78,6 +81,7 @@ def build_method(
         num_samples=num_samples,
         batch_size=batch_size,
         label_smoothing=label_smoothing,
+        class_weights=None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32),
         total_steps=total_steps,
         student_maps=student_maps,
         teacher_maps=teacher_maps,

@@ -138,7 +138,7 @@ def alike(names: Sequence[str]) -> list[tuple[str, ...]]:
     """
     together: dict[str, list[str]] = {}
     for name in names:
-        together.setdefault(" ".join(name.casefold().split()), []).append(name)
+        together.setdefault("".join(name.casefold().split()), []).append(name)
     return [tuple(group) for group in together.values() if len(group) > 1]
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from wcord.checks import UsageError, require_file, unknown
+from wcord.data.class_order import in_order
 from wcord.data.label_values import Labels, plain_labels, require_classes
 from wcord.data.names import composed
 
@@ -24,7 +25,8 @@ def number_labels(
     """Turn label values into class numbers 0 … C−1, the same in every split.
 
     With `names` the labels are class numbers already; without, the sorted values that occur in any split are the
-    classes, named by themselves. Names are brought to one Unicode form, and two forms of one name are one class.
+    classes, named by themselves; whole numbers are sorted as numbers, also where they are text. Names are brought to
+    one Unicode form, and two forms of one name are one class.
 
     >>> targets, classes = number_labels({"train": np.array(["cat", "ant", "cat"]), "test": np.array(["ant"])})
     >>> targets["train"], classes
@@ -45,8 +47,12 @@ def number_labels(
         whole = _together(plain)
         require_classes(what, whole)
         kinds = np.unique(whole)
-        numbered = {split: np.searchsorted(kinds, values) for split, values in plain.items()}
-        classes = tuple(str(kind) for kind in kinds)
+        texts = [str(kind) for kind in kinds]
+        # Whole numbers are in the order of numbers though they are text, as those of folders are.
+        classes = in_order(texts)[0] if kinds.dtype.kind == "U" else tuple(texts)
+        place = {name: number for number, name in enumerate(classes)}
+        number = np.array([place[name] for name in texts], np.int64)
+        numbered = {split: number[np.searchsorted(kinds, values)] for split, values in plain.items()}
     else:
         for split, values in plain.items():
             _require_within(split, values, len(names))
@@ -176,7 +182,7 @@ def read_map(path: str | Path, their_classes: Sequence[str], own_classes: Sequen
     """
     file = require_file(path, "label map")
     pairs: dict[str, str] = {}
-    lines = _csv_lines(file)
+    lines = csv_lines(file, "label map")
     rest = any([part.strip() for part in line] == [REST, ""] for line in lines)
     for number, line in enumerate(lines, 1):
         if line and line[0].strip() != REST:
@@ -199,15 +205,20 @@ def names_in_map(path: str | Path) -> tuple[str, ...]:
     Raises:
         UsageError: the file is missing or cannot be read.
     """
-    return tuple(line[0].strip() for line in _csv_lines(require_file(path, "label map")) if line)
+    return tuple(line[0].strip() for line in csv_lines(require_file(path, "label map"), "label map") if line)
 
 
-def _csv_lines(file: Path) -> list[list[str]]:
+def csv_lines(file: Path, what: str) -> list[list[str]]:
+    """Return the cells of each line of a csv file; `what` it is stands in the error.
+
+    Raises:
+        UsageError: it is not csv in UTF-8.
+    """
     try:
         # A spreadsheet begins its UTF-8 with a mark.
         return list(csv.reader(file.read_text(encoding="utf-8-sig").splitlines()))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"label map {str(file)!r} cannot be read ({error}): save it as csv in UTF-8") from None
+        raise UsageError(f"{what} {str(file)!r} cannot be read ({error}): save it as csv in UTF-8") from None
 
 
 def _map_of(

@@ -63,16 +63,16 @@ def is_number_like(text: str) -> bool:
     return bool(re.fullmatch(_PLAIN, text, re.IGNORECASE)) or any(f.mark.fullmatch(text) for f in FORMATS.values())
 
 
-def in_plain_digits(frame: Frame) -> tuple[Frame, list[str]]:
+def in_plain_digits(frame: Frame, usual: str | None = None) -> tuple[Frame, list[str]]:
     """Write the numbers of a table of text in plain digits, where the format of a column is certain; and notes.
 
     1,234 is 1234 to some and 1.234 to others: which is meant, another number of the column or another column of the
-    table must say. Columns that remain unclear stay as they are.
+    table must say, or else what is usual in such a file. Columns that remain unclear stay as they are.
     """
     words = {name: frame[name].fillna("") for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])}
     texts = {name: _texts(column) for name, column in words.items() if column.map(_MARKS.search).any()}
     ways = {name: [way for way, form in FORMATS.items() if _reads(form, found)] for name, found in texts.items()}
-    certain = {found[0] for found in ways.values() if len(found) == 1}
+    certain = {found[0] for found in ways.values() if len(found) == 1} - {"percent signs"} or {usual}
     written: dict[str, list[str]] = {}
     for name, found in ways.items():
         sure = found if len(found) == 1 else [way for way in found if way in certain]

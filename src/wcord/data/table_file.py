@@ -86,7 +86,8 @@ def _text(path: Path, usual: str) -> tuple[Frame, list[str]]:
         low_memory=False,
     )
     frame, bare = _without_bare(frame)
-    frame, formats = in_plain_digits(frame)
+    # Where commas stand in numbers, something else stands between the columns.
+    frame, formats = in_plain_digits(frame, "decimal commas" if separator == ";" else None)
     return frame, [*notes, *bare, *formats]
 
 

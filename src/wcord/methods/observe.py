@@ -24,6 +24,7 @@ def observe(
     batch_size: int | None = None,
     same_labels: bool = True,
     label_smoothing: float = 0.0,
+    class_weights: Tensor | None = None,
     total_steps: int | None = None,
     student_maps: Sequence[str] | None = None,
     teacher_maps: Sequence[str] | None = None,
@@ -41,6 +42,7 @@ def observe(
         batch_size: samples in a batch.
         same_labels: whether the logits of both mean the same classes, where there are as many.
         label_smoothing: of the cross-entropy.
+        class_weights: of the cross-entropy, one for each of the student's classes.
         total_steps: optimiser steps of the whole training.
         student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
         teacher_maps: as `student_maps`.
@@ -67,6 +69,7 @@ def observe(
         num_samples=num_samples,
         batch_size=batch_size,
         label_smoothing=label_smoothing,
+        class_weights=class_weights,
         total_steps=total_steps,
         student_maps=_shapes(student_features),
         teacher_maps=_shapes(teacher_features),

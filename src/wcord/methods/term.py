@@ -37,6 +37,7 @@ class Setting:
         num_samples: rows of the training set, or None where batches carry no row numbers.
         batch_size: samples in a batch, or None where it is not known.
         label_smoothing: of the cross-entropy with the labels.
+        class_weights: of the same, one for each of the student's classes; None: all classes count alike.
         total_steps: optimiser steps of the main stage, or None where they are not known.
         student_maps: the student's maps by name, from input to output, with the shape of one sample.
         teacher_maps: the teacher's.
@@ -52,6 +53,7 @@ class Setting:
     num_samples: int | None = None
     batch_size: int | None = None
     label_smoothing: float = 0.0
+    class_weights: Tensor | None = None
     total_steps: int | None = None
     student_maps: Mapping[str, Shape] = field(default_factory=dict)
     teacher_maps: Mapping[str, Shape] = field(default_factory=dict)
@@ -102,7 +104,7 @@ class Term(FullPrecisionModule, ABC):
     their heads.
     """
 
-    needs: ClassVar[Needs] = Needs()
+    needs: Needs = Needs()
     loss_signature: ClassVar[Callable[..., object] | None] = None
     """The loss whose keyword-only arguments are options of the term."""
     parts: Mapping[str, float]

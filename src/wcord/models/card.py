@@ -27,8 +27,8 @@ class ModelCard:
         record_shape: channels, height and width of a whole record, as the data were read before any view of them; old
             files hold it only where there was a view.
         crop_fraction: share of a resized picture's side that was kept in its middle.
-        embedding: path of the module whose input is the embedding, where that was said; empty: it is found.
         extra: anything else that JSON can hold, e.g. the accuracy reached.
+        embedding: path of the module whose input is the embedding, where that was said; empty: it is found.
     """
 
     architecture: str
@@ -42,8 +42,8 @@ class ModelCard:
     columns: tuple[str, ...] = ()
     record_shape: tuple[int, int, int] | None = None
     crop_fraction: float = 1.0
-    embedding: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
+    embedding: str = ""
 
     @property
     def record(self) -> tuple[int, int, int] | None:

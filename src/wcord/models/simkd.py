@@ -1,5 +1,6 @@
 """A student that reuses its teacher's classifier (SimKD: Chen et al., CVPR 2022, arXiv 2203.14001)."""
 
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -210,13 +211,14 @@ def find_tail(network: nn.Module, role: str = "network", sample: Tensor | None =
 def simkd_names(rest: str) -> tuple[str, str]:
     """Return the student's and the teacher's name in what follows `simkd:`.
 
-    >>> simkd_names("resnet20:timm:resnet18")
-    ('resnet20', 'timm:resnet18')
+    >>> simkd_names("resnet20:timm:resnet18"), simkd_names("resnet20:timm:hf-hub:timm/resnet18.a1_in1k")
+    (('resnet20', 'timm:resnet18'), ('resnet20', 'timm:hf-hub:timm/resnet18.a1_in1k'))
 
     Raises:
         UsageError: where they are not two.
     """
-    words = rest.split(":")
+    # What follows a scheme of timm's is one word with it.
+    words = [word.replace("\0", ":") for word in re.sub(r"(hf-hub|local-dir):", "\\1\0", rest).split(":")]
     # A network of a library, or of the user's own, has a name of two words.
     long_student = len(words) == 4 or (len(words) == 3 and network_spec(words[0]) is None and words[1] not in LIBRARIES)
     student, teacher = ":".join(words[: 1 + long_student]), ":".join(words[1 + long_student :])

@@ -29,10 +29,7 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
     Raises:
         UsageError: transformers is missing, or the network or its weights cannot be had.
     """
-    try:
-        transformers = importlib.import_module("transformers")
-    except ImportError as error:
-        raise UsageError(f"hf:{name} needs the transformers library: pip install 'wcord[hf]'") from error
+    transformers = _library(name)
     folder = _folder(name)
     try:
         config = transformers.AutoConfig.from_pretrained(folder, num_labels=num_classes, num_channels=in_channels)
@@ -61,7 +58,24 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
 
 
 def stated(name: str) -> Stated:
-    """Return what the files config.json and preprocessor_config.json say.
+    """Return what the files of a network say.
+
+    Raises:
+        UsageError: transformers is missing, which is said before anything is fetched, or they cannot be had or read.
+    """
+    _library(name)
+    return stated_in_files(name)
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module("transformers")
+    except ImportError as error:
+        raise UsageError(f"hf:{name} needs the transformers library: pip install 'wcord[hf]'") from error
+
+
+def stated_in_files(name: str) -> Stated:
+    """Return what config.json and preprocessor_config.json say.
 
     Raises:
         UsageError: they cannot be had, or read.

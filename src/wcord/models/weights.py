@@ -118,7 +118,9 @@ def digest(path: str | Path) -> str:
         UsageError: the file is missing, damaged or holds no weights.
     """
     states = read_states(path)
-    state = {f"{place} {key}".strip(): value for place, found in states.items() for key, value in found.items()}
+    # One state dict counts as the same wherever it lies in a checkpoint.
+    places = {place: f"{place} " if len(states) > 1 else "" for place in states}
+    state = {f"{places[place]}{key}": value for place, found in states.items() for key, value in found.items()}
     return digest_of(state, json.dumps(_metadata(path), sort_keys=True))
 
 

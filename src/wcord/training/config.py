@@ -73,6 +73,10 @@ class TrainingConfig:
     """Epochs of the stage that some methods have before the main one; default: the method's own number (30)."""
     label_smoothing: Annotated[float, Bounds(0, below=1)] = 0.0
     """Smoothing of the labels in the cross-entropy."""
+    class_weights: Name | None = None
+    """Weights of the classes in the cross-entropy: balanced (a class of n of N samples in C classes weighs N / (C n)),
+    auto (balanced where the commonest class has at least 3 times the samples of the rarest), or a csv file of lines
+    class,weight."""
     clip_norm: Annotated[float, Bounds(above=0)] | None = None
     """Largest gradient norm."""
     ema: Annotated[float, Bounds(above=0, below=1)] | None = None

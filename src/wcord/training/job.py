@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
+from wcord.data.class_weights import class_weights
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.loader import Loader
 from wcord.data.sources import open_data
@@ -63,6 +64,7 @@ class Job:
         train: training batches.
         test: evaluation batches.
         same_labels: whether the logits of both networks mean the same classes, where there are as many.
+        class_weights: of the cross-entropy, or None where all classes count alike.
         notes: what a reader of the result has to know.
     """
 
@@ -75,6 +77,7 @@ class Job:
     train: Loader
     test: Loader
     same_labels: bool
+    class_weights: Tensor | None
     notes: tuple[str, ...]
 
 
@@ -139,13 +142,15 @@ def prepare(
     smallest = _smallest_batch(len(data.train), training.batch_size) * config.data.views // processes
     require_normalisable(student, _samples(data)[0], smallest)
     same_labels = _same_labels(config, teacher, data)
-    objective = _objective(config, student, teacher, data, train, same_labels)
+    weights, told = _class_weights(config, data)
+    note(told)
+    objective = _objective(config, student, teacher, data, train, same_labels, weights)
     note(_notes_of_weights(config, data))
     if train.dropped:
         note([f"each epoch leaves out the {train.dropped} sample(s) of a last batch that is too small"])
     if teacher is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
         note(_look_at_teacher(config, own, teacher, data, str(device), say))
-    return Job(config, data, student, architecture, teacher, objective, train, test, same_labels, tuple(notes))
+    return Job(config, data, student, architecture, teacher, objective, train, test, same_labels, weights, tuple(notes))
 
 
 def opened_data(config: TrainConfig | DistillConfig, own: Own) -> DataSet:
@@ -222,6 +227,7 @@ def _objective(
     data: DataSet,
     train: Loader,
     same_labels: bool,
+    weights: Tensor | None,
 ) -> Objective:
     sample, teacher_sample = _samples(data)
     maps = (config.student_maps, config.teacher_maps) if isinstance(config, DistillConfig) else ((), ())
@@ -234,6 +240,7 @@ def _objective(
         batch_size=min(_smallest_batch(len(data.train), config.training.batch_size), config.training.batch_size),
         same_labels=same_labels,
         label_smoothing=config.training.label_smoothing,
+        class_weights=weights,
         total_steps=config.training.epochs * len(train),
         student_maps=maps[0] or None,
         teacher_maps=maps[1] or None,
@@ -247,9 +254,23 @@ def _objective(
         return build_objective("ce", setting)
     labels = not config.data.no_labels
     objective = build_objective(config.method, setting, options=parse_options(config.set), labels=labels)
+    if config.training.class_weights is not None and not objective.weights.get("ce"):
+        raise UsageError(
+            f"--class-weights weights the cross-entropy, which has no part in this run ({objective.formula}): leave "
+            "it out"
+        )
     assert teacher is not None
     rehearse(objective, student, teacher, sample, teacher_sample)
     return objective
+
+
+def _class_weights(config: TrainConfig | DistillConfig, data: DataSet) -> tuple[Tensor | None, list[str]]:
+    """Return the weights of the classes in the cross-entropy, where there are any, and a note on them."""
+    choice = config.training.class_weights
+    if choice is None or config.data.no_labels:
+        return None, []
+    weights, note = class_weights(choice, data.train.targets, data.classes)
+    return weights, [note]
 
 
 def _smallest_batch(samples: int, batch_size: int) -> int:
