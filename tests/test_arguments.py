@@ -251,11 +251,12 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
     "build_method": (
         build_method,
         ("kd", nn.Linear(6, 3), nn.Linear(6, 3)),
-        {"sample": EMBEDDING},
+        {"sample": EMBEDDING, "class_weights": [1.0, 1.0, 1.0]},
         {
             "num_samples": OR_NONE,
             "batch_size": OR_NONE,
             "label_smoothing": SHARE,
+            "class_weights": POSITIVE,
             "total_steps": OR_NONE,
         },
     ),
@@ -313,7 +314,8 @@ def test_numbers_are_taken_within_their_bounds_and_refused_by_name_beyond(
     name: str, argument: str, value: object
 ) -> None:
     function, positional, named, accepted = CALLS[name]
-    given = [value] if isinstance(named.get(argument), list) else value
+    usual = named.get(argument)
+    given = [value] * len(usual) if isinstance(usual, list) else value
     taken = value is not True and not isinstance(value, list) and value in accepted[argument]
     if taken:
         function(*positional, **{**named, argument: given})

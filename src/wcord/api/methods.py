@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import require_kind, require_list
+from wcord.checks import require_kind, require_list, require_positive
 from wcord.methods.build import Options, build_objective
 from wcord.methods.observe import observe
 from wcord.methods.term import Objective
@@ -71,6 +71,10 @@ def build_method(
     """
     for name, value in (("student", student), ("teacher", teacher)):
         require_kind(name, value, nn.Module, "a torch.nn.Module")
+    if class_weights is not None and not isinstance(class_weights, Tensor):
+        require_list("class_weights", class_weights)
+        for weight in class_weights:
+            require_positive("class_weights", weight)
     for name, names in (("student_maps", student_maps), ("teacher_maps", teacher_maps)):
         require_list(name, names)
     setting = observe(
