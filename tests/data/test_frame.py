@@ -24,13 +24,13 @@ def test_what_is_no_size_is_refused(said: str) -> None:
 
 @pytest.mark.parametrize("said", [0, -3, "0", "8x0", "-1x8"])
 def test_a_size_below_a_pixel_is_refused(said: int | str) -> None:
-    with pytest.raises(UsageError, match="image_size must be at least 1 pixel"):
+    with pytest.raises(UsageError, match="image_size must be a whole number between 1 and"):
         Frame.of(said)
 
 
 @pytest.mark.parametrize("fraction", [0.0, -0.5, 1.01, float("nan"), float("inf")])
 def test_a_fraction_outside_its_range_is_refused(fraction: float) -> None:
-    with pytest.raises(UsageError, match="crop_fraction must lie above 0 and be at most 1"):
+    with pytest.raises(UsageError, match="crop_fraction must be a finite number above 0 and at most 1"):
         Frame.of(8, fraction)
 
 
