@@ -177,7 +177,7 @@ def test_an_option_that_cannot_be_meant_is_a_failure(option: str, reason: str, t
 
 def test_data_and_device_that_no_run_could_use_end_the_worker(tiny: Suite, place: Place) -> None:
     one = row(tiny, "kd")
-    with pytest.raises(UsageError, match="unknown device"):
+    with pytest.raises(UsageError, match="device must be auto, cpu"):
         attempts(place).run(one, one.config(dataclasses.replace(place, device="gpu"), None))
     assert look(one.folder(place.out)).status == "left"
     training = TeacherRun(tiny, "resnet14")

@@ -59,7 +59,7 @@ def test_mistakes_are_told() -> None:
     x = seen()
     with pytest.raises(UsageError, match="shots must lie between 1 and 40"):
         few_shot(x, 41)
-    with pytest.raises(UsageError, match="neighbours must lie between 1 and 120"):
+    with pytest.raises(UsageError, match="neighbours must be a whole number between 1 and 120"):
         nearest_neighbours(x, neighbours=121)
     with pytest.raises(UsageError, match="at least 2 classes"):
         Representation(x.train, torch.zeros(120, dtype=torch.long), x.test, x.test_targets)

@@ -58,9 +58,9 @@ def test_bytes_are_refused():
     [
         (((0.5,), (0.5, 0.5)), "one number a channel"),
         (((), ()), "one number a channel"),
-        (((0.5,), (0.0,)), "std must be a finite number of at least"),
+        (((0.5,), (0.0,)), "std must be a finite number of at least 1e-30"),
         (((float("nan"),), (1.0,)), "mean must be a finite number"),
-        (((0.5,), (0.5,), 0), "size must be a whole number between 1 and"),
+        (((0.5,), (0.5,), 0), "size must be a whole number between 1 and 8192"),
     ],
 )
 def test_refuses_impossible_statistics(arguments, message):
