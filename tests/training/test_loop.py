@@ -85,7 +85,7 @@ def stop_and_go_on(out: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int, 
     decide = Trainer._wish_to_stop
 
     def stop(trainer: Trainer, *arguments: Any) -> tuple[str, Any] | None:
-        return ("enough", None) if trainer.steps_done == stop_after else decide(trainer, *arguments)
+        return ("enough", None) if trainer.at.steps_done == stop_after else decide(trainer, *arguments)
 
     monkeypatch.setattr(Trainer, "_wish_to_stop", stop)
     stopped = distil(out, **settings)
@@ -151,7 +151,7 @@ def test_sigterm_saves_and_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     def step_then_signal(trainer: Trainer, *arguments: Any) -> None:
         step(trainer, *arguments)
-        if trainer.steps_done == 3:
+        if trainer.at.steps_done == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(Trainer, "_step", step_then_signal)
@@ -177,7 +177,7 @@ def test_nan_stops_by_part_and_step_and_keeps_the_last_good_checkpoint(
     step = Trainer._step
 
     def poison(trainer: Trainer, *arguments: Any) -> None:
-        if trainer.steps_done == 3:
+        if trainer.at.steps_done == 3:
             with torch.no_grad():
                 next(trainer.student.parameters()).fill_(torch.nan)
         step(trainer, *arguments)
@@ -337,7 +337,7 @@ def test_a_run_stopped_in_either_stage_goes_on_bit_for_bit(
     decide = Trainer._wish_to_stop
 
     def stop(trainer: Trainer, *arguments: Any) -> tuple[str, None] | None:
-        return ("enough", None) if trainer.steps_done == stop_after else decide(trainer, *arguments)
+        return ("enough", None) if trainer.at.steps_done == stop_after else decide(trainer, *arguments)
 
     monkeypatch.setattr(Trainer, "_wish_to_stop", stop)
     assert distil(tmp_path / "run", **settings).outcome.status == "stopped"

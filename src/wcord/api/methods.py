@@ -38,7 +38,7 @@ def build_method(
         batch_size: samples in a batch, to refuse a method that needs more.
         label_smoothing: of the cross-entropy.
         class_weights: of the cross-entropy, a number above 0 for each of the student's classes; default: all alike.
-        total_steps: optimiser steps of the whole training, for options that change on the way.
+        total_steps: training batches of the whole training, for options that change on the way.
         student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
         teacher_maps: as `student_maps`. Read both with `capture(…, maps=objective.student_map_names)`.
         options: summand → option → value, as keyword arguments of its loss.

@@ -111,6 +111,10 @@ class Loader:
         """Return the batches of an epoch."""
         return -(-(len(self.split) - self.dropped) // self.batch_size)
 
+    def samples_in(self, number: int) -> int:
+        """Return the samples of batch `number` of an epoch, over all processes, each counted in each of its views."""
+        return self.views * min(self.batch_size, len(self.split) - number * self.batch_size)
+
     def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from number `start` on, exactly as they come in a whole epoch."""
         if not 0 <= start <= len(self):

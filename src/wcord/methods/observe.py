@@ -41,7 +41,7 @@ def observe(
         same_labels: whether the logits of both mean the same classes, where there are as many.
         label_smoothing: of the cross-entropy.
         class_weights: of the cross-entropy, one for each of the student's classes.
-        total_steps: optimiser steps of the whole training.
+        total_steps: training batches of the whole training.
         student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
         teacher_maps: as `student_maps`.
 

@@ -37,7 +37,7 @@ class Setting:
         batch_size: samples in a batch, or None where it is not known.
         label_smoothing: of the cross-entropy with the labels.
         class_weights: of the same, one for each of the student's classes; None: all classes count alike.
-        total_steps: optimiser steps of the main stage, or None where they are not known.
+        total_steps: training batches of the main stage, or None where they are not known.
         student_maps: the student's maps by name, from input to output, with the shape of one sample.
         teacher_maps: the teacher's.
         student: the network itself, for methods that look at its modules; a term does not keep it.

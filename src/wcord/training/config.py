@@ -25,7 +25,10 @@ class TrainingConfig:
     epochs: int = 240
     """Passes over the training data."""
     batch_size: int = 64
-    """Samples in a step, over all processes."""
+    """Samples in a batch, over all processes."""
+    gradient_accumulation_steps: int = 1
+    """Batches whose gradients are added up for one step of the optimizer, which then sees this many times batch-size
+    samples; steps and checkpoints count those of the optimizer."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """Update rule of the student and of the method's heads."""
     lr: float | None = None
@@ -52,8 +55,9 @@ class TrainingConfig:
     """Largest gradient norm."""
     ema: float | None = None
     """Decay of a moving average of the student (0.999, say), which is then evaluated and saved."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the networks; losses are computed in single precision either way."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of the networks; losses are computed in single precision in any case. fp16 needs a CUDA GPU and scales
+    the loss; steps whose gradients overflow are left out and counted."""
     compile: bool = False
     """Compile the student with torch.compile."""
     channels_last: bool = False

@@ -40,6 +40,7 @@ def check_schedule(config: TrainingConfig) -> None:
     """
     checks.require_positive("epochs", config.epochs)
     checks.require_positive("batch_size", config.batch_size)
+    checks.require_positive("gradient_accumulation_steps", config.gradient_accumulation_steps)
     checks.require_positive("eval_every", config.eval_every)
     if config.preparation_epochs is not None and config.preparation_epochs < 0:
         raise checks.UsageError(f"preparation_epochs must be 0 or more, received {config.preparation_epochs}")
