@@ -237,6 +237,7 @@ def test_moving_average_is_what_is_saved_and_resumes(tmp_path: Path) -> None:
         {"optimizer": "adamw", "schedule": "cosine", "warmup_epochs": 0.5, "clip_norm": 1.0},
         {"label_smoothing": 0.1, "eval_every": 5},
         {"class_weights": "balanced"},
+        {"mixup": 0.4, "cutmix": 1.0, "class_weights": "balanced", "label_smoothing": 0.1},
         {"method": "lckt-a+lskd", "set": []},
         {"method": "crd", "set": ["crd.num_negatives=64"]},
     ],
@@ -258,6 +259,20 @@ def test_class_weights_stand_in_the_record_and_survive_a_stop(tmp_path: Path, mo
     assert whole.record.objective["ce"]["class_weights"] == {str(number): 1.0 + number for number in range(10)}
     assert whole.record.config["training"]["class_weights"] == str(file)
     stop_and_go_on(tmp_path / "run", monkeypatch, 4, **settings)
+    assert_same_run(whole.run, tmp_path / "run")
+
+
+def test_mixtures_go_on_bit_for_bit_and_their_training_accuracy_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings: dict[str, Any] = {"mixup": 0.4, "cutmix": 1.0, "augment": "crop-flip"}
+    whole = distil(tmp_path / "whole", **settings)
+    assert whole.record is not None
+    for entry in whole.record.epochs:
+        assert 0 <= entry["train_top1_mixed"] <= 100
+        assert "train_top1" not in entry
+    assert "% of dominant labels  test" in capsys.readouterr().err
+    stop_and_go_on(tmp_path / "run", monkeypatch, 7, **settings)
     assert_same_run(whole.run, tmp_path / "run")
 
 

@@ -13,7 +13,7 @@ class Batch:
     Attributes:
         student_input: what the student sees, images as float32 in [0, 1], B×C×H×W.
         teacher_input: what the teacher sees; the same tensor where both see the same.
-        target: class numbers, B.
+        target: class numbers, B; or the shares of the classes in each sample, B×C, where samples are mixed.
         index: row numbers in the training set, B, or None where there are none.
     """
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
@@ -25,6 +26,7 @@ def observe(
     same_labels: bool = True,
     label_smoothing: float = 0.0,
     class_weights: Tensor | None = None,
+    mixed: bool = False,
     total_steps: int | None = None,
     student_maps: Sequence[str] | None = None,
     teacher_maps: Sequence[str] | None = None,
@@ -41,6 +43,7 @@ def observe(
         same_labels: whether the logits of both mean the same classes, where there are as many.
         label_smoothing: of the cross-entropy.
         class_weights: of the cross-entropy, one for each of the student's classes.
+        mixed: whether batches hold mixtures of samples.
         total_steps: training batches of the whole training.
         student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
         teacher_maps: as `student_maps`.
@@ -62,6 +65,7 @@ def observe(
         batch_size=batch_size,
         label_smoothing=label_smoothing,
         class_weights=class_weights,
+        mixed=mixed,
         total_steps=total_steps,
         student_maps=_shapes(student_features),
         teacher_maps=_shapes(teacher_features),
@@ -71,7 +75,13 @@ def observe(
 
 
 def rehearse(
-    objective: Objective, student: nn.Module, teacher: nn.Module, student_sample: Tensor, teacher_sample: Tensor
+    objective: Objective,
+    student: nn.Module,
+    teacher: nn.Module,
+    student_sample: Tensor,
+    teacher_sample: Tensor,
+    *,
+    mixed: bool = False,
 ) -> None:
     """Compute each loss once on a batch, so that an option that cannot be meant shows before the first step.
 
@@ -83,6 +93,7 @@ def rehearse(
         teacher: the trained one.
         student_sample: a batch of what the student sees, at least two inputs.
         teacher_sample: the same of what the teacher sees.
+        mixed: whether batches hold mixtures of samples.
 
     Raises:
         UsageError: where a loss cannot be computed.
@@ -92,7 +103,10 @@ def rehearse(
     # Heads are made on the CPU, wherever the networks are; a loop moves them with the rest.
     seen, told = seen.to("cpu"), told.to("cpu")
     rows = torch.arange(len(student_sample))
-    batch = Batch(student_sample, teacher_sample, torch.zeros_like(rows), rows)
+    target = torch.zeros_like(rows)
+    if mixed:
+        target = F.one_hot(target, seen.logits.shape[1]).float()
+    batch = Batch(student_sample, teacher_sample, target, None if mixed else rows)
     training = objective.training
     objective.eval()
     try:

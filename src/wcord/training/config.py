@@ -51,6 +51,14 @@ class TrainingConfig:
     """Weights of the classes in the cross-entropy: balanced (a class of n of N samples in C classes weighs N / (C n)),
     auto (balanced where the commonest class has at least 3 times the samples of the rarest), or a csv file of lines
     class,weight."""
+    mixup: float = 0.0
+    """Mixup: each sample is mixed with another of its batch in a share drawn from Beta(mixup, mixup); usual: 0.2 to
+    0.8; 0: none. Both networks see the same mixtures."""
+    cutmix: float = 0.0
+    """CutMix: a rectangle of another picture of the batch is pasted, its area drawn from Beta(cutmix, cutmix); usual:
+    1; 0: none. With mixup too, each batch gets one of the two."""
+    mixup_prob: float = 1.0
+    """Share of the batches that are mixed, where mixup or cutmix is set."""
     clip_norm: float | None = None
     """Largest gradient norm."""
     ema: float | None = None

@@ -10,6 +10,7 @@ from wcord.checks import UsageError
 from wcord.data.class_weights import class_weights
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.loader import Loader
+from wcord.data.mixing import Mixing
 from wcord.data.sources import open_data
 from wcord.data.split import DataSet
 from wcord.methods.build import adapt_student, build_objective, shipped_name
@@ -19,7 +20,7 @@ from wcord.methods.term import Objective
 from wcord.models.network import Network
 from wcord.training.as_trained import as_trained, note_of_split, taught_as_trained
 from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
-from wcord.training.config import DistillConfig, TrainConfig
+from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig
 from wcord.training.engine import resolve_device, seed_everything
 from wcord.training.networks import NetworkSpec, build_network
 from wcord.training.schedule import check_schedule
@@ -115,6 +116,7 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     # The students' initial weights depend on the seed alone, not on what was drawn before.
     seed_everything(training.seed)
     student, architecture = _student(config, own, data, teacher)
+    mixing = _mixing(config.training, data)
     train = Loader(
         data.train,
         batch_size=training.batch_size,
@@ -127,6 +129,7 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
         workers=config.data.workers,
         views=config.data.views,
         partner=data.partner("train"),
+        mixing=mixing,
         drop_single=True,
     )
     if len(train) == 0:
@@ -246,7 +249,8 @@ def _objective(
         student if teacher is None else teacher,
         student_sample=sample,
         teacher_sample=sample if teacher is None else teacher_sample,
-        num_samples=len(data.train),
+        num_samples=len(data.train) if train.mixing is None else None,
+        mixed=train.mixing is not None,
         batch_size=min(_smallest_batch(len(data.train), config.training.batch_size), config.training.batch_size),
         same_labels=same_labels,
         label_smoothing=config.training.label_smoothing,
@@ -270,8 +274,17 @@ def _objective(
             "it out"
         )
     assert teacher is not None
-    rehearse(objective, student, teacher, sample, teacher_sample)
+    rehearse(objective, student, teacher, sample, teacher_sample, mixed=train.mixing is not None)
     return objective
+
+
+def _mixing(training: TrainingConfig, data: DataSet) -> Mixing | None:
+    """Return how batches are mixed, or None where they are not."""
+    if not training.mixup and not training.cutmix:
+        return None
+    if training.cutmix and not (data.pictures and data.of_teacher.pictures):
+        raise UsageError(f"--cutmix pastes parts of pictures, but a sample here is {data.seen}: use --mixup")
+    return Mixing(len(data.classes), training.mixup, training.cutmix, training.mixup_prob)
 
 
 def _class_weights(config: TrainConfig | DistillConfig, data: DataSet) -> tuple[Tensor | None, list[str]]:

@@ -28,7 +28,7 @@ from wcord.training.engine import seed_everything
 from wcord.training.interrupt import TIME_IS_UP, Interrupt
 from wcord.training.meter import REMEDY, EpochMeter
 from wcord.training.position import Position
-from wcord.training.progress import RunProgress, epoch_line
+from wcord.training.progress import DOMINANT, RunProgress, epoch_line
 from wcord.training.run import RunFolder
 from wcord.training.schedule import learning_rate_at
 from wcord.training.teacher_cache import TeacherCache
@@ -280,7 +280,8 @@ class Trainer:
         if self.update.scaler is not None:
             entry["skipped_steps"] = self.update.skipped
         if self.at.stage == "main":
-            entry |= {"train_top1": train_top1} | ({"diagnostics": means} if means else {})
+            name = DOMINANT if self.train.mixing else "train_top1"
+            entry |= {name: train_top1} | ({"diagnostics": means} if means else {})
         else:
             entry["stage"] = self.at.stage
         self.at.epoch, self.at.batch = self.at.epoch + 1, 0

@@ -8,6 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+DOMINANT = "train_top1_mixed"
+"""Training accuracy where samples are mixed, an entry of the metrics: a mixture counts for its dominant label."""
+
 
 class RunProgress:
     """Progress over epochs and steps, with the rate, the remaining time and the latest values, on stderr.
@@ -64,6 +67,8 @@ def epoch_line(stage: str, epoch: int, epochs: int, entry: Mapping[str, Any]) ->
     """
     parts = " ".join(f"{name} {value:.3f}" for name, value in entry["parts"].items())
     train = f"  train {entry['train_top1']:.2f} %" if "train_top1" in entry else ""
+    if DOMINANT in entry:
+        train = f"  train {entry[DOMINANT]:.2f} % of dominant labels"
     test = f"  test {entry['test_top1']:.2f} %" if "test_top1" in entry else ""
     left = clock_text((epochs - epoch) * entry["seconds"])
     return (

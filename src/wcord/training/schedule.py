@@ -49,9 +49,11 @@ def check_schedule(config: TrainingConfig) -> None:
     for name, value in (("lr", config.lr), ("clip_norm", config.clip_norm), ("max_time", config.max_time)):
         if value is not None:
             checks.require_positive(name, value)
-    for name, value in (("momentum", config.momentum), ("weight_decay", config.weight_decay)):
+    for name in ("momentum", "weight_decay", "mixup", "cutmix"):
+        value = getattr(config, name)
         if not 0 <= value < math.inf:
             raise checks.UsageError(f"{name} must be 0 or more, received {value}")
     if config.ema is not None:
         checks.require_fraction("ema", config.ema)
     checks.require_fraction("label_smoothing", config.label_smoothing)
+    checks.require_fraction("mixup_prob", config.mixup_prob)
