@@ -13,6 +13,7 @@ from wcord.evaluation.cost import measure_cost
 from wcord.evaluation.information import critic_information
 from wcord.methods.build import resolved_options
 from wcord.methods.options import parse_options
+from wcord.models.card import SEVERAL_LABELS
 from wcord.models.network import Network
 from wcord.models.weights import save_weights
 from wcord.report.analysis import analyse
@@ -45,10 +46,12 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
     comparable = job.data.teacher is None or not job.data.teacher.by_label
     teacher_predictions = taught if comparable else None
     pictures = job.data.test.read if min(job.data.test.shape[1:]) > 1 else None
-    kept = analyse(student_predictions, teacher_predictions, pictures, same_labels=job.same_labels)
-    kept.save(run.path / ANALYSIS)
+    same_labels = job.same_labels and not job.data.several_labels
+    if not job.data.several_labels:  # what is kept is about single classes: confusions, gains, misses
+        kept = analyse(student_predictions, teacher_predictions, pictures, same_labels=same_labels)
+        kept.save(run.path / ANALYSIS)
     epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics() if entry.get("stage") != "preparation"]
-    metrics = _metrics(student_predictions, teacher_predictions, epochs, same_labels=job.same_labels)
+    metrics = _metrics(student_predictions, teacher_predictions, epochs, same_labels=same_labels)
     if teacher_predictions is not None:
         critic = critic_information(job.objective, student_predictions, teacher_predictions)
         metrics |= {} if critic is None else {"critic_information_nats": critic}
@@ -58,7 +61,7 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
         "data": job.data.name,
         "seed": config.training.seed,
     }
-    card = describe(student, job.architecture, job.data, made | {"top1_last": metrics["top1_last"]})
+    card = describe(student, job.architecture, job.data, made | _for_card(metrics))
     save_weights(student.backbone, run.path / STUDENT, card=card)
     commit, environment = run.origin()
     record = Record(
@@ -103,9 +106,17 @@ def _metrics(
     student: Predictions, teacher: Predictions | None, epochs: list[dict[str, Any]], *, same_labels: bool
 ) -> dict[str, Any]:
     measured = accuracy(student)
-    values: dict[str, Any] = {"top1_last": measured.pop("top1")} | measured
-    values["top1_best"] = max(entry["test_top1"] for entry in epochs if "test_top1" in entry)
+    name = "map" if student.several_labels else "top1"
+    values: dict[str, Any] = {f"{name}_last": measured.pop(name)} | measured
+    values[f"{name}_best"] = max(entry[f"test_{name}"] for entry in epochs if f"test_{name}" in entry)
     return values if teacher is None else values | agreement(student, teacher, same_labels=same_labels)
+
+
+def _for_card(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return what the student's file says of its accuracy, and whether its logits are answers label by label."""
+    if "map_last" in metrics:
+        return {"map_last": metrics["map_last"], SEVERAL_LABELS: True}
+    return {"top1_last": metrics["top1_last"]}
 
 
 def _taught(teacher: Network, job: Job) -> Predictions | None:

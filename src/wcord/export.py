@@ -1,10 +1,10 @@
 """The student as a file that other programs run: ONNX or torch.export, checked against PyTorch before it counts."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from wcord.checks import RunError, UsageError
 from wcord.data.loader import Loader
 from wcord.data.sources import open_data
 from wcord.files import write_atomically
-from wcord.models.card import ModelCard
+from wcord.models.card import SEVERAL_LABELS, ModelCard
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card
 from wcord.training.as_trained import as_trained
@@ -99,13 +99,20 @@ def describe_export(name: str, card: ModelCard, network: Network) -> str:
             "|---|---|",
             f"| input `images` | float32, B×{card.in_channels}×{height}×{width}, in [0, 1]; normalisation is inside |",
             f"| output `logits` | float32, B×{card.num_classes} |",
-            f"| top-1, last epoch | {made.get('top1_last', float('nan')):.2f} % on the evaluation split |",
+            _accuracy_line(made),
             f"| parameters | {sum(p.numel() for p in network.parameters()):,} |",
             "",
             f"Classes: {', '.join(card.classes)}",
             "",
         ]
     )
+
+
+def _accuracy_line(made: Mapping[str, Any]) -> str:
+    if made.get(SEVERAL_LABELS):
+        reached = f"{made['map_last']:.2f} % on the evaluation split"
+        return f"| mAP, last epoch (several labels: take the sigmoid of each logit) | {reached} |"
+    return f"| top-1, last epoch | {made.get('top1_last', float('nan')):.2f} % on the evaluation split |"
 
 
 def _real_batches(run: RunFolder, source: str | None) -> tuple[str, list[Tensor]]:

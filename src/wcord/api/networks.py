@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wcord.checks import UsageError, require_positive
 from wcord.conclude import predict_all
@@ -14,11 +14,12 @@ from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
 from wcord.data.labels import number_by_name
 from wcord.data.loader import Loader
+from wcord.data.several import refuse_several
 from wcord.data.split import DataSet, Split
 from wcord.data.view import View
 from wcord.evaluation.accuracy import Predictions, accuracy
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
-from wcord.models.card import ModelCard
+from wcord.models.card import SEVERAL_LABELS, ModelCard
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card, refuse_own_code
 from wcord.training.as_trained import as_trained, open_as_trained
@@ -63,13 +64,22 @@ def evaluate(
     predictions = _predictions(network, opened.test, config, device)
     number = None if classes_by_number else number_by_name(opened.classes, network.classes)
     if number is not None:
-        predictions = replace(predictions, targets=number[predictions.targets])
+        predictions = replace(predictions, targets=_renumbered(predictions.targets, number, predictions.num_classes))
     return accuracy(predictions)
+
+
+def _renumbered(targets: Tensor, number: Tensor, classes: int) -> Tensor:
+    """Return the data's labels in the order of the network's classes, of which `number` gives one for each."""
+    if not targets.is_floating_point():
+        return number[targets]
+    return targets.new_zeros(len(targets), classes).index_copy(1, number, targets)
 
 
 @dataclass(frozen=True)
 class Guess:
     """What a network says of one record: its most probable classes, best first.
+
+    Where a record may have several labels, all labels of probability 0.5 or more, which may be none.
 
     Attributes:
         record: its file, and the row of a table.
@@ -97,7 +107,7 @@ def predict_files(
         paths: files, or folders that hold them. Of a table each row is a record; what columns it needs, the student's
             file knows.
         model: its architecture, where that is code of your own.
-        top: how many classes to name.
+        top: how many classes to name; of a network for several labels all that are more probable than not are named.
         device: where to compute.
 
     Raises:
@@ -120,8 +130,13 @@ def predict_files(
     guesses = []
     for name, record in (pair for records in found for pair in records.items()):
         with torch.inference_mode():
-            probabilities = network(view(record).to(where)).float().softmax(dim=1)[0].cpu()
-        best = probabilities.topk(min(top, len(probabilities)))
+            logits = network(view(record).to(where)).float()[0].cpu()
+        if card.extra.get(SEVERAL_LABELS):
+            probabilities = logits.sigmoid()
+            best = probabilities.topk(int((probabilities >= 0.5).sum()))
+        else:
+            probabilities = logits.softmax(dim=0)
+            best = probabilities.topk(min(top, len(probabilities)))
         names = tuple(network.classes[i] if network.classes else str(i) for i in best.indices.tolist())
         guesses.append(Guess(name, names, tuple(best.values.tolist())))
     return guesses
@@ -162,6 +177,7 @@ def probe(
     assert card is not None  # open_network refuses a file without one
     config = _config(data, settings)
     opened = _as_the_network_wants(config, Path(weights), card) if isinstance(config, DataConfig) else config
+    refuse_several(opened.train.targets, "wcord probe")
     halves = [_predictions(network, split, config, device) for split in (opened.train, opened.test)]
     seen = Representation(halves[0].embeddings, halves[0].targets, halves[1].embeddings, halves[1].targets)
     found: dict[str, Any] = {"linear": linear_probe(seen)}

@@ -52,6 +52,6 @@ def evaluate(arguments: list[str]) -> int:
         return 0
     table = Table("measure", "value")
     for name, value in values.items():
-        table.add_row(name, f"{value:.2f} %" if name.startswith("top") else f"{value:.4f}")
+        table.add_row(name, f"{value:.2f} %" if name.startswith(("top", "map", "macro", "micro")) else f"{value:.4f}")
     OUT.print(table)
     return 0

@@ -52,6 +52,8 @@ def predict(arguments: list[str]) -> int:
         return 0
     table = Table("record", "class", "probability")
     for guess in guesses:
+        if not guess.classes:
+            table.add_row(escape(guess.record), "no label", "")
         for i, (name, probability) in enumerate(zip(guess.classes, guess.probabilities, strict=True)):
             table.add_row(escape(guess.record) if i == 0 else "", escape(name), f"{100 * probability:.1f} %")
     OUT.print(table)

@@ -14,6 +14,7 @@ from wcord.data.config import Columns
 from wcord.data.labels import no_labels, number_labels
 from wcord.data.samples import Source, all_rows
 from wcord.data.selection import held_out
+from wcord.data.several import label_marks, marks_several
 
 Array = NDArray[np.generic]
 
@@ -85,7 +86,7 @@ def array_source(
     if "test" in images and images["test"].shape[1:] != images["train"].shape[1:]:
         shapes = tuple(images["train"].shape[1:]), tuple(images["test"].shape[1:])
         raise UsageError(f"x_train and x_test must hold images of one shape, received {shapes[0]} and {shapes[1]}")
-    targets, names = number_labels(labels, classes)
+    targets, names = (label_marks if marks_several(labels) else number_labels)(labels, classes)
     samples = {split: all_rows(images[split], targets[split]) for split in images}
     pictures = images["train"].shape[3] > 1
     return Source(samples["train"], samples.get("test"), names, name, augment="none", pictures=pictures)

@@ -144,7 +144,7 @@ class Loader:
             seen = self._view(images)
             taught = self._taught(images, records, partners, drawn, epoch, number, mix) if self.partner else seen
             if self.mixing is None:
-                yield Batch(seen, taught, targets.repeat(self.views), rows.repeat(self.views))
+                yield Batch(seen, taught, torch.cat([targets] * self.views), rows.repeat(self.views))
             else:
                 yield Batch(seen, taught, self._mixed_targets(targets, mix))
 

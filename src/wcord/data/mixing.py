@@ -41,7 +41,9 @@ class Mixing:
         return Mix(float(generator.beta(alpha, alpha)), (float(down), float(across)) if cut else None)
 
     def shares(self, target: Tensor) -> Tensor:
-        """Return the shares of the classes in samples of one class each, B×C."""
+        """Return the shares of the classes in samples of one class each, B×C; several labels (float) as they are."""
+        if target.is_floating_point():
+            return target
         return F.one_hot(target, self.classes).float()
 
 

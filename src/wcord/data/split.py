@@ -12,6 +12,7 @@ from torch import Tensor
 from wcord.checks import UsageError
 from wcord.data.augment import boxes, to_unit
 from wcord.data.images import BadImageError, Box, Form, bad_image, decode, open_upright
+from wcord.data.several import refuse_several
 from wcord.data.stores import ImageStore
 from wcord.data.view import View
 
@@ -25,7 +26,7 @@ class Split(ABC):
     """Images and class numbers by row, 0 … len − 1.
 
     Attributes:
-        targets: class numbers, N.
+        targets: class numbers, N; or the labels of each row where it may have several, N×C of 0 and 1 (float).
         shape: channels, height, width of every image.
     """
 
@@ -251,6 +252,8 @@ class DataSet:
                 f"student and teacher must see the same samples, received {lengths[0][0]} and {lengths[0][1]} to train "
                 f"on, {lengths[1][0]} and {lengths[1][1]} to test on; by_label=True draws partners by class"
             )
+        if by_label:
+            refuse_several(self.train.targets, "pairing by label")
         if by_label and self.classes != teacher.classes:
             raise UsageError("pairs by label need the same classes in the same order on both sides")
         notes = self.notes if len(teacher.test) else (*self.notes, TEST_UNSEEN)
@@ -262,6 +265,11 @@ class DataSet:
         same_records = base_and_view(self.train)[0] is base_and_view(teacher.train)[0]
         shared = shared and not by_label and (same_records or (self.pictures and teacher.pictures))
         return replace(self, teacher=TeacherSide(teacher, by_label, shared), notes=notes)
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether a sample may have several labels."""
+        return self.train.targets.is_floating_point()
 
     @property
     def seen(self) -> str:

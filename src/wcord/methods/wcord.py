@@ -41,7 +41,7 @@ class WCoRDTerm(Term):
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> LossReport:
         """Return the weighted total with both parts unweighted."""
-        labels = None if batch.target.is_floating_point() else batch.target  # what a mixture of samples does not have
+        labels = None if batch.target.is_floating_point() else batch.target  # no single class
         return self.loss(student.embedding, teacher.embedding, batch.index, labels=labels)
 
     def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor] | None:

@@ -96,7 +96,7 @@ def render(runs: Sequence[Run]) -> str:
         title=_title(shown),
         headline=headline(subject, baseline, teacher).replace(" %", "\u00a0%"),  # no line starts with a %
         certainty=certainty(subject, baseline),
-        headings=tables.HEADINGS,
+        headings=list(tables.columns(_rows(shown))),
         text_columns=tables.TEXT_COLUMNS,
         rows=_table(shown),
         sections=sections(shown),
@@ -138,12 +138,17 @@ def _title(shown: Shown) -> str:
     return f"{row.student} by {row.method} on {shown.subject.record.data}"
 
 
+def _rows(shown: Shown) -> list[tables.Row]:
+    return [*shown.teachers, *(side.row for side in shown.sides)]
+
+
 def _table(shown: Shown) -> list[dict[str, Any]]:
     teachers = [
-        {"cells": tables.cells(row), "colour": canvas.TEACHER_COLOUR, "teacher": True} for row in shown.teachers
+        {"cells": tables.cells(row, _rows(shown)), "colour": canvas.TEACHER_COLOUR, "teacher": True}
+        for row in shown.teachers
     ]
     return teachers + [
-        {"cells": tables.cells(side.row), "colour": canvas.colour(number), "teacher": False}
+        {"cells": tables.cells(side.row, _rows(shown)), "colour": canvas.colour(number), "teacher": False}
         for number, side in enumerate(shown.sides)
     ]
 

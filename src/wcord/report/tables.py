@@ -15,6 +15,8 @@ from rich.table import Table
 from wcord.report.record import Record
 
 MISSING = "–"
+SEVERAL_MEASURES = ("map_last", "map_best", "macro_f1", "micro_f1")
+"""What is measured where samples have several labels."""
 _ONE_RUN_ONLY = {"seed", "out", "name", "resume", "overwrite", "device", "max_time"}
 """Settings that may differ between runs of one configuration."""
 
@@ -23,7 +25,8 @@ _ONE_RUN_ONLY = {"seed", "out", "name", "resume", "overwrite", "device", "max_ti
 class Row:
     """One configuration, or a teacher, with one value per seed in each measure (none where it was not measured).
 
-    Top-1, top-5 and agreement are in percent, latency in milliseconds, the calibration error a fraction.
+    Top-1, top-5 and agreement are in percent, latency in milliseconds, the calibration error a fraction. Where samples
+    have several labels, mAP and F1 scores, in percent, stand instead of these.
     """
 
     run: str
@@ -37,6 +40,10 @@ class Row:
     top5: tuple[float, ...] = ()
     ece: tuple[float, ...] = ()
     agreement: tuple[float, ...] = ()
+    map_last: tuple[float, ...] = ()
+    map_best: tuple[float, ...] = ()
+    macro_f1: tuple[float, ...] = ()
+    micro_f1: tuple[float, ...] = ()
     is_teacher: bool = False
 
     @property
@@ -78,6 +85,10 @@ def group_row(records: Sequence[Record]) -> Row:
         top5=_values(records, "top5"),
         ece=_values(records, "ece"),
         agreement=_values(records, "agreement"),
+        map_last=_values(records, "map_last"),
+        map_best=_values(records, "map_best"),
+        macro_f1=_values(records, "macro_f1"),
+        micro_f1=_values(records, "micro_f1"),
     )
 
 
@@ -97,13 +108,16 @@ def teacher_row(record: Record) -> Row | None:
         top1_last=() if top1 is None else (round(top1, 2),),
         top5=() if metrics.get("top5") is None else (round(metrics["top5"], 2),),
         ece=() if metrics.get("ece") is None else (round(metrics["ece"], 4),),
+        map_last=() if metrics.get("map") is None else (round(metrics["map"], 2),),
+        macro_f1=() if metrics.get("macro_f1") is None else (round(metrics["macro_f1"], 2),),
+        micro_f1=() if metrics.get("micro_f1") is None else (round(metrics["micro_f1"], 2),),
         is_teacher=True,
     )
 
 
 def _who(row: Row) -> tuple[Any, ...]:
     # Latency is timed anew in every run: by it, one teacher would become several.
-    return row.student, row.parameters, row.top1_last
+    return row.student, row.parameters, row.top1_last, row.map_last
 
 
 def group_name(names: Sequence[str]) -> str:
@@ -162,9 +176,26 @@ TEXT_COLUMNS = 3
 """The first columns hold text and are set flush left; numbers follow."""
 
 
-def cells(row: Row) -> list[str]:
-    """Return the text of a row, one cell per heading."""
-    return [write(row) for write in _COLUMNS.values()]
+_OF_ONE_CLASS = ("top-1 last, %", "top-1 best, % (chosen on test)", "top-5, %", "ECE", "agreement, %")
+_OF_SEVERAL: dict[str, Callable[[Row], str]] = {
+    "mAP last, %": lambda row: spread(row.map_last),
+    "mAP best, % (chosen on test)": lambda row: spread(row.map_best),
+    "macro-F1, %": lambda row: spread(row.macro_f1),
+    "micro-F1, %": lambda row: spread(row.micro_f1),
+}
+
+
+def columns(table_rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
+    """Return the headings of a table and what stands below each: the measures that its rows have."""
+    if not any(row.map_last for row in table_rows):
+        return _COLUMNS
+    with_top1 = any(row.top1_last for row in table_rows)
+    return {name: write for name, write in _COLUMNS.items() if with_top1 or name not in _OF_ONE_CLASS} | _OF_SEVERAL
+
+
+def cells(row: Row, table_rows: Sequence[Row] = ()) -> list[str]:
+    """Return the text of a row of a table, one cell per heading."""
+    return [write(row) for write in columns(table_rows).values()]
 
 
 _TERMINAL_COLUMNS = {
@@ -177,25 +208,33 @@ _TERMINAL_COLUMNS = {
     "top-1 best, % (chosen on test)": "best*",
     "ECE": "ECE",
     "agreement, %": "agree",
+    "mAP last, %": "mAP",
+    "mAP best, % (chosen on test)": "best*",
+    "macro-F1, %": "macro-F1",
+    "micro-F1, %": "micro-F1",
 }
 """What fits into 80 columns, and how it is headed there."""
 
 
 def terminal_table(table_rows: Sequence[Row], title: str | None = None) -> Table:
     """Return a table for a terminal of 80 columns or more: what matters most, and what `best*` means."""
-    table = Table(title=title, box=SIMPLE_HEAD, caption="top-1 in %, last epoch; * chosen on the test set")
-    for number, heading in enumerate(_TERMINAL_COLUMNS.values()):
+    shown = {name: write for name, write in columns(table_rows).items() if name in _TERMINAL_COLUMNS}
+    measures = (("top-1", _OF_ONE_CLASS), ("mAP", _OF_SEVERAL))
+    measure = " and ".join(name for name, there in measures if {*there} & {*shown})
+    table = Table(title=title, box=SIMPLE_HEAD, caption=f"{measure} in %, last epoch; * chosen on the test set")
+    for number, name in enumerate(shown):
+        heading = _TERMINAL_COLUMNS[name]
         table.add_column(heading, justify="left" if number < TEXT_COLUMNS else "right", overflow="fold")
     for row in table_rows:
-        shown = [_COLUMNS[name](row) for name in _TERMINAL_COLUMNS]
-        table.add_row(*shown, style="dim" if row.is_teacher else None)
+        table.add_row(*(write(row) for write in shown.values()), style="dim" if row.is_teacher else None)
     return table
 
 
 def markdown(table_rows: Sequence[Row]) -> str:
     """Return a Markdown table, ending with a line break."""
-    rule = [":---"] * TEXT_COLUMNS + ["---:"] * (len(HEADINGS) - TEXT_COLUMNS)
-    lines = [list(HEADINGS), rule, *([cell.replace("|", "\\|") for cell in cells(row)] for row in table_rows)]
+    headings = list(columns(table_rows))
+    rule = [":---"] * TEXT_COLUMNS + ["---:"] * (len(headings) - TEXT_COLUMNS)
+    lines = [headings, rule, *([cell.replace("|", "\\|") for cell in cells(row, table_rows)] for row in table_rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -203,6 +242,8 @@ def csv_text(table_rows: Sequence[Row]) -> str:
     """Return comma-separated values: plain numbers, mean, standard deviation and number of seeds; empty if missing."""
     out = io.StringIO()
     measures = ("top1_last", "top1_best", "top5", "ece", "agreement")
+    if any(row.map_last for row in table_rows):
+        measures += SEVERAL_MEASURES
     plain = ("run", "method", "student", "is_teacher", "parameters", "macs", "latency_ms")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*plain, *(f"{name}{part}" for name in measures for part in ("_mean", "_std", "_n"))])

@@ -11,6 +11,7 @@ from wcord.data.class_weights import class_weights
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.loader import Loader
 from wcord.data.mixing import Mixing
+from wcord.data.several import refuse_several
 from wcord.data.sources import open_data
 from wcord.data.split import DataSet
 from wcord.methods.build import adapt_student, build_objective, shipped_name
@@ -24,7 +25,7 @@ from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig
 from wcord.training.engine import resolve_device, seed_everything
 from wcord.training.networks import NetworkSpec, build_network
 from wcord.training.schedule import check_schedule
-from wcord.training.teacher_check import check_teacher
+from wcord.training.teacher_check import check_teacher, look_at_several
 
 EVALUATION_BATCH = 256
 
@@ -229,6 +230,7 @@ def _teacher(
         raise UsageError("--label-map brings the teacher's classes to labels, of which --no-labels reads none")
     if not config.data.no_labels:
         return fit_classes(teacher, data, config.pairing)
+    refuse_several(data.train.targets, "--no-labels")
     data, note = label_by_teacher(teacher, data, batch_size=EVALUATION_BATCH, device=device)
     return teacher, data, (note,)
 
@@ -251,6 +253,7 @@ def _objective(
         teacher_sample=sample if teacher is None else teacher_sample,
         num_samples=len(data.train) if train.mixing is None else None,
         mixed=train.mixing is not None,
+        several_labels=data.several_labels,
         batch_size=min(_smallest_batch(len(data.train), config.training.batch_size), config.training.batch_size),
         same_labels=same_labels,
         label_smoothing=config.training.label_smoothing,
@@ -274,7 +277,9 @@ def _objective(
             "it out"
         )
     assert teacher is not None
-    rehearse(objective, student, teacher, sample, teacher_sample, mixed=train.mixing is not None)
+    mixed = train.mixing is not None
+    shares = mixed or data.several_labels
+    rehearse(objective, student, teacher, sample, teacher_sample, shares=shares, rows=not mixed)
     return objective
 
 
@@ -292,6 +297,7 @@ def _class_weights(config: TrainConfig | DistillConfig, data: DataSet) -> tuple[
     choice = config.training.class_weights
     if choice is None or config.data.no_labels:
         return None, []
+    refuse_several(data.train.targets, "--class-weights")
     weights, note = class_weights(choice, data.train.targets, data.classes)
     return weights, [note]
 
@@ -313,6 +319,10 @@ def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, dev
     which = "evaluation"
     if not len(data.test):
         data, which = replace(data, test=data.train), "training"
+    if data.several_labels:
+        measured, samples = look_at_several(teacher, data, batch_size=EVALUATION_BATCH, device=device)
+        say(f"teacher {config.teacher}: mAP {measured:.2f} % on {samples} samples of the {which} data")
+        return []
     top1, samples = check_teacher(
         teacher, data, batch_size=EVALUATION_BATCH, device=device, allow_weak=config.allow_weak_teacher
     )

@@ -28,7 +28,7 @@ from wcord.training.engine import seed_everything
 from wcord.training.interrupt import TIME_IS_UP, Interrupt
 from wcord.training.meter import REMEDY, EpochMeter
 from wcord.training.position import Position
-from wcord.training.progress import DOMINANT, RunProgress, epoch_line
+from wcord.training.progress import BY_LABEL, DOMINANT, RunProgress, epoch_line
 from wcord.training.run import RunFolder
 from wcord.training.schedule import learning_rate_at
 from wcord.training.teacher_cache import TeacherCache
@@ -128,12 +128,23 @@ class Trainer:
         with ExitStack() as stack:
             student_tap = stack.enter_context(capture(self.student, maps=self.objective.student_map_names))
             teacher_tap = self._enter_teacher(stack)
-            self._prepare(Distiller(self.student, self.objective, student_tap))
+            self._prepare(Distiller(self.student, self.objective, student_tap, several_labels=self.several_labels))
             self._resume()
             visible = self.accelerator.is_main_process
             progress = stack.enter_context(RunProgress(self.at.total_steps, done=self.at.steps_done, visible=visible))
             interrupt = stack.enter_context(Interrupt(self.deadline))
             return self._stages(teacher_tap, progress, interrupt)
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether a sample may have several labels."""
+        return self.train.targets.is_floating_point()
+
+    @property
+    def _train_measure(self) -> str:
+        if self.several_labels:
+            return BY_LABEL
+        return DOMINANT if self.train.mixing else "train_top1"
 
     def _enter_teacher(self, stack: ExitStack) -> Tap | None:
         if self.teacher is None:
@@ -280,15 +291,14 @@ class Trainer:
         if self.update.scaler is not None:
             entry["skipped_steps"] = self.update.skipped
         if self.at.stage == "main":
-            name = DOMINANT if self.train.mixing else "train_top1"
-            entry |= {name: train_top1} | ({"diagnostics": means} if means else {})
+            entry |= {self._train_measure: train_top1} | ({"diagnostics": means} if means else {})
         else:
             entry["stage"] = self.at.stage
         self.at.epoch, self.at.batch = self.at.epoch + 1, 0
         if self.at.stage == "main" and (
             self.at.epoch % self.config.eval_every == 0 or self.at.epoch == self.config.epochs
         ):
-            entry["test_top1"] = self._evaluate()
+            entry["test_map" if self.several_labels else "test_top1"] = self._evaluate()
         if self.accelerator.is_main_process:
             self.run.log(entry)
             progress.line(epoch_line(self.at.stage_name, self.at.epoch, self.at.stage_epochs, entry))
@@ -300,11 +310,11 @@ class Trainer:
         self._save()
 
     def _evaluate(self) -> float:
-        """Return the top-1 accuracy of the network to be shipped; other processes wait for the first."""
+        """Return the top-1 accuracy (or mAP) of the network to be shipped; other processes wait for the first."""
         result = 0.0
         if self.accelerator.is_main_process:
             predictions = predict(self.shipped, self.test.batches(), device=self.accelerator.device)
-            result = accuracy(predictions)["top1"]
+            result = accuracy(predictions)["map" if self.several_labels else "top1"]
         self.accelerator.wait_for_everyone()
         return result
 

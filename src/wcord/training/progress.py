@@ -11,6 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 DOMINANT = "train_top1_mixed"
 """Training accuracy where samples are mixed, an entry of the metrics: a mixture counts for its dominant label."""
 
+BY_LABEL = "train_label_accuracy"
+"""The same where samples have several labels: the share of labels that are answered rightly."""
+
 
 class RunProgress:
     """Progress over epochs and steps, with the rate, the remaining time and the latest values, on stderr.
@@ -69,7 +72,11 @@ def epoch_line(stage: str, epoch: int, epochs: int, entry: Mapping[str, Any]) ->
     train = f"  train {entry['train_top1']:.2f} %" if "train_top1" in entry else ""
     if DOMINANT in entry:
         train = f"  train {entry[DOMINANT]:.2f} % of dominant labels"
+    if BY_LABEL in entry:
+        train = f"  train {entry[BY_LABEL]:.2f} % of labels"
     test = f"  test {entry['test_top1']:.2f} %" if "test_top1" in entry else ""
+    if "test_map" in entry:
+        test = f"  test mAP {entry['test_map']:.2f} %"
     left = clock_text((epochs - epoch) * entry["seconds"])
     return (
         f"{stage} {epoch:3d}/{epochs}  loss {entry['loss']:.3f} ({parts}){train}{test}  "

@@ -5,7 +5,7 @@ import math
 from wcord.checks import UsageError
 from wcord.data.loader import Loader
 from wcord.data.split import DataSet
-from wcord.evaluation.accuracy import accuracy, predict
+from wcord.evaluation.accuracy import Predictions, accuracy, predict
 from wcord.models.network import Network
 
 TEACHER_SAMPLES = 1000
@@ -23,11 +23,7 @@ def check_teacher(
     Raises:
         UsageError: for a teacher near chance, with the usual causes.
     """
-    loader = Loader(data.test, batch_size=batch_size, shuffle=True, device=device)
-    batches = (
-        batch for batch, _ in zip(loader.batches(), range(math.ceil(TEACHER_SAMPLES / batch_size)), strict=False)
-    )
-    predictions = predict(teacher.to(device), batches, device=device, side="teacher")
+    predictions = _look(teacher, data, batch_size, device)
     top1 = accuracy(predictions)["top1"]
     chance = 1 / len(data.classes)
     noise = 3 * math.sqrt(chance * (1 - chance) / len(predictions.targets))
@@ -41,3 +37,18 @@ def check_teacher(
             "--allow-weak-teacher goes on regardless"
         )
     return top1, len(predictions.targets)
+
+
+def look_at_several(teacher: Network, data: DataSet, *, batch_size: int, device: str) -> tuple[float, int]:
+    """Return the teacher's mean average precision on a part of the data with several labels, and that part's size."""
+    predictions = _look(teacher, data, batch_size, device)
+    return accuracy(predictions)["map"], len(predictions)
+
+
+def _look(teacher: Network, data: DataSet, batch_size: int, device: str) -> Predictions:
+    """Return what the teacher says of at most `TEACHER_SAMPLES` samples, up to a whole batch."""
+    loader = Loader(data.test, batch_size=batch_size, shuffle=True, device=device)
+    batches = (
+        batch for batch, _ in zip(loader.batches(), range(math.ceil(TEACHER_SAMPLES / batch_size)), strict=False)
+    )
+    return predict(teacher.to(device), batches, device=device, side="teacher")
