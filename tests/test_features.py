@@ -115,7 +115,7 @@ def test_keeps_nothing_between_calls():
         tap(torch.randn(2, 4))
         model(torch.randn(2, 4))
         assert tap._outputs == {}
-        assert tap._inputs == ()
+        assert tap._inputs == {}
 
 
 class TestErrors:

@@ -21,6 +21,10 @@ class DoesNotFitError(UsageError):
     """A method that a network, or a pair of networks, cannot be used with; other methods may fit them."""
 
 
+class ChangedInputError(UsageError):
+    """A run that cannot go on since what it began with, its data or its teacher, has become something else."""
+
+
 class NonFiniteError(UsageError):
     """NaN or infinity where a loss was given its input; a training run turns it into a RunError with its step."""
 
@@ -58,6 +62,19 @@ def require_fraction(name: str, value: float) -> None:
     """Raise unless `value` lies in [0, 1]."""
     if not 0 <= value <= 1:
         raise UsageError(f"{name} must lie between 0 and 1, received {value}")
+
+
+def require_text(what: str, value: object) -> None:
+    """Raise where a text holds what no file can: a name on disk whose bytes are no UTF-8 comes as lone surrogates.
+
+    Args:
+        what: what the text is, for the message.
+        value: the text, or several; anything else passes.
+    """
+    texts = [value] if isinstance(value, str | Path) else value if isinstance(value, list | tuple) else []
+    for text in map(str, texts):
+        if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+            raise UsageError(f"{what} {text!a} is not valid UTF-8: rename it")
 
 
 def require_file(path: str | Path, what: str) -> Path:

@@ -1,7 +1,7 @@
 """Read logits, embedding and maps out of one forward pass of any network, by hooks that are always removed."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -10,7 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from wcord.checks import DoesNotFitError, UsageError
-from wcord.models.network import StatesMaps, StatesPreactivations, is_compiled, logits_of, merged_parts
+from wcord.models.classifier import classifier_paths, joined_classifiers, stated_widths
+from wcord.models.network import (
+    StatesMaps,
+    StatesPreactivations,
+    is_compiled,
+    logits_of,
+    merged_parts,
+    stated_embedding,
+)
 from wcord.models.network import unwrap as unwrap
 from wcord.models.preactivation import INPUT_SIDE as INPUT_SIDE
 from wcord.models.preactivation import RELUS, address_before_relu
@@ -21,7 +29,7 @@ class Features:
     """What one forward pass gives.
 
     Attributes:
-        logits: B×classes.
+        logits: B×classes; of a network without a classifier, B×0.
         embedding: B×D, the input of the classifier, averaged over positions where it has any.
         maps: by the name that was asked for, B×C×H×W, or B×T×D of a transformer.
     """
@@ -41,15 +49,6 @@ class StatesFeatureInfo(Protocol):
     """A network of timm, which lists the modules whose outputs are its maps."""
 
     feature_info: Sequence[Mapping[str, Any]]
-
-
-@runtime_checkable
-class StatesClassifier(Protocol):
-    """A network that says which module is its classifier, as timm's do."""
-
-    def get_classifier(self) -> Any:
-        """Return the classifier, or several of which the first counts."""
-        ...
 
 
 def map_names(model: nn.Module) -> tuple[str, ...]:
@@ -79,6 +78,10 @@ def preactivation(name: str) -> str:
 
 
 BEFORE_RELU = "pre"
+_NAME_IT = (
+    "name the module whose input is the embedding, by --embedding PATH (--student-embedding or --teacher-embedding in "
+    "distill) or embedding=PATH"
+)
 
 
 @contextmanager
@@ -94,8 +97,8 @@ def capture(model: nn.Module, maps: Sequence[str] = (), embedding: str | None = 
         maps: which maps to read: names that the network states (see `map_names`), `pre:NAME` for one before its ReLU,
             which the network states too or which ends the map's module, or addresses: a module's path, as in
             `named_modules()`, means its output, and `PATH:in` its input.
-        embedding: path of the module whose *input* is the embedding. Default: the classifier that the network states
-            (timm's `get_classifier()`), else its last `nn.Linear`; that one must give the logits, which is verified.
+        embedding: path of the module whose *input* is the embedding. Default: the one that a `Network` was built
+            with, else the classifier (see `classifier_paths`), which must give the logits; that is verified.
 
     Raises:
         UsageError: a path does not exist; a module did not run, ran more than once, or its output was changed in place
@@ -119,8 +122,9 @@ def capture(model: nn.Module, maps: Sequence[str] = (), embedding: str | None = 
                 handles.append(module.register_forward_pre_hook(tap.before_hook(address), with_kwargs=True))
             else:
                 handles.append(module.register_forward_hook(tap.output_hook(address)))
-        head = tap.classifier
-        handles.append(head.register_forward_pre_hook(tap.input_hook(), with_kwargs=True))
+        for path in tap.heads:
+            hook = tap.input_hook(path)
+            handles.append(tap.network.get_submodule(path).register_forward_pre_hook(hook, with_kwargs=True))
         yield tap
     finally:
         for handle in handles:
@@ -151,27 +155,28 @@ class Tap:
         self.paths = {name: _resolve(self.network, name) for name in maps}
         self.ends = _found_ends(self.network, self.paths)
         self.channels = _stated_channels(self.network)
+        embedding = stated_embedding(model) if embedding is None else embedding
         self.found_by_itself = embedding is None
-        self.classifier_path = _find_classifier(self.network) if embedding is None else embedding
+        self.heads = _find_heads(self.network) if embedding is None else (embedding,)
+        self.widths = stated_widths(self.network)
         modules = dict(self.network.named_modules())
-        if self.classifier_path not in modules:
-            raise _no_such_path(self.network, self.classifier_path)
-        self.classifier = modules[self.classifier_path]
-        watched = {*self.paths.values(), *([self.classifier_path] if self.found_by_itself else [])}
+        if self.heads[0] not in modules:
+            raise _no_such_path(self.network, self.heads[0])
+        watched = {*self.paths.values(), *(self.heads if self.found_by_itself else [])}
         watched |= {path for end in self.ends.values() for path in end}
         self.watched = {address: modules[address.removesuffix(INPUT_SIDE)] for address in sorted(watched)}
         self._running = False
         self._outputs: dict[str, tuple[Any, ...]] = {}
-        self._inputs: tuple[Any, ...] = ()
+        self._inputs: dict[str, tuple[Any, ...]] = {}
 
     def __call__(self, *inputs: Any, **named: Any) -> Features:
         """Run the model once and return what it gave; arguments are the model's own."""
-        self._outputs, self._inputs, self._running = {}, (), True
+        self._outputs, self._inputs, self._running = {}, {}, True
         try:
             logits = logits_of(self.model(*inputs, **named))
             return Features(logits, self._embedding(logits), {name: self._map(name) for name in self.paths})
         finally:
-            self._outputs, self._inputs, self._running = {}, (), False
+            self._outputs, self._inputs, self._running = {}, {}, False
 
     def output_hook(self, path: str) -> Any:
         """Return a hook that keeps a module's output."""
@@ -192,12 +197,12 @@ class Tap:
 
         return hook
 
-    def input_hook(self) -> Any:
-        """Return a hook that keeps the classifier's input."""
+    def input_hook(self, path: str) -> Any:
+        """Return a hook that keeps a classifier's input."""
 
         def hook(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
             if self._running:
-                self._inputs = (*self._inputs, _first(args, named))
+                self._inputs[path] = (*self._inputs.get(path, ()), _first(args, named))
 
         return hook
 
@@ -226,19 +231,24 @@ class Tap:
             )
 
     def _embedding(self, logits: Tensor) -> Tensor:
-        path = self.classifier_path
-        outputs = self._outputs.get(path, ())
-        if not self._inputs:
+        """Return the input of the classifier; of several that each see a part of the embedding, side by side."""
+        parts = [self._part(path, logits) for path in self.heads]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def _part(self, path: str, logits: Tensor) -> Tensor:
+        outputs, inputs = self._outputs.get(path, ()), self._inputs.get(path, ())
+        if not inputs:
             raise self._never_ran("embedding", path, path)
         classes = logits.shape[-1] if self.parts is None else self.parts
-        found = len(outputs) == len(self._inputs) and _gives(outputs[-1], logits.shape[0], classes)
+        found = len(outputs) == len(inputs) and _gives(outputs[-1], logits.shape[0], classes)
         if self.found_by_itself and not found:
             raise UsageError(
-                f"the classifier was not found: the output of {path!r} is not the logits {tuple(logits.shape)}; "
-                f'tell which module\'s input is the embedding, embedding="path", e.g. {_candidates(self.network)}'
+                f"the classifier of {type(self.network).__name__} was not found: the output of {path!r} is not the "
+                f"logits {tuple(logits.shape)}; {_NAME_IT}, e.g. {_candidates(self.network)}"
             )
-        inputs = _intact(self._inputs[-1], f"embedding (input of {path!r})")
-        return _average_positions(inputs, channels_last=isinstance(self.classifier, nn.Linear))
+        value = _intact(inputs[-1], f"embedding (input of {path!r})")
+        head = self.network.get_submodule(path)
+        return _average_positions(value, widths=self.widths, channels_last=isinstance(head, nn.Linear))
 
     def _never_ran(self, kind: str, name: str, path: str) -> UsageError:
         if is_compiled(self.model):
@@ -334,20 +344,15 @@ def _candidates(network: nn.Module) -> str:
     return ", ".join(repr(path) for path in paths[-5:]) or "none"
 
 
-def _find_classifier(network: nn.Module) -> str:
-    """Return the path of the stated classifier, else of the last `nn.Linear` in order of registration."""
-    stated = network.get_classifier() if isinstance(network, StatesClassifier) else None
-    first = stated[0] if isinstance(stated, (tuple, list)) and stated else stated
-    for path, module in network.named_modules():
-        if module is first and not isinstance(module, nn.Identity):
-            return path
-    linears = _linears(network)
-    if not linears:
+def _find_heads(network: nn.Module) -> tuple[str, ...]:
+    """Return the paths of the classifiers that count."""
+    paths = classifier_paths(network)
+    if not paths:
         raise UsageError(
-            f"{type(network).__name__} has no nn.Linear that could be its classifier: "
-            f'tell which module\'s input is the embedding, embedding="path", e.g. {_candidates(network)}'
+            f"{type(network).__name__} has no linear layer that could be its classifier: {_NAME_IT}, "
+            f"e.g. {_candidates(network)}"
         )
-    return linears[-1]
+    return paths if joined_classifiers(network) else paths[:1]
 
 
 def _gives(seen: _Seen | None, batch: int, classes: int) -> bool:
@@ -358,12 +363,19 @@ def _gives(seen: _Seen | None, batch: int, classes: int) -> bool:
     return classes in ((shape[1], shape[-1]) if seen.tensor.dim() == 4 else (shape[-1],))
 
 
-def _average_positions(x: Tensor, *, channels_last: bool) -> Tensor:
-    """Return B×D of B×D, of tokens B×T×D, or of a map B×C×H×W (B×H×W×C before a Linear)."""
+def _average_positions(x: Tensor, *, widths: Collection[int], channels_last: bool) -> Tensor:
+    """Return B×D of B×D, of tokens B×T×D, or of a map B×C×H×W or B×H×W×C.
+
+    Args:
+        x: the input of a classifier.
+        widths: what the network states that D may be; decides which axis holds the channels where one axis alone fits.
+        channels_last: which of the two a map is where that says nothing.
+    """
     if x.dim() == 2:
         return x
-    if x.dim() == 3:
-        return x.mean(dim=1)
-    if x.dim() == 4:
-        return x.mean(dim=(1, 2) if channels_last else (2, 3))
-    raise UsageError(f"an embedding must have 2, 3 or 4 dimensions, received {tuple(x.shape)}: name another module")
+    if x.dim() not in (3, 4):
+        raise UsageError(f"an embedding must have 2, 3 or 4 dimensions, received {tuple(x.shape)}: name another module")
+    last = True if x.dim() == 3 else channels_last
+    if (x.shape[1] in widths) != (x.shape[-1] in widths):
+        last = x.shape[-1] in widths
+    return x.flatten(1, -2).mean(dim=1) if last else x.flatten(2).mean(dim=2)

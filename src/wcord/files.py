@@ -1,10 +1,17 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all, and known by their digest."""
 
+import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from wcord.checks import RunError
+
+
+def sha256(path: Path) -> str:
+    """Return the digest of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:

@@ -286,6 +286,6 @@ def test_a_teachers_pictures_are_sized_as_in_its_training(tmp_path: Path) -> Non
     pairing = taught_as_trained(configure(DistillConfig, settings))
     assert (pairing.teacher_image_size, pairing.teacher_crop_fraction) == (4, 0.5)
     pairing = taught_as_trained(configure(DistillConfig, {**settings, "teacher_image_size": 8}))
-    assert (pairing.teacher_image_size, pairing.teacher_crop_fraction) == (8, None)
+    assert (pairing.teacher_image_size, pairing.teacher_crop_fraction) == (8, 1.0)
     same = {name: value for name, value in settings.items() if name not in ("teacher_data", "pair_by")}
     assert taught_as_trained(configure(DistillConfig, same)).teacher_image_size is None

@@ -12,11 +12,11 @@ import torch
 
 from wcord.benchmark import attempt
 from wcord.benchmark.attempt import Attempts, Clock
-from wcord.benchmark.claim import claim
 from wcord.benchmark.rows import Place, Row, TeacherRun
 from wcord.benchmark.state import FAILED, look
 from wcord.benchmark.suite import Pair, Suite
 from wcord.checks import RunError, UsageError
+from wcord.claim import claim
 from wcord.data.sources import open_data
 from wcord.data.split import DataSet
 from wcord.models.create import create_model
@@ -187,7 +187,7 @@ def test_data_and_device_that_no_run_could_use_end_the_worker(tiny: Suite, place
 
 def test_a_signal_stops_the_worker(tiny: Suite, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     result = SimpleNamespace(outcome=Outcome("stopped", "received SIGTERM", 15, 1.0))
-    monkeypatch.setattr(attempt, "api", SimpleNamespace(start=lambda *arguments: result))
+    monkeypatch.setattr(attempt, "api", SimpleNamespace(start=lambda *arguments, **options: result))
     one, tried = row(tiny, "kd"), attempts(place)
     assert tried.run(one, one.config(place, None)) == "stopped"
     assert tried.stop == result.outcome

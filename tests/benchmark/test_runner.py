@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from wcord.benchmark import attempt, runner
-from wcord.benchmark.claim import claim
 from wcord.benchmark.rows import Place, Row, TeacherRun, choose
 from wcord.benchmark.runner import Ending, work
 from wcord.benchmark.state import look, note_failure, note_not_applicable
@@ -16,6 +15,7 @@ from wcord.benchmark.suite import Suite
 from wcord.benchmark.suite_file import read_suite
 from wcord.benchmark.teachers import Teachers, find_teachers
 from wcord.checks import UsageError
+from wcord.claim import claim
 from wcord.training.loop import Outcome
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from wcord.benchmark.claim import claim
 from wcord.benchmark.rows import Row
 from wcord.benchmark.state import FAILED, State, forget, look, note_failure, note_not_applicable
 from wcord.benchmark.suite import Suite
+from wcord.claim import claim
 from wcord.report.record import Record
 
 

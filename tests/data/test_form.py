@@ -8,6 +8,7 @@ from PIL import Image
 
 from wcord.checks import UsageError
 from wcord.data.form import find_form
+from wcord.data.frame import Frame
 from wcord.data.images import Form
 from wcord.data.samples import all_rows
 from wcord.data.split import MemorySplit, StreamSplit
@@ -22,8 +23,8 @@ def files(folder: Path, *pictures: tuple[str, tuple[int, int]]) -> FileImages:
     return FileImages(paths)
 
 
-def form_of(store: FileImages, image_size: int | None = None) -> tuple[Form, tuple[str, ...]]:
-    return find_form([all_rows(store, torch.zeros(len(store)).long())], image_size)
+def form_of(store: FileImages, image_size: int | str | None = None) -> tuple[Form, tuple[str, ...]]:
+    return find_form([all_rows(store, torch.zeros(len(store)).long())], Frame.of(image_size))
 
 
 def test_one_size_stays_and_grey_stays_grey(tmp_path: Path) -> None:
@@ -36,6 +37,7 @@ def test_one_colour_image_makes_the_set_colour_and_sizes_are_noted(tmp_path: Pat
     assert form == Form("RGB", 224, 224)
     assert "images of 2 or more sizes" in notes[0]
     assert form_of(store, 10) == (Form("RGB", 10, 10), ())
+    assert form_of(store, "10x30") == (Form("RGB", 10, 30), ())
 
 
 def test_nothing_readable_is_told(tmp_path: Path) -> None:

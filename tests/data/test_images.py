@@ -9,6 +9,7 @@ from PIL import Image
 
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
+from wcord.data.frame import Frame
 from wcord.data.images import BadImageError, Form, decode, fit, kind_of, open_upright
 from wcord.data.memory import resize_all
 from wcord.data.sources import open_data
@@ -17,7 +18,7 @@ from wcord.data.sources import open_data
 def test_fitting_covers_the_form_and_crops_the_centre() -> None:
     image = Image.new("RGB", (40, 20))
     image.paste((255, 0, 0), (10, 0, 30, 20))
-    fitted = np.asarray(fit(image, Form("RGB", 10, 10)))
+    fitted = np.asarray(fit(image, Frame(10, 10)))
     assert fitted.shape == (10, 10, 3)
     assert (fitted[:, 1:-1, 0] > 250).all()
 
@@ -82,7 +83,7 @@ def test_a_fraction_keeps_the_middle_of_the_resized_picture() -> None:
     square = Image.fromarray(pixels[:, :60])
     assert decode(square, Form("RGB", 60, 60, 0.5)).shape == (3, 60, 60)
     assert not np.array_equal(decode(square, Form("RGB", 60, 60, 0.5)), decode(square, Form("RGB", 60, 60)))
-    decoded = resize_all(torch.from_numpy(pixels).permute(2, 0, 1)[None], 224, 0.875)[0]
+    decoded = resize_all(torch.from_numpy(pixels).permute(2, 0, 1)[None], Frame(224, 224, 0.875))[0]
     assert np.abs(decoded.numpy().astype(int) - found).max() <= 1
 
 
@@ -91,3 +92,9 @@ def test_a_fraction_that_is_none_is_refused() -> None:
         open_data(DataConfig(crop_fraction=1.5, image_size=8))
     with pytest.raises(UsageError, match="give --image-size too"):
         open_data(DataConfig(crop_fraction=0.875))
+
+
+def test_an_image_of_8_bits_is_the_same_numbers_among_images_of_16() -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 50), np.uint8))
+    among = decode(image, Form("I;16", 12, 16, 0.875))
+    assert np.array_equal(among, decode(image, Form("L", 12, 16, 0.875)).astype(np.float32) / 255)

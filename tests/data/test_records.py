@@ -12,6 +12,7 @@ from scipy.io import wavfile
 from wcord.checks import UsageError
 from wcord.data.augment import to_unit
 from wcord.data.config import DataConfig
+from wcord.data.frame import Frame
 from wcord.data.records import find_files, read_picture, read_records
 from wcord.data.sources import open_data
 
@@ -26,12 +27,15 @@ def test_folders_are_searched_in_order_and_other_files_left(tmp_path: Path) -> N
         find_files([tmp_path / "none.png"])
 
 
-def test_pictures_come_in_the_form_that_is_wanted(tmp_path: Path) -> None:
+def test_pictures_come_in_the_frame_that_is_wanted_and_keep_their_channels(tmp_path: Path) -> None:
     Image.new("RGB", (40, 20), (255, 0, 0)).save(tmp_path / "red.png")
-    image = read_picture(tmp_path / "red.png", (3, 8, 8))
-    assert image.shape == (1, 3, 8, 8)
+    image = read_picture(tmp_path / "red.png", Frame(8, 12))
+    assert image.shape == (1, 3, 8, 12)
     assert torch.equal(image[0, :, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
-    assert read_picture(tmp_path / "red.png", (1, 8, 8)).shape == (1, 1, 8, 8)
+    Image.new("L", (40, 20), 51).save(tmp_path / "grey.png")
+    assert read_picture(tmp_path / "grey.png", Frame(8, 8)).shape == (1, 1, 8, 8)
+    Image.fromarray(np.full((4, 4), 20000, np.uint16)).save(tmp_path / "deep.png")
+    assert read_picture(tmp_path / "deep.png", Frame(4, 4)).mean() == pytest.approx(20000 / 65535, abs=1e-4)
 
 
 def test_rows_of_a_table_are_records_of_the_columns_that_a_network_knows(tmp_path: Path) -> None:
@@ -55,6 +59,9 @@ def test_a_sound_is_the_spectrogram_that_its_data_set_would_hold(tmp_path: Path)
     data = open_data(DataConfig(data=f"audiofolder:{tmp_path}"))
     (record,) = read_records(tmp_path / "test" / "a" / "s.wav", (1, 64, 128)).values()
     assert torch.equal(record, to_unit(data.test.read(torch.tensor([0]))))
+    small = open_data(DataConfig(data=f"audiofolder:{tmp_path}", image_size="32x48"))
+    (record,) = read_records(tmp_path / "test" / "a" / "s.wav", (1, 32, 48), sounds=True).values()
+    assert torch.equal(record, to_unit(small.test.read(torch.tensor([0]))))
 
 
 @pytest.mark.parametrize(
@@ -78,10 +85,3 @@ def test_files_of_another_kind_are_refused(
     wavfile.write(tmp_path / "s.wav", 8000, (3000 * np.sin(np.arange(4000))).astype(np.int16))
     with pytest.raises(UsageError, match=message):
         read_records(tmp_path / name, shape, columns)
-
-
-def test_sixteen_bits_are_no_colours(tmp_path: Path) -> None:
-    Image.fromarray(np.full((4, 4), 20000, np.uint16)).save(tmp_path / "deep.png")
-    assert read_picture(tmp_path / "deep.png", (1, 4, 4)).mean() == pytest.approx(20000 / 65535, abs=1e-4)
-    with pytest.raises(UsageError, match="one channel of 16 bits, and the network wants colour"):
-        read_picture(tmp_path / "deep.png", (3, 4, 4))

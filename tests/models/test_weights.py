@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 from pyarrow.parquet import read_table
@@ -14,7 +15,7 @@ from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.network import Network, unwrap
 from wcord.models.preprocess import Preprocess
-from wcord.models.weights import load_weights, open_network, read_card, save_weights
+from wcord.models.weights import digest, load_weights, open_network, read_card, save_weights
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data"
 MEAN, STD = (0.5070, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
@@ -85,6 +86,75 @@ class TestLoad:
     def test_missing_file(self, network):
         with pytest.raises(UsageError, match=r"weights file 'nowhere.pth' does not exist"):
             load_weights(network, "nowhere.pth")
+
+
+class TestFilesOfTheField:
+    def test_the_moving_average_is_told_and_taken_when_asked_for(self, network, tmp_path):
+        raw, average = create_model("resnet8", num_classes=10), network
+        torch.save({"model": raw.state_dict(), "model_ema": average.state_dict()}, tmp_path / "a.pth")
+        lines = []
+        loaded = load_weights(create_model("resnet8", num_classes=10), tmp_path / "a.pth", say=lines.append)
+        assert same(loaded, raw)
+        assert len(lines) == 1
+        assert "'model_ema'), which --ema-weights takes" in lines[0]
+        loaded = load_weights(create_model("resnet8", num_classes=10), tmp_path / "a.pth", ema=True, say=lines.append)
+        assert same(loaded, average)
+        assert "the moving average ('model_ema') is loaded" in lines[1]
+
+    def test_an_averaged_model_loads_without_a_word(self, network, tmp_path, capsys):
+        torch.save(torch.optim.swa_utils.AveragedModel(network).state_dict(), tmp_path / "a.pth")
+        assert same(load_weights(create_model("resnet8", num_classes=10), tmp_path / "a.pth"), network)
+        assert capsys.readouterr().out == ""
+
+    def test_what_is_left_out_is_told(self, network, tmp_path, capsys):
+        state = {f"model.{key}": value for key, value in network.state_dict().items()}
+        torch.save({"state_dict": state | {"val_acc.tp": torch.zeros(4)}}, tmp_path / "a.pth")
+        assert same(load_weights(create_model("resnet8", num_classes=10), tmp_path / "a.pth"), network)
+        assert "also holds what is not the network's, which is left out: val_acc.tp" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("name", ["resnet8", "vgg8", "torchvision:squeezenet1_1", "timm:test_vit"])
+    def test_a_new_head(self, name, tmp_path):
+        theirs, own = create_model(name, num_classes=10), create_model(name, num_classes=3)
+        before = {key: value.clone() for key, value in own.state_dict().items()}
+        torch.save(theirs.state_dict(), tmp_path / "a.pth")
+        lines = []
+        load_weights(own, tmp_path / "a.pth", head="new", say=lines.append)
+        assert len(lines) == 1
+        assert "weights for 10 classes: the body is loaded, and the head is new" in lines[0]
+        for key, value in own.state_dict().items():
+            theirs_too = theirs.state_dict()[key]
+            assert torch.equal(value, theirs_too if theirs_too.shape == value.shape else before[key])
+
+    def test_a_new_head_is_for_the_same_body_alone(self, tmp_path):
+        torch.save(create_model("resnet14", num_classes=10).state_dict(), tmp_path / "a.pth")
+        with pytest.raises(UsageError, match="do not fit the network"):
+            load_weights(create_model("resnet8", num_classes=3), tmp_path / "a.pth", head="new")
+
+    @pytest.mark.parametrize("name", ["resnet8", "timm:test_vit", "timm:test_convnext", "torchvision:mnasnet0_5"])
+    def test_weights_without_a_head(self, name, tmp_path):
+        bare = create_model(name, num_classes=0)
+        torch.save(bare.state_dict(), tmp_path / "a.pth")
+        with pytest.raises(UsageError, match="missing"):
+            load_weights(create_model(name, num_classes=3), tmp_path / "a.pth")
+        lines = []
+        found = load_weights(create_model(name, num_classes=3), tmp_path / "a.pth", head="optional", say=lines.append)
+        assert same(found, bare)
+        assert "holds no head: the network gives features and no logits" in lines[0]
+        load_weights(create_model(name, num_classes=3), tmp_path / "a.pth", head="new", say=lines.append)
+        assert "without a head that fits: the body is loaded, and the head is new" in lines[1]
+
+    def test_a_head_of_another_kind_is_none(self, tmp_path):
+        state = create_model("resnet8", num_classes=0).state_dict()
+        projection = {"fc.0.weight": torch.ones(64, 64), "fc.2.weight": torch.ones(16, 64)}
+        moco = {f"module.encoder_q.{key}": value for key, value in (state | projection).items()}
+        torch.save({"state_dict": moco | {"module.queue": torch.zeros(4)}}, tmp_path / "a.pth")
+        network = create_model("resnet8", num_classes=3)
+        assert load_weights(network, tmp_path / "a.pth", head="optional").state_dict().keys() == state.keys()
+
+    def test_the_head_of_the_file_is_left_out(self, network, tmp_path):
+        torch.save(network.state_dict(), tmp_path / "a.pth")
+        bare = load_weights(create_model("resnet8", num_classes=0), tmp_path / "a.pth", head="left")
+        assert torch.equal(bare.state_dict()["conv1.weight"], network.state_dict()["conv1.weight"])
 
 
 class TestSave:
@@ -184,3 +254,22 @@ def test_published_checkpoints_reach_their_accuracy(name, published):
         predicted = torch.cat([network(chunk / 255).argmax(1) for chunk in images.split(500)])
     top1 = 100 * (predicted == torch.tensor(rows["fine_label"])).float().mean().item()
     assert top1 == pytest.approx(published, abs=0.05)
+
+
+def test_a_file_is_the_same_each_time_it_is_written(tmp_path):
+    """Its metadata come in the order of their names; a reader that knows nothing of us reads it as before."""
+    network = create_model("resnet8", num_classes=3)
+    card = ModelCard("resnet8", 3, classes=("[a]", "é\u2028", 'q"\\'), mean=(0.5,) * 3, std=(0.2,) * 3)
+    contents = set()
+    for _ in range(8):
+        save_weights(network, tmp_path / "w.safetensors", card=card)
+        contents.add((tmp_path / "w.safetensors").read_bytes())
+    assert len(contents) == 1
+    assert read_card(tmp_path / "w.safetensors") == card
+    read = safetensors.torch.load_file(tmp_path / "w.safetensors")
+    assert all(torch.equal(value, read[name]) for name, value in network.state_dict().items())
+    save_weights(network, tmp_path / "bare.safetensors")
+    assert digest(tmp_path / "bare.safetensors") != digest(tmp_path / "w.safetensors")
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "a.pth")
+    torch.save(network.state_dict(), tmp_path / "b.pth")
+    assert digest(tmp_path / "a.pth") == digest(tmp_path / "b.pth")

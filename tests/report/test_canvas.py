@@ -1,6 +1,9 @@
+import html
+import warnings
 import xml.etree.ElementTree as ElementTree
 
 import matplotlib as mpl
+import pytest
 
 from wcord.report import canvas
 
@@ -49,3 +52,24 @@ def test_runs_are_told_apart_beyond_the_palette():
 
 def test_a_data_uri_holds_the_bytes():
     assert canvas.data_uri(b"abc") == "data:image/png;base64,YWJj"
+
+
+NAMES = ["$\\x{$", "5$ to 10$", "_hidden", "[bold]a[/]", "<b>&\"'", ":smile:", "a\x1b[2Jb", "caf\udce9"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_is_drawn_as_it_is_wherever_it_stands(name):
+    figure, (ax,) = canvas.new_figure(canvas.HALF, 2.0)
+    ax.plot([0, 1], [0, 1], label=canvas.legend_name(name))
+    ax.text(0, 0.5, canvas.class_ticks([name])[0])
+    ax.set_yticks([0, 1], canvas.class_ticks([name, name]))
+    ax.legend()
+    canvas.label(ax, x=name, y=name, title=name)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
+        drawn_name = canvas.svg(figure, "a")
+    ElementTree.fromstring(drawn_name)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [canvas.legend_name(name)]
+    # Above each text that is drawn as paths stands the text itself; a formula would have been set, and say otherwise.
+    shown = html.escape(canvas.class_ticks([name], 99)[0], quote=False)
+    assert drawn_name.count(f"{shown} -->") == 7

@@ -1,7 +1,9 @@
 """Devices by name, seeds, optimisers."""
 
 import random
+import re
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from torch import nn
 
-from wcord.checks import UsageError
+from wcord.checks import RunError, UsageError
+from wcord.training import engine
 from wcord.training.config import TrainingConfig
 from wcord.training.engine import make_accelerator, make_optimizer, resolve_device, seed_everything
 
@@ -55,3 +58,36 @@ def test_the_optimiser_takes_the_configured_numbers(name: str, kind: type) -> No
     assert type(made) is kind
     assert (made.defaults["lr"], made.defaults["weight_decay"]) == (0.5, 0.25)
     assert [(group["factor"], group["lr"]) for group in made.param_groups] == [(1.0, 0.5), (0.2, 0.1)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "installed", "told"),
+    [
+        (("tensorboard", "wandb"), ("tensorboard",), "--tracker wandb: not installed; pip install wandb,"),
+        (("wandb",), (), "--tracker wandb: not installed; pip install wandb,"),
+        (("mlflow", "tensorboard"), (), "pip install mlflow tensorboard,"),
+        (("tensorboard",), ("wandb", "mlflow"), "pip install tensorboard,"),
+    ],
+)
+def test_trackers_that_are_not_installed_are_refused(
+    asked: tuple[Any, ...], installed: tuple[str, ...], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("tensorboard", "wandb", "mlflow"):
+        monkeypatch.setattr(engine, f"is_{name}_available", lambda name=name: name in installed)
+    with pytest.raises(UsageError, match=re.escape(told)):
+        make_accelerator(TrainingConfig(device="cpu", tracker=asked), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    for config in (TrainingConfig(device="cpu"), TrainingConfig(device="cpu", tracker=cast("Any", installed))):
+        engine.require_trackers(config.tracker)
+
+
+def test_a_tracker_that_cannot_start_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    accelerator = make_accelerator(TrainingConfig(device="cpu"), tmp_path)
+    monkeypatch.setattr(accelerator, "log_with", ["wandb"])
+
+    def no_account(*_: object, **__: object) -> None:
+        raise LookupError("api_key not configured (no-tty)\ncall wandb.login()")
+
+    monkeypatch.setattr(accelerator, "init_trackers", no_account)
+    with pytest.raises(RunError, match=r"wandb could not start \(api_key not configured \(no-tty\)\): .*--resume"):
+        engine.start_trackers(accelerator, {}, tmp_path)

@@ -110,3 +110,12 @@ def test_a_probe_is_refused(folder: Path) -> None:
     settings: dict[str, Any] = {"data": f"npz:{folder}/marks.npz"}
     with pytest.raises(UsageError, match="wcord probe is for one class a sample"):
         api.probe(folder / "teacher" / "student.safetensors", **settings)
+
+
+def test_an_export_says_how_its_logits_are_read(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "student.pt2"
+    assert main(["export", str(folder / "teacher"), "--format", "torch", "--out", str(target)]) == 0
+    told = (tmp_path / "student.md").read_text()
+    assert "| mAP, last epoch | " in told
+    assert "probabilities = 1 / (1 + np.exp(-logits))" in told
+    assert "nan" not in told

@@ -177,13 +177,14 @@ def test_pictures_are_part_of_the_key() -> None:
 
 
 def test_streamed_pictures_are_told_apart_by_their_files(tmp_path: Path) -> None:
-    for folder in ("a", "b"):
+    for folder, value in (("a", 0), ("b", 1), ("c", 0)):
         (tmp_path / folder).mkdir()
-        Image.new("L", (4, 4)).save(tmp_path / folder / "0.png")
+        Image.new("L", (4, 4), value).save(tmp_path / folder / "0.bmp")
 
     def split(folder: str) -> StreamSplit:
-        store = FileImages([tmp_path / folder / "0.png"])
+        store = FileImages([tmp_path / folder / "0.bmp"])
         return StreamSplit(store, torch.arange(1), torch.zeros(1).long(), Form("L", 4, 4))
 
     assert fingerprint(split("a")) == fingerprint(split("a"))
     assert fingerprint(split("a")) != fingerprint(split("b"))
+    assert fingerprint(split("a")) == fingerprint(split("c"))  # the same pictures in another place

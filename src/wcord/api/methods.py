@@ -25,6 +25,8 @@ def build_method(
     total_steps: int | None = None,
     student_maps: Sequence[str] | None = None,
     teacher_maps: Sequence[str] | None = None,
+    student_embedding: str | None = None,
+    teacher_embedding: str | None = None,
     options: Options | None = None,
 ) -> Objective:
     """Return a method's objective for two networks, to be used in any loop.
@@ -43,6 +45,9 @@ def build_method(
         total_steps: training batches of the whole training, for options that change on the way.
         student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
         teacher_maps: as `student_maps`. Read both with `capture(…, maps=objective.student_map_names)`.
+        student_embedding: path of the module whose input is the student's embedding; default: its classifier. Read
+            both with `capture(…, embedding=…)`.
+        teacher_embedding: as `student_embedding`.
         options: summand → option → value, as keyword arguments of its loss.
 
     Raises:
@@ -77,5 +82,7 @@ def build_method(
         total_steps=total_steps,
         student_maps=student_maps,
         teacher_maps=teacher_maps,
+        student_embedding=student_embedding,
+        teacher_embedding=teacher_embedding,
     )
     return build_objective(method, setting, options=options)

@@ -19,13 +19,13 @@ from wcord.data.split import DataSet, Split
 from wcord.data.view import View
 from wcord.evaluation.accuracy import Predictions, accuracy
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
-from wcord.models.card import SEVERAL_LABELS, ModelCard
+from wcord.models.card import SEVERAL_LABELS
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card, refuse_own_code
-from wcord.training.as_trained import as_trained, open_as_trained
+from wcord.training.as_trained import open_as_trained
 from wcord.training.engine import resolve_device
 from wcord.training.job import EVALUATION_BATCH
-from wcord.training.networks import NetworkSpec, build_network
+from wcord.training.networks import NetworkSpec, Say, build_network
 
 
 def evaluate(
@@ -37,6 +37,10 @@ def evaluate(
     std: tuple[float, ...] | None = None,
     device: str = "auto",
     classes_by_number: bool = False,
+    pretrained: bool = False,
+    ema: bool = False,
+    embedding: str | None = None,
+    say: Say = print,
     **settings: Any,
 ) -> dict[str, float]:
     """Return top-1, top-5, calibration error and log-likelihood of a network on the evaluation split.
@@ -52,6 +56,10 @@ def evaluate(
         std: standard deviation that the input is divided by.
         device: where to compute.
         classes_by_number: take the classes by their number, whatever their names.
+        pretrained: take the library's default pretrained weights, where the name names none.
+        ema: of the weights file, take the moving average beside the weights.
+        embedding: path of the module whose input is the embedding; default: as the card says, else the classifier.
+        say: takes the lines that tell what is found on the way.
         **settings: settings of the data, where it is named: label, image_size, …
 
     Raises:
@@ -59,8 +67,10 @@ def evaluate(
     """
     config = _config(data, settings)
     path = None if weights is None else Path(weights)
-    opened = open_as_trained(config, path) if isinstance(config, DataConfig) else config
-    network = _network(model, path, opened, mean, std)
+    name = type(model).__name__ if isinstance(model, nn.Module) else _name(model, path)
+    spec = NetworkSpec("model", name, path, mean=mean, std=std, pretrained=pretrained, ema=ema, embedding=embedding)
+    opened = open_as_trained(config, path, spec.frame) if isinstance(config, DataConfig) else config
+    network = build_network(spec, opened, own=model if isinstance(model, nn.Module) else None, say=say)
     predictions = _predictions(network, opened.test, config, device)
     number = None if classes_by_number else number_by_name(opened.classes, network.classes)
     if number is not None:
@@ -120,15 +130,18 @@ def predict_files(
     network, card = open_network(weights, model=model).to(where), read_card(weights)
     files = find_files([Path(path) for path in paths])
     assert card is not None  # open_network refuses a file without one
-    # A row of a table is one visit already; of a picture the view is taken here.
     height, width = card.image_size or (MIXED_SIZE, MIXED_SIZE)
     seen = (card.in_channels, height, width)
-    shape = seen if width == 1 else card.record or seen
-    view = View.parse(card.view)
-    categories = card.extra.get("categories", {})
-    found = (read_records(file, shape, card.columns, categories, fraction=card.crop_fraction) for file in files)
+    shape = seen if width == 1 else card.record or seen  # a row of a table is one visit already
+    categories, sounds = card.extra.get("categories", {}), bool(card.extra.get("sounds"))
+    found = (
+        read_records(file, shape, card.columns, categories, fraction=card.crop_fraction, sounds=sounds)
+        for file in files
+    )
     guesses = []
     for name, record in (pair for records in found for pair in records.items()):
+        channels, height, width = record.shape[1:]
+        view = View.parse(card.view).fitted((channels, height, width), card.in_channels)
         with torch.inference_mode():
             logits = network(view(record).to(where)).float()[0].cpu()
         if card.extra.get(SEVERAL_LABELS):
@@ -154,7 +167,7 @@ def probe(
 ) -> dict[str, Any]:
     """Return what a frozen network's embedding is worth on a data set, as `wcord probe` does.
 
-    Images are brought to the size and the channels that the network was trained on. BatchNorm is frozen, nothing is
+    Pictures are framed as those that the network was trained on, and have its channels. BatchNorm is frozen, nothing is
     augmented, and each image goes through the network once.
 
     Args:
@@ -176,7 +189,7 @@ def probe(
     network, card = open_network(weights, model=model), read_card(weights)
     assert card is not None  # open_network refuses a file without one
     config = _config(data, settings)
-    opened = _as_the_network_wants(config, Path(weights), card) if isinstance(config, DataConfig) else config
+    opened = open_as_trained(config, Path(weights)) if isinstance(config, DataConfig) else config
     refuse_several(opened.train.targets, "wcord probe")
     halves = [_predictions(network, split, config, device) for split in (opened.train, opened.test)]
     seen = Representation(halves[0].embeddings, halves[0].targets, halves[1].embeddings, halves[1].targets)
@@ -198,17 +211,6 @@ def probe(
     }
 
 
-def _as_the_network_wants(config: DataConfig, weights: Path, card: ModelCard) -> DataSet:
-    """Open data in the size and the channels that a network was trained on, through its view."""
-    config = as_trained(config, weights)
-    channels, height, width = card.record or (card.in_channels, 0, 0)
-    if config.image_size is None and height == width > 1:
-        config = replace(config, image_size=height)
-    whole = open_as_trained(replace(config, view=""), weights)  # all of it; the view is laid on below
-    fit = {(1, 3): "rgb", (3, 1): "gray"}.get((whole.train.shape[0], channels))
-    return whole.through(",".join(part for part in (fit, config.view) if part))
-
-
 def _config(data: str | DataConfig | DataSet, settings: Mapping[str, Any]) -> DataConfig | DataSet:
     """Return the configuration of named data, or data as they were given."""
     if isinstance(data, str):
@@ -228,19 +230,12 @@ def _predictions(network: Network, split: Split, config: DataConfig | DataSet, d
     return predict_all(network.to(where), loader)
 
 
-def _network(
-    model: str | nn.Module | None,
-    path: Path | None,
-    data: DataSet,
-    mean: tuple[float, ...] | None,
-    std: tuple[float, ...] | None,
-) -> Network:
-    if isinstance(model, nn.Module):
-        return build_network(NetworkSpec("model", type(model).__name__, path, mean=mean, std=std), data, own=model)
+def _name(model: str | None, path: Path | None) -> str:
+    """Return the name of a network's architecture: what was said, else what its weights' card says."""
     card = None if path is None else read_card(path)
     name = model or (card.architecture if card else None)
     if name is None:
         raise UsageError("nothing to evaluate: give --weights of a student, or --model with its --weights")
     if model is None and path is not None:
         refuse_own_code(path, name)
-    return build_network(NetworkSpec("model", name, path, mean=mean, std=std), data)
+    return name

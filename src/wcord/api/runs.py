@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,26 +11,31 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 
-from wcord.checks import UsageError
+from wcord.checks import UsageError, require_text
+from wcord.claim import claim, holder, is_claimed
 from wcord.conclude import conclude
+from wcord.data.contents import contents_of
 from wcord.data.sources import OWN
 from wcord.data.split import DataSet
 from wcord.models.network import Network
+from wcord.models.weights import digest
 from wcord.report.record import Record, describe_environment, working_commit
+from wcord.training.checkpoint import load_checkpoint
 from wcord.training.config import (
     DistillConfig,
     TrainConfig,
     configure,
     learning_rate,
-    read_config,
+    setting_values,
     teacher_weights,
     to_toml,
     trained_name,
 )
-from wcord.training.engine import make_accelerator
-from wcord.training.job import Job, Own, Say, prepare
+from wcord.training.engine import make_accelerator, start_trackers
+from wcord.training.failure import failing
+from wcord.training.job import Job, Own, Say, opened_data, prepare
 from wcord.training.loop import Outcome, Trainer
-from wcord.training.run import CONFIG, RunFolder
+from wcord.training.run import RunFolder, is_used
 from wcord.training.teacher_cache import open_cache
 
 RESUMABLE = ("device", "max_time", "workers", "in_memory")
@@ -92,13 +99,16 @@ def distill(
     return start(configure(DistillConfig, names | settings), own)
 
 
-def start(config: TrainConfig | DistillConfig, own: Own | None = None, say: Say = print) -> Result:
+def start(
+    config: TrainConfig | DistillConfig, own: Own | None = None, say: Say = print, *, claimed: bool = False
+) -> Result:
     """Begin a run: check everything, then make its folder, then train.
 
     Args:
         config: what to do.
         own: modules and data that stand in for names in the configuration.
         say: takes the lines that tell what happens.
+        claimed: whether the caller holds the claim of the run's folder.
 
     Raises:
         UsageError: for a mistake in what was given; no folder is made.
@@ -106,13 +116,16 @@ def start(config: TrainConfig | DistillConfig, own: Own | None = None, say: Say 
     """
     deadline = _deadline(config)
     accelerator = make_accelerator(config.training, config.out)
-    _refuse_taken(config)
+    _refuse_taken(config, claimed=claimed)
     accelerator.wait_for_everyone()  # before the first one makes the folder
+    own = _with_data(config, own)
+    contents = contents_of(own.data) if own.data is not None else {}
     job, say = _prepare(config, own, say, accelerator)
-    if accelerator.is_main_process:
-        RunFolder.create(config.out, to_toml(config), overwrite=config.overwrite)
-    accelerator.wait_for_everyone()
-    return _train(job, RunFolder(config.out), say, deadline, accelerator)
+    with _alone(config.out, accelerator, claimed=claimed):
+        if accelerator.is_main_process:
+            RunFolder.create(config.out, to_toml(config), overwrite=config.overwrite)
+        accelerator.wait_for_everyone()
+        return _train(job, RunFolder(config.out), contents, say, deadline, accelerator)
 
 
 def resume(
@@ -121,6 +134,7 @@ def resume(
     own: Own | None = None,
     say: Say = print,
     config: TrainConfig | DistillConfig | None = None,
+    claimed: bool = False,
     **changes: Any,
 ) -> Result:
     """Go on with a stopped or killed run, bit for bit as if it had not been.
@@ -129,51 +143,95 @@ def resume(
         run: the run's folder.
         own: the modules and data that the run was started with, where it was not by name.
         say: takes the lines that tell what happens.
-        config: its configuration, where its files lie elsewhere today; default: the one that the folder holds.
+        config: its configuration, where its files lie elsewhere today; default: the one that the folder holds, whose
+            relative paths are looked for where the run was started, then in the present folder.
+        claimed: whether the caller holds the claim of the run's folder.
         **changes: settings that may differ (device, max_time, workers, in_memory).
 
     Raises:
-        UsageError: where the folder is no run, other settings are to be changed, or the teacher's weights have become
-            others.
+        UsageError: where the folder is no run or another process runs it, other settings are to be changed, or the data
+            or the teacher's weights have become others.
     """
     folder = RunFolder(Path(run))
     for name in changes:
         if name not in RESUMABLE:
             raise UsageError(f"{name} cannot change when a run is resumed: start a new run; {', '.join(RESUMABLE)} can")
-    config = config or read_config(folder.path / CONFIG)
+    notes: list[str] = []
+    if config is None:
+        config, notes = folder.configuration()
     training = replace(config.training, **{k: v for k, v in changes.items() if k in ("device", "max_time")})
     data = replace(config.data, **{k: v for k, v in changes.items() if k in ("workers", "in_memory")})
     config = replace(config, out=folder.path, training=training, data=data)
-    folder.require_teacher(teacher_weights(config))
     deadline = _deadline(config)
     accelerator = make_accelerator(training, folder.path)
-    job, say = _prepare(config, own, say, accelerator)
-    if "in_memory" in changes and job.data.augment == "resized-crop":
-        raise UsageError("in_memory cannot change here: resized crops are cut out of the originals or of what is held")
-    return _train(job, folder, say, deadline, accelerator)
+    with _alone(folder.path, accelerator, claimed=claimed):
+        folder.require_teacher(teacher_weights(config))
+        if accelerator.is_main_process:
+            for note in notes:
+                say(f"note: {note}")
+        own = _with_data(config, own)
+        contents = contents_of(own.data) if own.data is not None else {}
+        folder.require_data(contents)
+        fresh = load_checkpoint(folder.checkpoints) is None
+        job, say = _prepare(config, own, say, accelerator, fresh=fresh)
+        if "in_memory" in changes and job.data.augment == "resized-crop":
+            raise UsageError(
+                "in_memory cannot change here: resized crops are cut out of the originals or of what is held"
+            )
+        return _train(job, folder, contents, say, deadline, accelerator)
+
+
+@contextmanager
+def _alone(out: Path, accelerator: Accelerator, *, claimed: bool) -> Iterator[None]:
+    """Hold the run's folder for these processes, of which the first claims it for all.
+
+    Raises:
+        UsageError: others work on the run.
+    """
+    if claimed or not accelerator.is_main_process:
+        yield
+        return
+    with claim(out) as mine:
+        if not mine:
+            raise _taken(out)
+        yield
+
+
+def _taken(out: Path) -> UsageError:
+    return UsageError(f"{str(out)!r} is being run by {holder(out)}: wait until that has ended, or stop it first")
+
+
+def _with_data(config: TrainConfig | DistillConfig, own: Own | None) -> Own:
+    """Return what the caller brings, and the data, opened before anything else can go wrong."""
+    own = own or Own()
+    return replace(own, data=opened_data(config, own), opened=True)
 
 
 def _prepare(
-    config: TrainConfig | DistillConfig, own: Own | None, say: Say, accelerator: Accelerator
+    config: TrainConfig | DistillConfig, own: Own, say: Say, accelerator: Accelerator, *, fresh: bool = True
 ) -> tuple[Job, Say]:
     """Return this process's part of the work, and what tells of it: all would tell the same, so only the first does."""
     heard = say if accelerator.is_main_process else _silent
     rank, processes = accelerator.process_index, accelerator.num_processes
-    return prepare(config, own or Own(), heard, rank=rank, processes=processes), heard
+    return prepare(config, own, heard, rank=rank, processes=processes, fresh=fresh), heard
 
 
 def _silent(line: str) -> None:
     """Tell nobody."""
 
 
-def _refuse_taken(config: TrainConfig | DistillConfig) -> None:
+def _refuse_taken(config: TrainConfig | DistillConfig, *, claimed: bool) -> None:
     """Say that the folder is taken, or cannot be made, before any work is done for it."""
     out = config.out
-    if out.is_dir() and any(out.iterdir()) and not config.overwrite:
+    for name, value in setting_values(config).items():
+        require_text(f"--{name.replace('_', '-')}", value)
+    if is_used(out) and not config.overwrite:
         raise UsageError(f"--out {str(out)!r} exists: name another folder, give --overwrite, or go on with --resume")
     ground = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     if not ground.is_dir() or not os.access(ground, os.W_OK):
         raise UsageError(f"--out {str(out)!r} cannot be written: {str(ground)!r} is no folder that can be written")
+    if not claimed and is_claimed(out):
+        raise _taken(out)
 
 
 def _deadline(config: TrainConfig | DistillConfig) -> float | None:
@@ -182,15 +240,24 @@ def _deadline(config: TrainConfig | DistillConfig) -> float | None:
     return None if limit is None else time.monotonic() + 60 * limit
 
 
-def _train(job: Job, run: RunFolder, say: Say, deadline: float | None, accelerator: Accelerator) -> Result:
+def _train(
+    job: Job,
+    run: RunFolder,
+    contents: Mapping[str, object],
+    say: Say,
+    deadline: float | None,
+    accelerator: Accelerator,
+) -> Result:
     training = job.config.training
     if training.tracker:
-        accelerator.init_trackers("wcord", config={"config": to_toml(job.config)})
+        start_trackers(accelerator, {"config": to_toml(job.config)}, run.path)
     if accelerator.is_main_process:
+        weights = teacher_weights(job.config)
         run.note_start(
             working_commit(Path(__file__).parent),
             describe_environment(accelerator.device),
-            teacher_weights=teacher_weights(job.config),
+            teacher=None if weights is None else digest(weights),
+            data=contents,
         )
     say(f"training {trained_name(job.config)} by {job.objective.formula} into {run.path}")
     trainer = Trainer(
@@ -209,7 +276,8 @@ def _train(job: Job, run: RunFolder, say: Say, deadline: float | None, accelerat
     outcome = trainer.fit()
     record = None
     if outcome.status == "finished" and accelerator.is_main_process:
-        record = conclude(job, run, trainer.shipped, outcome, str(accelerator.device))
+        with failing(run, lambda: trainer.at.steps_done):
+            record = conclude(job, run, trainer.shipped, outcome, str(accelerator.device))
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Result(run.path, outcome, record, trainer.shipped, speaks=accelerator.is_main_process)

@@ -8,19 +8,20 @@ from dataclasses import replace
 from typing import Literal
 
 from wcord import api
-from wcord.benchmark.claim import claim
 from wcord.benchmark.rows import Place, Row, TeacherRun
 from wcord.benchmark.settings import TODAY, flat_settings, told
 from wcord.benchmark.state import forget, look, note_failure, note_not_applicable
-from wcord.checks import DoesNotFitError, RunError, UsageError
+from wcord.checks import ChangedInputError, DoesNotFitError, RunError, UsageError
+from wcord.claim import claim
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.sources import open_data
 from wcord.data.split import DataSet
-from wcord.training.config import DistillConfig, TrainConfig, read_config, teacher_weights
+from wcord.training.as_trained import seen_by_both
+from wcord.training.config import DistillConfig, TrainConfig, read_config
 from wcord.training.engine import resolve_device
-from wcord.training.job import Own, Say, seen_by_both
+from wcord.training.job import Own, Say
 from wcord.training.loop import Outcome
-from wcord.training.run import CONFIG, RunFolder
+from wcord.training.run import CONFIG
 
 Seen = tuple[DataConfig, PairingConfig | None]
 """What student and teacher see."""
@@ -103,7 +104,7 @@ class Attempts:
 
         Raises:
             UsageError: for a device or a data source of today that cannot be used, which would meet every run, and
-                for another teacher than the run began with.
+                for another teacher or other data than the run began with.
         """
         folder = config.out
         with claim(folder) as mine:
@@ -112,12 +113,12 @@ class Attempts:
             if look(folder).settled:
                 return "settled"
             resolve_device(config.training.device)
-            if (folder / CONFIG).is_file():
-                RunFolder(folder).require_teacher(teacher_weights(config))
             self._data(config)
             announce()
             try:
                 return self._train(row, config)
+            except ChangedInputError:
+                raise
             except DoesNotFitError as error:
                 note_not_applicable(folder, str(error))
                 self.say(f"{row.name}: not applicable: {error}")
@@ -139,11 +140,11 @@ class Attempts:
             return "stopped"
         self.say(f"{'going on with' if begun else 'beginning'} {row.name}, seed {row.seed}")
         if begun:
-            result = api.resume(config.out, config=config, own=own, say=self.say, max_time=left)
+            result = api.resume(config.out, config=config, own=own, say=self.say, claimed=True, max_time=left)
         else:
             forget(config.out)  # what a kill between two files may have left
             timed = replace(config, training=replace(config.training, max_time=left))
-            result = api.start(timed, own, self.say)
+            result = api.start(timed, own, self.say, claimed=True)
         outcome = result.outcome
         del result
         gc.collect()  # networks, memories and optimiser of a run must not lie beside the next one's on the device

@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 from wcord.benchmark.results import Line, PairTable, SuiteTable
 from wcord.benchmark.wording import SuiteText
 from wcord.report import canvas
+from wcord.terminal import printable
 
 LINE_HEIGHT = 0.3
 """Inches that a row of a figure takes."""
@@ -51,7 +52,7 @@ def _figure(pair: PairTable, number: int) -> str:
         if line.published is not None:
             faint = 0.45 if line.published.doubt else 1.0
             ax.plot([line.published.top1], [height], "D", color=canvas.RUN_COLOURS[1], alpha=faint, markersize=5)
-    ax.set_yticks(range(len(lines)), [line.name for line in lines])
+    ax.set_yticks(range(len(lines)), [printable(line.name) for line in lines])
     ax.set_ylim(-0.6, len(lines) - 0.4)
     canvas.label(ax, x="test top-1 after the last epoch, %")
     return canvas.svg(figure, f"pair{number}")

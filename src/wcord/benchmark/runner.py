@@ -6,11 +6,11 @@ from pathlib import Path
 
 from wcord import checks
 from wcord.benchmark.attempt import Attempts, Clock
-from wcord.benchmark.claim import claim
 from wcord.benchmark.rows import Place, Row, TeacherRun
 from wcord.benchmark.state import forget, look
 from wcord.benchmark.status import overview
 from wcord.benchmark.teachers import Teachers
+from wcord.claim import claim
 from wcord.methods.build import WEIGHT, option_names, parse_method
 from wcord.methods.options import parse_options
 from wcord.training.job import Say

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
-from wcord.benchmark.claim import is_claimed
+from wcord.claim import is_claimed
 from wcord.files import write_atomically
 from wcord.training.run import CONFIG, METRICS, RECORD
 

@@ -12,6 +12,7 @@ from wcord.benchmark.rows import Row
 from wcord.benchmark.state import State, look
 from wcord.benchmark.teachers import Teachers
 from wcord.report.tables import MISSING
+from wcord.terminal import plain
 from wcord.training.progress import clock_text
 
 
@@ -77,12 +78,12 @@ def status_table(seen: Overview) -> Table:
     for heading in ("pair", "row", *(f"seed {seed}" for seed in seeds)):
         table.add_column(heading, overflow="fold")
     for model, told in _teachers(seen).items():
-        table.add_row("teachers", model, *(told.get(seed, "") for seed in seeds), style="dim")
+        table.add_row("teachers", plain(model), *(told.get(seed, "") for seed in seeds), style="dim")
     lines: dict[tuple[str, str], dict[int, str]] = {}
     for row, state in seen.states:
         lines.setdefault((row.pair.name, row.label), {})[row.seed] = _told(state)
     for (pair, label), told in lines.items():
-        table.add_row(pair, label, *(told.get(seed, MISSING) for seed in seeds))
+        table.add_row(plain(pair), plain(label), *(told.get(seed, MISSING) for seed in seeds))
     return table
 
 

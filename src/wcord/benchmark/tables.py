@@ -10,6 +10,7 @@ from wcord.benchmark.results import Line, PairTable, SuiteTable
 from wcord.benchmark.statistics import Difference, deviation, mean
 from wcord.benchmark.wording import SuiteText, put_in_words
 from wcord.files import write_atomically
+from wcord.terminal import printable
 
 
 def write_tables(table: SuiteTable, folder: Path) -> list[Path]:
@@ -26,7 +27,7 @@ def markdown(text: SuiteText, *, level: int = 1) -> str:
     parts = [f"{'#' * level} {text.title}", text.protocol]
     for one in text.texts:
         rule = [":---", *(["---:"] * (len(one.headings) - 1))]
-        lines = [list(one.headings), rule, *([f"`{row[0]}`", *map(_escaped, row[1:])] for row in one.rows)]
+        lines = [list(one.headings), rule, *([_code(row[0]), *map(_escaped, row[1:])] for row in one.rows)]
         parts += [f"{'#' * (level + 1)} {one.title}", one.teacher]
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
         parts += ["\n".join(f"- {_escaped(remark)}" for remark in one.remarks)] if one.remarks else []
@@ -86,6 +87,11 @@ def _difference(name: str, difference: Difference | None) -> dict[str, float | N
     if difference is None:
         return {name: None, f"{name}_error": None}
     return {name: difference.value, f"{name}_error": difference.error}
+
+
+def _code(name: str) -> str:
+    """Return a name set as code, in which only the ends of the code and of the cell mean anything."""
+    return f"`{printable(name).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
 
 
 def _escaped(text: str) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
-from rich.markup import escape
 
 from wcord import checks
 from wcord.checks import UsageError
@@ -87,7 +86,7 @@ def benchmark(arguments: list[str]) -> int:
         override=parse_overrides(asked.override),
     )
     if asked.recipe_of is not None:
-        OUT.print(recipe(find_row(suite, asked.recipe_of), place), markup=False, soft_wrap=True, end="")
+        OUT.print(recipe(find_row(suite, asked.recipe_of), place), soft_wrap=True, end="")
         return 0
     rows = choose(suite, pairs=_list(asked.pairs), methods=_list(asked.methods), seeds=_numbers(asked.seeds))
     if asked.records is not None:
@@ -117,7 +116,7 @@ def _exit_code(
 
     if ending.stopped:
         command = shlex.join(["wcord", "benchmark", *arguments])
-        ERR.print(f"{escape(ending.reason)}: state saved; go on with: {escape(command)}")
+        ERR.print(f"{ending.reason}: state saved; go on with: {command}")
         return 0 if ending.signal is None else 128 + ending.signal
     seen = overview(rows, teachers, asked.out)
     failed = [(f"teacher {name}", state) for name, state in seen.teachers.items() if state is not None]
@@ -161,7 +160,7 @@ def _write_records(suite: "Suite", out: Path, records: Path) -> int:
     from wcord.benchmark.entries import entries_of_runs, keep
 
     written = [keep(entry, records) for entry in entries_of_runs(suite, out)]
-    OUT.print(f"{len(written)} records of {suite.name} in {escape(str(records / suite.name))}", soft_wrap=True)
+    OUT.print(f"{len(written)} records of {suite.name} in {records / suite.name}", soft_wrap=True)
     return 0
 
 

@@ -1,5 +1,6 @@
 """Which command is meant, and what becomes of its mistakes: one line and an exit code."""
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from wcord.cli.predict import predict
 from wcord.cli.probe import probe
 from wcord.cli.results import export, report
 from wcord.cli.runs import distill, train
+from wcord.terminal import plain
 
 COMMANDS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
     "train": ("train a network on labels, for instance a teacher", train),
@@ -44,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[0] == "--version":
         OUT.print(f"wcord {__version__}")
         return 0
+    _show_what_cannot_be_encoded()
     try:
         if arguments[0] not in COMMANDS:
             raise checks.unknown("command", arguments[0], COMMANDS)
@@ -59,6 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complain(error, 1)
     except KeyboardInterrupt:
         return complain("interrupted", 130)
+
+
+def _show_what_cannot_be_encoded() -> None:
+    """Let a terminal whose encoding lacks a character show a question mark instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _refuse_company(command: str) -> None:
@@ -82,5 +92,5 @@ def _overview() -> Table:
         caption_justify="left",
     )
     for name, (text, _) in COMMANDS.items():
-        table.add_row(f"  [bold]{name}[/]", text)
+        table.add_row(plain(f"  {name}", style="bold"), text)
     return table

@@ -1,13 +1,11 @@
 """`wcord evaluate`: how good a network is on a data set."""
 
-import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.table import Table
 
-from wcord.cli.console import OUT
+from wcord.cli.console import OUT, print_json, say
 from wcord.cli.parsing import parse_checked
 from wcord.data.config import DataConfig
 
@@ -29,6 +27,12 @@ class Evaluate:
     """auto | cpu | cuda | cuda:1 | mps"""
     classes_by_number: bool = False
     """Take the data's classes by their number, where they have other names than the network's."""
+    pretrained: bool = False
+    """Take the library's default pretrained weights of --model (timm:NAME, torchvision:NAME)."""
+    ema_weights: bool = False
+    """Of --weights, take the moving average that lies beside the weights."""
+    embedding: str | None = None
+    """Module whose input is the embedding, by its path; default: the network's classifier."""
     json: bool = False
     """Print JSON instead of a table."""
 
@@ -46,9 +50,13 @@ def evaluate(arguments: list[str]) -> int:
         mean=asked.mean,
         std=asked.std,
         classes_by_number=asked.classes_by_number,
+        pretrained=asked.pretrained,
+        ema=asked.ema_weights,
+        embedding=asked.embedding,
+        say=say,
     )
     if asked.json:
-        sys.stdout.write(json.dumps(values) + "\n")
+        print_json(values)
         return 0
     table = Table("measure", "value")
     for name, value in values.items():

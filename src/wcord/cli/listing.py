@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from wcord.cli.console import OUT
@@ -12,6 +11,7 @@ from wcord.cli.parsing import parse_checked
 from wcord.data.config import SOURCES, VIEWS
 from wcord.methods.catalogue import METHODS
 from wcord.models.catalogue import CIFAR_MODELS, PREFIXES, TABLE_MODELS
+from wcord.terminal import plain
 
 WIDE = 110
 """Columns that the methods need in one line each."""
@@ -59,7 +59,7 @@ def _methods(width: int) -> Table:
     table = Table("method", "what it is, weight / needs · from · checked against", title=title, box=SIMPLE_HEAD)
     for name, info in METHODS.items():
         told = f"{info.needs} · {info.paper} {info.year} · {info.checked}"
-        table.add_row(name, f"{escape(info.title)}, {info.weight:g}\n[dim]{escape(told)}[/]")
+        table.add_row(name, plain(f"{info.title}, {info.weight:g}\n").append_text(plain(told, style="dim")))
     return table
 
 

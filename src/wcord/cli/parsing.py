@@ -67,6 +67,8 @@ def configuration(kind: type[Run], name: str, arguments: list[str]) -> Run:
     """
     recipe, rest = _take(arguments, "--recipe")
     settings = {} if recipe is None else read_recipe(Path(recipe))
+    if "--finetune" in rest:  # its settings lie below the recipe's and the flags
+        settings = {**settings, "finetune": True}
     default = configure(kind, settings, missing=tyro.MISSING)
     _refuse_unknown_flags(kind, rest)
     rest = [_plain_name(argument) for argument in rest]

@@ -1,16 +1,13 @@
 """`wcord predict`: what a student says of pictures, sounds or rows of tables."""
 
-import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.markup import escape
 from rich.table import Table
 
 from wcord.checks import UsageError
-from wcord.cli.console import OUT
+from wcord.cli.console import OUT, print_json
 from wcord.cli.parsing import parse_checked
 
 
@@ -48,13 +45,13 @@ def predict(arguments: list[str]) -> int:
             }
             for g in guesses
         ]
-        sys.stdout.write(json.dumps(rows, ensure_ascii=False) + "\n")
+        print_json(rows)
         return 0
     table = Table("record", "class", "probability")
     for guess in guesses:
         if not guess.classes:
-            table.add_row(escape(guess.record), "no label", "")
+            table.add_row(guess.record, "no label", "")
         for i, (name, probability) in enumerate(zip(guess.classes, guess.probabilities, strict=True)):
-            table.add_row(escape(guess.record) if i == 0 else "", escape(name), f"{100 * probability:.1f} %")
+            table.add_row(guess.record if i == 0 else "", name, f"{100 * probability:.1f} %")
     OUT.print(table)
     return 0

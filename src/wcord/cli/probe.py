@@ -1,17 +1,14 @@
 """`wcord probe`: what the representations of students are worth on another data set."""
 
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from wcord.checks import UsageError
-from wcord.cli.console import OUT, say
+from wcord.cli.console import OUT, json_text, print_json, say
 from wcord.cli.parsing import parse_checked, with_recipe
 from wcord.data.config import DataConfig
 from wcord.files import write_atomically
@@ -63,9 +60,9 @@ def probe(arguments: list[str]) -> int:
         )
         found.append(values)
     if asked.out is not None:
-        write_atomically(asked.out, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())
+        write_atomically(asked.out, (json_text(found, indent=1) + "\n").encode())
     if asked.json:
-        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        print_json(found)
     else:
         OUT.print(_table(found))
     return 0
@@ -81,5 +78,5 @@ def _table(found: Sequence[dict[str, Any]]) -> Table:
             f"{value['mean']:.2f} ± {value['std']:.2f} %" if isinstance(value, dict) else f"{value:.2f} %"
             for value in values["top1"].values()
         )
-        table.add_row(escape(f"{values['architecture']} ({made})"), str(values["dimensions"]), *told)
+        table.add_row(f"{values['architecture']} ({made})", str(values["dimensions"]), *told)
     return table

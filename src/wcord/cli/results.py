@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from rich.markup import escape
 
 from wcord.checks import UsageError
 from wcord.cli.console import OUT, print_path, print_records
@@ -59,7 +58,7 @@ def export(arguments: list[str]) -> int:
 
     written = export(asked.run, asked.format, out=asked.out, data=asked.data, model=asked.model)
     OUT.print(
-        f"{escape(str(written.path))}  agrees with PyTorch on {written.samples} images of {written.data}: "
+        f"{written.path}  agrees with PyTorch on {written.samples} images of {written.data}: "
         f"largest difference of a logit {written.difference:.1e}",
         soft_wrap=True,
     )

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from wcord.cli.console import ERR, print_path, print_records, say
 from wcord.cli.parsing import configuration, parse_checked
 from wcord.training.config import DistillConfig, TrainConfig
@@ -55,7 +53,7 @@ def _show_result(result: Any, name: str) -> int:
     outcome = result.outcome
     if outcome.status == "stopped":
         if result.speaks:
-            ERR.print(f"{escape(outcome.reason)}: state saved; go on with: wcord {name} --resume {result.run}")
+            ERR.print(f"{outcome.reason}: state saved; go on with: wcord {name} --resume {result.run}")
         return 0 if outcome.signal is None else 128 + outcome.signal
     if result.record is not None:
         print_records([result.record])

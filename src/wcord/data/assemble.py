@@ -10,6 +10,7 @@ from wcord.data.augment import AUGMENTATIONS
 from wcord.data.choice import Chosen, choose, cut_of, seen_alone
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.form import find_form
+from wcord.data.frame import Frame
 from wcord.data.images import Form
 from wcord.data.memory import check_all, decode_all, resize_all, without_bad
 from wcord.data.pairing import Partners, find_partners, number_by_student, origin_of
@@ -182,12 +183,11 @@ def _check(config: DataConfig) -> None:
     require_choice("augmentation", config.augment, ("auto", *AUGMENTATIONS))
     require_choice("in_memory", config.in_memory, ("auto", "yes", "no"))
     View.parse(config.view)
-    if config.crop_fraction != 1 and config.image_size is None:
-        raise UsageError("--crop-fraction says what is kept where images are resized: give --image-size too")
-    if not 0 < config.crop_fraction <= 1:
-        raise UsageError(f"crop_fraction must lie above 0 and be at most 1, received {config.crop_fraction}")
-    if config.image_size is not None and config.image_size < 1:
-        raise UsageError(f"image_size must be at least 1 pixel, received {config.image_size}")
+    _frame(config)
+
+
+def _frame(config: DataConfig) -> Frame | None:
+    return Frame.of(config.image_size, config.crop_fraction)
 
 
 def _readable(sides: list[Chosen], config: DataConfig) -> tuple[list[Chosen], tuple[str, ...]]:
@@ -207,7 +207,7 @@ def _readable(sides: list[Chosen], config: DataConfig) -> tuple[list[Chosen], tu
             if known or not len(samples):  # the teacher may see nothing of the test samples
                 continue
             stores.append(samples.store)
-            form, _ = find_form([samples], config.image_size, config.crop_fraction)
+            form, _ = find_form([samples], _frame(config))
             bad = check_all(samples, form, title=f"checking {split} images")
             readable, told = without_bad(samples, bad, skip=True, split=split)
             good &= torch.zeros_like(good).index_fill(0, readable, True)
@@ -220,7 +220,10 @@ def _readable(sides: list[Chosen], config: DataConfig) -> tuple[list[Chosen], tu
 def _data_set(source: Source, chosen: Chosen, config: DataConfig, notes: tuple[str, ...]) -> DataSet:
     store = chosen["train"].store
     if isinstance(store, Tensor) and store.shape[3] == 1 and (config.image_size or config.augment not in FOR_TABLES):
-        raise UsageError("image_size and augment are for pictures: leave them out beside a table")
+        raise UsageError(
+            "image_size and augment are for pictures, but these samples are rows of a table: leave them out, and the "
+            "weights of a network for pictures too"
+        )
     bases, more = _read(chosen, config)
     view = View.parse(config.view)
     return DataSet(
@@ -251,6 +254,7 @@ def _another_look(student: DataSet, other: Source, others: Chosen, theirs: DataC
         student.name,
         student.augment,
         columns=student.columns,
+        crop_fraction=student.crop_fraction,
         pictures=student.pictures,
     )
 
@@ -261,13 +265,14 @@ def _read(chosen: Chosen, config: DataConfig) -> tuple[dict[str, Split], tuple[s
     for split, samples in chosen.items():
         if isinstance(samples.store, Tensor):
             images = samples.store[samples.rows]
-            resized = (
-                images if config.image_size is None else resize_all(images, config.image_size, config.crop_fraction)
-            )
-            splits[split] = MemorySplit(resized, samples.targets)
+            frame = _frame(config)
+            resized = images if frame is None else resize_all(images, frame)
+            # Their own values are what is kept of them; resized, they would depend on the machine in their last bits.
+            origin = None if resized is images else (samples.store, samples.rows)
+            splits[split] = MemorySplit(resized, samples.targets, origin)
     if splits:
         return splits, ()
-    form, notes = find_form(list(chosen.values()), config.image_size, config.crop_fraction)
+    form, notes = find_form(list(chosen.values()), _frame(config))
     stream = config.in_memory == "no" or (config.in_memory == "auto" and _bytes(chosen, form) > MEMORY_LIMIT)
     for split, samples in chosen.items():
         splits[split] = _decoded(samples, form, split, stream)
@@ -280,7 +285,7 @@ def _decoded(samples: Samples, form: Form, split: str, stream: bool) -> Split:
         return StreamSplit(samples.store, samples.rows, samples.targets, form)
     images, bad = decode_all(samples, form, title=f"reading {split} images")
     without_bad(samples, bad, skip=False, split=split)
-    return MemorySplit(images, samples.targets)
+    return MemorySplit(images, samples.targets, (samples.store, samples.rows))
 
 
 def _bytes(chosen: Chosen, form: Form) -> int:

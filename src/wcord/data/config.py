@@ -30,11 +30,13 @@ class DataConfig:
     """Column of a table whose rows of equal value are the visits of one subject, which is then one sample."""
     order_by: str | None = None
     """Column that says in which order the visits were."""
-    image_size: int | None = None
-    """Resize every image to this many pixels a side; default: as it is, or 224 where sizes differ."""
+    image_size: int | str | None = None
+    """Resize every image to this many pixels a side, or to HEIGHTxWIDTH (150x200), until it covers that, and keep the
+    middle. Default: as the network's weights file says that they were in its training, else as they are, or 224 where
+    sizes differ."""
     crop_fraction: float = 1.0
-    """Where images are resized: the share of a side that is kept, in the middle; 0.875 is 224 of 256 pixels, ImageNet's
-    usual evaluation."""
+    """With --image-size: the share of a resized side that is kept, in the middle; 0.875 is 224 of 256 pixels,
+    ImageNet's usual evaluation."""
     subset: float | None = None
     """Train on fewer samples: at least 1 is images per class, below 1 a fraction of each class."""
     holdout: float = 0.0
@@ -90,9 +92,9 @@ class PairingConfig:
     """Column of the teacher's own labels, where its classes are others. Default: the student's."""
     teacher_data: str | None = None
     """Where the teacher's samples come from, named as in --data. Default: the student's data."""
-    teacher_image_size: int | None = None
-    """Resize every image of --teacher-data to this many pixels a side. Default: as the teacher's weights file says that
-    they were, else as it is, or 224 where sizes differ."""
+    teacher_image_size: int | str | None = None
+    """Resize every image of --teacher-data to this many pixels a side, or to HEIGHTxWIDTH. Default: as the teacher's
+    weights file says that they were in its training, else as they are, or 224 where sizes differ."""
     teacher_crop_fraction: float | None = None
     """With --teacher-image-size: the share of a side that is kept, in the middle (default: 1)."""
     teacher_visits_of: str | None = None
@@ -111,7 +113,7 @@ class PairingConfig:
     label_map: str | None = None
     """How the teacher's classes are parts of the student's, so that methods on logits compare sums: observed, where
     both labels of each sample are known (--teacher-label, --teacher-data), or a csv file of lines teacher's
-    class,student's class."""
+    class,student's class (a line `*,` leaves out the teacher's classes that have no line)."""
     pair_augment: Literal["shared", "separate"] = "shared"
     """Whether teacher and student get the same random crop and mirroring, where both see pictures."""
 

@@ -5,6 +5,7 @@ from collections import Counter
 import torch
 
 from wcord.checks import UsageError
+from wcord.data.frame import Frame
 from wcord.data.images import BadImageError, Form, kind_of, open_upright
 from wcord.data.samples import Samples
 from wcord.data.stores import ImageStore
@@ -15,11 +16,11 @@ MIXED_SIZE = 224
 """Pixels a side where sizes differ and none was asked for: what most ImageNet models were trained on."""
 
 
-def find_form(splits: list[Samples], image_size: int | None, fraction: float = 1.0) -> tuple[Form, tuple[str, ...]]:
+def find_form(splits: list[Samples], frame: Frame | None) -> tuple[Form, tuple[str, ...]]:
     """Look at up to `LOOKED_AT` evenly spaced images of each split and return the form that suits all of them.
 
-    Colour if one of them is, else grey, of 16 bits if one of those is. As large as they are if all have one size, else
-    (or if asked for) squares of `image_size` or 224 pixels, of whose surroundings `fraction` keeps the middle.
+    Colour if one of them is, else grey, of 16 bits if one of those is. They are fitted to `frame`; without one they
+    stay as large as they are if all have one size, else they become squares of 224 pixels.
 
     Returns:
         The form, and notes for the reader of the result.
@@ -40,13 +41,13 @@ def find_form(splits: list[Samples], image_size: int | None, fraction: float = 1
             "the data hold colour images and images of 16 bits, which have no form in common: keep one kind"
         )
     mode = "RGB" if modes["RGB"] else "I;16" if modes["I;16"] else "L"
-    if image_size is not None:
-        return Form(mode, image_size, image_size, fraction), ()
+    if frame is not None:
+        return Form(mode, frame.height, frame.width, frame.fraction), ()
     if len(sizes) == 1:
         ((width, height),) = sizes
         return Form(mode, height, width), ()
     note = f"images of {len(sizes)} or more sizes, each resized to {MIXED_SIZE}×{MIXED_SIZE} (choose by --image-size)"
-    return Form(mode, MIXED_SIZE, MIXED_SIZE, fraction), (note,)
+    return Form(mode, MIXED_SIZE, MIXED_SIZE), (note,)
 
 
 def _headers(samples: Samples) -> list[tuple[str, tuple[int, int]]]:

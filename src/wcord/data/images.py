@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from wcord.checks import UsageError
+from wcord.data.frame import Frame
 
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow raises for a file that is truncated, of another kind, or damaged in its middle."""
@@ -24,10 +25,7 @@ _WITH_ORIENTATION = frozenset({"JPEG", "MPO", "TIFF", "WEBP"})
 
 @dataclass(frozen=True)
 class Form:
-    """What every image of a set is brought to: grey of 8 or 16 bits or colour, and one size in pixels.
-
-    `fraction` is the share of a resized picture's side that is kept in its middle: of 256 pixels, 0.875 keeps 224.
-    """
+    """What every image of a set is brought to: grey of 8 or 16 bits or colour, and one size in pixels (see `Frame`)."""
 
     mode: Literal["L", "I;16", "RGB"]
     height: int
@@ -38,6 +36,11 @@ class Form:
     def shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
         return (3 if self.mode == "RGB" else 1, self.height, self.width)
+
+    @property
+    def frame(self) -> Frame:
+        """Size and fraction alone."""
+        return Frame(self.height, self.width, self.fraction)
 
     @property
     def dtype(self) -> type[np.uint8] | type[np.float32]:
@@ -52,6 +55,23 @@ class Form:
 
 class BadImageError(Exception):
     """An image that cannot be read; the text is the reason that Pillow gave."""
+
+
+class UnreadableError(UsageError):
+    """An image of the data that cannot be read.
+
+    Args:
+        name: what to call the image.
+        reason: why.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.fault = f"{name} cannot be read ({reason})"
+        self._arguments = name, reason
+        super().__init__(f"{self.fault}: replace it or remove it, or go on without such images by --skip-bad-images")
+
+    def __reduce__(self) -> tuple[type["UnreadableError"], tuple[str, str]]:
+        return UnreadableError, self._arguments  # it comes from other processes
 
 
 def kind_of(mode: str) -> Literal["L", "I;16", "RGB"]:
@@ -89,7 +109,8 @@ def decode(image: Image.Image, form: Form, box: Box | None = None) -> NDArray[np
     """Return the pixels of an opened image in the form of its set, C×H×W, or of a part of it.
 
     Transparency is dropped, palettes and CMYK become RGB; an image of another size is fitted by `fit`. 16 bits become
-    floating-point numbers, 65,535 being 1; so do 8 bits, 255 being 1, among images of 16.
+    floating-point numbers, 65,535 being 1; so do 8 bits, 255 being 1, among images of 16. An image of 8 bits gives the
+    same numbers whatever it lies among.
 
     >>> decode(Image.new("RGB", (40, 20), (255, 0, 0)), Form("RGB", 8, 8))[:, 0, 0]
     array([255,   0,   0], dtype=uint8)
@@ -98,46 +119,38 @@ def decode(image: Image.Image, form: Form, box: Box | None = None) -> NDArray[np
         BadImageError: the pixels are damaged.
     """
     try:
-        if form.mode == "I;16":
-            return np.asarray(fit(_deep(image), form, box), np.float32)[None]
-        pixels = np.asarray(fit(image if image.mode == form.mode else image.convert(form.mode), form, box))
+        if form.mode == "I;16" and image.mode in _DEEP:
+            return np.asarray(fit(_deep(image), form.frame, box), np.float32)[None]
+        mode = "RGB" if form.mode == "RGB" else "L"
+        pixels = np.asarray(fit(image if image.mode == mode else image.convert(mode), form.frame, box))
     except UNREADABLE as error:
         raise BadImageError(_reason(error)) from error
+    if form.mode == "I;16":
+        return np.divide(pixels, 255, dtype=np.float32)[None]
     return pixels[None] if form.mode == "L" else pixels.transpose(2, 0, 1)
 
 
 def _deep(image: Image.Image) -> Image.Image:
-    """Return an image of one channel as floating-point numbers in [0, 1], in which resizing loses no bits."""
-    if image.mode in _DEEP:
-        values = np.asarray(image.convert("I"), np.float32)
-        if values.min() < 0 or values.max() > DEEPEST:
-            raise ValueError(f"values {values.min():.0f} … {values.max():.0f} do not fit 16 bits")
-        return Image.fromarray(values / DEEPEST)
-    return Image.fromarray(np.asarray(image.convert("L"), np.float32) / 255)
+    """Return an image of 16 bits as floating-point numbers in [0, 1], in which resizing loses no bits."""
+    values = np.asarray(image.convert("I"), np.float32)
+    if values.min() < 0 or values.max() > DEEPEST:
+        raise ValueError(f"values {values.min():.0f} … {values.max():.0f} do not fit 16 bits")
+    return Image.fromarray(values / DEEPEST)
 
 
-def fit(image: Image.Image, form: Form, box: Box | None = None) -> Image.Image:
-    """Resize, with antialiasing, until the image just covers the form (over its fraction), then crop its centre.
+def fit(image: Image.Image, frame: Frame, box: Box | None = None) -> Image.Image:
+    """Resize, with antialiasing, until the image just covers the frame (over its fraction), then crop its centre.
 
-    For a square form the shorter side becomes the form's side, as in the usual evaluation of ImageNet models with a
-    fraction of 0.875. A part, `box`, is stretched over the form instead.
+    For a square frame the shorter side becomes the frame's side, as in the usual evaluation of ImageNet models with a
+    fraction of 0.875. A part, `box`, is stretched over the frame instead.
     """
     if box is not None:
-        return image.crop(box).resize((form.width, form.height), Image.Resampling.BILINEAR)
-    if image.size == (form.width, form.height) and form.fraction == 1:
+        return image.crop(box).resize((frame.width, frame.height), Image.Resampling.BILINEAR)
+    if image.size == (frame.width, frame.height) and frame.fraction == 1:
         return image
-    scale = max(form.width / image.width, form.height / image.height) / form.fraction
-    width, height = max(form.width, round(image.width * scale)), max(form.height, round(image.height * scale))
-    left, top = (width - form.width) // 2, (height - form.height) // 2
+    (height, width), (top, left) = frame.cover(image.height, image.width)
     resized = image.resize((width, height), Image.Resampling.BILINEAR)
-    return resized.crop((left, top, left + form.width, top + form.height))
-
-
-def bad_image(name: str, reason: str) -> UsageError:
-    """Return the error for one image that cannot be read."""
-    return UsageError(
-        f"{name} cannot be read ({reason}): replace it or remove it, or go on without such images by --skip-bad-images"
-    )
+    return resized.crop((left, top, left + frame.width, top + frame.height))
 
 
 def _reason(error: BaseException) -> str:

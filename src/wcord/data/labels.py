@@ -12,6 +12,11 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_file, unknown
 
+REST = "*"
+"""In a label map, all classes that have no line of their own."""
+LEFT_OUT = -1
+"""The class of a logit that belongs to no class."""
+
 Labels = NDArray[Any]
 LABEL_NAMES = frozenset({"label", "labels", "target", "targets", "class", "y"})
 """Names of a column that settle it where several could be the label."""
@@ -99,6 +104,18 @@ def match_classes(theirs: Sequence[str], own: Sequence[str]) -> Tensor | None:
     return torch.tensor([list(own).index(name) for name in theirs])
 
 
+def find_classes(theirs: Sequence[str], own: Sequence[str]) -> Tensor | None:
+    """Return for each of their classes ours of the same name, −1 where there is none; None unless all ours are there.
+
+    >>> find_classes(("ant", "bee", "cat"), ("cat", "bee")), find_classes(("ant", "bee"), ("cat", "bee"))
+    (tensor([-1,  1,  0]), None)
+    """
+    if not own or len(own) >= len(theirs) or not set(own) <= set(theirs) or all(name.isdecimal() for name in own):
+        return None
+    numbers = {name: number for number, name in enumerate(own)}
+    return torch.tensor([numbers.get(name, LEFT_OUT) for name in theirs])
+
+
 def number_by_name(own: Sequence[str], theirs: Sequence[str]) -> Tensor | None:
     """Return for each of our classes the number of theirs of the same name; None where names say nothing.
 
@@ -144,15 +161,19 @@ def observed_map(theirs: Tensor, own: Tensor, their_classes: Sequence[str], own_
 
 
 def read_map(path: str | Path, their_classes: Sequence[str], own_classes: Sequence[str]) -> Tensor:
-    """Return for each of their classes ours, from a csv file of lines `theirs,ours`.
+    """Return for each of their classes ours, from a csv file of lines `theirs,ours`; −1 for those that are left out.
+
+    A line `*,` leaves out all classes of theirs that have no line of their own.
 
     Raises:
         UsageError: a missing file, a line of another form, an unknown class, one without a line or with two.
     """
     file = require_file(path, "label map")
     pairs: dict[str, str] = {}
-    for number, line in enumerate(csv_lines(file, "label map"), 1):
-        if line:
+    lines = csv_lines(file, "label map")
+    rest = any([part.strip() for part in line] == [REST, ""] for line in lines)
+    for number, line in enumerate(lines, 1):
+        if line and line[0].strip() != REST:
             if len(line) != 2:
                 raise UsageError(f"label map {str(path)!r}, line {number}: must be theirs,ours; received {line}")
             theirs, own = (part.strip() for part in line)
@@ -163,7 +184,16 @@ def read_map(path: str | Path, their_classes: Sequence[str], own_classes: Sequen
             if theirs in pairs:
                 raise UsageError(f"label map {str(path)!r}, line {number}: class {theirs!r} has a line already")
             pairs[theirs] = own
-    return _map_of(pairs, their_classes, own_classes)
+    return _map_of(pairs, their_classes, own_classes, leave_out=rest)
+
+
+def names_in_map(path: str | Path) -> tuple[str, ...]:
+    """Return the names of their classes as a label map writes them.
+
+    Raises:
+        UsageError: the file is missing or cannot be read.
+    """
+    return tuple(line[0].strip() for line in csv_lines(require_file(path, "label map"), "label map") if line)
 
 
 def csv_lines(file: Path, what: str) -> list[list[str]]:
@@ -179,16 +209,20 @@ def csv_lines(file: Path, what: str) -> list[list[str]]:
         raise UsageError(f"{what} {str(file)!r} cannot be read ({error}): save it as csv in UTF-8") from None
 
 
-def _map_of(pairs: Mapping[str, str], their_classes: Sequence[str], own_classes: Sequence[str]) -> Tensor:
+def _map_of(
+    pairs: Mapping[str, str], their_classes: Sequence[str], own_classes: Sequence[str], *, leave_out: bool = False
+) -> Tensor:
     unknown_to = [name for name in their_classes if name not in pairs]
-    if unknown_to:
+    if unknown_to and not leave_out:
         raise UsageError(
-            f"{len(unknown_to)} of the teacher's classes have no class of the student: {unknown_to[0]!r}, …"
+            f"{len(unknown_to)} of the teacher's classes have no class of the student: {unknown_to[0]!r}, …: give each "
+            f"a line in a label map, where a line '{REST},' leaves out the rest"
         )
     bare = [name for name in own_classes if name not in pairs.values()]
     if bare:
         raise UsageError(f"{len(bare)} of the student's classes have no class of the teacher: {bare[0]!r}, …")
-    return torch.tensor([list(own_classes).index(pairs[name]) for name in their_classes])
+    numbers = {name: number for number, name in enumerate(own_classes)}
+    return torch.tensor([numbers[pairs[name]] if name in pairs else LEFT_OUT for name in their_classes])
 
 
 def _require_labels(split: str, values: Labels) -> None:

@@ -13,14 +13,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from wcord.checks import UsageError
-from wcord.data.images import BadImageError, Form, bad_image, decode, open_upright
+from wcord.data.frame import Frame
+from wcord.data.images import BadImageError, Form, UnreadableError, decode, open_upright
 from wcord.data.samples import Samples
 from wcord.data.stores import ImageStore
+from wcord.terminal import Terminal
 
 CHUNK = 256
 """Images a thread takes at a time."""
@@ -65,7 +66,7 @@ def without_bad(samples: Samples, bad: list[Bad], *, skip: bool, split: str) -> 
     if not bad:
         return torch.where(keep)[0], ()
     if not skip:
-        raise bad_image(bad[0].name, bad[0].reason)
+        raise UnreadableError(bad[0].name, bad[0].reason)
     if len(bad) == len(samples):
         raise UsageError(f"none of the {len(samples)} {split} images can be read; the first: {bad[0].name}")
     keep[[one.position for one in bad]] = False
@@ -73,18 +74,15 @@ def without_bad(samples: Samples, bad: list[Bad], *, skip: bool, split: str) -> 
     return torch.where(keep)[0], (f"left out {len(bad)} of {len(samples)} {split} images, unreadable: {names}",)
 
 
-def resize_all(images: Tensor, size: int, fraction: float = 1.0) -> Tensor:
-    """Fit decoded images, N×C×H×W, to squares of `size` pixels: shorter side resized, then the centre."""
-    height, width = images.shape[-2:]
-    if (height, width) == (size, size) and fraction == 1:
+def resize_all(images: Tensor, frame: Frame) -> Tensor:
+    """Fit decoded images, N×C×H×W, to a frame as `images.fit` does: resized until they cover it, then the centre."""
+    if tuple(images.shape[-2:]) == (frame.height, frame.width) and frame.fraction == 1:
         return images
-    scale = size / fraction / min(height, width)
-    fitted = (max(size, round(height * scale)), max(size, round(width * scale)))
-    top, left = (fitted[0] - size) // 2, (fitted[1] - size) // 2
-    out = images.new_empty(len(images), images.shape[1], size, size)
+    fitted, (top, left) = frame.cover(*images.shape[-2:])
+    out = images.new_empty(len(images), images.shape[1], frame.height, frame.width)
     for start in range(0, len(images), 4096):  # in blocks, because the work is done in floating point
         block = F.interpolate(images[start : start + 4096].float(), fitted, mode="bilinear", antialias=True)
-        block = block[..., top : top + size, left : left + size]
+        block = block[..., top : top + frame.height, left : left + frame.width]
         out[start : start + 4096] = block if images.is_floating_point() else block.round().clamp(0, 255).byte()
     return out
 
@@ -123,11 +121,11 @@ def _decode_chunk(samples: Samples, form: Form, start: int, images: Pixels | Non
 def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar on a terminal's error stream, gone when done, for what takes longer than `PATIENCE`."""
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(file=sys.stderr),
+        console=Terminal(file=sys.stderr),
         transient=True,
     )
     task = bar.add_task(title, total=total)

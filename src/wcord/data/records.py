@@ -10,8 +10,9 @@ from torch import Tensor
 from wcord.checks import UsageError
 from wcord.data import audio, table
 from wcord.data.augment import to_unit
+from wcord.data.frame import Frame
 from wcord.data.images import BadImageError, Form, decode, kind_of, open_upright
-from wcord.data.view import COLOUR
+from wcord.data.memory import resize_all
 
 PICTURES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN)
 SUFFIXES = PICTURES | audio.SUFFIXES | table.READERS.keys()
@@ -44,15 +45,17 @@ def read_records(
     categories: Mapping[str, Sequence[str]] | None = None,
     *,
     fraction: float = 1.0,
+    sounds: bool = False,
 ) -> dict[str, Tensor]:
     """Return the records of a file by name, 1×C×H×W each: one picture or sound, or each row of a table.
 
     Args:
         path: the file; one of unknown suffix is taken for a picture.
-        shape: channels, height and width of a record.
+        shape: channels, height and width of a record; a picture keeps the channels that it has.
         columns: of a table, in the order that the network knows; none where it sees no table.
         categories: the values that its columns of text may have.
         fraction: share of a resized picture's side that is kept in its middle.
+        sounds: whether the network was trained on sounds, so that one of another size is resized as they were.
 
     Raises:
         UsageError: a file that cannot be read, or that is not of the kind that the network was trained on.
@@ -71,28 +74,25 @@ def read_records(
         return {f"{path}, row {number}": row.unsqueeze(0) for number, row in enumerate(rows, start=1)}
     if kind == "sound":
         record = torch.from_numpy(audio.spectrogram(path)).unsqueeze(0)
-        if record.shape[1:] != shape:
+        if sounds:
+            record = resize_all(record, Frame(shape[1], shape[2], fraction))
+        elif record.shape[1:] != shape:
             sizes = "×".join(map(str, record.shape[1:])), "×".join(map(str, shape))
             raise UsageError(f"sound {str(path)!r} becomes {sizes[0]}, but the network wants {sizes[1]}")
         return {str(path): to_unit(record)}
-    return {str(path): read_picture(path, shape, fraction)}
+    return {str(path): read_picture(path, Frame(shape[1], shape[2], fraction))}
 
 
-def read_picture(path: Path, shape: tuple[int, int, int], fraction: float = 1.0) -> Tensor:
-    """Return one picture as floats in [0, 1], 1×C×H×W, resized to `shape` (C, H, W) divided by `fraction` and cropped.
+def read_picture(path: Path, frame: Frame) -> Tensor:
+    """Return one picture as floats in [0, 1], fitted to a frame: 1×1×H×W of a grey one, 1×3×H×W of any other.
 
     Raises:
         UsageError: where the file is no picture, or is damaged.
     """
-    channels, height, width = shape
     name = f"picture {str(path)!r}"
     try:
         image = open_upright(lambda: Image.open(path), name)
-        kind = kind_of(image.mode)
-        if kind == "I;16" and channels == COLOUR:
-            raise BadImageError("it has one channel of 16 bits, and the network wants colour")
-        mode = "RGB" if channels == COLOUR else "I;16" if kind == "I;16" else "L"
-        pixels = decode(image, Form(mode, height, width, fraction))
+        pixels = decode(image, Form(kind_of(image.mode), frame.height, frame.width, frame.fraction))
     except BadImageError as error:
         raise UsageError(f"{name} cannot be read ({error}): leave it out") from None
     return to_unit(torch.from_numpy(pixels.copy()).unsqueeze(0))

@@ -105,6 +105,11 @@ def has_columns(data: str) -> bool:
     return "input" in COLUMNS.get(data.partition(":")[0], ())
 
 
+def is_table(data: str) -> bool:
+    """Tell whether the samples of a source are rows of a table."""
+    return "visits_of" in COLUMNS.get(data.partition(":")[0], ())
+
+
 def _refuse_columns(kind: str, columns: Columns) -> None:
     """Say that a column cannot be asked of a source that has none."""
     known = COLUMNS.get(kind, ())

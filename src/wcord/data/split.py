@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wcord.checks import UsageError
+from wcord.checks import UsageError, require_text
 from wcord.data.augment import boxes, to_unit
-from wcord.data.images import BadImageError, Box, Form, bad_image, decode, open_upright
+from wcord.data.images import BadImageError, Box, Form, UnreadableError, decode, open_upright
 from wcord.data.several import refuse_several
 from wcord.data.stores import ImageStore
 from wcord.data.view import View
@@ -22,16 +22,22 @@ TEST_UNSEEN = (
 )
 
 
+Origin = tuple[ImageStore | Tensor, Tensor]
+"""Where images lie undecoded, or before they were resized, and which rows of that are meant."""
+
+
 class Split(ABC):
     """Images and class numbers by row, 0 … len − 1.
 
     Attributes:
         targets: class numbers, N; or the labels of each row where it may have several, N×C of 0 and 1 (float).
         shape: channels, height, width of every image.
+        origin: store and rows that the images were, or are, decoded from; None where they are what is kept of them.
     """
 
     targets: Tensor
     shape: tuple[int, int, int]
+    origin: Origin | None = None
 
     def __len__(self) -> int:
         return self.targets.shape[0]
@@ -47,10 +53,12 @@ class MemorySplit(Split):
     Args:
         images: N×C×H×W, uint8, or float32 in [0, 1].
         targets: class numbers, N.
+        origin: see `Split`.
     """
 
-    def __init__(self, images: Tensor, targets: Tensor) -> None:
+    def __init__(self, images: Tensor, targets: Tensor, origin: Origin | None = None) -> None:
         self.images = images
+        self.origin = origin
         self.targets = targets
         self.shape = (images.shape[1], images.shape[2], images.shape[3])
 
@@ -62,7 +70,7 @@ class MemorySplit(Split):
         """Return the split with its images on `device`; nothing is copied where they are there already."""
         if self.images.device == torch.device(device):
             return self
-        return MemorySplit(self.images.to(device), self.targets.to(device))
+        return MemorySplit(self.images.to(device), self.targets.to(device), self.origin)
 
 
 class StreamSplit(Split):
@@ -78,6 +86,7 @@ class StreamSplit(Split):
     def __init__(self, store: ImageStore, rows: Tensor, targets: Tensor, form: Form) -> None:
         self.store = store
         self.rows = rows
+        self.origin = (store, rows)
         self.targets = targets
         self.form = form
         self.shape = form.shape
@@ -101,7 +110,7 @@ class StreamSplit(Split):
                 box = None if crops is None else _part(image.size, crops[place])
                 images[place] = decode(image, self.form, box)
             except BadImageError as error:
-                raise bad_image(name, str(error)) from None
+                raise UnreadableError(name, str(error)) from None
         return torch.from_numpy(images)
 
 
@@ -125,6 +134,7 @@ class ViewedSplit(Split):
 
     def __init__(self, base: Split, view: View, targets: Tensor | None = None) -> None:
         self.base = base
+        self.origin = base.origin
         self.view = view
         self.targets = base.targets if targets is None else targets
         self.shape = view.shape(base.shape)
@@ -229,10 +239,25 @@ class DataSet:
     pictures: bool = True
     teacher: TeacherSide | None = None
 
+    def __post_init__(self) -> None:
+        for what, names in (("data set", self.name), ("class", self.classes), ("column", self.columns)):
+            require_text(what, names)
+        for column, values in self.categories.items():
+            require_text(f"a value of column {column!r},", values)
+
     def through(self, view: str) -> "DataSet":
         """Return the data as they are seen through a view, such as `gray,resize=16`."""
         seen = View.parse(view)
         return replace(self, train=seen_through(self.train, seen), test=seen_through(self.test, seen))
+
+    def in_channels(self, channels: int) -> "DataSet":
+        """Return the data as a network of so many input channels can see them: see `View.fitted`."""
+        base, view = base_and_view(self.train)
+        fitted = view.fitted(base.shape, channels)
+        if fitted == view:
+            return self
+        train, test = (ViewedSplit(base_and_view(split)[0], fitted, split.targets) for split in (self.train, self.test))
+        return replace(self, train=train, test=test)
 
     def beside(self, teacher: "DataSet", *, by_label: bool = False, shared: bool = True) -> "DataSet":
         """Return the data with what the teacher sees of them.

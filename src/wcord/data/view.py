@@ -46,6 +46,25 @@ class View:
         """Return this view followed by another."""
         return View(",".join(text for text in (self.text, other.text) if text))
 
+    def fitted(self, shape: tuple[int, int, int], channels: int) -> "View":
+        """Return the view for a network of so many input channels: grey made colour first, or the reverse, if need be.
+
+        >>> View.parse("resize=4").fitted((1, 8, 8), 3).text, View.parse("lab-l").fitted((3, 8, 8), 1).text
+        ('rgb,resize=4', 'lab-l')
+
+        Args:
+            shape: channels, height and width of the records.
+            channels: those that the network takes; where no view gives as many, this one is returned.
+        """
+        for first in ("", "rgb", "gray"):
+            view = View(first).then(self)
+            try:
+                if view.shape(shape)[0] == channels:
+                    return view
+            except UsageError:
+                continue
+        return self
+
     def __bool__(self) -> bool:
         """Tell whether there is anything to do."""
         return bool(self.text)

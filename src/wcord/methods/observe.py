@@ -31,6 +31,8 @@ def observe(
     total_steps: int | None = None,
     student_maps: Sequence[str] | None = None,
     teacher_maps: Sequence[str] | None = None,
+    student_embedding: str | None = None,
+    teacher_embedding: str | None = None,
 ) -> Setting:
     """Return the setting in which a method will work; neither network is changed.
 
@@ -49,14 +51,16 @@ def observe(
         total_steps: training batches of the whole training.
         student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
         teacher_maps: as `student_maps`.
+        student_embedding: path of the module whose input is the student's embedding; default: as `capture` finds it.
+        teacher_embedding: as `student_embedding`.
 
     Raises:
         UsageError: where a network cannot take the sample.
     """
     student_sample = _guess(student) if student_sample is None else student_sample
     teacher_sample = student_sample if teacher_sample is None else teacher_sample
-    student_features = _dry_run("student", student, student_sample, student_maps)
-    teacher_features = _dry_run("teacher", teacher, teacher_sample, teacher_maps)
+    student_features = _dry_run("student", student, student_sample, student_maps, student_embedding)
+    teacher_features = _dry_run("teacher", teacher, teacher_sample, teacher_maps, teacher_embedding)
     return Setting(
         student_dim=student_features.embedding.shape[1],
         teacher_dim=teacher_features.embedding.shape[1],
@@ -131,17 +135,19 @@ def _shapes(features: Features) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape[1:]) for name, value in features.maps.items()}
 
 
-def _dry_run(role: str, network: nn.Module, sample: Tensor, maps: Sequence[str] | None) -> Features:
+def _dry_run(
+    role: str, network: nn.Module, sample: Tensor, maps: Sequence[str] | None, embedding: str | None = None
+) -> Features:
     if maps is None:
         try:
-            return _dry_run(role, network, sample, map_names(network))
+            return _dry_run(role, network, sample, map_names(network), embedding)
         except UsageError:
             maps = ()  # a stated map that cannot be read is missed by methods on maps only
     modes = [(module, module.training) for module in network.modules()]
     device = next((p.device for p in network.parameters()), sample.device)
     network.eval()
     try:
-        with torch.no_grad(), capture(network, maps) as tap:
+        with torch.no_grad(), capture(network, maps, embedding) as tap:
             return tap(sample.to(device))
     except RuntimeError as error:
         reason = str(error).splitlines()[0]

@@ -149,6 +149,11 @@ class Term(nn.Module, ABC):
             UsageError: naming the term, what is missing and how to get it.
         """
         needs = self.needs
+        if needs.same_classes and setting.teacher_classes == 0:
+            raise DoesNotFitError(
+                f"{name} compares logits, and the teacher has no classifier that gives any: use a method on features "
+                "(wcord, gckt, crd), or a teacher with its head"
+            )
         if needs.same_classes and setting.student_classes != setting.teacher_classes:
             raise DoesNotFitError(
                 f"{name} compares logits, but the teacher has {setting.teacher_classes} classes "

@@ -75,7 +75,8 @@ def _classifier_weight(name: str, setting: Setting) -> Tensor:
     if setting.teacher is None:
         raise UsageError(f"{name} reads the teacher's classifier: give the teacher itself (see `observe`)")
     with capture(setting.teacher) as tap:
-        classifier, path = tap.classifier, tap.classifier_path
+        path = tap.heads[0]
+        classifier = tap.network.get_submodule(path)
     weight = getattr(classifier, "weight", None)
     if not isinstance(weight, Tensor) or weight.numel() == 0 or weight.shape[0] != setting.teacher_classes:
         shape = tuple(weight.shape) if isinstance(weight, Tensor) else "none"

@@ -20,14 +20,16 @@ class ModelCard:
         architecture: its name for `create_model`.
         num_classes: number of logits.
         in_channels: channels of its input.
-        image_size: height and width of its input in pixels, or None where any will do.
+        image_size: height and width of its own input in pixels, to which it resizes, or None where any will do.
         classes: names of the classes in the order of the logits; may be empty.
         mean: mean of each channel, in units of the [0, 1] image.
         std: standard deviation of each channel, same units.
         view: what it sees of a record, as `--view` takes it; empty: all of it.
         columns: columns of a table that it sees.
-        record_shape: channels, height and width of a whole record, where a view is taken of it.
-        crop_fraction: share of a resized picture's side that is kept in its middle.
+        record_shape: channels, height and width of a whole record, as the data were read before any view of them; old
+            files hold it only where there was a view.
+        crop_fraction: share of a resized picture's side that was kept in its middle.
+        embedding: path of the module whose input is the embedding, where that was said; empty: it is found.
         extra: anything else that JSON can hold, e.g. the accuracy reached.
     """
 
@@ -42,6 +44,7 @@ class ModelCard:
     columns: tuple[str, ...] = ()
     record_shape: tuple[int, int, int] | None = None
     crop_fraction: float = 1.0
+    embedding: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -96,5 +99,6 @@ def _parse(values: dict[str, Any]) -> ModelCard:
         columns=tuple(str(name) for name in values.get("columns", ())),
         record_shape=None if record is None else (int(record[0]), int(record[1]), int(record[2])),
         crop_fraction=float(values.get("crop_fraction", 1.0)),
+        embedding=str(values.get("embedding", "")),
         extra=dict(values.get("extra", {})),
     )

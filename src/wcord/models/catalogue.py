@@ -63,13 +63,31 @@ LIBRARIES: tuple[str, ...] = ("timm", "torchvision", "hf")
 """Prefixes that mean a library; any other is a module of the user's own."""
 
 PREFIXES: dict[str, str] = {
-    "timm:": "any network of timm, e.g. timm:resnet50",
-    "torchvision:": "any classifier of torchvision, e.g. torchvision:mobilenet_v3_small",
-    "hf:": "an image classifier of the Hugging Face hub or of a local folder, e.g. hf:microsoft/resnet-18",
+    "timm:": "any network of timm, e.g. timm:resnet50; pretrained: timm:resnet50.a1_in1k, timm:hf-hub:USER/NAME",
+    "torchvision:": "any classifier of torchvision, e.g. torchvision:resnet18; pretrained: torchvision:vgg11@DEFAULT",
+    "hf:": "a pretrained image classifier of the Hugging Face hub or of a local folder, e.g. hf:microsoft/resnet-18",
     "simkd:": "a student with its teacher's classifier, as the method simkd ships it: simkd:STUDENT:TEACHER",
     "package.module:": "your own function or class that returns a torch.nn.Module, e.g. mypackage.nets:small",
 }
 """What a name with a colon may begin with, and what it then means."""
+
+
+def names_weights(name: str) -> bool:
+    """Tell whether the name of a network names pretrained weights too.
+
+    >>> [names_weights(name) for name in ("timm:resnet18", "timm:resnet18.a1_in1k", "torchvision:resnet18@DEFAULT")]
+    [False, True, True]
+    >>> names_weights("hf:microsoft/resnet-18"), names_weights("timm:hf-hub:timm/resnet18.a1_in1k")
+    (True, True)
+    """
+    library, _, rest = name.partition(":")
+    match library:
+        case "timm":
+            return "." in rest or ":" in rest
+        case "torchvision":
+            return "@" in rest
+        case _:
+            return library == "hf"
 
 
 def network_spec(name: str) -> NetworkSpec | None:

@@ -1,18 +1,20 @@
 """Build any network by its name: the built-in ones, timm's, torchvision's, the Hugging Face hub's, the user's own."""
 
-import difflib
 import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from torch import nn
 
 from wcord.checks import UsageError, unknown
-from wcord.models.catalogue import CIFAR_MODELS, TABLE_MODELS, network_spec
+from wcord.models import timm_networks, torchvision_networks, transformers_networks
+from wcord.models.catalogue import CIFAR_MODELS, TABLE_MODELS, names_weights, network_spec
+from wcord.models.classifier import without_classifier
+from wcord.models.hub import cannot_build, unknown_network
 from wcord.models.mlp import MLP
 from wcord.models.mobilenetv2 import MobileNetV2
 from wcord.models.resnet import ResNet
@@ -20,6 +22,7 @@ from wcord.models.resnet50 import ResNet50
 from wcord.models.shufflenetv1 import ShuffleV1
 from wcord.models.shufflenetv2 import ShuffleV2
 from wcord.models.simkd import reuse_classifier, simkd_names
+from wcord.models.stated import Frame, Stated
 from wcord.models.vgg import VGG
 from wcord.models.wrn import WideResNet
 
@@ -34,40 +37,130 @@ FAMILIES: dict[str, Callable[..., nn.Module]] = {
     "mlp": MLP,
 }
 COLOUR = 3
+DEFAULT_CLASSES = 100
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "timm": timm_networks.build,
+    "torchvision": torchvision_networks.build,
+    "hf": transformers_networks.build,
+}
+STATEMENTS: dict[str, Callable[[str], Stated]] = {
+    "timm": timm_networks.stated,
+    "torchvision": torchvision_networks.stated,
+    "hf": transformers_networks.stated,
+}
+FULL_NAMES: dict[str, Callable[[str], str]] = {
+    "timm": timm_networks.full_name,
+    "torchvision": torchvision_networks.full_name,
+}
 
 
 def create_model(
-    name: str, *, num_classes: int = 100, in_channels: int = 3, image_size: tuple[int, int] | None = None
+    name: str,
+    *,
+    num_classes: int | None = None,
+    in_channels: int = 3,
+    image_size: tuple[int, int] | None = None,
+    pretrained: bool | None = None,
 ) -> nn.Module:
-    """Build the network `name` with random weights.
+    """Build the network `name`, with random weights unless it names pretrained ones.
 
     Args:
         name: a name of `CIFAR_MODELS` (case-sensitive), `mlp{W}x{D}`, `timm:NAME`, `torchvision:NAME`, `hf:NAME`,
             `simkd:STUDENT:TEACHER`, or `package.module:factory`, which is called with those of `num_classes` and
-            `in_channels` that it accepts.
-        num_classes: number of logits.
+            `in_channels` that it accepts. `timm:NAME.TAG`, `timm:hf-hub:USER/NAME`, `torchvision:NAME@WEIGHTS` and
+            `hf:NAME` name pretrained weights.
+        num_classes: number of logits; 0 for a network without a classifier. Default: that of the pretrained weights,
+            else 100. Where it is not that of the weights, the body is pretrained and the head random.
         in_channels: channels of the input images.
         image_size: their height and width, for the perceptrons, which are built for one size.
+        pretrained: whether to load pretrained weights: those that are named, else the library's default ones. Default:
+            where the name names them.
 
     Returns:
         The network itself, on the CPU, in training mode; its input is B×C×H×W, normalised as it wants.
 
     Raises:
-        UsageError: the name is unknown, or the network cannot be built with these numbers.
+        UsageError: the name is unknown, the network cannot be built with these numbers, or the weights cannot be had.
 
     >>> sum(p.numel() for p in create_model("resnet20").parameters())
     278324
     """
-    for label, value in (("num_classes", num_classes), ("in_channels", in_channels)):
-        if value < 1:
-            raise UsageError(f"{label} must be at least 1, received {value}")
+    pretrained = names_weights(name) if pretrained is None else pretrained
+    if num_classes is None:
+        stated = stated_by_name(name) if pretrained else None
+        num_classes = DEFAULT_CLASSES if stated is None else stated.num_classes
+    if in_channels < 1:
+        raise UsageError(f"in_channels must be at least 1, received {in_channels}")
+    if num_classes < 0:
+        raise UsageError(f"num_classes must be 0 (no classifier) or more, received {num_classes}")
+    if num_classes == 0:
+        headed = create_model(
+            name, num_classes=1, in_channels=in_channels, image_size=image_size, pretrained=pretrained
+        )
+        return without_classifier(headed)
     prefix, colon, rest = name.partition(":")
+    if prefix in BUILDERS and colon:
+        return BUILDERS[prefix](rest, num_classes, in_channels, pretrained=pretrained)
+    if pretrained:
+        raise UsageError(f"{name} has no pretrained weights by name: give a file of weights, or name a network of timm")
     if not colon:
         return _built_in(name, num_classes, in_channels, image_size)
-    builders = {"simkd": _simkd, "timm": _timm, "torchvision": _torchvision, "hf": _hugging_face}
-    if prefix in builders:
-        return builders[prefix](rest, num_classes, in_channels)
+    if prefix == "simkd":
+        return _simkd(rest, num_classes, in_channels)
     return _own(prefix, rest, num_classes, in_channels)
+
+
+def stated_by_name(name: str) -> Stated:
+    """Return what is stated of the pretrained weights that a name means: the library's default ones if it names none.
+
+    Raises:
+        UsageError: the name is unknown, or is of no library with pretrained weights.
+    """
+    prefix, _, rest = name.partition(":")
+    if prefix not in STATEMENTS:
+        raise UsageError(f"{name} has no pretrained weights by name: give a file of weights, or name a network of timm")
+    return STATEMENTS[prefix](rest)
+
+
+def stated_frame(name: str, *, pretrained: bool = False) -> Frame | None:
+    """Return height, width and fraction of the picture that the weights which a name means were trained to see.
+
+    None where no pretrained weights are meant, or they do not say. The fraction is the share of the resized picture's
+    sides that the picture is the middle of.
+
+    >>> stated_frame("torchvision:resnet18@DEFAULT"), stated_frame("torchvision:resnet18"), stated_frame("resnet20")
+    ((224, 224, 0.875), None, None)
+
+    Raises:
+        UsageError: the name is unknown, or its configuration cannot be had.
+    """
+    return stated_by_name(name).frame if pretrained or names_weights(name) else None
+
+
+def name_with_weights(name: str) -> str:
+    """Return the name that says which pretrained weights are taken where a name leaves it to the library.
+
+    >>> name_with_weights("torchvision:resnet18"), name_with_weights("timm:resnet18")
+    ('torchvision:resnet18@IMAGENET1K_V1', 'timm:resnet18.a1_in1k')
+    """
+    prefix, _, rest = name.partition(":")
+    return f"{prefix}:{FULL_NAMES[prefix](rest)}" if prefix in FULL_NAMES else name
+
+
+def suggested_weights(name: str) -> str | None:
+    """Return a name that says which pretrained weights there are, where a name of timm or torchvision names none.
+
+    >>> suggested_weights("timm:resnet18"), suggested_weights("resnet20")
+    ('timm:resnet18.a1_in1k', None)
+    """
+    prefix = name.partition(":")[0]
+    if prefix not in FULL_NAMES or names_weights(name):
+        return None
+    try:
+        full = name_with_weights(name)
+    except UsageError:
+        return None
+    return full if names_weights(full) else None
 
 
 def _built_in(name: str, num_classes: int, in_channels: int, image_size: tuple[int, int] | None) -> nn.Module:
@@ -85,54 +178,10 @@ def _built_in(name: str, num_classes: int, in_channels: int, image_size: tuple[i
 
 def _simkd(names: str, num_classes: int, in_channels: int) -> nn.Module:
     student, teacher = (
-        create_model(name, num_classes=num_classes, in_channels=in_channels) for name in simkd_names(names)
+        create_model(name, num_classes=num_classes, in_channels=in_channels, pretrained=False)
+        for name in simkd_names(names)
     )
     return reuse_classifier(student, teacher)
-
-
-def _timm(name: str, num_classes: int, in_channels: int) -> nn.Module:
-    import timm  # takes seconds, so only when asked for
-
-    if not timm.is_model(name):
-        raise _unknown_elsewhere("timm", name, timm.list_models())
-    try:
-        return timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=in_channels)
-    except Exception as error:
-        raise _cannot_build(f"timm:{name}", error) from error
-
-
-def _torchvision(name: str, num_classes: int, in_channels: int) -> nn.Module:
-    from torchvision import models
-
-    known = models.list_models(module=models)
-    if name not in known:
-        raise _unknown_elsewhere("torchvision", name, known)
-    if in_channels != COLOUR:
-        raise UsageError(
-            f"torchvision:{name} takes {COLOUR} input channels, received {in_channels}: "
-            "use a timm: network, which takes any number"
-        )
-    try:
-        return models.get_model(name, weights=None, num_classes=num_classes)
-    except Exception as error:
-        raise _cannot_build(f"torchvision:{name}", error) from error
-
-
-def _hugging_face(name: str, num_classes: int, in_channels: int) -> nn.Module:
-    try:
-        transformers = importlib.import_module("transformers")
-    except ImportError as error:
-        raise UsageError(f"hf:{name} needs the transformers library: pip install 'wcord[hf]'") from error
-    try:
-        config = transformers.AutoConfig.from_pretrained(name, num_labels=num_classes, num_channels=in_channels)
-        taken = config.to_dict().get("num_channels", COLOUR)
-        if taken != in_channels:
-            raise UsageError(f"hf:{name} takes {taken} input channels, received {in_channels}")
-        return transformers.AutoModelForImageClassification.from_config(config)
-    except UsageError:
-        raise
-    except Exception as error:
-        raise _cannot_build(f"hf:{name}", error) from error
 
 
 def _own(module_name: str, factory_name: str, num_classes: int, in_channels: int) -> nn.Module:
@@ -141,13 +190,13 @@ def _own(module_name: str, factory_name: str, num_classes: int, in_channels: int
     known = {key: value for key, value in vars(module).items() if callable(value) and not key.startswith("_")}
     factory = vars(module).get(factory_name)
     if factory is None:
-        raise _unknown_elsewhere(module_name, factory_name, known)
+        raise unknown_network(module_name, factory_name, known)
     if not callable(factory) or isinstance(factory, nn.Module):
         raise UsageError(f"{name} is a {type(factory).__name__}: name a function or class that returns a new network")
     try:
         network = factory(**_accepted(factory, num_classes, in_channels))
     except Exception as error:
-        raise _cannot_build(name, error) from error
+        raise cannot_build(name, error) from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"{name} must return a torch.nn.Module, received {type(network).__name__}")
     return network
@@ -181,19 +230,6 @@ def _import(module_name: str, name: str) -> ModuleType:
                 f"model {name!r}: no module {error.name!r} was found; own networks are named package.module:factory, "
                 "seen from the current folder, others timm:NAME, torchvision:NAME or hf:NAME"
             ) from error
-        raise _cannot_build(name, error) from error
+        raise cannot_build(name, error) from error
     except Exception as error:
-        raise _cannot_build(name, error) from error
-
-
-def _unknown_elsewhere(source: str, name: str, known: Iterable[str]) -> UsageError:
-    """Return the error for a name that a library does not know; it has too many names to list them all."""
-    options = list(known)
-    near = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(f'{source}:{option}' for option in near)}?" if near else "check the spelling"
-    return UsageError(f"{source} has no network {name!r} (it has {len(options)}): {hint}")
-
-
-def _cannot_build(name: str, error: Exception) -> UsageError:
-    reason = " ".join(str(error).split())
-    return UsageError(f"model {name!r} could not be built: {type(error).__name__}: {reason[:300]}")
+        raise cannot_build(name, error) from error

@@ -22,7 +22,9 @@ class Network(nn.Module):
         backbone: the network itself.
         preprocess: what brings images in [0, 1] to the backbone's input.
         classes: names of the classes, in the order of the logits; may be empty.
-        merge: for each logit of the backbone the class that it is a part of, 0 … C−1; None: they are the classes.
+        merge: for each logit of the backbone the class that it is a part of, 0 … C−1, or −1 where it is left out;
+            None: they are the classes.
+        embedding: path, in the backbone, of the module whose input is the embedding; None: it is found.
 
     >>> import torch
     >>> network = Network(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), Preprocess((0.5,) * 3, (0.5,) * 3))
@@ -36,11 +38,13 @@ class Network(nn.Module):
         preprocess: Preprocess,
         classes: tuple[str, ...] = (),
         merge: Tensor | None = None,
+        embedding: str | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.preprocess = preprocess
         self.classes = tuple(classes)
+        self.embedding = embedding
         self.register_buffer("merge", merge, persistent=False)
         self._merged_classes = 0 if merge is None else int(merge.max()) + 1
 
@@ -60,14 +64,15 @@ def merge_logits(logits: Tensor, merge: Tensor, classes: int) -> Tensor:
 
     Args:
         logits: B×K.
-        merge: for each of the K logits its class, K; every class 0 … C−1 occurs.
+        merge: for each of the K logits its class, K; every class 0 … C−1 occurs; −1: the logit is left out.
         classes: their number, C.
     """
-    where = merge.expand_as(logits)
-    blank = logits.new_full((len(logits), classes), -math.inf)
+    # What is left out gathers in a column of its own, so that nothing is read on the host.
+    where = merge.where(merge >= 0, classes).expand_as(logits)
+    blank = logits.new_full((len(logits), classes + 1), -math.inf)
     largest = blank.scatter_reduce(1, where, logits.detach(), "amax")
     sums = torch.zeros_like(blank).scatter_add(1, where, (logits - largest.gather(1, where)).exp())
-    return sums.log() + largest
+    return (sums[:, :classes].log() + largest[:, :classes]).contiguous()
 
 
 @runtime_checkable
@@ -128,6 +133,11 @@ def merged_parts(model: nn.Module) -> int | None:
     """Return how many logits the network inside gives, where a `Network` around it takes some together, else None."""
     merge = next((module.merge for module in model.modules() if isinstance(module, Network)), None)
     return len(merge) if isinstance(merge, Tensor) else None
+
+
+def stated_embedding(model: nn.Module) -> str | None:
+    """Return the path of the module whose input is the embedding, where a `Network` was built with one."""
+    return next((module.embedding for module in model.modules() if isinstance(module, Network)), None)
 
 
 def is_compiled(model: nn.Module) -> bool:

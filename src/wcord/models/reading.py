@@ -1,10 +1,11 @@
-"""Read a state dict from any file that people keep weights in, without ever running code that the file holds."""
+"""Read the tensors in any file that people keep weights in, without ever running code that the file holds."""
 
 import pickle
 import re
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -12,18 +13,19 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from wcord.checks import UsageError, require_file
+from wcord.models.standins import CalledError, stand_in
 
-CONTAINERS = ("model", "state_dict", "model_state_dict", "net")
-"""Where checkpoints of the field keep the weights among other things; looked for in this order."""
-WRAPPERS = ("module.", "_orig_mod.", "backbone.", "model.")
-"""What DDP, torch.compile, our `Network` and Lightning put before each key."""
+DEPTH = 4
+"""Dictionaries within dictionaries in which state dicts are looked for."""
+KINDS = 200
+"""Classes that a checkpoint may name, at most."""
 
 
-def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Return the state dict that a file holds, on the CPU.
+def read_states(path: str | Path) -> dict[str, dict[str, Tensor]]:
+    """Return all state dicts that a file holds, on the CPU, by their place in it ("" for the whole file).
 
-    Understands safetensors (by the file's suffix) and what `torch.save` wrote: a state dict, alone or as one of the
-    `CONTAINERS` of a checkpoint, or one level deeper.
+    Understands safetensors (by the file's suffix) and what `torch.save` wrote: a state dict, alone or in a checkpoint
+    beside anything else (arguments, NumPy's numbers, objects of other libraries), all of which is passed over.
 
     Raises:
         UsageError: the file is missing, empty, damaged, holds no weights, or can only be read by running its code.
@@ -33,33 +35,18 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         raise UsageError(f"weights file {str(path)!r} is empty: copy or download it again")
     if found.suffix == ".safetensors":
         try:
-            return load_file(found)
+            return {"": load_file(found)}
         except (SafetensorError, OSError) as error:
             raise damaged(found, error) from error
-    state = _find_state(_read_pickle(found))
-    if not state:
-        raise UsageError(
-            f"weights file {str(path)!r} holds no state dict, alone or under one of {', '.join(CONTAINERS)}: "
-            "save one with torch.save(model.state_dict(), path)"
-        )
-    return state
-
-
-def strip_wrappers(state: Mapping[str, Tensor], wanted: Collection[str]) -> dict[str, Tensor]:
-    """Return `state` without the prefixes that wrappers put before every key, unless the wanted keys have them too.
-
-    >>> list(strip_wrappers({"module._orig_mod.fc.bias": torch.zeros(1)}, ["fc.bias"]))
-    ['fc.bias']
-    """
-    stripped = dict(state)
-    while True:
-        for prefix in WRAPPERS:
-            ours = bool(wanted) and all(key.startswith(prefix) for key in wanted)
-            if stripped and not ours and all(key.startswith(prefix) for key in stripped):
-                stripped = {key.removeprefix(prefix): value for key, value in stripped.items()}
-                break
-        else:
-            return stripped
+    content, replaced = _read_pickle(found)
+    states = dict(_states(content, ""))
+    if states:
+        return states
+    if replaced:  # a network as an object, most likely
+        raise _refused(found, replaced[0])
+    raise UsageError(
+        f"weights file {str(path)!r} holds no state dict: save one with torch.save(model.state_dict(), path)"
+    )
 
 
 def damaged(path: Path, error: Exception) -> UsageError:
@@ -70,19 +57,65 @@ def damaged(path: Path, error: Exception) -> UsageError:
     )
 
 
-def _read_pickle(path: Path) -> object:
+def _states(content: object, place: str, depth: int = DEPTH) -> "list[tuple[str, dict[str, Tensor]]]":
+    """Return (place, tensors) of each dictionary from names to tensors, outer ones first."""
+    if not isinstance(content, Mapping):
+        return []
+    named = {key: value for key, value in content.items() if isinstance(key, str)}
+    tensors = {key: value for key, value in named.items() if isinstance(value, Tensor)}
+    found = [(place, tensors)] if tensors else []
+    if depth:
+        for key, value in named.items():
+            found += _states(value, f"{place}.{key}" if place else key, depth - 1)
+    return found
+
+
+def _read_pickle(path: Path) -> tuple[object, list[str]]:
+    """Return what a file of torch.save holds, and the classes that stand-ins took the place of."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        code = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if code is None and not zipfile.is_zipfile(path):
-            raise damaged(path, ValueError("not what torch.save writes")) from error
-        raise _refused(path, code[1] if code else "more than tensors") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        if "TorchScript" in str(error) or ".tar format" in str(error):
-            raise _refused(path, "TorchScript or a very old format") from error
-        # PyTorch's reason goes on with advice about its own internals after the first sentence.
-        raise damaged(path, ValueError(str(error).split(". ")[0])) from error
+        return _load(path, mappings=True)
+    except _UnsuitedError:
+        return _load(path, mappings=False)
+
+
+class _UnsuitedError(Exception):
+    """An object is no dictionary, so that another stand-in has to be taken."""
+
+
+def _load(path: Path, *, mappings: bool) -> tuple[object, list[str]]:
+    replaced: dict[str, Any] = {}
+    while True:
+        try:
+            with torch.serialization.safe_globals([(standin, name) for name, standin in replaced.items()]):
+                return torch.load(path, map_location="cpu", weights_only=True), list(replaced)
+        except pickle.UnpicklingError as error:
+            name = _named(error)
+            if name is None and replaced and mappings:
+                raise _UnsuitedError from error
+            whole = "persistent_load" in str(error)  # an old file of a network as an object
+            if name is None and not whole and not zipfile.is_zipfile(path):
+                raise damaged(path, ValueError("not what torch.save writes")) from error
+            standin = None if name is None or name in replaced else stand_in(name, mappings=mappings)
+            if name is None or standin is None or len(replaced) == KINDS:
+                raise _refused(path, name or "more than tensors") from error
+            replaced[name] = standin
+        except CalledError as error:
+            raise _refused(path, str(error)) from error
+        except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+            if mappings and replaced and isinstance(error, (AttributeError, TypeError, ValueError)):
+                raise _UnsuitedError from error
+            if "TorchScript" in str(error) or ".tar format" in str(error):
+                raise _refused(path, "TorchScript or a very old format") from error
+            # PyTorch's reason goes on with advice about its own internals after the first sentence.
+            raise damaged(path, ValueError(str(error).split(". ")[0])) from error
+
+
+def _named(error: pickle.UnpicklingError) -> str | None:
+    """Return the class or function that PyTorch's reader stopped at; of builtins it leaves out the module."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if found is None:
+        return None
+    return found[1] if "." in found[1] else f"builtins.{found[1]}"
 
 
 def _refused(path: Path, what: str) -> UsageError:
@@ -90,15 +123,3 @@ def _refused(path: Path, what: str) -> UsageError:
         f"weights file {str(path)!r} is refused: reading it would run code that it names ({what}); where you trust it, "
         "load it in Python yourself and save its state dict with torch.save(model.state_dict(), path)"
     )
-
-
-def _find_state(content: object, depth: int = 2) -> dict[str, Tensor]:
-    """Return the tensors of the innermost container, or nothing."""
-    if not isinstance(content, Mapping):
-        return {}
-    if depth > 0:
-        for name in CONTAINERS:
-            inner = _find_state(content.get(name), depth - 1)
-            if inner:
-                return inner
-    return {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}

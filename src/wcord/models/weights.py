@@ -1,9 +1,12 @@
 """Weights files: read into a network, written whole or not at all, and opened as a network by their card."""
 
-from collections.abc import Iterable, Mapping
+import hashlib
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 from torch import Tensor, nn
@@ -12,29 +15,38 @@ from wcord.checks import UsageError, require_file
 from wcord.files import write_atomically
 from wcord.models.card import ModelCard, card_from_metadata
 from wcord.models.catalogue import LIBRARIES
+from wcord.models.classifier import without_classifier
 from wcord.models.create import create_model
+from wcord.models.found import Found
 from wcord.models.network import Network, unwrap
 from wcord.models.preprocess import Preprocess
-from wcord.models.reading import damaged, read_state, strip_wrappers
+from wcord.models.reading import damaged, read_states
 from wcord.models.simkd import simkd_names
 
-COUNTER = "num_batches_tracked"
-"""A buffer of BatchNorm that files from before PyTorch 0.4.1 lack, and that no forward pass needs."""
-SHOWN = 3
-"""Wrong keys named in a message, of each kind."""
+Say = Callable[[str], None]
+"""Takes a line for the user."""
+Head = Literal["kept", "new", "left", "optional"]
+"""What becomes of a classifier when weights are loaded."""
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def load_weights(model: Module, path: str | Path) -> Module:
-    """Load weights from a file into a network, in place; every key must fit.
+def load_weights(
+    model: Module, path: str | Path, *, ema: bool = False, head: Head = "kept", say: Say = print
+) -> Module:
+    """Load weights from a file into a network, in place; every key must fit, but for the head where that is said.
 
-    Reads safetensors, a raw state dict, `{"model": …}` and `{"state_dict": …}`; prefixes that wrappers add are taken
-    off, missing `num_batches_tracked` are left as they are. Nothing in the file is ever run.
+    Reads safetensors and checkpoints of torch.save, whatever lies beside the weights; prefixes that wrappers add are
+    taken off, missing `num_batches_tracked` are left as they are. Nothing in the file is ever run.
 
     Args:
         model: the network; where it is wrapped (DDP, torch.compile, `Network`), the weights go into the inner one.
         path: the file.
+        ema: take the moving average that the file holds beside the weights.
+        head: kept: the classifier's weights must fit too; new: where they do not, the network's stay as they are;
+            left: the file's are left out (of a network without a classifier); optional: where the file has none, the
+            network's is taken away.
+        say: told which weights are taken where the file holds several, and what becomes of a head.
 
     Returns:
         `model`.
@@ -43,20 +55,23 @@ def load_weights(model: Module, path: str | Path) -> Module:
         UsageError: the file cannot be read, or its keys or shapes are not the network's; then nothing was loaded.
     """
     network = unwrap(model)
+    found = Found.of(network, path, ema=ema, say=say)
+    if head == "left":
+        found = found.without_head()
+    elif head == "new" and found.misfits and found.only_head_differs:
+        theirs = f"for {found.classes[0]} classes" if found.classes else "without a head that fits"
+        say(f"{str(path)!r} holds weights {theirs}: the body is loaded, and the head is new")
+        found = found.without_head()
+    elif head == "optional" and found.lacks_head:
+        say(f"{str(path)!r} holds no head: the network gives features and no logits")
+        found = found.without_head()
+    if found.misfits:
+        raise found.error()
+    if head == "optional" and found.beheaded:
+        without_classifier(network)
     wanted = network.state_dict()
-    state = strip_wrappers(read_state(path), wanted)
-    present = {value.data_ptr() for key, value in wanted.items() if key in state}
-    missing = [
-        key
-        for key, value in wanted.items()
-        # A tied tensor is often saved under one of its names alone.
-        if key not in state and not key.endswith(COUNTER) and (value.data_ptr() not in present or value.numel() == 0)
-    ]
-    unexpected = [key for key in state if key not in wanted]
-    misshaped = [key for key, value in state.items() if key in wanted and wanted[key].shape != value.shape]
-    if missing or unexpected or misshaped:
-        raise _mismatch(path, missing, unexpected, _shapes(misshaped, state, wanted), state, wanted)
-    network.load_state_dict(state, strict=False)
+    wanted.update(found.state)  # which keeps the versions of the layers, that some of torchvision's ask for
+    network.load_state_dict(wanted)
     return model
 
 
@@ -81,7 +96,38 @@ def save_weights(model: nn.Module, path: str | Path, *, card: ModelCard | None =
     # safetensors refuses tensors that share memory, so each is written from a copy of its own.
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in unwrap(model).state_dict().items()}
     metadata = {"format": "pt"} | (card.to_metadata() if card else {})
-    write_atomically(path, safetensors.save(tensors, metadata))
+    write_atomically(path, _in_order(safetensors.save(tensors, metadata)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """Return a safetensors file with its metadata in the order of their names, which the library does not keep."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors behind it start at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + content[end:]
+
+
+def digest(path: str | Path) -> str:
+    """Return a digest of the tensors and the metadata in a weights file, the same however these lie in the file.
+
+    Raises:
+        UsageError: the file is missing, damaged or holds no weights.
+    """
+    states = read_states(path)
+    state = {f"{place} {key}".strip(): value for place, found in states.items() for key, value in found.items()}
+    return digest_of(state, json.dumps(_metadata(path), sort_keys=True))
+
+
+def digest_of(state: Mapping[str, Tensor], about: str) -> str:
+    """Return a digest of tensors, their names, and a text about them."""
+    whole = hashlib.sha256(about.encode())
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        whole.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        whole.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()
 
 
 def read_card(path: str | Path) -> ModelCard | None:
@@ -90,15 +136,18 @@ def read_card(path: str | Path) -> ModelCard | None:
     Raises:
         UsageError: the file is missing or damaged.
     """
+    return card_from_metadata(_metadata(path))
+
+
+def _metadata(path: str | Path) -> dict[str, str] | None:
     found = require_file(path, "weights file")
     if found.suffix != ".safetensors":
         return None
     try:
         with safe_open(found, "pt") as file:
-            metadata = file.metadata()
+            return file.metadata()
     except (SafetensorError, OSError) as error:
         raise damaged(found, error) from error
-    return card_from_metadata(metadata)
 
 
 def open_network(path: str | Path, *, model: str | None = None) -> Network:
@@ -122,8 +171,10 @@ def open_network(path: str | Path, *, model: str | None = None) -> Network:
         num_classes=card.num_classes,
         in_channels=card.in_channels,
         image_size=card.image_size,
+        pretrained=False,  # the weights are in the file
     )
-    network = Network(backbone, Preprocess(card.mean, card.std, card.image_size), card.classes)
+    preprocess = Preprocess(card.mean, card.std, card.image_size)
+    network = Network(backbone, preprocess, card.classes, embedding=card.embedding or None)
     return load_weights(network, path).eval()
 
 
@@ -141,39 +192,3 @@ def _is_own_code(architecture: str) -> bool:
     if prefix == "simkd":
         return any(_is_own_code(name) for name in simkd_names(rest))
     return bool(colon) and prefix not in LIBRARIES
-
-
-def _shapes(keys: Iterable[str], state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
-    return [f"{key} {tuple(state[key].shape)} where the network has {tuple(wanted[key].shape)}" for key in keys]
-
-
-def _mismatch(
-    path: str | Path,
-    missing: list[str],
-    unexpected: list[str],
-    misshaped: list[str],
-    state: Mapping[str, Tensor],
-    wanted: Mapping[str, Tensor],
-) -> UsageError:
-    kinds = (("missing", missing), ("unexpected", unexpected), ("of another shape", misshaped))
-    found = "; ".join(f"{len(keys)} {kind} ({_some(keys)})" for kind, keys in kinds if keys)
-    classes = None if missing or unexpected else _class_counts(state, wanted)
-    hint = "are they of another architecture?"
-    if classes:
-        hint = f"they have {classes[0]} classes and the network {classes[1]}: build it with num_classes={classes[0]}"
-    return UsageError(f"weights {str(path)!r} do not fit the network: {found}; {hint}")
-
-
-def _some(keys: list[str]) -> str:
-    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-    return ", ".join(keys[:SHOWN]) + more
-
-
-def _class_counts(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> tuple[int, int] | None:
-    """Return (file's, network's) number of classes where they alone explain the wrong shapes."""
-    pairs = [(state[key].shape, wanted[key].shape) for key in wanted if key in state]
-    wrong = [(theirs, ours) for theirs, ours in pairs if theirs != ours]
-    counts = {(theirs[0], ours[0]) for theirs, ours in wrong if theirs and ours and theirs[1:] == ours[1:]}
-    only_the_first = len(counts) == 1 and all(theirs[1:] == ours[1:] for theirs, ours in wrong)
-    # A classifier is a weight and a bias; more tensors than that differ where the widths do.
-    return counts.pop() if only_the_first and len(wrong) <= 2 else None

@@ -4,12 +4,15 @@ import base64
 import io
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from wcord.terminal import printable
 
 RUN_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, told apart with every common colour blindness; black and grey are the teacher's."""
@@ -30,6 +33,7 @@ _STYLE: Any = {
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": POINTS,
     "svg.fonttype": "path",
+    "text.parse_math": False,
     "svg.hashsalt": "wcord",
 }
 
@@ -78,10 +82,10 @@ def frame(ax: Axes) -> None:
 
 def label(ax: Axes, *, x: str = "", y: str = "", title: str = "") -> None:
     """Name the axes."""
-    ax.set_xlabel(x, fontsize=POINTS, color=TEXT)
-    ax.set_ylabel(y, fontsize=POINTS, color=TEXT)
+    ax.set_xlabel(printable(x), fontsize=POINTS, color=TEXT)
+    ax.set_ylabel(printable(y), fontsize=POINTS, color=TEXT)
     if title:
-        ax.set_title(title, fontsize=POINTS, color=TEXT, loc="left")
+        ax.set_title(printable(title), fontsize=POINTS, color=TEXT, loc="left")
 
 
 def class_ticks(names: Sequence[str], longest: int = 14) -> list[str]:
@@ -90,7 +94,17 @@ def class_ticks(names: Sequence[str], longest: int = 14) -> list[str]:
     >>> class_ticks(["cat", "a very long class name"])
     ['cat', 'a very long c…']
     """
-    return [name if len(name) <= longest else f"{name[: longest - 1]}…" for name in names]
+    shown = map(printable, names)
+    return [name if len(name) <= longest else f"{name[: longest - 1]}…" for name in shown]
+
+
+def legend_name(name: str) -> str:
+    """Return a name for a legend, which leaves out those that start with an underscore.
+
+    >>> legend_name("_first"), legend_name("second")
+    (' _first', 'second')
+    """
+    return f" {printable(name)}" if name.startswith("_") else printable(name)
 
 
 def svg(figure: Figure, key: str) -> str:
@@ -102,6 +116,8 @@ def svg(figure: Figure, key: str) -> str:
             figure would be taken for those of another.
     """
     out = io.BytesIO()
+    for text in figure.findobj(Text):  # a name with a $ is no formula, wherever on the figure it stands
+        cast("Text", text).set_parse_math(False)
     with mpl.rc_context(_STYLE):
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, dpi=160)
     text = out.getvalue().decode()

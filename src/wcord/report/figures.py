@@ -36,7 +36,12 @@ def accuracy_curves(series: Sequence[Series], teachers: Sequence[Row]) -> str:
         return ""
     for row in teachers:
         if row.top1 is not None:
-            ax.axhline(row.top1, color=canvas.TEACHER_COLOUR, linestyle=(0, (4, 3)), label=f"teacher {row.student}")
+            ax.axhline(
+                row.top1,
+                color=canvas.TEACHER_COLOUR,
+                linestyle=(0, (4, 3)),
+                label=canvas.legend_name(f"teacher {row.student}"),
+            )
     _look_at_the_end(ax)
     canvas.label(ax, x="epoch", y="test top-1, %")
     _legend(ax)
@@ -106,7 +111,15 @@ def _place(ax: Axes, row: Row, position: int) -> None:
         look = {"color": canvas.TEACHER_COLOUR, "marker": "*", "markersize": 15}
     name = f"teacher {row.student}" if row.is_teacher else f"{row.student} {row.method}"
     error = float(np.std(row.top1_last, ddof=1)) if len(row.top1_last) > 1 else None
-    ax.errorbar([row.parameters or 0], [row.top1 or 0], yerr=error, linestyle="none", capsize=4, label=name, **look)
+    ax.errorbar(
+        [row.parameters or 0],
+        [row.top1 or 0],
+        yerr=error,
+        linestyle="none",
+        capsize=4,
+        label=canvas.legend_name(name),
+        **look,
+    )
 
 
 def _values(one: Series, read: Callable[[dict[str, Any]], Any]) -> np.ndarray:
@@ -129,7 +142,7 @@ def _curve(ax: Axes, one: Series, read: Callable[[dict[str, Any]], Any]) -> bool
         return False
     look = {"color": canvas.colour(one.position), "linestyle": canvas.dashes(one.position)}
     mean = np.nanmean(table, axis=0)
-    ax.plot(measured, mean, linewidth=2, label=one.name, **look)
+    ax.plot(measured, mean, linewidth=2, label=canvas.legend_name(one.name), **look)
     ax.plot(measured[-1:], mean[-1:], marker=canvas.marker(one.position), color=look["color"], markersize=6)
     if len(table) > 1:
         low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)

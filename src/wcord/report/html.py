@@ -80,7 +80,7 @@ def write_report(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
         )
     if not target.parent.is_dir():
         raise UsageError(f"the report's folder {str(target.parent)!r} does not exist: make it, or name another file")
-    write_atomically(target, render([load_run(folder) for folder in run_dirs]).encode())
+    write_atomically(target, render([load_run(folder) for folder in run_dirs]).encode(errors="replace"))
     return target
 
 

@@ -40,7 +40,8 @@ class Record:
         seed: the seed.
         config: the resolved configuration.
         objective: of each summand of the method its weight and its options, defaults included.
-        teacher_digest: SHA-256 of the teacher's weights file, or None where there was none.
+        teacher_digest: digest of the teacher's weights and card (of the whole file, in records of earlier versions), or
+            None where there was none.
         num_classes: number of classes.
         classes: their names.
         epochs: one dict an epoch: epoch, lr, loss, parts (name to mean), test_top1 in percent, seconds, …

@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from wcord.report.record import Record
+from wcord.terminal import plain, printable
 
 MISSING = "–"
 SEVERAL_MEASURES = ("map_last", "map_best", "macro_f1", "micro_f1")
@@ -226,7 +227,8 @@ def terminal_table(table_rows: Sequence[Row], title: str | None = None) -> Table
         heading = _TERMINAL_COLUMNS[name]
         table.add_column(heading, justify="left" if number < TEXT_COLUMNS else "right", overflow="fold")
     for row in table_rows:
-        table.add_row(*(write(row) for write in shown.values()), style="dim" if row.is_teacher else None)
+        written = [plain(write(row)) for write in shown.values()]
+        table.add_row(*written, style="dim" if row.is_teacher else None)
     return table
 
 
@@ -234,8 +236,17 @@ def markdown(table_rows: Sequence[Row]) -> str:
     """Return a Markdown table, ending with a line break."""
     headings = list(columns(table_rows))
     rule = [":---"] * TEXT_COLUMNS + ["---:"] * (len(headings) - TEXT_COLUMNS)
-    lines = [headings, rule, *([cell.replace("|", "\\|") for cell in cells(row, table_rows)] for row in table_rows)]
+    lines = [headings, rule, *(list(map(markdown_cell, cells(row, table_rows))) for row in table_rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def markdown_cell(text: str) -> str:
+    r"""Return a text that a cell of a Markdown table shows as it is.
+
+    >>> markdown_cell("a|b <i> $x$ :smile: [y]"), markdown_cell("wcord+kd_1: 70.0 ± 1.0 (3)")
+    ('a\\|b \\<i> \\$x\\$ \\:smile: \\[y]', 'wcord+kd_1: 70.0 ± 1.0 (3)')
+    """
+    return re.sub(r"[\\|<$*`\[&]|:(?=\w+:)", r"\\\g<0>", " ".join(printable(text).split()))
 
 
 def csv_text(table_rows: Sequence[Row]) -> str:

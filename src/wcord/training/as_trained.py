@@ -1,4 +1,9 @@
-"""Data as the network of a weights file saw them in training: its view, its columns, the samples held out from it."""
+"""Data as the network of a weights file saw them in training: frame, view, columns, and the samples held out from it.
+
+Two sizes are told apart. The frame is that of the data: what whole pictures are fitted to, before any view. The size
+of the network's input is the network's own, and its `Preprocess` resizes to it. A weights file holds both, and every
+command that opens data for its network opens them in that frame, unless it is told another.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,26 +12,48 @@ from typing import Any
 from wcord.checks import UsageError
 from wcord.data.choice import CUT
 from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.frame import Frame
 from wcord.data.samples import require_known
-from wcord.data.sources import has_columns, open_data
-from wcord.data.split import DataSet
+from wcord.data.sources import has_columns, is_table, open_data
+from wcord.data.split import DataSet, TeacherSide, base_and_view
+from wcord.data.view import View
 from wcord.models.card import ModelCard
 from wcord.models.weights import read_card
-from wcord.training.config import DistillConfig
+from wcord.training.config import DistillConfig, TrainConfig
+from wcord.training.starts import student_spec, teacher_spec
 
 
-def as_trained(config: DataConfig, weights: Path | None) -> DataConfig:
-    """Return the data as the network of a weights file saw them, where the configuration does not say what is seen."""
+def as_trained(config: DataConfig, weights: Path | None, stated: Frame | None = None) -> DataConfig:
+    """Return the data as the network of a weights file saw them, where the configuration does not say what is seen.
+
+    Args:
+        config: what was asked for.
+        weights: the file; without a card, or without a file, only `stated` counts.
+        stated: the frame that the name of the network states, for which the file has none.
+    """
     card = _card(weights)
+    config = _framed(config, frame_of(card) or stated)
     if card is None:
         return config
     seen = config.input or (card.columns if has_columns(config.data) else ())
     view = card.view if config.view is None else config.view  # an empty one is said on purpose: all of it
-    size = {}
-    unsaid = config.image_size is None and config.crop_fraction == DataConfig().crop_fraction
-    if unsaid and card.crop_fraction != 1 and card.record is not None:
-        size = {"image_size": card.record[1], "crop_fraction": card.crop_fraction}
-    return replace(config, view=view or None, input=seen, **size)
+    return replace(config, view=view or None, input=seen)
+
+
+def frame_of(card: ModelCard | None) -> Frame | None:
+    """Return the frame of the pictures that a network was trained on; None where it saw no pictures, or of any size."""
+    if card is None or card.record is None:
+        return None
+    _, height, width = card.record
+    return Frame(height, width, card.crop_fraction) if width > 1 else None
+
+
+def _framed(config: DataConfig, frame: Frame | None) -> DataConfig:
+    """Return the data in a frame, where they are pictures and the configuration does not say another."""
+    if frame is None or config.image_size is not None or is_table(config.data):
+        return config
+    fraction = frame.fraction if config.crop_fraction == DataConfig().crop_fraction else config.crop_fraction
+    return replace(config, image_size=frame.image_size, crop_fraction=fraction)
 
 
 def _card(weights: Path | None) -> ModelCard | None:
@@ -34,26 +61,49 @@ def _card(weights: Path | None) -> ModelCard | None:
     return read_card(weights) if weights is not None and weights.is_file() else None
 
 
-def open_as_trained(config: DataConfig, weights: Path | None) -> DataSet:
+def open_as_seen(
+    config: DataConfig, weights: Path | None, stated: Frame | None = None, *, partial: bool = False
+) -> DataSet:
+    """Open data as the network of a weights file sees them, grey as colour or the reverse where it takes the other.
+
+    Args:
+        config: what was asked for.
+        weights: see `as_trained`.
+        stated: see `as_trained`.
+        partial: see `open_data`.
+    """
+    card, config = _card(weights), as_trained(config, weights, stated)
+    if card is None:
+        return open_data(config, partial=partial)
+    whole = open_data(replace(config, view=None), partial=partial)
+    return whole.through(View.parse(config.view).fitted(whole.train.shape, card.in_channels).text)
+
+
+def open_as_trained(config: DataConfig, weights: Path | None, stated: Frame | None = None) -> DataSet:
     """Open data as the network of a weights file saw them, with the samples held out that were held out from it.
 
     Where a source has no test split, which samples it was trained on depends on settings, which its file tells: of the
     same data others would hold out some that it has seen. Settings that are given are taken as they are.
 
+    Args:
+        config: what was asked for.
+        weights: see `as_trained`.
+        stated: see `as_trained`.
+
     Raises:
         UsageError: whatever is wrong with the data; text in a table that the network was not trained with; samples that
             were held out by other labels than those of the configuration.
     """
-    config = as_trained(config, weights)
     card = _card(weights)
     unsaid = all(getattr(config, name) == getattr(DataConfig(), name) for name in CUT)
     # A network that some were held out from may have been trained on data whose test split lacks what it sees.
-    data = open_data(config, partial=card is not None and unsaid and bool(card.extra.get("cut", {}).get("holdout")))
+    partial = card is not None and unsaid and bool(card.extra.get("cut", {}).get("holdout"))
+    data = open_as_seen(config, weights, stated, partial=partial)
     if card is None:
         return data
     cut = _another_cut(card, data)
     if cut and unsaid:
-        data = open_data(replace(config, **{name: cut[name] for name in CUT}))
+        data = open_as_seen(replace(config, **{name: cut[name] for name in CUT}), weights, stated)
         if _another_cut(card, data):
             raise UsageError(
                 f"the network of {str(weights)!r} was trained on data of this name with other labels, or none, or in "
@@ -88,18 +138,74 @@ def _another_cut(card: ModelCard, data: DataSet) -> dict[str, Any]:
     return {} if same else dict(cut)
 
 
-def taught_as_trained(config: DistillConfig) -> PairingConfig:
-    """Return what the teacher sees: what is asked for, else what its weights file says that it saw."""
-    pairing = config.pairing
-    data = replace(config.data, data=pairing.teacher_data or config.data.data)
-    asked = replace(data, view=pairing.teacher_view, input=pairing.teacher_input)
-    theirs = as_trained(asked, config.teacher_weights)
-    pairing = replace(pairing, teacher_view=theirs.view, teacher_input=theirs.input)
-    if pairing.teacher_data is None:
-        return pairing
-    size, fraction = pairing.teacher_image_size, pairing.teacher_crop_fraction
+def note_of_frame(config: DistillConfig, data: DataSet) -> list[str]:
+    """Tell where a teacher is shown pictures in another frame than in its training, or a student those of strange data.
+
+    Args:
+        config: of the run.
+        data: what was opened for it.
+    """
     card = _card(config.teacher_weights)
-    _, height, width = (0, 0, 0) if card is None or card.record is None else card.record
-    if card is not None and size is None and fraction is None and height == width > 1:
-        size, fraction = height, card.crop_fraction
-    return replace(pairing, teacher_image_size=size, teacher_crop_fraction=fraction)
+    frame = frame_of(card)
+    _, height, width = base_and_view(data.of_teacher.train)[0].shape
+    # An old file says only what its network's input was.
+    if frame is None or card is None or card.record_shape is None or width == 1:
+        return []
+    used = Frame(height, width, data.of_teacher.crop_fraction)
+    if used != frame:
+        return [f"the teacher was trained on pictures of {frame}, and is shown pictures of {used}"]
+    shared = config.pairing.teacher_data is None and frame_of(_card(config.student_weights)) is None
+    if shared and config.data.image_size is None and card.extra.get("data") != data.name:
+        return [f"the student is shown pictures of {frame}, as the teacher was; --image-size gives both another size"]
+    return []
+
+
+def seen_by_both(config: TrainConfig | DistillConfig) -> tuple[DataConfig, PairingConfig | None]:
+    """Return what `open_data` is asked for by a run: what its network sees, and what the teacher sees.
+
+    Pictures that both see are in the frame of the student's weights, else of the teacher's: of their files, or as the
+    names of pretrained weights state it.
+    """
+    stated = student_spec(config).frame
+    if isinstance(config, TrainConfig):
+        return as_trained(config.data, config.weights, stated), None
+    teacher_stated = teacher_spec(config).frame
+    data, pairing = as_trained(config.data, config.student_weights, stated), taught_as_trained(config, teacher_stated)
+    if pairing.teacher_data is None:
+        data = _framed(data, frame_of(_card(config.teacher_weights)) or teacher_stated)
+    return data, pairing
+
+
+def taught_as_trained(config: DistillConfig, stated: Frame | None = None) -> PairingConfig:
+    """Return what the teacher sees: what is asked for, else what its weights file, or its name, says that it saw."""
+    pairing = config.pairing
+    fraction = pairing.teacher_crop_fraction
+    asked = replace(
+        config.data,
+        data=pairing.teacher_data or config.data.data,
+        view=pairing.teacher_view,
+        input=pairing.teacher_input,
+        image_size=pairing.teacher_image_size,
+        crop_fraction=DataConfig().crop_fraction if fraction is None else fraction,
+    )
+    theirs = as_trained(asked, config.teacher_weights, stated)
+    pairing = replace(pairing, teacher_view=theirs.view, teacher_input=theirs.input)
+    if pairing.teacher_data is None or theirs.image_size is None:
+        return pairing
+    return replace(pairing, teacher_image_size=theirs.image_size, teacher_crop_fraction=theirs.crop_fraction)
+
+
+def in_their_channels(config: TrainConfig | DistillConfig, data: DataSet) -> DataSet:
+    """Return a run's data with grey pictures shown as colour, or the reverse, to a network whose weights want that."""
+    if isinstance(config, TrainConfig):
+        return _in_channels(data, config.weights)
+    own, taught = _in_channels(data, config.student_weights), _in_channels(data.of_teacher, config.teacher_weights)
+    if data.teacher is None and own is data and taught is data:
+        return data
+    side = TeacherSide(taught) if data.teacher is None else replace(data.teacher, data=taught)
+    return replace(own, teacher=side)
+
+
+def _in_channels(data: DataSet, weights: Path | None) -> DataSet:
+    card = _card(weights)
+    return data if card is None else data.in_channels(card.in_channels)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError
 from wcord.data.config import PairingConfig
-from wcord.data.labels import match_classes, observed_map, read_map
+from wcord.data.labels import find_classes, match_classes, observed_map, read_map
 from wcord.data.loader import Loader
 from wcord.data.split import DataSet, ViewedSplit, base_and_view
 from wcord.evaluation.accuracy import evaluating
@@ -37,6 +37,13 @@ def fit_classes(teacher: Network, data: DataSet, pairing: PairingConfig) -> tupl
     data = _in_the_order_of(teacher, data)
     if pairing.label_map is None:
         merge = match_classes(theirs, data.classes)
+        found = find_classes(theirs, data.classes)
+        if found is not None and ask_the_same(data, pairing):
+            note = (
+                f"of the teacher's {len(theirs)} classes, the {len(data.classes)} of the data were found by their "
+                "names: its other logits are left out"
+            )
+            return _merged(teacher, data, found), _measured_by_own(data), (note,)
         if merge is None or torch.equal(merge, torch.arange(len(merge))) or not ask_the_same(data, pairing):
             return teacher, data, ()
         note = "the teacher has the classes of the data in another order: its logits are put into that of the data"
@@ -50,7 +57,9 @@ def fit_classes(teacher: Network, data: DataSet, pairing: PairingConfig) -> tupl
         merge = observed_map(data.of_teacher.train.targets, data.train.targets, theirs, data.classes)
     else:
         merge = read_map(pairing.label_map, theirs, data.classes)
-    note = f"the teacher's {len(theirs)} classes are taken together as the {len(data.classes)} of the data"
+    left_out = int((merge < 0).sum())
+    rest = f", {left_out} of them left out" if left_out else ""
+    note = f"the teacher's {len(theirs)} classes are taken together as the {len(data.classes)} of the data{rest}"
     return _merged(teacher, data, merge), _measured_by_own(data), (note,)
 
 
@@ -92,6 +101,8 @@ def label_by_teacher(teacher: Network, data: DataSet, *, batch_size: int, device
         with evaluating(teacher.to(device)):
             for batch in Loader(split, batch_size=batch_size, device=device).batches():
                 logits: Tensor = teacher(batch.student_input)
+                if not logits.shape[1]:
+                    raise UsageError("--no-labels takes the teacher's classes for labels, and it has no classifier")
                 numbers.append(logits.argmax(1).cpu())
                 classes = classes or tuple(map(str, range(logits.shape[1])))
         found[name] = torch.cat(numbers)
@@ -110,7 +121,7 @@ def _labelled(data: DataSet, found: Mapping[str, Tensor], classes: tuple[str, ..
 
 
 def _merged(teacher: Network, data: DataSet, merge: Tensor) -> Network:
-    return Network(teacher.backbone, teacher.preprocess, data.classes, merge)
+    return Network(teacher.backbone, teacher.preprocess, data.classes, merge, teacher.embedding)
 
 
 def _require_names(theirs: tuple[str, ...], observed: tuple[str, ...]) -> None:

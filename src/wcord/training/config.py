@@ -6,6 +6,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 import tomli_w
@@ -22,6 +23,9 @@ SMALL_RATE_STUDENTS = ("MobileNetV2", "ShuffleV1", "ShuffleV2")
 class TrainingConfig:
     """How the student is trained; the defaults are the CRD benchmark's."""
 
+    finetune: bool = False
+    """For pretrained weights: adamw, 20 epochs, cosine with one epoch of warm-up, weight decay 0.05, and a tenth of the
+    learning rate for all but the head, where nothing else is said."""
     epochs: int = 240
     """Passes over the training data."""
     batch_size: int = 64
@@ -33,6 +37,8 @@ class TrainingConfig:
     """Update rule of the student and of the method's heads."""
     lr: float | None = None
     """Learning rate; default 0.05, or 0.01 for MobileNetV2, ShuffleV1 and ShuffleV2, or 0.001 with adamw."""
+    body_rate: float = 1.0
+    """Factor of the learning rate for all of the student but its head (and what the method adds)."""
     momentum: float = 0.9
     """Momentum of sgd."""
     weight_decay: float = 5e-4
@@ -87,14 +93,34 @@ class TrainingConfig:
     """Also log to these."""
 
 
+FINETUNE: Mapping[str, object] = MappingProxyType(
+    {
+        "optimizer": "adamw",
+        "epochs": 20,
+        "schedule": "cosine",
+        "warmup_epochs": 1.0,
+        "weight_decay": 0.05,
+        "body_rate": 0.1,
+    }
+)
+"""What `finetune` sets, where a recipe or a flag says nothing else."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Train a network on labels alone, for instance a teacher."""
 
     model: str
-    """Network: a name of `wcord list`, timm:NAME, torchvision:NAME, hf:NAME or package.module:factory."""
+    """Network: a name of `wcord list`, timm:NAME, torchvision:NAME, hf:NAME or package.module:factory; timm:NAME.TAG,
+    timm:hf-hub:USER/NAME, torchvision:NAME@WEIGHTS and hf:NAME start from pretrained weights."""
     weights: Path | None = None
-    """Start from these weights instead of random ones."""
+    """Start from these weights instead of random ones; where they are for other classes, the head is new."""
+    pretrained: bool = False
+    """Start from the library's default pretrained weights (timm:NAME, torchvision:NAME)."""
+    ema_weights: bool = False
+    """Of --weights, take the moving average that lies beside the weights."""
+    embedding: str | None = None
+    """Module whose input is the embedding, by its path; default: the network's classifier."""
     out: Path
     """Folder of the run; it must not exist yet."""
     overwrite: bool = False
@@ -108,11 +134,18 @@ class DistillConfig:
     """Distil a trained teacher into a student."""
 
     teacher: str
-    """Teacher network: a name of `wcord list`, timm:NAME, torchvision:NAME, hf:NAME or package.module:factory."""
+    """Teacher network, named as --model of `wcord train`."""
     teacher_weights: Path | None = None
     """The teacher's trained weights (.pth, .safetensors)."""
+    teacher_pretrained: bool = False
+    """Take the library's default pretrained weights for the teacher (timm:NAME, torchvision:NAME)."""
+    teacher_ema_weights: bool = False
+    """Of --teacher-weights, take the moving average that lies beside the weights."""
     teacher_classes: int | None = None
-    """Number of the teacher's classes, where it is not that of the data."""
+    """Number of the teacher's classes, where it is not that of the data; 0: it has no head, or is used without it, by
+    methods on features."""
+    teacher_embedding: str | None = None
+    """Module of the teacher whose input is the embedding, by its path; default: its classifier."""
     teacher_mean: tuple[float, ...] | None = None
     """Mean that the teacher's input is normalised with, per channel in [0, 1]; default: what its file or timm states,
     else that of the training data."""
@@ -123,7 +156,13 @@ class DistillConfig:
     student: str
     """Student network, named like the teacher."""
     student_weights: Path | None = None
-    """Start the student from these weights."""
+    """Start the student from these weights; where they are for other classes, the head is new."""
+    student_pretrained: bool = False
+    """Start the student from the library's default pretrained weights (timm:NAME, torchvision:NAME)."""
+    student_ema_weights: bool = False
+    """Of --student-weights, take the moving average that lies beside the weights."""
+    student_embedding: str | None = None
+    """Module of the student whose input is the embedding, by its path; default: its classifier."""
     student_size: int | None = None
     """Resize the student's input to this many pixels a side."""
     student_maps: tuple[str, ...] = ()
@@ -182,6 +221,8 @@ def configure(kind: type[Config], settings: Mapping[str, object], *, missing: ob
         UsageError: on an unknown name (the nearest is offered), a value of another type, a missing setting.
     """
     flat = flatten(kind, settings)
+    if flat.get("finetune"):
+        flat = {**FINETUNE, **flat}
     groups = _groups(kind)
     nested = {
         group: table(**{name: flat.pop(name) for name in _hints(table) if name in flat})
@@ -251,6 +292,15 @@ def read_config(path: Path) -> TrainConfig | DistillConfig:
     return configure(TrainConfig, settings) if "model" in settings else configure(DistillConfig, settings)
 
 
+def setting_values(config: TrainConfig | DistillConfig) -> dict[str, object]:
+    """Return name → value of all settings, those in tables included."""
+    own = vars(config)
+    tables = [own[name] for name in _groups(type(config))]
+    return {name: value for name, value in own.items() if name not in _groups(type(config))} | {
+        name: value for table in tables for name, value in vars(table).items()
+    }
+
+
 def to_settings(config: TrainConfig | DistillConfig) -> dict[str, Any]:
     """Return the configuration as plain values in tables, without what is None, as TOML and JSON can hold them.
 
@@ -305,7 +355,8 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
             raise UsageError(f"{name} must be a list, received {value!r}")
         return tuple(_convert(name, item, options[0]) for item in value)
     if origin is not None and type(None) in options:
-        inner = next(option for option in options if option is not type(None))
+        kinds = [option for option in options if option is not type(None)]
+        inner = next((kind for kind in kinds if isinstance(kind, type) and type(value) is kind), kinds[0])
         return None if value is None else _convert(name, value, inner)
     if hint is Path and isinstance(value, str | Path):
         return Path(value)

@@ -1,7 +1,7 @@
 """What a run computes with: device, Accelerate's engine, seeds, the optimiser."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,10 +9,19 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs, DistributedType, InitProcessGroupKwargs
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    DistributedType,
+    InitProcessGroupKwargs,
+    is_mlflow_available,
+    is_tensorboard_available,
+    is_wandb_available,
+)
 from torch import nn
 
-from wcord.checks import UsageError
+from wcord.checks import RunError, UsageError
+from wcord.models.classifier import split_head
+from wcord.models.network import unwrap
 from wcord.training.config import TrainingConfig
 
 PARALLEL = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
@@ -29,9 +38,11 @@ def make_accelerator(config: TrainingConfig, out: Path) -> Accelerator:
         out: folder of the run, which need not exist yet.
 
     Raises:
-        UsageError: where CUDA is asked for, or fp16, which needs it, and there is none, all processes would take one
+        UsageError: where a tracker is not installed, CUDA (or fp16, which needs it) is asked for and there is none, all
+            processes would take one
             GPU, or they are to share the networks' weights.
     """
+    require_trackers(config.tracker)
     device = resolve_device(config.device)
     if config.precision == "fp16" and device.type != "cuda":
         raise UsageError(f"--precision fp16 needs a CUDA GPU, received device {device.type}: use bf16 or fp32")
@@ -62,6 +73,32 @@ def make_accelerator(config: TrainingConfig, out: Path) -> Accelerator:
     return accelerator
 
 
+def require_trackers(names: Iterable[str]) -> None:
+    """Raise unless all trackers are installed, of which Accelerate would leave out the others in silence."""
+    installed = {"tensorboard": is_tensorboard_available, "wandb": is_wandb_available, "mlflow": is_mlflow_available}
+    missing = [name for name in dict.fromkeys(names) if not installed[name]()]
+    if missing:
+        told = " ".join(missing)
+        raise UsageError(f"--tracker {told}: not installed; pip install {told}, or leave it out")
+
+
+def start_trackers(accelerator: Accelerator, config: dict[str, str], run: Path) -> None:
+    """Let the trackers begin, which may want an account or a server.
+
+    Raises:
+        RunError: where one of them cannot.
+    """
+    try:
+        accelerator.init_trackers("wcord", config=config)
+    except Exception as error:  # whatever a library of others raises
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        trackers = " or ".join(str(name) for name in accelerator.log_with)
+        raise RunError(
+            f"--tracker: {trackers} could not start ({reason}): set it up and go on with --resume {run}, "
+            "or begin anew without it"
+        ) from error
+
+
 def resolve_device(name: str) -> torch.device:
     """Return the device that a name such as `auto` or `cuda:1` means.
 
@@ -88,6 +125,14 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002  # third-party code draws from the legacy generator
     torch.manual_seed(seed)
+
+
+def student_groups(student: nn.Module, body_rate: float) -> dict[float, list[nn.Parameter]]:
+    """Return what trains of a student by the factor of its learning rate: 1 for its head, `body_rate` for the rest."""
+    if body_rate == 1:
+        return {1.0: [parameter for parameter in student.parameters() if parameter.requires_grad]}
+    body, head = split_head(unwrap(student))
+    return {1.0: head, body_rate: body}
 
 
 def make_optimizer(

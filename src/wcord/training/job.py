@@ -1,6 +1,6 @@
 """From a configuration to everything that a run needs, checked before the first step."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,21 +19,19 @@ from wcord.methods.observe import observe, rehearse
 from wcord.methods.options import parse_options
 from wcord.methods.term import Objective
 from wcord.models.network import Network
-from wcord.training.as_trained import as_trained, note_of_split, taught_as_trained
+from wcord.training.as_trained import in_their_channels, note_of_frame, note_of_split, seen_by_both
 from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
 from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig
 from wcord.training.engine import resolve_device, seed_everything
-from wcord.training.networks import NetworkSpec, build_network
+from wcord.training.networks import Say, build_network
 from wcord.training.schedule import check_schedule
+from wcord.training.starts import Starts, student_spec, teacher_spec
 from wcord.training.teacher_check import check_teacher, look_at_several
 
 EVALUATION_BATCH = 256
 
 HEARD = ("data", "views", "workers", "no_labels", "label_map")
 """Settings of the data that are heeded where the data are given as such."""
-
-Say = Callable[[str], None]
-"""Takes a line for the user."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,9 @@ class Job:
     notes: tuple[str, ...]
 
 
-def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: int = 0, processes: int = 1) -> Job:
+def prepare(
+    config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: int = 0, processes: int = 1, fresh: bool = True
+) -> Job:
     """Open the data, build the networks and the method, and check that they fit each other.
 
     Args:
@@ -93,6 +93,7 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
         say: told what is found on the way.
         rank: number of this process.
         processes: how many train together.
+        fresh: whether the student starts here; otherwise its weights come from a checkpoint.
 
     Raises:
         UsageError: for any mistake that can be seen before the first step.
@@ -107,16 +108,17 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
             notes.append(line)
             say(f"note: {line}")
 
-    data = _data(config, own)
+    data = opened_data(config, own)
     note(data.notes)
     if data.teacher is not None:
         note([f"the student sees {data.seen}, the teacher {data.of_teacher.seen}"])
     seed_everything(training.seed)
-    teacher, data, fitted = _teacher(config, own, data, str(device))
+    tell = Starts(note=lambda line: note([line]), say=say, fresh=fresh)
+    teacher, data, fitted = _teacher(config, own, data, str(device), tell)
     note(fitted)
     # The students' initial weights depend on the seed alone, not on what was drawn before.
     seed_everything(training.seed)
-    student, architecture = _student(config, own, data, teacher)
+    student, architecture = _student(config, own, data, teacher, tell)
     mixing = _mixing(config.training, data)
     train = Loader(
         data.train,
@@ -145,7 +147,7 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     weights, told = _class_weights(config, data)
     note(told)
     objective = _objective(config, student, teacher, data, train, same_labels, weights)
-    note(_notes_of_splits(config, data))
+    note(_notes_of_weights(config, data))
     if train.dropped:
         note([f"each epoch leaves out the {train.dropped} sample(s) of a last batch that is too small"])
     if teacher is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
@@ -153,27 +155,30 @@ def prepare(config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: in
     return Job(config, data, student, architecture, teacher, objective, train, test, same_labels, weights, tuple(notes))
 
 
-def _data(config: TrainConfig | DistillConfig, own: Own) -> DataSet:
-    if own.data is None:
-        return open_data(*seen_by_both(config))
-    if not own.opened:
+def opened_data(config: TrainConfig | DistillConfig, own: Own) -> DataSet:
+    """Return the data that a caller brings, or else open those that a configuration names."""
+    if own.data is not None and not own.opened:
         _refuse_unheard(config)
-    return own.data
+        return own.data
+    return in_their_channels(config, open_data(*seen_by_both(config)) if own.data is None else own.data)
 
 
 def _student(
-    config: TrainConfig | DistillConfig, own: Own, data: DataSet, teacher: Network | None
+    config: TrainConfig | DistillConfig, own: Own, data: DataSet, teacher: Network | None, tell: Starts
 ) -> tuple[Network, str]:
     """Return the network that is trained, and the name by which `create_model` builds it."""
-    student = build_network(_student_spec(config), data, own=own.student)
+    spec = replace(student_spec(config), loads=tell.fresh)
+    student = build_network(spec, data, own=own.student, say=tell.note)
+    if own.student is None:
+        tell.of_student(spec, finetune=config.training.finetune)
     student.classes = data.classes  # whatever it knew before
     if isinstance(config, TrainConfig):
-        return student, config.model
+        return student, spec.full_name
     if teacher is None:
-        return student, config.student
+        return student, spec.full_name
     adapted = adapt_student(config.method, student, teacher, *_samples(data))
     assert isinstance(adapted, Network)
-    return adapted, shipped_name(config.method, config.student, config.teacher)
+    return adapted, shipped_name(config.method, spec.full_name, teacher_spec(config).full_name)
 
 
 def _refuse_unheard(config: TrainConfig | DistillConfig) -> None:
@@ -192,40 +197,21 @@ def _refuse_unheard(config: TrainConfig | DistillConfig) -> None:
         )
 
 
-def seen_by_both(config: TrainConfig | DistillConfig) -> tuple[DataConfig, PairingConfig | None]:
-    """Return what `open_data` is asked for by a run: what its network sees, and what the teacher sees."""
-    if isinstance(config, TrainConfig):
-        return as_trained(config.data, config.weights), None
-    return as_trained(config.data, config.student_weights), taught_as_trained(config)
-
-
-def _student_spec(config: TrainConfig | DistillConfig) -> NetworkSpec:
-    if isinstance(config, TrainConfig):
-        return NetworkSpec("model", config.model, config.weights)
-    return NetworkSpec("student", config.student, config.student_weights, size=config.student_size)
-
-
 def _teacher(
-    config: TrainConfig | DistillConfig, own: Own, data: DataSet, device: str
+    config: TrainConfig | DistillConfig, own: Own, data: DataSet, device: str, tell: Starts
 ) -> tuple[Network | None, DataSet, tuple[str, ...]]:
     """Return the teacher, the data with classes that both networks can be measured by, and notes on that."""
     if isinstance(config, TrainConfig):
         if config.data.no_labels:
             raise UsageError("a network is trained on labels alone: leave out --no-labels, or distil a teacher")
         return None, data, ()
-    spec = NetworkSpec(
-        "teacher",
-        config.teacher,
-        config.teacher_weights,
-        num_classes=config.teacher_classes,
-        mean=config.teacher_mean,
-        std=config.teacher_std,
-        size=config.teacher_size,
-    )
+    spec = teacher_spec(config)
     seen = data.of_teacher
     if data.teacher is not None and data.teacher.classes:  # in whose order a teacher without names of its own has them
         seen = replace(seen, classes=data.teacher.classes)
-    teacher = build_network(spec, seen, own=own.teacher)
+    teacher = build_network(spec, seen, own=own.teacher, say=tell.note)
+    if own.teacher is None:
+        tell.of_teacher(spec)
     if config.data.no_labels and config.pairing.label_map is not None:
         raise UsageError("--label-map brings the teacher's classes to labels, of which --no-labels reads none")
     if not config.data.no_labels:
@@ -312,6 +298,8 @@ def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, dev
     data = data.of_teacher
     with torch.no_grad():
         logits: Tensor = teacher.to(device).eval()(torch.zeros(1, *data.train.shape, device=device))
+    if not logits.shape[1]:
+        return ["the teacher has no classifier: its accuracy is not measured"]
     if logits.shape[1] != len(data.classes):
         return [
             f"the teacher has {logits.shape[1]} classes and the data {len(data.classes)}: its accuracy is not measured"
@@ -330,12 +318,13 @@ def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, dev
     return []
 
 
-def _notes_of_splits(config: TrainConfig | DistillConfig, data: DataSet) -> list[str]:
+def _notes_of_weights(config: TrainConfig | DistillConfig, data: DataSet) -> list[str]:
     if isinstance(config, TrainConfig):
         return note_of_split("network that is gone on with", config.weights, data)
     return [
         *note_of_split("student", config.student_weights, data),
         *note_of_split("teacher", config.teacher_weights, data.of_teacher),
+        *note_of_frame(config, data),
     ]
 
 

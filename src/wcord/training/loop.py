@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from wcord import collectives
-from wcord.checks import NonFiniteError, RunError, UsageError
+from wcord.checks import RunError, UsageError
 from wcord.data.batch import Batch
 from wcord.data.loader import Loader
 from wcord.evaluation.accuracy import accuracy, predict
@@ -24,11 +24,13 @@ from wcord.models.network import Network
 from wcord.training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
 from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
-from wcord.training.engine import seed_everything
+from wcord.training.engine import seed_everything, student_groups
+from wcord.training.failure import failing
 from wcord.training.interrupt import TIME_IS_UP, Interrupt
-from wcord.training.meter import REMEDY, EpochMeter
+from wcord.training.measures import measures_of
+from wcord.training.meter import EpochMeter, require_finite_weights
 from wcord.training.position import Position
-from wcord.training.progress import BY_LABEL, DOMINANT, RunProgress, epoch_line
+from wcord.training.progress import RunProgress, epoch_line
 from wcord.training.run import RunFolder
 from wcord.training.schedule import learning_rate_at
 from wcord.training.teacher_cache import TeacherCache
@@ -107,6 +109,7 @@ class Trainer:
             epochs=config.epochs,
             prepared_epochs=0 if self.preparation is None else self.preparation.epochs,
         )
+        self.named = measures_of(train)
         self.seconds = 0.0
         self.average: AveragedModel | None = None
         self._enter("preparation" if self.at.prepared_epochs else "main")
@@ -128,23 +131,14 @@ class Trainer:
         with ExitStack() as stack:
             student_tap = stack.enter_context(capture(self.student, maps=self.objective.student_map_names))
             teacher_tap = self._enter_teacher(stack)
-            self._prepare(Distiller(self.student, self.objective, student_tap, several_labels=self.several_labels))
+            self._prepare(
+                Distiller(self.student, self.objective, student_tap, several_labels=self.named.several_labels)
+            )
             self._resume()
             visible = self.accelerator.is_main_process
             progress = stack.enter_context(RunProgress(self.at.total_steps, done=self.at.steps_done, visible=visible))
             interrupt = stack.enter_context(Interrupt(self.deadline))
             return self._stages(teacher_tap, progress, interrupt)
-
-    @property
-    def several_labels(self) -> bool:
-        """Whether a sample may have several labels."""
-        return self.train.targets.is_floating_point()
-
-    @property
-    def _train_measure(self) -> str:
-        if self.several_labels:
-            return BY_LABEL
-        return DOMINANT if self.train.mixing else "train_top1"
 
     def _enter_teacher(self, stack: ExitStack) -> Tap | None:
         if self.teacher is None:
@@ -177,7 +171,7 @@ class Trainer:
     def _make_optimizer(self) -> None:
         """Make the optimiser of the stage, over what trains in it."""
         with_student = self.at.stage == "main" or (self.preparation is not None and self.preparation.student)
-        groups = {1.0: [p for p in self.student.parameters() if p.requires_grad]} if with_student else {}
+        groups = student_groups(self.student, self.config.body_rate) if with_student else {}
         for factor, parameters in self.objective.stage_groups(self.at.stage).items():
             groups.setdefault(factor, []).extend(parameters)
         self.update = Update(groups, self.config, self.base_lr, self.accelerator)
@@ -215,7 +209,8 @@ class Trainer:
         return None
 
     def _batches(self) -> Iterator[Batch]:
-        return self.train.batches(epoch=self.at.order, start=self.at.batch)
+        with failing(self.run, lambda: self.at.steps_done):
+            yield from self.train.batches(epoch=self.at.order, start=self.at.batch)
 
     def _step(self, batch: Batch, teacher: Tap | None) -> None:
         """Teacher once, student once, backward; the last batch of an optimiser step moves the weights."""
@@ -237,10 +232,11 @@ class Trainer:
 
     def _loss(self, batch: Batch, teacher: Features | None) -> tuple[LossReport, Tensor]:
         try:
-            return self.trainable(batch, teacher, self.at.stage)
-        except NonFiniteError as error:
-            self.meter.flush()
-            raise RunError(f"step {self.at.steps_done}: {error}; {REMEDY}") from None
+            with failing(self.run, lambda: self.at.steps_done):
+                return self.trainable(batch, teacher, self.at.stage)
+        except RunError:
+            self.meter.flush()  # an earlier step may have gone wrong before
+            raise
 
     def _teach(self, batch: Batch, teacher: Tap) -> Features:
         """Return the teacher's features, from the cache where another run over the same batches has left them."""
@@ -277,7 +273,7 @@ class Trainer:
         )
 
     def _end_epoch(self, progress: RunProgress, seconds: float) -> None:
-        self.meter.flush()
+        self._require_finite()
         means = self.meter.means()
         loss, train_top1 = means.pop("loss"), means.pop("train_top1")
         parts = {name: means.pop(name) for name in self.meter.parts}
@@ -291,14 +287,14 @@ class Trainer:
         if self.update.scaler is not None:
             entry["skipped_steps"] = self.update.skipped
         if self.at.stage == "main":
-            entry |= {self._train_measure: train_top1} | ({"diagnostics": means} if means else {})
+            entry |= {self.named.train: train_top1} | ({"diagnostics": means} if means else {})
         else:
             entry["stage"] = self.at.stage
         self.at.epoch, self.at.batch = self.at.epoch + 1, 0
         if self.at.stage == "main" and (
             self.at.epoch % self.config.eval_every == 0 or self.at.epoch == self.config.epochs
         ):
-            entry["test_map" if self.several_labels else "test_top1"] = self._evaluate()
+            entry[self.named.test] = self._evaluate()
         if self.accelerator.is_main_process:
             self.run.log(entry)
             progress.line(epoch_line(self.at.stage_name, self.at.epoch, self.at.stage_epochs, entry))
@@ -313,10 +309,18 @@ class Trainer:
         """Return the top-1 accuracy (or mAP) of the network to be shipped; other processes wait for the first."""
         result = 0.0
         if self.accelerator.is_main_process:
-            predictions = predict(self.shipped, self.test.batches(), device=self.accelerator.device)
-            result = accuracy(predictions)["map" if self.several_labels else "top1"]
+            with failing(self.run, lambda: self.at.steps_done - 1):
+                predictions = predict(self.shipped, self.test.batches(), device=self.accelerator.device)
+                result = accuracy(predictions)[self.named.measure]
         self.accelerator.wait_for_everyone()
         return result
+
+    def _require_finite(self) -> None:
+        """Raise where a step so far, or the state that it has left, is not finite."""
+        self.meter.flush()
+        require_finite_weights("weights", self.update.parameters, step=self.at.steps_done - 1)
+        if self.average is not None:
+            require_finite_weights("averaged weights", [*self.average.parameters()], step=self.at.steps_done - 1)
 
     def _wish_to_stop(self, interrupt: Interrupt) -> tuple[str, signal.Signals | None] | None:
         """Return why to stop, and by which signal; all processes stop at one step, whichever was told to.
@@ -331,8 +335,8 @@ class Trainer:
         return (f"received {signal.Signals(wish).name}", signal.Signals(wish)) if wish else None
 
     def _save(self) -> None:
-        """Write a checkpoint; only finite states get here, since the meter is flushed first."""
-        self.meter.flush()
+        """Write a checkpoint, of a finite state only."""
+        self._require_finite()
         measured = self.meter.state_dict()
         if not self.accelerator.is_main_process:
             return

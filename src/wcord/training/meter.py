@@ -1,5 +1,6 @@
 """Running means of the loss parts over an epoch, and the watch for values that are not finite."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -86,3 +87,18 @@ class EpochMeter:
         order = [*range(1, len(self.names)), 0]
         bad = next(i for i in order if not bool(row[i].isfinite()))
         raise RunError(f"{self.names[bad]} became {row[bad].item()} at step {step}: {REMEDY}")
+
+
+def require_finite_weights(name: str, tensors: Sequence[Tensor], *, step: int) -> None:
+    """Raise where a step has left NaN or infinity in weights, or such as no network computes with.
+
+    Args:
+        name: what they are, for the message.
+        tensors: the weights.
+        step: number of the step.
+
+    Raises:
+        RunError: the sum of their squares is not finite.
+    """
+    if not bool(torch.nn.utils.get_total_norm([tensor.detach().float() for tensor in tensors]).isfinite()):
+        raise RunError(f"step {step} left {name} that are NaN, infinite or beyond 1e19: {REMEDY}")

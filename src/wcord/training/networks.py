@@ -1,19 +1,25 @@
 """From names and weight files to networks with their preprocessing, and from a trained network to its card."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
+from wcord.data.frame import Frame
 from wcord.data.split import DataSet, base_and_view
 from wcord.data.statistics import channel_statistics
 from wcord.models.card import ModelCard
-from wcord.models.create import create_model
+from wcord.models.catalogue import names_weights
+from wcord.models.create import create_model, name_with_weights, stated_by_name, stated_frame
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess, stated_preprocess
-from wcord.models.weights import load_weights, read_card
+from wcord.models.stated import Stated
+from wcord.models.weights import Head, load_weights, read_card
+
+Say = Callable[[str], None]
+"""Takes a line for the user."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +29,17 @@ class NetworkSpec:
     Attributes:
         role: teacher, student or model, for messages.
         name: as `create_model` takes it.
-        weights: file to start from.
-        num_classes: its logits; None: those of the weights' card, else of the data.
-        mean: input mean per channel; None: what card or timm state, else the training data's.
+        weights: file to start from; it takes the place of weights that the name names.
+        num_classes: its logits; None: those of the weights' card or statement, else of the data; 0: no classifier.
+        mean: input mean per channel; None: what card or weights state, else the training data's.
         std: input standard deviation per channel.
         size: side of its input in pixels; None: as card or timm state, else as the data comes.
+        pretrained: start from the library's default weights where the name names none.
+        ema: of a file, take the moving average beside the weights.
+        embedding: path of the module whose input is the embedding; None: as the card says, else it is found.
+        new_head: whether the classifier is for the classes of the data, whatever the weights were for.
+        like: names of classes as the user writes them, beside those of the data.
+        loads: whether weights that the name names are loaded at all; not where a checkpoint follows.
     """
 
     role: str
@@ -37,36 +49,122 @@ class NetworkSpec:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     size: int | None = None
+    pretrained: bool = False
+    ema: bool = False
+    embedding: str | None = None
+    new_head: bool = False
+    like: tuple[str, ...] = ()
+    loads: bool = True
+
+    @property
+    def by_name(self) -> bool:
+        """Whether it starts from pretrained weights of a library, and from no file."""
+        return self.weights is None and (self.pretrained or names_weights(self.name))
+
+    @property
+    def frame(self) -> Frame | None:
+        """The frame of the pictures that its pretrained weights were trained on, where its name states one."""
+        stated = stated_frame(self.name, pretrained=self.pretrained) if self.by_name else None
+        return None if stated is None else Frame(*stated)
+
+    @property
+    def full_name(self) -> str:
+        """The name that builds the network as it is built here; it says which pretrained weights it started from."""
+        return name_with_weights(self.name) if self.by_name else self.name
 
 
-def build_network(spec: NetworkSpec, data: DataSet, *, own: nn.Module | None = None) -> Network:
+def build_network(
+    spec: NetworkSpec, data: DataSet, *, own: nn.Module | None = None, say: Say = lambda line: None
+) -> Network:
     """Return the network that a spec asks for, with its weights and its preprocessing.
 
     Args:
         spec: what is asked for.
         data: what the network will see.
         own: a user's module that stands in for the name; one that is a Network already is left as it is.
+        say: told which of the weights are taken, and what becomes of the head.
 
     Raises:
-        UsageError: on an unknown name, weights that do not fit, or images of another number of channels.
+        UsageError: on an unknown name, weights that cannot be had or do not fit, or images of another number of
+            channels.
     """
+    if spec.pretrained and (spec.weights is not None or own is not None):
+        flag = "--pretrained" if spec.role == "model" else f"--{spec.role}-pretrained"
+        raise UsageError(f"the {spec.role} has weights of its own: leave out {flag}, or the weights")
     if isinstance(own, Network):
         if spec.weights is not None:
             raise UsageError(f"the {spec.role} is a Network, which has its weights: give one of the two")
         return own
     card = None if spec.weights is None else read_card(spec.weights)
-    num_classes = spec.num_classes or (card.num_classes if card else len(data.classes))
-    if not num_classes and own is None:
-        raise UsageError(f"how many classes the {spec.role} tells apart is not known: give --{spec.role}-classes")
+    stated = stated_by_name(spec.name) if spec.by_name and own is None else None
+    num_classes = _num_classes(spec, card, stated, data, own)
     channels = data.train.shape[0]
     if card is not None and card.in_channels != channels:
         raise _wrong_channels(spec, card.in_channels, channels)
-    size = (data.train.shape[1], data.train.shape[2])
-    backbone = own or create_model(spec.name, num_classes=num_classes, in_channels=channels, image_size=size)
+    given = (data.train.shape[1], data.train.shape[2])
+    # A perceptron is built for one size, which is that of its own input.
+    size = (spec.size, spec.size) if spec.size else (card and card.image_size) or given
+    backbone = own or create_model(
+        spec.full_name,
+        num_classes=num_classes,
+        in_channels=channels,
+        image_size=size,
+        pretrained=spec.by_name and spec.loads,
+    )
     if spec.weights is not None:
-        _load(backbone, spec, num_classes, channels)
-    classes = card.classes if card else data.classes if num_classes == len(data.classes) else ()
-    return Network(backbone, _preprocess(spec, backbone, card, data), classes)
+        _load(backbone, spec, num_classes, channels, say)
+    elif stated is not None:
+        say(_start(spec, stated, num_classes))
+    embedding = spec.embedding or (card.embedding if card else None) or None
+    return Network(
+        backbone,
+        _preprocess(spec, backbone, card, stated, data),
+        _classes(spec, card, stated, data, num_classes),
+        embedding=embedding,
+    )
+
+
+def _num_classes(
+    spec: NetworkSpec, card: ModelCard | None, stated: Stated | None, data: DataSet, own: nn.Module | None
+) -> int:
+    """Return how many logits a network is built with."""
+    if spec.num_classes is not None:
+        if stated is not None and spec.num_classes not in (0, stated.num_classes):
+            raise UsageError(
+                f"the weights of {spec.name} have {stated.num_classes} classes, received {spec.num_classes}: leave out "
+                f"--{spec.role}-classes, or give 0 to use it for its features alone"
+            )
+        return spec.num_classes
+    of_weights = card.num_classes if card is not None else None if stated is None else stated.num_classes
+    if spec.new_head and data.classes:
+        return len(data.classes)
+    if of_weights is not None:
+        return of_weights
+    if not data.classes and own is None:
+        raise UsageError(f"how many classes the {spec.role} tells apart is not known: give --{spec.role}-classes")
+    return len(data.classes)
+
+
+def _classes(
+    spec: NetworkSpec, card: ModelCard | None, stated: Stated | None, data: DataSet, num_classes: int
+) -> tuple[str, ...]:
+    """Return the names of the classes, in the order of the logits."""
+    if card is not None and card.num_classes == num_classes:
+        return card.classes
+    if stated is not None and stated.num_classes == num_classes:
+        return stated.classes_like((*data.classes, *spec.like))
+    return data.classes if num_classes == len(data.classes) else ()
+
+
+def _start(spec: NetworkSpec, stated: Stated, num_classes: int) -> str:
+    """Return the line that says from which weights a network starts."""
+    name = f"the {spec.role} starts from the pretrained weights of {spec.full_name}"
+    if num_classes == stated.num_classes:
+        return name
+    if num_classes == 0:
+        return f"{name}, without their head for {stated.num_classes} classes"
+    theirs = f"not theirs for {stated.num_classes}" if stated.num_classes else "since they have none"
+    return f"{name}: the body is loaded, and the head for {num_classes} classes is new ({theirs})"
 
 
 def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[str, object]) -> ModelCard:
@@ -74,7 +172,11 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
     channels, height, width = data.train.shape
     preprocess = network.preprocess
     base, view = base_and_view(data.train)
-    held = {"cut": dict(data.cut), "categories": {name: list(values) for name, values in data.categories.items()}}
+    held: dict[str, object] = {
+        "cut": dict(data.cut),
+        "categories": {name: list(values) for name, values in data.categories.items()},
+        "sounds": not data.pictures and width > 1,
+    }
     return ModelCard(
         architecture=architecture,
         num_classes=len(data.classes),
@@ -85,22 +187,29 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
         std=_numbers(preprocess.std),
         view=view.text,
         columns=data.columns,
-        record_shape=base.shape if view else None,
+        record_shape=base.shape,
         crop_fraction=data.crop_fraction,
+        embedding=network.embedding or "",
         extra={**extra, **{name: value for name, value in held.items() if value}},
     )
 
 
-def _preprocess(spec: NetworkSpec, backbone: nn.Module, card: ModelCard | None, data: DataSet) -> Preprocess:
-    """What was asked for, else what the file's card says, else what the library states, else the training data's."""
+def _preprocess(
+    spec: NetworkSpec, backbone: nn.Module, card: ModelCard | None, stated: Stated | None, data: DataSet
+) -> Preprocess:
+    """What was asked for, else what the file's card says, else what the weights state, else the training data's."""
     channels = data.train.shape[0]
-    stated = stated_preprocess(backbone, in_channels=channels)
+    by_library = stated_preprocess(backbone, in_channels=channels)
     mean, std, size = spec.mean, spec.std, spec.size
     if card is not None:
         mean, std, size = mean or card.mean, std or card.std, size or card.image_size
-    elif stated is not None:
-        mean, std = mean or _numbers(stated.mean), std or _numbers(stated.std)
-        size = size or stated.size
+    elif by_library is not None:
+        mean, std = mean or _numbers(by_library.mean), std or _numbers(by_library.std)
+        size = size or by_library.size
+    if stated is not None and len(stated.mean) == channels:
+        mean, std = mean or stated.mean, std or stated.std
+    if stated is not None and stated.fixed and stated.frame is not None:
+        size = size or stated.frame[:2]
     if not mean or not std:
         measured = channel_statistics(data.train)
         mean, std = mean or measured[0], std or measured[1]
@@ -112,10 +221,11 @@ def _numbers(buffer: Tensor | nn.Module) -> tuple[float, ...]:
     return tuple(buffer.tolist())
 
 
-def _load(backbone: nn.Module, spec: NetworkSpec, num_classes: int, channels: int) -> None:
+def _load(backbone: nn.Module, spec: NetworkSpec, num_classes: int, channels: int, say: Say) -> None:
     assert spec.weights is not None
+    head: Head = "new" if spec.new_head else "optional" if spec.role == "teacher" else "kept"
     try:
-        load_weights(backbone, spec.weights)
+        load_weights(backbone, spec.weights, ema=spec.ema, head="left" if num_classes == 0 else head, say=say)
     except UsageError:
         for other in {1, 3} - {channels}:
             if _fits(spec, num_classes, other):
@@ -126,7 +236,8 @@ def _load(backbone: nn.Module, spec: NetworkSpec, num_classes: int, channels: in
 def _fits(spec: NetworkSpec, num_classes: int, channels: int) -> bool:
     assert spec.weights is not None
     try:
-        load_weights(create_model(spec.name, num_classes=num_classes, in_channels=channels), spec.weights)
+        network = create_model(spec.name, num_classes=num_classes, in_channels=channels, pretrained=False)
+        load_weights(network, spec.weights, head="left" if num_classes == 0 else "new", say=lambda line: None)
     except ValueError:
         return False
     return True

@@ -5,14 +5,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-DOMINANT = "train_top1_mixed"
-"""Training accuracy where samples are mixed, an entry of the metrics: a mixture counts for its dominant label."""
-
-BY_LABEL = "train_label_accuracy"
-"""The same where samples have several labels: the share of labels that are answered rightly."""
+from wcord.terminal import Terminal, printable
+from wcord.training.measures import BY_LABEL, DOMINANT
 
 
 class RunProgress:
@@ -25,15 +21,15 @@ class RunProgress:
     """
 
     def __init__(self, total_steps: int, *, done: int = 0, visible: bool = True) -> None:
-        self.console = Console(stderr=True, quiet=not visible)
+        self.console = Terminal(stderr=True, quiet=not visible)
         self.live = visible and sys.stderr.isatty()
         self._progress = Progress(
-            TextColumn("[bold]{task.fields[epoch]}"),
+            TextColumn("{task.fields[epoch]}", style="bold", markup=False),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[values]}"),
+            TextColumn("{task.fields[values]}", markup=False),
             console=self.console,
             disable=not self.live,
         )
@@ -52,14 +48,14 @@ class RunProgress:
 
     def advance(self, *, epoch: str, values: dict[str, float], images_per_second: float) -> None:
         """Move on by one step."""
-        shown = " ".join(f"{name} {value:.3g}" for name, value in values.items())
+        shown = printable(" ".join(f"{name} {value:.3g}" for name, value in values.items()))
         self._progress.update(
             self._task, advance=1, epoch=epoch, rate=f"{images_per_second:,.0f} images/s", values=shown
         )
 
     def line(self, text: str) -> None:
         """Print a line above the bar."""
-        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._progress.console.print(text, soft_wrap=True)
 
 
 def epoch_line(stage: str, epoch: int, epochs: int, entry: Mapping[str, Any]) -> str:

@@ -1,14 +1,16 @@
-"""The folder of a run: who may write it, its configuration and its log of metrics."""
+"""The folder of a run: who may write it, its configuration, how it was started and its log of metrics."""
 
-import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wcord.checks import RunError, UsageError
-from wcord.files import write_atomically
+from wcord.checks import ChangedInputError, RunError, UsageError
+from wcord.claim import INSIDE
+from wcord.files import sha256, write_atomically
+from wcord.training.config import DistillConfig, TrainConfig, read_config
+from wcord.training.places import as_started
 
 CONFIG = "config.toml"
 METRICS = "metrics.jsonl"
@@ -46,7 +48,7 @@ class RunFolder:
         """
         if path.exists() and not path.is_dir():
             raise UsageError(f"--out {str(path)!r} is a file: name a folder")
-        if path.is_dir() and any(path.iterdir()):
+        if is_used(path):
             _clear(path, overwrite=overwrite)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -67,12 +69,37 @@ class RunFolder:
                 f"cannot write the metrics of {str(self.path)!r} ({error.strerror}): free some space"
             ) from None
 
+    def configuration(self) -> tuple[TrainConfig | DistillConfig, list[str]]:
+        """Return the run's settings, and notes on files that lie where it was started, not in the present folder."""
+        config = read_config(self.path / CONFIG)
+        folder = next((start["folder"] for start in self._starts() if "folder" in start), None)
+        return (config, []) if folder is None else as_started(config, Path(folder))
+
     def note_start(
-        self, commit: str | None, environment: Mapping[str, object], *, teacher_weights: Path | None = None
+        self,
+        commit: str | None,
+        environment: Mapping[str, object],
+        *,
+        teacher: str | None = None,
+        data: Mapping[str, object] | None = None,
     ) -> None:
-        """Note by which code, on which machine and with which teacher the run begins, or goes on."""
-        start = {"commit": commit, "environment": dict(environment), "teacher": digest(teacher_weights)}
-        starts = [*self._starts(), start]
+        """Note how the run begins, or goes on.
+
+        Args:
+            commit: of the code.
+            environment: the machine and its software.
+            teacher: digest of the teacher's weights.
+            data: digests of the data, of `contents_of`.
+        """
+        start = {"commit": commit, "environment": dict(environment), "teacher": teacher, "folder": str(Path.cwd())}
+        self._write_starts([*self._starts(), start | ({} if data is None else {"data": dict(data)})])
+
+    def note_damage(self) -> None:
+        """Note that a sample could not be read, so that the run may go on with a whole one in its place."""
+        *before, last = self._starts()
+        self._write_starts([*before, last | {"damaged_data": True}])
+
+    def _write_starts(self, starts: Sequence[Mapping[str, object]]) -> None:
         write_atomically(self.path / STARTS, "".join(f"{json.dumps(start)}\n" for start in starts).encode())
 
     def origin(self) -> tuple[str | None, dict[str, Any]]:
@@ -87,20 +114,47 @@ class RunFolder:
 
     @property
     def teacher_digest(self) -> str | None:
-        """Digest of the weights file of the teacher that the run began with; None where there was none."""
+        """Digest of the weights of the teacher that the run began with; None where there was none."""
         return next((start.get("teacher") for start in self._starts()), None)
 
     def require_teacher(self, weights: Path | None) -> None:
         """Raise where a teacher's weights are others than those that the run began with.
 
         Raises:
-            UsageError: saying so.
+            ChangedInputError: saying so.
         """
         begun = self.teacher_digest
-        if begun is not None and digest(weights) not in (begun, None):
-            raise UsageError(
+        if begun is None or weights is None or not weights.is_file():
+            return
+        from wcord.models.weights import digest  # imports torch, which a look at a run's state does without
+
+        # Runs of earlier versions noted a digest of the whole file, which two equal teachers do not share.
+        if begun not in (sha256(weights), digest(weights)):
+            raise ChangedInputError(
                 f"the run in {str(self.path)!r} began with another teacher than {str(weights)!r}: "
                 "give the one that it began with, or begin anew in another folder"
+            )
+
+    def require_data(self, contents: Mapping[str, object]) -> None:
+        """Raise where data are others than those that the run began with; one of an earlier version noted none.
+
+        Args:
+            contents: what `contents_of` gives of the data.
+
+        Raises:
+            ChangedInputError: naming what has changed.
+        """
+        from wcord.data.contents import difference  # imports torch, as above
+
+        noted = [start for start in self._starts() if "data" in start]
+        if not noted:
+            return
+        but = ("samples_hold",) if noted[-1].get("damaged_data") else ()
+        changed = difference(noted[-1]["data"], contents, but=but)
+        if changed is not None:
+            raise ChangedInputError(
+                f"the data of the run in {str(self.path)!r} have changed since it began: the {changed}. "
+                "Put them back as they were and resume again, or begin anew in another folder"
             )
 
     def _starts(self) -> list[dict[str, Any]]:
@@ -122,12 +176,9 @@ class RunFolder:
         write_atomically(self.path / METRICS, text.encode())
 
 
-def digest(file: Path | None) -> str | None:
-    """Return the SHA-256 of a file; None where there is none."""
-    if file is None or not file.is_file():
-        return None
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def is_used(path: Path) -> bool:
+    """Tell whether a folder holds anything; a lock alone says that nothing has been made yet."""
+    return path.is_dir() and any(child.name != INSIDE for child in path.iterdir())
 
 
 def _clear(path: Path, *, overwrite: bool) -> None:
@@ -137,4 +188,8 @@ def _clear(path: Path, *, overwrite: bool) -> None:
         raise UsageError(
             f"--out {str(path)!r} holds other things than a run and is not overwritten: name another folder"
         )
-    shutil.rmtree(path)
+    for child in path.iterdir():
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child)
+        elif child.name != INSIDE:
+            child.unlink()

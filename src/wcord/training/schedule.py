@@ -46,6 +46,7 @@ def check_schedule(config: TrainingConfig) -> None:
         raise checks.UsageError(f"preparation_epochs must be 0 or more, received {config.preparation_epochs}")
     for fraction in config.milestones:
         checks.require_fraction("milestones", fraction)
+    checks.require_positive("body_rate", config.body_rate)
     for name, value in (("lr", config.lr), ("clip_norm", config.clip_norm), ("max_time", config.max_time)):
         if value is not None:
             checks.require_positive(name, value)

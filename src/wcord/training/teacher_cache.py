@@ -18,9 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from wcord.data import contents
 from wcord.data.split import MemorySplit, Split, StreamSplit, ViewedSplit
 from wcord.features import Features
 from wcord.files import write_atomically
+from wcord.models.weights import digest_of
 from wcord.training.config import TrainConfig
 from wcord.training.job import Job
 
@@ -39,7 +41,7 @@ class TeacherCache:
 
     def __init__(self, folder: Path, teacher: nn.Module, about: Mapping[str, object], *, batch_size: int) -> None:
         told = json.dumps(about, sort_keys=True, default=str)
-        self.folder = folder / _digest(teacher, told)
+        self.folder = folder / digest_of(teacher.state_dict(), told)[:20]
         self.about = told
         self.batch_size = batch_size
         self._epoch: int | None = None
@@ -130,16 +132,19 @@ def _told(job: Job) -> dict[str, object]:
     if isinstance(job.config, TrainConfig):
         return {}
     places = {"teacher_data": job.data.of_teacher.name, "label_map": None}
-    return dataclasses.asdict(job.config.pairing) | places
+    told = dataclasses.asdict(job.config.pairing) | places
+    if job.data.teacher is not None and job.data.teacher.by_label:  # then labels decide which picture is drawn
+        whole = contents.contents_of(job.data)
+        told |= {"labels": [whole["train"]["labels"], whole["teacher"]["train"]["labels"]]}
+    return told
 
 
 def fingerprint(split: Split) -> str:
-    """Return what identifies a split's pictures: a digest of them where they are in memory, else of their names."""
+    """Return what identifies a split's pictures: a digest of them where they are in memory, else of their files."""
     if isinstance(split, ViewedSplit):
         return f"{fingerprint(split.base)} {split.view.text}"
     if isinstance(split, StreamSplit):
-        names = "".join(f"{row} {split.store.name(row)} {split.form}" for row in split.rows.tolist())
-        return hashlib.sha256(names.encode()).hexdigest()
+        return f"{contents.fingerprint(split.origin)} {split.form}"
     assert isinstance(split, MemorySplit)
     return hashlib.sha256(split.images.cpu().contiguous().numpy().tobytes()).hexdigest()
 
@@ -147,12 +152,3 @@ def fingerprint(split: Split) -> str:
 def _equal(one: Features, other: Features) -> bool:
     pairs = ((one.logits, other.logits), (one.embedding, other.embedding))
     return all(torch.equal(known, computed.detach().cpu()) for known, computed in pairs)
-
-
-def _digest(teacher: nn.Module, about: str) -> str:
-    """Return a name that depends on every weight and setting."""
-    digest = hashlib.sha256(about.encode())
-    for name, value in teacher.state_dict().items():
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:20]

@@ -7,12 +7,12 @@ import sys
 import time
 from pathlib import Path
 
-from wcord.benchmark.claim import claim, is_claimed
+from wcord.claim import claim, is_claimed
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from wcord.benchmark.claim import claim
+from wcord.claim import claim
 with claim(Path(sys.argv[1])) as mine:
     print(mine, flush=True)
     time.sleep(60)

@@ -1,0 +1,130 @@
+"""Whether data are still those that a run began with: digests of what they hold, and what has changed, in words."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wcord.data.split import DataSet, MemorySplit, Origin, Split, base_and_view
+
+READ = 1000
+"""Images of each split whose bytes are read, evenly spaced; of the others the size is enough to see most changes."""
+BLOCK = 4096
+"""Rows of a tensor that are read at a time."""
+ROUNDED = 8
+"""Last bits of a float32 that do not count, in which machines may differ."""
+
+Contents = Mapping[str, Any]
+"""Aspect of the data → its digest, or the number of samples; for each split a mapping of its own, and `teacher`."""
+
+
+def contents_of(data: DataSet) -> dict[str, Any]:
+    """Return digests of what data hold: those of the student and, where they are others, those of the teacher.
+
+    They depend neither on the machine and the place of the files, nor on how these are read (in memory or not, at
+    which size, through which view). Files are known by their names, their sizes and the bytes of a thousand.
+    """
+    held = _side(data)
+    return held if data.teacher is None else held | {"teacher": _side(data.teacher.data)}
+
+
+def difference(begun: Contents, now: Contents, *, but: Sequence[str] = ()) -> str | None:
+    """Return the first thing in which data differ from those that a run began with, or None.
+
+    Args:
+        begun: what `contents_of` gave then; aspects that an earlier version did not look at are passed over.
+        now: what it gives today.
+        but: aspects that may differ.
+    """
+    for name, whose in (("", ""), ("teacher", "the teacher's ")):
+        one, other = (begun.get(name), now.get(name)) if name else (begun, now)
+        if one is None or other is None:
+            continue
+        told = _difference(one, other, but)
+        if told is not None:
+            return whose + told
+    return None
+
+
+def _difference(begun: Contents, now: Contents, but: Sequence[str]) -> str | None:
+    for split in ("train", "test"):
+        counts = [held[split]["samples"] for held in (begun, now)]
+        if counts[0] != counts[1]:
+            return f"{split} split had {counts[0]} samples and now has {counts[1]}"
+    if begun["classes"] != now["classes"]:
+        counts = [held["number_of_classes"] for held in (begun, now)]
+        if counts[0] != counts[1]:
+            return f"data had {counts[0]} classes and now have {counts[1]}"
+        return "classes have other names, or another order"
+    if begun["columns"] != now["columns"]:
+        return "columns are others, or stand in another order"
+    words = {
+        "names": "split holds files of other names",
+        "labels": "split has other labels",
+        "samples_hold": "split holds other samples, though as many",
+    }
+    for aspect, told in words.items():
+        for split in ("train", "test"):
+            if aspect not in but and begun[split][aspect] != now[split][aspect]:
+                return f"{split} {told}"
+    return None
+
+
+def _side(data: DataSet) -> dict[str, Any]:
+    return {
+        "classes": _digest(data.classes),
+        "number_of_classes": len(data.classes),
+        "columns": _digest(data.columns),
+        "train": _split(data.train),
+        "test": _split(data.test),
+    }
+
+
+def _split(split: Split) -> dict[str, Any]:
+    base, _ = base_and_view(split)
+    origin = base.origin
+    if origin is None and isinstance(base, MemorySplit):
+        origin = base.images, torch.arange(len(base))
+    return {
+        "samples": len(split),
+        "labels": _digest([split.targets.cpu().to(torch.int64).numpy().tobytes()]),
+        **fingerprint(origin),
+    }
+
+
+def fingerprint(origin: Origin | None) -> dict[str, str | None]:
+    """Return digests of the names and of what is held of some rows of a store; None where nothing is known of them."""
+    if origin is None:
+        return {"names": None, "samples_hold": None}
+    store, rows = origin
+    if isinstance(store, Tensor):
+        return {"names": None, "samples_hold": _digest(_blocks(store, rows))}
+    places: list[int] = rows.tolist()
+    names = store.relative_names()
+    looked_at = torch.linspace(0, max(len(places) - 1, 0), min(READ, len(places))).round().long().tolist()
+    held = [store.sizes(rows.numpy()).tobytes(), *(store.encoded(places[place]) for place in looked_at)]
+    return {
+        "names": _digest([names[row] for row in places]) if names else None,
+        "samples_hold": _digest(held),
+    }
+
+
+def _blocks(store: Tensor, rows: Tensor) -> Iterable[bytes]:
+    yield f"{tuple(store.shape[1:])} {store.dtype}".encode()
+    for block in rows.split(BLOCK):
+        values = store[block.to(store.device)].cpu().contiguous()
+        if values.is_floating_point():
+            bits = values.float().view(torch.int32)
+            values = (bits + (1 << ROUNDED - 1)) >> ROUNDED
+        yield values.numpy().tobytes()
+
+
+def _digest(parts: Iterable[str | bytes]) -> str:
+    """Return a digest of a sequence, in which it counts where one part ends and the next begins."""
+    whole = hashlib.sha256()
+    for part in parts:
+        content = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
+        whole.update(hashlib.sha256(content).digest())
+    return whole.hexdigest()[:32]

@@ -1,0 +1,117 @@
+"""Classifiers of torchvision by name, with random or pretrained weights, and what it states of them."""
+
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from wcord.checks import UsageError, unknown
+from wcord.models.hub import cannot_build, cannot_load, torch_file, unknown_network
+from wcord.models.reading import read_states
+from wcord.models.stated import Stated
+
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
+
+COLOUR = 3
+FIXED = ("vit_", "maxvit_")
+"""How the names of networks begin that take pictures of one size alone."""
+INCEPTIONS = ("googlenet", "inception_v3")
+"""Their weights are of TensorFlow: torchvision turns the input from ImageNet's normalisation into theirs, inside."""
+
+
+def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) -> nn.Module:
+    """Return the network `torchvision:name`.
+
+    Args:
+        name: without its prefix: `resnet18`, `resnet18@IMAGENET1K_V1`, `resnet18@DEFAULT`.
+        num_classes: number of logits; where the weights have another, the head is new.
+        in_channels: channels of the input; must be 3.
+        pretrained: load the weights that are named, or torchvision's default ones.
+
+    Raises:
+        UsageError: the name is unknown, or the weights cannot be had.
+    """
+    from torchvision import models  # takes seconds, so only when asked for
+
+    weights = _weights(name, pretrained=pretrained)
+    plain = name.partition("@")[0]
+    if in_channels != COLOUR:
+        raise UsageError(
+            f"torchvision:{name} takes {COLOUR} input channels, received {in_channels}: "
+            "use a timm: network, which takes any number"
+        )
+    try:
+        network = models.get_model(plain, weights=None, num_classes=num_classes, **_settings(plain, weights))
+    except Exception as error:
+        raise cannot_build(f"torchvision:{name}", error) from error
+    if weights is None or not pretrained:
+        return network
+    path = torch_file(f"torchvision:{name}", weights.url)
+    read_states(path)  # torchvision would run what a file holds, and complain at length of a damaged one
+    try:
+        state, own = models.get_model(plain, weights=weights, progress=False).state_dict(), network.state_dict()
+        for key in [key for key, value in state.items() if own[key].shape != value.shape]:
+            del state[key]  # of the head
+        network.load_state_dict(state, strict=False)
+    except Exception as error:
+        raise cannot_load(f"torchvision:{name}", path, error) from error
+    return network
+
+
+def stated(name: str) -> Stated:
+    """Return what torchvision states of the weights that are named, or of its default ones.
+
+    Raises:
+        UsageError: the name is unknown.
+    """
+    weights = _weights(name, pretrained=True)
+    assert weights is not None
+    seen: Any = weights.transforms()
+    crop, resized = seen.crop_size[0], seen.resize_size[0]
+    inception = name.partition("@")[0] in INCEPTIONS
+    names = tuple(str(one) for one in weights.meta.get("categories") or ())
+    return Stated(
+        num_classes=len(names),
+        mean=(0.5,) * COLOUR if inception else tuple(map(float, seen.mean)),
+        std=(0.5,) * COLOUR if inception else tuple(map(float, seen.std)),
+        frame=(crop, crop, crop / max(crop, resized)),
+        names=names,
+        fixed=name.startswith(FIXED),
+    )
+
+
+def full_name(name: str) -> str:
+    """Return a name with its weights, `resnet18@IMAGENET1K_V1`, where it has none or says DEFAULT."""
+    weights = _weights(name, pretrained=True)
+    assert weights is not None
+    return f"{name.partition('@')[0]}@{weights.name}"
+
+
+def _weights(name: str, *, pretrained: bool) -> "WeightsEnum | None":
+    """Return the weights that a name means, or None where it means random ones."""
+    from torchvision import models
+
+    plain, at, tag = name.partition("@")
+    known = models.list_models(module=models)
+    if plain not in known:
+        raise unknown_network("torchvision", plain, known)
+    if not at and not pretrained:
+        return None
+    entries: Any = models.get_model_weights(plain)
+    if not at and not len(entries):
+        raise UsageError(f"torchvision has no pretrained weights of {plain}: start from random ones")
+    tag = tag or "DEFAULT"
+    if tag not in entries.__members__:
+        raise unknown(f"weights of torchvision:{plain}", tag, entries.__members__)
+    return entries[tag]
+
+
+def _settings(plain: str, weights: "WeightsEnum | None") -> dict[str, Any]:
+    """Return how a network has to be built so that the weights fit."""
+    if weights is None:
+        return {}
+    if plain.startswith("vit_"):
+        return {"image_size": weights.meta["min_size"][0]}
+    if plain in INCEPTIONS:
+        return {"init_weights": False} | ({"aux_logits": False} if plain == "googlenet" else {})
+    return {}

@@ -1,0 +1,55 @@
+"""Caches of model hubs, laid out as the hubs' own clients leave them, with random weights in them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty cache of the Hugging Face hub, which cannot be reached, and one of torch's beside it."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return tmp_path / "hub"
+
+
+@pytest.fixture
+def put_in_hub(hub: Path) -> Callable[[str, dict[str, Any]], Path]:
+    """Return what writes files of a repository of the Hugging Face hub and returns the snapshot's folder."""
+
+    def put(repository: str, files: dict[str, Any]) -> Path:
+        home = hub / f"models--{repository.replace('/', '--')}"
+        snapshot = home / "snapshots" / "0123456789abcdef"
+        snapshot.mkdir(parents=True)
+        (home / "refs").mkdir()
+        (home / "refs" / "main").write_text("0123456789abcdef")
+        for name, content in files.items():
+            if isinstance(content, nn.Module):
+                save_file({key: value.contiguous() for key, value in content.state_dict().items()}, snapshot / name)
+            else:
+                (snapshot / name).write_text(json.dumps(content))
+        return snapshot
+
+    return put
+
+
+@pytest.fixture
+def put_in_torch_hub(hub: Path) -> Callable[[Any, nn.Module], Path]:
+    """Return what writes the file of torchvision's weights and returns its path."""
+
+    def put(weights: Any, network: nn.Module) -> Path:
+        path = hub.parent / "torch" / "hub" / "checkpoints" / weights.url.rpartition("/")[2]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(network.state_dict(), path)
+        return path
+
+    return put
