@@ -89,7 +89,7 @@ def test_pictures_are_named(student: api.Result, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         api.predict_files(student.run / "student.safetensors", [tmp_path / "none.png"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="holds no picture"):
+    with pytest.raises(UsageError, match="holds no images"):
         api.predict_files(student.run / "student.safetensors", [tmp_path / "empty"])
 
 

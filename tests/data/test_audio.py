@@ -40,6 +40,25 @@ def test_folders_of_sounds_are_a_data_set(tmp_path: Path) -> None:
     assert data.augment == "none"
 
 
+def test_sounds_are_found_as_pictures_are(tmp_path: Path) -> None:
+    for split, count in (("Training", 4), ("Evaluation", 2)):
+        for i in range(count):
+            tone(tmp_path / "speech" / split / ("10" if i % 2 else "9") / f"{i}.WAV", 300 if i % 2 else 2000)
+    tone(tmp_path / "speech" / "Training" / "9" / ".hidden" / "9.wav", 500)
+    first = tmp_path / "speech" / "Training" / "9" / "0.WAV"
+    first.rename(first.with_name("utterance"))
+    (tmp_path / "speech" / "Training" / "9" / "a.mp3").write_bytes(b"ID3")
+    data = open_data(DataConfig(data=f"audiofolder:{tmp_path}"))
+    assert (len(data.train), len(data.test), data.classes) == (4, 2, ("9", "10"))
+    assert [note.partition(":")[0].partition(" (")[0] for note in data.notes] == [
+        f"the sounds are read from {str(tmp_path / 'speech')!r}",
+        "passed over",
+        "classes are numbered in numeric order",
+    ]
+    assert "passed over: 1 file (.mp3 1), 1 hidden folder (.hidden)" in data.notes
+    assert not data.pictures
+
+
 def test_what_is_no_sound_is_told(tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("no sound")
     with pytest.raises(UsageError, match=r"sound '.*text.wav' cannot be read"):

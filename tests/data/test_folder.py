@@ -1,13 +1,15 @@
 """Folders of class folders, and those that are none."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from wcord.checks import UsageError
-from wcord.data.config import Columns
+from wcord.data.config import Columns, DataConfig, PairingConfig
 from wcord.data.folder import folder_source
+from wcord.data.sources import open_data
 
 
 def put(path: Path) -> None:
@@ -35,5 +37,65 @@ def test_folders_that_are_none_are_told(tmp_path: Path) -> None:
         folder_source(str(tmp_path), Columns())
     put(tmp_path / "train" / "a" / "1.png")
     (tmp_path / "train" / "b").mkdir()
-    with pytest.raises(UsageError, match=r"b' holds no images"):
+    with pytest.raises(UsageError, match=r"b' holds no images: put some in it"):
         folder_source(str(tmp_path), Columns())
+    put(tmp_path / "train" / "b" / ".hidden" / "1.png")
+    with pytest.raises(UsageError, match=r"b' holds no images: put some in it"):
+        folder_source(str(tmp_path), Columns())
+    (tmp_path / "train" / "b" / "1.heic").write_bytes(b"nothing")
+    with pytest.raises(UsageError, match=r"b' holds no images but other files \(\.heic 1\): put some in it"):
+        folder_source(str(tmp_path), Columns())
+
+
+def test_classes_that_are_whole_numbers_are_numbered_as_numbers(tmp_path: Path) -> None:
+    for number in range(12):
+        put(tmp_path / "train" / str(number) / "1.png")
+        put(tmp_path / "test" / str(number) / "1.png")
+    source = folder_source(str(tmp_path), Columns())
+    assert source.classes == tuple(map(str, range(12)))
+    assert source.test is not None
+    for samples in (source.train, source.test):
+        assert [source.classes[number] for number in samples.targets] == [key.split("/")[0] for key in samples.files]
+    assert "--class-order name" in source.notes[0]
+    as_text = folder_source(str(tmp_path), Columns(class_order="name"))
+    assert as_text.classes[:4] == ("0", "1", "10", "11")
+    assert as_text.notes == ()
+
+
+def test_an_order_of_classes_is_for_class_folders(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--class-order goes with audiofolder:, imagefolder:"):
+        open_data(DataConfig(data="digits", class_order="name"))
+    for number in ("9", "10"):
+        for i in range(5):
+            put(tmp_path / number / f"{i}.png")
+    data = DataConfig(data=f"imagefolder:{tmp_path}", class_order="name")
+    assert open_data(data).classes == ("10", "9")
+    assert open_data(data, PairingConfig(teacher_view="gray")).of_teacher.classes == ("10", "9")
+
+
+@pytest.mark.parametrize("name", ["café", "Ångström", "プードル"])
+def test_a_class_is_one_in_both_forms_of_unicode(name: str, tmp_path: Path) -> None:
+    composed, apart = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+    for split, form in (("train", composed), ("test", apart)):
+        put(tmp_path / split / form / "1.png")
+        put(tmp_path / split / "other" / "1.png")
+    source = folder_source(str(tmp_path), Columns())
+    assert set(source.classes) == {composed, "other"}
+    put(tmp_path / "train" / apart / "2.png")
+    source = folder_source(str(tmp_path), Columns())
+    assert len(source.train) == 3
+    assert source.notes == (f"folders whose names are one and the same text in Unicode are one class: {composed!r}",)
+
+
+def test_what_is_passed_over_and_hardly_different_is_told(tmp_path: Path) -> None:
+    for name in ("cat/1.png", "Cat/1.png", "dog/1.jfif.png", "loose.png"):
+        put(tmp_path / name)
+    (tmp_path / "labels.csv").write_text("a,b\n")
+    (tmp_path / "dog" / "notes.txt").write_text("words")
+    assert folder_source(str(tmp_path), Columns()).notes == (
+        "passed over: 2 files (.csv 1, .txt 1), 1 image beside the class folders, not in one",
+        "these classes differ in capital letters or spaces alone: 'Cat', 'cat'",
+    )
+    source = folder_source(str(tmp_path), Columns(labels=False))
+    assert len(source.train) == 4
+    assert source.notes == ("passed over: 2 files (.csv 1, .txt 1)",)

@@ -1,14 +1,19 @@
 """One picture: its form, its orientation, and why it cannot be read."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
 
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
+from wcord.data.formats import open_picture
 from wcord.data.frame import Frame
 from wcord.data.images import BadImageError, Form, decode, fit, kind_of, open_upright
 from wcord.data.memory import resize_all
@@ -30,13 +35,105 @@ def test_every_usual_mode_becomes_the_form(mode: str) -> None:
     assert decode(image, Form("L", 6, 6)).shape == (1, 6, 6)
 
 
-def test_cameras_orientation_is_undone() -> None:
-    image = Image.new("RGB", (8, 4))
-    exif = image.getexif()
-    exif[274] = 6
+PIXELS = np.random.default_rng(0).integers(0, 256, (4, 8, 3), np.uint8)
+
+
+def picture(kind: str, orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[274] = orientation
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", exif=exif)
-    assert open_upright(lambda: Image.open(buffer), "x").size == (4, 8)
+    Image.fromarray(PIXELS).save(buffer, kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+    return buffer.getvalue()
+
+
+def upright(content: bytes) -> Image.Image:
+    return open_upright(lambda: open_picture(content, "x"), "x")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG", "MPO", "AVIF"])
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6, 7, 8])
+def test_cameras_orientation_is_undone_in_every_format(kind: str, orientation: int) -> None:
+    opened = upright(picture(kind, orientation))
+    assert opened.size == ((4, 8) if orientation > 4 else (8, 4))
+    plain = Image.open(io.BytesIO(picture(kind, 1))).convert("RGB")
+    plain.getexif()[274] = orientation
+    wanted = np.asarray(ImageOps.exif_transpose(plain))
+    assert np.array_equal(np.asarray(opened.convert("RGB")), wanted)
+
+
+def test_a_note_in_xmp_is_heeded() -> None:
+    buffer = io.BytesIO()
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    Image.fromarray(PIXELS).save(buffer, "WEBP", xmp=xmp)
+    assert upright(buffer.getvalue()).size == (4, 8)
+
+
+def exif_with(tag: int, kind: int, count: int, payload: bytes) -> bytes:
+    """Return notes of orientation 6 and another tag, of whatever type."""
+    entries = sorted([(274, 3, 1, struct.pack("<H", 6)), (tag, kind, count, payload)])
+    body, data, place = struct.pack("<H", 2), b"", 8 + 2 + 24 + 4
+    for number, of_type, length, value in entries:
+        field = value.ljust(4, b"\0") if len(value) <= 4 else struct.pack("<I", place + len(data))
+        data += b"" if len(value) <= 4 else value
+        body += struct.pack("<HHI", number, of_type, length) + field
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + body + struct.pack("<I", 0) + data
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG"])
+@pytest.mark.parametrize(
+    ("tag", "of_type", "count", "payload"),
+    [
+        (0x011A, 2, 4, b"72\0\0"),  # the resolution as text
+        (0x0131, 5, 1, struct.pack("<II", 1, 2)),  # the software as a fraction
+        (0x011B, 5, 1, struct.pack("<II", 1, 0)),  # a fraction of zero
+        (0x8769, 2, 3, b"no\0"),  # the place of more notes as text
+        (0x8825, 4, 1, struct.pack("<I", 10**9)),  # a place beyond the file
+    ],
+)
+def test_other_notes_may_be_damaged(kind: str, tag: int, of_type: int, count: int, payload: bytes) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, kind, exif=exif_with(tag, of_type, count, payload))
+    opened = upright(buffer.getvalue())
+    assert opened.size == (4, 8)
+    assert decode(opened, Form("RGB", 8, 4)).shape == (3, 8, 4)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    kind=st.sampled_from(["JPEG", "WEBP", "PNG", "TIFF"]),
+    damages=st.lists(st.tuples(st.integers(0, 120), st.integers(0, 255)), min_size=1, max_size=8),
+)
+def test_random_damages_end_in_a_picture_or_a_reason(kind: str, damages: list[tuple[int, int]]) -> None:
+    content = bytearray(picture(kind, 6))
+    start = content.index(b"*\0") - 2 if b"*\0" in content else content.index(b"\0*") - 2
+    for place, value in damages:
+        content[min(len(content) - 1, start + place)] = value
+    if kind == "PNG":  # whoever writes damaged notes writes their check sum, too
+        place = content.index(b"eXIf")
+        length = int.from_bytes(content[place - 4 : place])
+        end = place + 4 + length
+        content[end : end + 4] = struct.pack(">I", zlib.crc32(content[place:end]))
+    try:
+        shape = decode(upright(bytes(content)), Form("RGB", 8, 8)).shape
+    except BadImageError:
+        return
+    assert shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "error", [TypeError("a"), AttributeError(), ZeroDivisionError(), KeyError(1), IndexError(), OverflowError()]
+)
+def test_whatever_a_damaged_file_raises_is_a_reason(error: Exception) -> None:
+    def fail() -> Image.Image:
+        raise error
+
+    with pytest.raises(BadImageError, match=str(error) or type(error).__name__):
+        open_upright(fail, "x")
+    broken = Image.new("RGB", (8, 8))
+    broken.resize = lambda *given: fail()  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(BadImageError):
+        decode(broken, Form("RGB", 4, 4))
 
 
 def test_sixteen_bits_become_fractions_without_losing_any() -> None:

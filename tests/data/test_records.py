@@ -10,11 +10,13 @@ from PIL import Image
 from scipy.io import wavfile
 
 from wcord.checks import UsageError
+from wcord.data import audio
 from wcord.data.augment import to_unit
 from wcord.data.config import DataConfig
 from wcord.data.frame import Frame
-from wcord.data.records import find_files, read_picture, read_records
+from wcord.data.records import find_files, kind_of_records, read_picture, read_records
 from wcord.data.sources import open_data
+from wcord.data.walk import PassedOver, pictures
 
 
 def test_folders_are_searched_in_order_and_other_files_left(tmp_path: Path) -> None:
@@ -22,9 +24,36 @@ def test_folders_are_searched_in_order_and_other_files_left(tmp_path: Path) -> N
     for name in ("b.png", "deep/a.jpg"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
-    assert find_files([tmp_path]) == [tmp_path / "b.png", tmp_path / "deep" / "a.jpg"]
+    (tmp_path / ".Trash").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / ".Trash" / "gone.png")
+    passed = PassedOver()
+    assert find_files([tmp_path], pictures(), passed) == [tmp_path / "b.png", tmp_path / "deep" / "a.jpg"]
+    assert passed.note(pictures()) == ("passed over: 1 file (.txt 1), 1 hidden folder (.Trash)",)
+    # What is named is taken, whatever it is.
+    assert find_files([tmp_path / "notes.txt", tmp_path / ".Trash"], pictures(), passed) == [
+        tmp_path / "notes.txt",
+        tmp_path / ".Trash" / "gone.png",
+    ]
     with pytest.raises(UsageError, match="does not exist"):
-        find_files([tmp_path / "none.png"])
+        find_files([tmp_path / "none.png"], pictures(), passed)
+    with pytest.raises(UsageError, match=r"holds no sounds but other files \(.jpg 1, .png 1, .txt 1\): name another"):
+        find_files([tmp_path], audio.SOUNDS, passed)
+
+
+def test_of_a_folder_only_what_the_network_is_for_is_read(tmp_path: Path) -> None:
+    for name in ("a.png", "s.wav", "t.csv", "x.h5", "x.mpg", "x.eps", "IMG_1", "._a.png", "t.parquet", "voice"):
+        (tmp_path / name).write_bytes(b"RIFF0000WAVE" if name == "voice" else b"x")
+    Image.new("L", (4, 4)).save(tmp_path / "IMG_1", "JPEG")
+
+    def names(shape: tuple[int, int, int], *, sounds: bool | None = False) -> list[str]:
+        files = find_files([tmp_path], kind_of_records(shape, sounds=sounds), PassedOver())
+        return [path.name for path in files]
+
+    assert names((3, 8, 8)) == ["IMG_1", "a.png"]
+    assert names((1, 64, 128), sounds=True) == ["s.wav", "voice"]
+    assert names((1, 64, 128)) == ["IMG_1", "a.png"]
+    assert names((1, 64, 128), sounds=None) == ["IMG_1", "a.png", "s.wav", "voice"]
+    assert names((4, 1, 1)) == ["t.csv", "t.parquet"]
 
 
 def test_pictures_come_in_the_frame_that_is_wanted_and_keep_their_channels(tmp_path: Path) -> None:
@@ -67,8 +96,8 @@ def test_a_sound_is_the_spectrogram_that_its_data_set_would_hold(tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "shape", "columns", "message"),
     [
-        ("t.csv", (3, 8, 8), (), "is for pictures or sounds"),
-        ("p.png", (2, 1, 1), ("x", "y"), "is for rows of tables"),
+        ("t.csv", (3, 8, 8), (), "is for images"),
+        ("p.png", (2, 1, 1), ("x", "y"), "is for tables"),
         ("t.csv", (2, 3, 1), ("x", "y"), "several visits"),
         ("t.csv", (2, 1, 1), (), "not of which columns"),
         ("t.csv", (2, 1, 1), ("x", "z"), "unknown column 'z'"),
@@ -85,3 +114,14 @@ def test_files_of_another_kind_are_refused(
     wavfile.write(tmp_path / "s.wav", 8000, (3000 * np.sin(np.arange(4000))).astype(np.int16))
     with pytest.raises(UsageError, match=message):
         read_records(tmp_path / name, shape, columns)
+
+
+def test_a_picture_is_no_sound_and_a_sound_no_picture(tmp_path: Path) -> None:
+    Image.new("L", (128, 64)).save(tmp_path / "p.png")
+    wavfile.write(tmp_path / "s.wav", 8000, (3000 * np.sin(np.arange(4000))).astype(np.int16))
+    with pytest.raises(UsageError, match=r"image .*p.png' is not what the network was trained on: it is for sounds"):
+        read_records(tmp_path / "p.png", (1, 64, 128), sounds=True)
+    with pytest.raises(UsageError, match=r"sound .*s.wav' is not what the network was trained on: it is for images"):
+        read_records(tmp_path / "s.wav", (1, 64, 128), sounds=False)
+    for name in ("p.png", "s.wav"):  # a file of an earlier version does not say which it was
+        assert len(read_records(tmp_path / name, (1, 64, 128))) == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import datasets
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from wcord.data.stores import ColumnImages, FileImages
 
@@ -38,4 +38,16 @@ def test_a_column_holds_bytes_or_paths_or_nothing(tmp_path: Path) -> None:
     assert [store.open(row).getpixel((0, 0)) for row in (0, 1)] == [5, 9]
     assert store.name(2) == "image in row 2 of the train split"
     with pytest.raises(ValueError, match="holds no image"):
+        store.open(2)
+
+
+def test_a_program_in_a_column_of_images_is_not_run() -> None:
+    features = datasets.Features({"image": datasets.Image(decode=False)})
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\n{} loop\n%%EOF\n"
+    rows = [{"bytes": script, "path": path} for path in (None, "a.png", "a.eps")]
+    store = ColumnImages(datasets.Dataset.from_dict({"image": rows}, features=features), "image", "train")
+    for row in range(2):
+        with pytest.raises(UnidentifiedImageError):
+            store.open(row)
+    with pytest.raises(ValueError, match=r"no decoder for \.eps"):
         store.open(2)

@@ -347,7 +347,7 @@ def test_a_map_is_observed_wherever_both_labels_are_known(teachers: dict[str, Pa
 
 
 def test_a_teacher_without_names_has_the_order_of_its_own_data(tmp_path: Path) -> None:
-    """Folders sort "10" before "2", numbers do not; logits of a bare file are in the order of the teacher's data."""
+    """Text sorts "10" before "2", numbers do not; logits of a bare file are in the order of the teacher's data."""
     from PIL import Image
 
     labels = np.arange(36) % 12
@@ -363,7 +363,7 @@ def test_a_teacher_without_names_has_the_order_of_its_own_data(tmp_path: Path) -
         DistillConfig,
         {"teacher": "resnet8", "teacher_weights": tmp_path / "bare.pth", "student": "resnet8", "method": "kd",
          "data": f"imagefolder:{tmp_path / 's'}", "teacher_data": f"npz:{tmp_path / 't.npz'}", "pair_by": "label",
-         "allow_weak_teacher": True, "out": tmp_path / "run", "device": "cpu"},
+             "class_order": "name", "allow_weak_teacher": True, "out": tmp_path / "run", "device": "cpu"},
     )  # fmt: skip
     job = prepare(config, Own(), lambda line: None)
     assert job.data.classes[:3] == ("0", "1", "10")

@@ -115,7 +115,7 @@ def test_a_probe_is_refused(folder: Path) -> None:
 def test_an_export_says_how_its_logits_are_read(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "student.pt2"
     assert main(["export", str(folder / "teacher"), "--format", "torch", "--out", str(target)]) == 0
-    told = (tmp_path / "student.md").read_text()
+    told = (tmp_path / "student.pt2.md").read_text()
     assert "| mAP, last epoch | " in told
     assert "probabilities = 1 / (1 + np.exp(-logits))" in told
     assert "nan" not in told

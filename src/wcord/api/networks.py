@@ -1,6 +1,6 @@
 """A trained network: how good it is, what it says of single records, what its representation is worth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_positive
+from wcord.checks import RunError, UsageError, require_positive
 from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
@@ -93,13 +93,15 @@ class Guess:
 
     Attributes:
         record: its file, and the row of a table.
-        classes: names of the classes.
+        classes: names of the classes; none where the file could not be read.
         probabilities: theirs.
+        error: why the file could not be read; empty where it was.
     """
 
     record: str
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
+    error: str = ""
 
 
 def predict_files(
@@ -109,50 +111,71 @@ def predict_files(
     model: str | None = None,
     top: int = 3,
     device: str = "auto",
+    say: Callable[[str], None] | None = None,
 ) -> list[Guess]:
     """Return the most probable classes of pictures, sounds or rows of tables, from a student's file alone.
 
+    Files that cannot be read are in the list, too, with the reason in `Guess.error`.
+
     Args:
         weights: a file that carries its card, such as a run's student.safetensors.
-        paths: files, or folders that hold them. Of a table each row is a record; what columns it needs, the student's
-            file knows.
+        paths: files, or folders, of which the files are read that hold what the network was trained on, but no hidden
+            ones. Of a table each row is a record; what columns it needs, the student's file knows.
         model: its architecture, where that is code of your own.
         top: how many classes to name; of a network for several labels all that are more probable than not are named.
         device: where to compute.
+        say: told what is passed over in folders.
 
     Raises:
-        UsageError: where a file is missing, cannot be read, or is not what the network was trained on.
+        UsageError: a file is missing, or a folder holds nothing that the network was trained on; or files were named
+            and none can be read.
+        RunError: none of the files in folders can be read.
     """
-    from wcord.data.records import find_files, read_records  # tables and sounds take a second to load
+    from wcord.data import records  # tables and sounds take a second to load
+    from wcord.data.walk import PassedOver
 
     require_positive("top", top)
     where = resolve_device(device)
     network, card = open_network(weights, model=model).to(where), read_card(weights)
-    files = find_files([Path(path) for path in paths])
     assert card is not None  # open_network refuses a file without one
     height, width = card.image_size or (MIXED_SIZE, MIXED_SIZE)
     seen = (card.in_channels, height, width)
     shape = seen if width == 1 else card.record or seen  # a row of a table is one visit already
-    categories, sounds = card.extra.get("categories", {}), bool(card.extra.get("sounds"))
-    found = (
-        read_records(file, shape, card.columns, categories, fraction=card.crop_fraction, sounds=sounds)
-        for file in files
-    )
-    guesses = []
-    for name, record in (pair for records in found for pair in records.items()):
-        channels, height, width = record.shape[1:]
-        view = View.parse(card.view).fitted((channels, height, width), card.in_channels)
-        with torch.inference_mode():
-            logits = network(view(record).to(where)).float()[0].cpu()
-        if card.extra.get(SEVERAL_LABELS):
-            probabilities = logits.sigmoid()
-            best = probabilities.topk(int((probabilities >= 0.5).sum()))
-        else:
-            probabilities = logits.softmax(dim=0)
-            best = probabilities.topk(min(top, len(probabilities)))
-        names = tuple(network.classes[i] if network.classes else str(i) for i in best.indices.tolist())
-        guesses.append(Guess(name, names, tuple(best.values.tolist())))
+    sounds = card.extra.get("sounds")  # older files do not say it
+    records.require_single_records(shape, card.columns)
+    kind, passed = records.kind_of_records(shape, sounds=sounds), PassedOver()
+    files = records.find_files([Path(path) for path in paths], kind, passed)
+    if say is not None:
+        for note in passed.note(kind):
+            say(note)
+    settings = {"fraction": card.crop_fraction, "sounds": sounds}
+    guesses: list[Guess] = []
+    for file in files:
+        try:
+            read = records.read_records(file, shape, card.columns, card.extra.get("categories", {}), **settings)
+        except UsageError as error:
+            guesses.append(Guess(str(file), (), (), str(error)))
+            continue
+        for name, record in read.items():
+            channels, height, width = record.shape[1:]
+            view = View.parse(card.view).fitted((channels, height, width), card.in_channels)
+            several = bool(card.extra.get(SEVERAL_LABELS))
+            guesses.append(_guess(network, name, view(record).to(where), top, several_labels=several))
+    if guesses and all(guess.error for guess in guesses):
+        named = any(Path(path).is_file() for path in paths)
+        count = f"none of the {len(guesses)} files can be read; the first: " if len(guesses) > 1 else ""
+        raise (UsageError if named else RunError)(f"{count}{guesses[0].error}")
     return guesses
+
+
+def _guess(network: Network, name: str, record: Tensor, top: int, *, several_labels: bool) -> Guess:
+    with torch.inference_mode():
+        logits = network(record).float()[0].cpu()
+    probabilities = logits.sigmoid() if several_labels else logits.softmax(dim=0)
+    count = int((probabilities >= 0.5).sum()) if several_labels else min(top, len(probabilities))
+    best = probabilities.topk(count)
+    names = tuple(network.classes[i] if network.classes else str(i) for i in best.indices.tolist())
+    return Guess(name, names, tuple(best.values.tolist()))
 
 
 def probe(

@@ -1,14 +1,19 @@
 """`wcord predict`: what a student says of pictures, sounds or rows of tables."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 from rich.table import Table
 
 from wcord.checks import UsageError
-from wcord.cli.console import OUT, print_json
+from wcord.cli.console import OUT, complain, print_json, say
 from wcord.cli.parsing import parse_checked
+
+if TYPE_CHECKING:
+    from wcord.api import Guess
 
 
 @dataclass(frozen=True)
@@ -16,7 +21,9 @@ class Predict:
     """Name the most probable classes of pictures, sounds or rows of tables."""
 
     paths: tyro.conf.Positional[tuple[Path, ...]]
-    """Files, or folders that hold them; of a table, each row is a record."""
+    """Files, or folders, of which those files are read that hold what the network was trained on, hidden ones left
+    out; of a table, each row is a record. What cannot be read is told at the end; the exit code is then 2 where such a
+    file was named, 1 where nothing could be read, else 0."""
     weights: Path
     """A run's student.safetensors."""
     model: str | None = None
@@ -26,7 +33,9 @@ class Predict:
     device: str = "auto"
     """auto | cpu | cuda | cuda:1 | mps"""
     json: bool = False
-    """Print JSON instead of a table."""
+    """Print JSON instead of a table; files that cannot be read have the field error."""
+    skip_bad_images: bool = False
+    """Exit with 0 though a file that was named cannot be read, as long as another could be."""
 
 
 def predict(arguments: list[str]) -> int:
@@ -36,22 +45,40 @@ def predict(arguments: list[str]) -> int:
         raise UsageError("nothing to look at: name files or folders")
     from wcord import api
 
-    guesses = api.predict_files(asked.weights, asked.paths, model=asked.model, top=asked.top, device=asked.device)
+    guesses = api.predict_files(
+        asked.weights, asked.paths, model=asked.model, top=asked.top, device=asked.device, say=say
+    )
     if asked.json:
-        rows = [
-            {
-                "record": g.record,
-                "classes": [{"name": n, "probability": p} for n, p in zip(g.classes, g.probabilities, strict=True)],
-            }
-            for g in guesses
-        ]
-        print_json(rows)
-        return 0
+        print_json([_row(guess) for guess in guesses])
+    else:
+        OUT.print(_table(guesses))
+    return _tell_unread([guess for guess in guesses if guess.error], asked)
+
+
+def _row(guess: "Guess") -> dict[str, object]:
+    if guess.error:
+        return {"record": guess.record, "error": guess.error}
+    classes = zip(guess.classes, guess.probabilities, strict=True)
+    return {"record": guess.record, "classes": [{"name": name, "probability": p} for name, p in classes]}
+
+
+def _table(guesses: "Sequence[Guess]") -> Table:
     table = Table("record", "class", "probability")
     for guess in guesses:
-        if not guess.classes:
+        if not guess.classes and not guess.error:
             table.add_row(guess.record, "no label", "")
         for i, (name, probability) in enumerate(zip(guess.classes, guess.probabilities, strict=True)):
             table.add_row(guess.record if i == 0 else "", name, f"{100 * probability:.1f} %")
-    OUT.print(table)
-    return 0
+    return table
+
+
+def _tell_unread(unread: "Sequence[Guess]", asked: Predict) -> int:
+    """Tell which files could not be read and return the exit code: a file that was named is an error."""
+    named = [guess for guess in unread if not asked.skip_bad_images and Path(guess.record) in asked.paths]
+    for guess in unread:
+        if guess not in named:
+            say(f"not read: {guess.error}")
+    if not named:
+        return 0
+    more = f" (and {len(named) - 1} more files that were named)" if len(named) > 1 else ""
+    return complain(f"{named[0].error}{more}", 2)

@@ -87,11 +87,12 @@ def assemble_pairs(
         partners, paired = _themselves(source, other, choice.test_from)
     else:
         partners, paired = find_partners(source, other, pairing, held_out=choice.test_from == "train")
+        paired += [f"teacher: {note}" for note in other.notes]
     own, others = choice.paired(source, partners)
     alone = _grouped_alike(other, config, theirs, pairing)
     if alone is not None:
         paired += seen_alone(choice, alone, partners, config)
-    if TEST_UNSEEN in paired:
+    if pairing.teacher_data is None and TEST_UNSEEN in paired:
         paired += [f"teacher: {note}" for note in other.notes]
     same_records = pairing.teacher_data is None and source.columns == other.columns and _alike(source, other)
     if same_records:  # read once, however many look at them
@@ -164,6 +165,7 @@ def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
         label=pairing.teacher_label or (config.label if same_kind else None),
         view=pairing.teacher_view,
         merge=() if pairing.teacher_label else config.merge,
+        class_order=config.class_order if same_kind else "auto",
     )
     if not other_data:
         return theirs
@@ -237,6 +239,7 @@ def _data_set(source: Source, chosen: Chosen, config: DataConfig, notes: tuple[s
         categories=source.categories,
         crop_fraction=config.crop_fraction,
         pictures=source.pictures,
+        files={split: samples.files for split, samples in chosen.items() if samples.by_file},
     )
 
 

@@ -2,6 +2,7 @@
 
 import struct
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from wcord.checks import UsageError
 from wcord.data.config import Columns
 from wcord.data.folder import class_folders
 from wcord.data.samples import Source
+from wcord.data.walk import Kind
 
-SUFFIXES = frozenset({".wav"})
 RATE = 8000
 """Samples a second to which every file is brought."""
 WINDOW = 128
@@ -33,8 +34,19 @@ def audio_source(place: str, columns: Columns) -> Source:
     Raises:
         UsageError: as there, and where a file is no wav file or holds no sound.
     """
-    source = class_folders(place, "sound", SUFFIXES, spectrograms, columns)
-    return Source(source.train, source.test, source.classes, source.name, augment="none", pictures=False)
+    return replace(class_folders(place, SOUNDS, spectrograms, columns), augment="none", pictures=False)
+
+
+def _begins_as_wav(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            begin = file.read(12)
+    except OSError:
+        return False
+    return begin[:4] in (b"RIFF", b"RIFX") and begin[8:] == b"WAVE"
+
+
+SOUNDS = Kind("sound", frozenset({".wav", ".wave"}), ".wav", _begins_as_wav)
 
 
 def spectrograms(paths: list[Path]) -> Tensor:

@@ -24,6 +24,9 @@ class DataConfig:
     also --student-view."""
     merge: tuple[str, ...] = ()
     """Classes that are taken together: ill=mild+severe"""
+    class_order: Literal["auto", "name", "number"] = "auto"
+    """How classes are numbered whose names are those of folders. name: in the order of the text (0, 1, 10, 2), as
+    torchvision's ImageFolder does; number: 0, 1, 2, 10; auto: number where all names are whole numbers, else name."""
     group_by: str | None = None
     """Column of a table whose samples of equal value (those of one subject) stay on one side of every split."""
     visits_of: str | None = None
@@ -62,7 +65,7 @@ class Columns:
 
     Attributes:
         key: column whose values name the samples, for pairs.
-        files: whether the names of the files name the samples.
+        class_order: see `DataConfig`.
         unseen: columns that a network must not see, such as the labels of the other.
         labels: whether there are labels to be read.
         partial: whether a test split that lacks what is asked for is passed over, and not refused.
@@ -74,7 +77,7 @@ class Columns:
     group_by: str | None = None
     visits_of: str | None = None
     order_by: str | None = None
-    files: bool = False
+    class_order: str = "auto"
     unseen: tuple[str, ...] = ()
     labels: bool = True
     partial: bool = False
@@ -103,9 +106,10 @@ class PairingConfig:
     teacher_order_by: str | None = None
     """Column of --teacher-data that says in which order the visits were."""
     pair_by: Literal["row", "stem", "path", "label"] | None = None
-    """How samples of --teacher-data find their partners. row: in their order; stem: files of one name; path: files of
-    one path below train/ and test/; label: there are none, and one of the same class is drawn each time.
-    Default: row, or by key where --join is given."""
+    """How samples of --teacher-data find their partners. path: files of one path below train/ and test/, endings aside;
+    stem: files of one name, in whatever folder; row: in their order; label: there are none, and one of the same class
+    is drawn each time. Default: where files have names on both sides, path if any path occurs on both sides, else stem;
+    where one side has none (arrays, tables), row; by key where --join is given."""
     join: str | None = None
     """Column whose equal values in both tables mark partners."""
     unpaired: Literal["error", "drop"] = "error"
@@ -118,14 +122,9 @@ class PairingConfig:
     """Whether teacher and student get the same random crop and mirroring, where both see pictures."""
 
     @property
-    def by_file(self) -> bool:
-        """Whether partners are found by the names of files."""
-        return self.way in ("stem", "path")
-
-    @property
     def way(self) -> str:
-        """How partners are found."""
-        return "key" if self.join is not None else self.pair_by or "row"
+        """How partners are found; "auto": as the data have names or not."""
+        return "key" if self.join is not None else self.pair_by or "auto"
 
 
 MISSING_TEST = 0.2
@@ -135,7 +134,7 @@ SOURCES: dict[str, str] = {
     "digits": "1,797 handwritten digits of 8×8 pixels, embedded (scikit-learn)",
     "sklearn:NAME": "a table of scikit-learn, embedded: breast_cancer, iris, wine",
     "parquet:DIR": "parquet files named train* and test*, as on the Hugging Face hub",
-    "imagefolder:DIR": "a folder per class, or train/ and test/ (val/) with a folder per class",
+    "imagefolder:DIR": "a folder per class, or train/ and test/ (val/, Training/, …) with a folder per class",
     "hub:NAME": "a data set of the Hugging Face hub",
     "torchvision:NAME@DIR": "a data set of torchvision that lies in DIR: CIFAR100, MNIST, …",
     "audiofolder:DIR": "sound files (wav), in folders as images are, seen as spectrograms",

@@ -9,57 +9,59 @@ import torch
 from torch import Tensor
 
 from wcord.checks import UsageError
+from wcord.data.class_order import hardly_different, in_order
 from wcord.data.config import Columns
 from wcord.data.labels import number_labels
+from wcord.data.layout import Layout, find_layout
+from wcord.data.names import composed, key_of, listed
 from wcord.data.samples import Samples, Source, all_rows
 from wcord.data.stores import FileImages, ImageStore
+from wcord.data.walk import Kind, PassedOver, files_below, files_in, folders_in, pictures
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"})
-TEST_FOLDERS = ("test", "val", "validation", "valid")
-"""In this order; the first that exists is the test split."""
+Store = Callable[[list[Path]], ImageStore | Tensor]
+Classes = dict[str, list[Path]]
+"""Class name → its files."""
 
 
 def folder_source(place: str, columns: Columns) -> Source:
-    """Read the images in the class folders of `place`/train and `place`/test (or val), or those of `place` itself.
+    """Read the images in the class folders of the splits in `place`, or those of `place` itself.
 
-    Classes are numbered in the order of their folders' names, as in torchvision's ImageFolder.
+    Splits are found by the usual names of their folders (`wcord.data.layout`). Classes are numbered in the order of
+    their folders' names, as in torchvision's ImageFolder, but those that are whole numbers as numbers (`in_order`).
 
     Raises:
         UsageError: the folder does not exist, has no class folders, or one of them is empty.
     """
-    return class_folders(place, "image", SUFFIXES, FileImages, columns)
+    return class_folders(place, pictures(), FileImages, columns)
 
 
-def class_folders(
-    place: str,
-    what: str,
-    suffixes: frozenset[str],
-    store: Callable[[list[Path]], ImageStore | Tensor],
-    columns: Columns,
-) -> Source:
+def class_folders(place: str, kind: Kind, store: Store, columns: Columns) -> Source:
     """Read class folders of files of one kind.
 
     Args:
         place: the folder.
-        what: image or sound, for messages.
-        suffixes: of the files that count.
+        kind: which files count.
         store: from files to what a split reads.
-        columns: whether the names of the files are asked for.
+        columns: whether there are labels, and in which order classes are numbered.
     """
     root = Path(place)
     if not root.is_dir():
-        raise UsageError(f"{what} folder {place!r} does not exist: check the path")
-    inside = {path.name.lower(): path for path in _folders(root)}
-    test = next((inside[name] for name in TEST_FOLDERS if name in inside), None)
-    if "train" not in inside and test is not None and len(inside) <= len(TEST_FOLDERS):
-        raise UsageError(f"{what} folder {place!r} has {test.name!r} but no 'train' folder: add one")
-    roots = {"train": inside.get("train", root)}
-    if "train" in inside and test is not None:
-        roots["test"] = test
-    if not columns.labels:
-        return _without_classes(roots, root.resolve().name, what, suffixes, store, columns)
-    files = {split: _class_files(folder, what, suffixes) for split, folder in roots.items()}
-    names = tuple(sorted({name for classes in files.values() for name in classes}))
+        raise UsageError(f"{kind.noun} folder {place!r} does not exist: check the path")
+    passed = PassedOver()
+    layout = find_layout(root, kind, passed, labels=columns.labels)
+    read = _with_classes if columns.labels else _without_classes
+    source = read(layout, kind, store, columns, passed)
+    notes = (*layout.notes, *passed.note(kind), *source.notes)
+    return replace(source, name=root.resolve().name, notes=notes)
+
+
+def _with_classes(layout: Layout, kind: Kind, store: Store, columns: Columns, passed: PassedOver) -> Source:
+    files: dict[str, Classes] = {}
+    notes: list[str] = []
+    for split, folder in _splits(layout).items():
+        files[split], more = _class_files(folder, kind, passed)
+        notes += more
+    names, order = in_order({name for classes in files.values() for name in classes}, columns.class_order)
     paths = {split: [path for name in sorted(classes) for path in classes[name]] for split, classes in files.items()}
     labels = {
         split: np.repeat(
@@ -69,59 +71,59 @@ def class_folders(
     }
     targets, names = number_labels(labels, names)
     samples = {
-        split: _named(all_rows(store(paths[split]), targets[split]), paths[split], folder, columns)
-        for split, folder in roots.items()
+        split: _named(all_rows(store(paths[split]), targets[split]), paths[split], folder)
+        for split, folder in _splits(layout).items()
     }
-    return Source(samples["train"], samples.get("test"), names, root.resolve().name)
+    notes = [*notes, *order, *hardly_different(names)]
+    return Source(samples["train"], samples.get("test"), names, "", notes=tuple(dict.fromkeys(notes)))
 
 
-def _without_classes(
-    roots: dict[str, Path],
-    name: str,
-    what: str,
-    suffixes: frozenset[str],
-    store: Callable[[list[Path]], ImageStore | Tensor],
-    columns: Columns,
-) -> Source:
+def _without_classes(layout: Layout, kind: Kind, store: Store, columns: Columns, passed: PassedOver) -> Source:
     """Return all files below each split's folder, however they lie there."""
     samples: dict[str, Samples] = {}
-    for split, folder in roots.items():
-        paths = files_below(folder, suffixes)
+    for split, folder in _splits(layout).items():
+        paths = files_below(folder, kind, passed)
         if not paths:
-            raise UsageError(f"{what} folder {str(folder)!r} holds no {what}s: put some in it")
+            raise UsageError(f"{kind.noun} folder {str(folder)!r} holds no {kind.noun}s{_instead(passed)}: put some in")
         targets = torch.zeros(len(paths), dtype=torch.long)
-        samples[split] = _named(all_rows(store(paths), targets), paths, folder, columns)
-    return Source(samples["train"], samples.get("test"), (), name)
+        samples[split] = _named(all_rows(store(paths), targets), paths, folder)
+    return Source(samples["train"], samples.get("test"), (), "")
 
 
-def _named(samples: Samples, paths: list[Path], folder: Path, columns: Columns) -> Samples:
-    """Return the samples with the names of their files, where those are asked for."""
-    if not columns.files:
-        return samples
-    return replace(samples, keys=np.array([path.relative_to(folder).with_suffix("").as_posix() for path in paths]))
+def _splits(layout: Layout) -> dict[str, Path]:
+    return {"train": layout.train} | ({} if layout.test is None else {"test": layout.test})
 
 
-def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _named(samples: Samples, paths: list[Path], folder: Path) -> Samples:
+    """Return the samples with the names of their files."""
+    return replace(samples, keys=np.array([key_of(path, folder) for path in paths], object), by_file=True)
 
 
-def _class_files(root: Path, what: str, suffixes: frozenset[str]) -> dict[str, list[Path]]:
-    classes = {folder.name: files_below(folder, suffixes) for folder in _folders(root)}
-    if not classes:
-        raise UsageError(f"{what} folder {str(root)!r} has no class folders: put the {what}s of each class in one")
-    for name, files in classes.items():
+def _class_files(root: Path, kind: Kind, passed: PassedOver) -> tuple[Classes, list[str]]:
+    """Return the files of each class, and notes."""
+    folders = folders_in(root, passed)
+    if not folders:
+        raise UsageError(
+            f"{kind.noun} folder {str(root)!r} has no class folders: put the {kind.noun}s of each class in one"
+        )
+    passed.beside += len(files_in(root, kind, passed))
+    classes: Classes = {}
+    twice: list[str] = []
+    for folder in folders:
+        here = PassedOver()
+        files, name = files_below(folder, kind, here), composed(folder.name)
         if not files:
             raise UsageError(
-                f"class folder {str(root / name)!r} holds no {what}s: put some in it "
-                f"({', '.join(sorted(suffixes)[:3])}, …) or remove it"
+                f"class folder {str(folder)!r} holds no {kind.noun}s{_instead(here)}: put some in it "
+                f"({kind.examples}, …) or remove it"
             )
-    return classes
+        passed.add(here)
+        twice += [name] if name in classes else []
+        classes[name] = [*classes.get(name, []), *files]
+    note = f"folders whose names are one and the same text in Unicode are one class: {listed(twice)}"
+    return classes, [note] if twice else []
 
 
-def files_below(folder: Path, suffixes: frozenset[str]) -> list[Path]:
-    """Return the files of some kinds below a folder, sorted; hidden ones are left out."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
-    )
+def _instead(passed: PassedOver) -> str:
+    """Say what a folder holds in place of what is looked for."""
+    return f" but other files ({passed.by_ending})" if passed.endings else ""

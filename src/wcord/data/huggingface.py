@@ -14,6 +14,7 @@ from wcord.checks import UsageError
 from wcord.data.columns import class_names, image_column, label_column, require_column
 from wcord.data.config import Columns
 from wcord.data.labels import Labels, no_labels, number_labels
+from wcord.data.names import key_of
 from wcord.data.samples import Source, all_rows, named_by
 from wcord.data.stores import ColumnImages
 
@@ -79,10 +80,12 @@ def table_source(tables: object, name: str, columns: Columns) -> Source:
                 chosen["test"], labels["test"], origin["test"] = tables[split], values, split
                 break
     targets, classes = number_labels(labels, None if label is None else class_names(features, label))
+    files = {split: None if columns.key else _files(table, image) for split, table in chosen.items()}
     samples = {
         split: replace(
             all_rows(ColumnImages(_encoded(table, image), image, origin[split]), targets[split]),
-            keys=None if columns.key is None else _names(table, columns.key),
+            keys=files[split] if columns.key is None else _names(table, columns.key),
+            by_file=files[split] is not None,
             groups=None if columns.group_by is None else _names(table, columns.group_by),
         )
         for split, table in chosen.items()
@@ -102,6 +105,17 @@ def _column(table: datasets.Dataset, column: str) -> Labels:
 def _names(table: datasets.Dataset, column: str) -> Labels:
     """Return the values of a column that names samples or their groups, as text."""
     return named_by(column, _column(table, column).tolist())
+
+
+def _files(table: datasets.Dataset, image: str) -> Labels | None:
+    """Return the names of the files that the images were, where each row has one of its own."""
+    column = table.data.column(image)
+    if not str(column.type).startswith("struct<") or column.type.get_field_index("path") < 0:
+        return None
+    paths = [path for chunk in column.chunks for path in chunk.field("path").to_pylist()]
+    if None in paths or len(set(paths)) < len(paths):
+        return None
+    return np.array([key_of(Path(path.replace("\\", "/").lstrip("/")), Path()) for path in paths], object)
 
 
 def _unlabelled(values: Labels) -> bool:

@@ -1,26 +1,32 @@
 """How one picture becomes numbers: opened upright, brought to the form of its set, and named when it cannot be."""
 
-import struct
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from wcord.checks import UsageError
 from wcord.data.frame import Frame
-
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-"""What Pillow raises for a file that is truncated, of another kind, or damaged in its middle."""
 
 _GREY = frozenset({"1", "L", "LA"})
 _DEEP = frozenset({"I", "I;16", "I;16B", "I;16L"})
 DEEPEST = 65535
 """Largest value of 16 bits, which becomes 1."""
-_WITH_ORIENTATION = frozenset({"JPEG", "MPO", "TIFF", "WEBP"})
+_NOTES = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+"""Where Pillow keeps what a picture's file says about its orientation."""
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""Value of the tag → what brings the picture upright."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +98,26 @@ def open_upright(opened: Callable[[], Image.Image], name: str) -> Image.Image:
     """
     try:
         image = opened()
-        if image.format in _WITH_ORIENTATION:  # others carry none, and asking costs as much as decoding a small one
-            image = ImageOps.exif_transpose(image)
-    except UNREADABLE as error:
+        turn = _TURNS.get(_orientation(image))
+        image = image if turn is None else image.transpose(turn)
+    except Exception as error:  # damaged files raise nearly anything in Pillow
         raise BadImageError(_reason(error)) from error
     if image.mode == "F":
         raise UsageError(f"{name} holds floating-point numbers of unknown scale: save it with 8 or 16 bits a channel")
     return image
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the camera's note on how it was held, 1 where there is none or it cannot be read.
+
+    Of all notes this one alone is read: the others may be damaged. TIFF files are turned by Pillow itself.
+    """
+    if image.format == "TIFF" or not any(name in image.info for name in _NOTES):
+        return 1  # asking would cost as much as decoding a small picture
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        return 1
 
 
 Box = tuple[int, int, int, int]
@@ -123,7 +142,7 @@ def decode(image: Image.Image, form: Form, box: Box | None = None) -> NDArray[np
             return np.asarray(fit(_deep(image), form.frame, box), np.float32)[None]
         mode = "RGB" if form.mode == "RGB" else "L"
         pixels = np.asarray(fit(image if image.mode == mode else image.convert(mode), form.frame, box))
-    except UNREADABLE as error:
+    except Exception as error:  # as above
         raise BadImageError(_reason(error)) from error
     if form.mode == "I;16":
         return np.divide(pixels, 255, dtype=np.float32)[None]

@@ -1,21 +1,19 @@
 """Which of the teacher's samples belongs to which of the student's, where they come from different places."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePath
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from wcord.checks import UsageError, require_choice
 from wcord.data.config import PairingConfig
+from wcord.data.names import compare_rows, listed, stem_of
 from wcord.data.samples import Samples, Source
 from wcord.data.split import TEST_UNSEEN
 from wcord.data.stores import ColumnImages
 
-SHOWN = 3
-"""Names that a message lists."""
 WAYS = ("row", "stem", "path", "key", "label")
 
 
@@ -51,7 +49,13 @@ def find_partners(
         UsageError: names that occur twice, splits of other lengths, or samples without a partner where `unpaired` is
             "error"; rows in one order whose labels say otherwise.
     """
-    require_choice("pair_by", config.way, WAYS)
+    require_choice("pair_by", config.way, (*WAYS, "auto"))
+    notes: list[str] = []
+    if config.way == "auto":
+        way = _way(student, teacher)
+        config = replace(config, pair_by=way)
+        if way == "row" and student.train.by_file != teacher.train.by_file:
+            notes = ["paired by row, as one side has no names of files: those of the other are taken in their order"]
     complete = (student.test is None) == (teacher.test is None)
     if config.way == "row" and student.test is None and teacher.test is not None:
         raise UsageError(
@@ -60,7 +64,6 @@ def find_partners(
         )
     pools = {"train": (student.train, teacher.train)}
     found: dict[str, Partners] = {}
-    notes: list[str] = []
     taken: set[str] = set()
     if student.test is not None and not held_out:
         searched = teacher.test
@@ -71,14 +74,36 @@ def find_partners(
             taken = set(_called("student", student.train, config))
             searched = teacher.train if _share_names(student.test, teacher.train, config, but=taken) else None
         if searched is None:
-            complete, notes = True, [TEST_UNSEEN]
+            complete, notes = True, [*notes, TEST_UNSEEN]
         else:
             pools["test"] = student.test, searched
     for split, (own, pool) in pools.items():
         but = taken if split == "test" else set[str]()
         found[split], more = _find(split, own, pool, config, complete=complete, but=but)
         notes += [*more, *_disagreeing(split, own, found[split], student, teacher, config)]
-    return found, notes
+    return found, list(dict.fromkeys(notes))
+
+
+def _way(student: Source, teacher: Source) -> Literal["path", "stem", "row"]:
+    """Return how samples find their partners where nobody says it: by name where both sides have names of files.
+
+    Raises:
+        UsageError: they have, but none in common.
+    """
+    own, theirs = ([*source.train.files, *(source.test.files if source.test else ())] for source in (student, teacher))
+    if not own or not theirs:
+        return "row"
+    if not set(own).isdisjoint(theirs):
+        return "path"
+    if not {stem_of(name) for name in own}.isdisjoint(map(stem_of, theirs)):
+        return "stem"
+    if all(isinstance(source.train.store, ColumnImages) for source in (student, teacher)):  # tables have an order
+        return "row"
+    raise UsageError(
+        f"the files of student ({listed(own)}) and teacher ({listed(theirs)}) have no name in common by which to "
+        "pair them: name them alike; or give --pair-by row if both lie in one order, --pair-by label if any sample of "
+        "the same class will do"
+    )
 
 
 def _find(
@@ -100,7 +125,8 @@ def _find(
                 f"the student's {split} split has {len(student)} samples and the teacher's {len(teacher)}: rows are "
                 "paired in their order only where there are as many; give --pair-by stem, path or label, or --join"
             )
-        return Partners(teacher, torch.arange(len(teacher))), []
+        notes = compare_rows(split, student.files, teacher.files, "without --pair-by row files are paired by name")
+        return Partners(teacher, torch.arange(len(teacher))), list(notes)
     own, others = _names("student", split, student, config), _names("teacher", split, teacher, config)
     rows = {name: row for row, name in enumerate(others) if name not in but}
     partners = Partners(teacher, torch.tensor([rows.get(name, -1) for name in own]))
@@ -124,7 +150,9 @@ def _find(
             f"{len(again)} of them have a training sample's name, and so no partner of their own: {listed(again)}"
         )
     if found and config.unpaired == "error":
-        raise UsageError(f"{'; '.join(found)}; add them, or leave them out by --unpaired drop")
+        moved = config.way == "path" and not set(map(stem_of, alone["student"])).isdisjoint(map(stem_of, others))
+        hint = "; --pair-by stem finds partners in other folders, too" if moved else ""
+        raise UsageError(f"{'; '.join(found)}; add them, or leave them out by --unpaired drop{hint}")
     return partners, [f"left out: {line}" for line in found]
 
 
@@ -140,11 +168,11 @@ def _share_names(own: Samples, others: Samples, config: PairingConfig, *, but: s
 
 def _called(side: str, samples: Samples, config: PairingConfig) -> list[str]:
     """Return what the samples are called."""
-    if samples.keys is None:
+    if samples.keys is None or (config.way != "key" and not samples.by_file):
         wanted = {"key": "a table with the column of --join"}.get(config.way, "a folder of files")
         raise UsageError(f"the {side}'s data cannot be paired by {config.way}: that needs {wanted}")
     names = [str(key) for key in samples.keys.tolist()]
-    return [PurePath(name).name for name in names] if config.way == "stem" else names
+    return [stem_of(name) for name in names] if config.way == "stem" else names
 
 
 def _names(side: str, split: str, samples: Samples, config: PairingConfig) -> list[str]:
@@ -201,8 +229,3 @@ def number_by_student(student: Source, teacher: Source) -> Source:
 
     taught = teacher.numbered(number, student.classes)
     return replace(taught, train=known(taught.train), test=None if taught.test is None else known(taught.test))
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the first names, as a message shows them."""
-    return ", ".join(repr(name) for name in names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

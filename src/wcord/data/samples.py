@@ -28,6 +28,7 @@ class Samples:
         groups: what samples must not be torn apart, such as those of one subject: a name for each, or None.
         strata: class numbers as they were read, where the targets are others (classes taken together): what is held
             out is a share of each, so that it does not depend on what was made of them.
+        by_file: whether the keys are names of files.
     """
 
     store: ImageStore | Tensor
@@ -36,9 +37,15 @@ class Samples:
     keys: Names | None = None
     groups: Names | None = None
     strata: Tensor | None = None
+    by_file: bool = False
 
     def __len__(self) -> int:
         return self.rows.shape[0]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the files that the samples are, path and all; none where they are no files."""
+        return tuple(self.keys.tolist()) if self.by_file and self.keys is not None else ()
 
     def take(self, chosen: Tensor) -> "Samples":
         """Return the samples at the positions `chosen`."""

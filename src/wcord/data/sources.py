@@ -71,7 +71,7 @@ def _read(config: DataConfig, pairing: PairingConfig, unseen: tuple[str, ...], *
         group_by=config.group_by,
         visits_of=config.visits_of,
         order_by=config.order_by,
-        files=pairing.by_file,
+        class_order=config.class_order,
         unseen=unseen,
         labels=not config.no_labels,
         partial=partial or config.holdout > 0,  # of which the test split is not read
@@ -111,10 +111,13 @@ def is_table(data: str) -> bool:
 
 
 def _refuse_columns(kind: str, columns: Columns) -> None:
-    """Say that a column cannot be asked of a source that has none."""
+    """Say that a column, or an order of classes, cannot be asked of a source that has none."""
+    if columns.class_order != "auto" and kind not in FOLDERS:
+        able = ", ".join(f"{other}:" for other in FOLDERS)
+        raise UsageError(f"--class-order goes with {able}; data of kind {kind!r} number their classes themselves")
     known = COLUMNS.get(kind, ())
     for name, value in vars(columns).items():
-        if value and name not in (*known, "files", "unseen", "labels", "partial"):
+        if value and name not in (*known, "class_order", "unseen", "labels", "partial"):
             flag = "join" if name == "key" else name.replace("_", "-")
             able = ", ".join(f"{other}:" for other, names in COLUMNS.items() if name in names)
             raise UsageError(f"--{flag} names a column, which data of kind {kind!r} do not have: it goes with {able}")
@@ -229,6 +232,7 @@ EXAMPLES = {
     "table": "table:patients.csv",
     "torchvision": "torchvision:MNIST@data",
 }
+FOLDERS = ("audiofolder", "imagefolder")
 OWN = "own"
 """Begins the name of a data set that was not opened by name."""
 _ALL = ("input", "label", "key", "group_by", "visits_of", "order_by")

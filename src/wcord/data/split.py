@@ -12,6 +12,7 @@ from torch import Tensor
 from wcord.checks import UsageError, require_text
 from wcord.data.augment import boxes, to_unit
 from wcord.data.images import BadImageError, Box, Form, UnreadableError, decode, open_upright
+from wcord.data.names import compare_rows
 from wcord.data.several import refuse_several
 from wcord.data.stores import ImageStore
 from wcord.data.view import View
@@ -223,6 +224,7 @@ class DataSet:
             (`choice.CUT`), how many samples there were, and a digest of those held out.
         pictures: whether samples are pictures, not rows of a table or spectrograms, so that they can be moved and
             mirrored as those of another source are.
+        files: split → names of its files, path and all, where samples are files.
         teacher: what the teacher sees, where it is something else.
     """
 
@@ -237,6 +239,7 @@ class DataSet:
     crop_fraction: float = 1.0
     cut: Mapping[str, object] = field(default_factory=dict)
     pictures: bool = True
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     teacher: TeacherSide | None = None
 
     def __post_init__(self) -> None:
@@ -281,7 +284,8 @@ class DataSet:
             refuse_several(self.train.targets, "pairing by label")
         if by_label and self.classes != teacher.classes:
             raise UsageError("pairs by label need the same classes in the same order on both sides")
-        notes = self.notes if len(teacher.test) else (*self.notes, TEST_UNSEEN)
+        strange = () if by_label else _compare_files(self, teacher)
+        notes = (*self.notes, *strange, *(() if len(teacher.test) else (TEST_UNSEEN,)))
         if not by_label and self.classes == teacher.classes:
             for name, own, theirs in (("train", self.train, teacher.train), ("test", self.test, teacher.test)):
                 wrong = int((own.targets[: len(theirs)] != theirs.targets).sum())
@@ -317,3 +321,14 @@ class DataSet:
         data = self.teacher.data
         split = data.train if name == "train" else data.test
         return Partner(split, data.augment, self.teacher.by_label, self.teacher.shared)
+
+
+def _compare_files(student: DataSet, teacher: DataSet) -> tuple[str, ...]:
+    """Compare the names of files that are paired by row; samples that were exchanged since have none."""
+    notes: tuple[str, ...] = ()
+    for name, split in (("train", student.train), ("test", student.test)):
+        own = student.files.get(name, ())
+        if len(own) == len(split):
+            remedy = "wcord.distill(…, data=…, teacher_data=…) pairs files by name"
+            notes += compare_rows(name, own, teacher.files.get(name, ()), remedy)
+    return tuple(dict.fromkeys(notes))

@@ -5,13 +5,14 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from wcord.data.formats import open_picture
 
 if TYPE_CHECKING:
     import datasets
@@ -55,7 +56,8 @@ class FileImages(ImageStore):
 
     def open(self, row: int) -> Image.Image:
         """Open the file, reading all of it, so that no descriptor stays open."""
-        return Image.open(BytesIO(Path(self.paths[row]).read_bytes()))
+        path = Path(self.paths[row])
+        return open_picture(path.read_bytes(), path.name)
 
     def name(self, row: int) -> str:
         """Give the file's path."""
@@ -93,9 +95,9 @@ class ColumnImages(ImageStore):
         value = self.table[row][self.column]
         if value is None:
             raise ValueError("the row holds no image")
-        if value["bytes"] is not None:
-            return Image.open(BytesIO(value["bytes"]))
-        return Image.open(BytesIO(Path(value["path"]).read_bytes()))
+        name = value["path"] or ""
+        content = Path(name).read_bytes() if value["bytes"] is None else value["bytes"]
+        return open_picture(content, Path(name).name)
 
     def name(self, row: int) -> str:
         """Give the row number in its split, which counts from 0."""

@@ -190,7 +190,7 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
         record_shape=base.shape,
         crop_fraction=data.crop_fraction,
         embedding=network.embedding or "",
-        extra={**extra, **{name: value for name, value in held.items() if value}},
+        extra={**extra, **{name: value for name, value in held.items() if value or value is False}},
     )
 
 

@@ -1,0 +1,91 @@
+"""Which picture files are read: raster formats that Pillow can decode here, and no others."""
+
+import importlib
+import mimetypes
+from contextlib import suppress
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError, features
+
+from wcord.data.names import ending_of
+
+# Pillow tries every format that it knows, and hands PostScript to Ghostscript, which runs it.
+_RASTER = (
+    *("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000", "HEIF", "DIB", "PCX", "SGI", "QOI"),
+    *("PSD", "DDS", "ICO", "ICNS", "SUN", "XBM", "MSP"),
+)
+_NO_SIGNATURE = ("TGA",)
+"""Any bytes may pass for these, so that only the ending tells them."""
+_CODECS = {"AVIF": "avif", "WEBP": "webp", "JPEG2000": "jpg_2000", "JPEG": "jpg"}
+_FOUND_BY_CONTENT = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "PPM", "AVIF", "JPEG2000", "HEIF")
+WITHOUT_DECODER = frozenset(
+    {".heic", ".heif", ".hif", ".avif", ".webp", ".jxl", ".jp2", ".svg", ".exr", ".hdr", ".pfm", ".xcf"}
+    | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".svs", ".ndpi", ".mrxs", ".dcm", ".nii"}
+    | {".eps", ".ps", ".pdf", ".wmf", ".emf", ".fit", ".fits"}
+)
+"""Endings of pictures that are not read, or only where Pillow has a codec for them."""
+_LEFT_BEHIND = frozenset({".part", ".partial", ".crdownload", ".download", ".tmp", ".temp", ".bak", ".orig", ".old"})
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Return the formats that are read here and can be told by their content."""
+    Image.init()
+    with suppress(ImportError):  # Pillow itself has no decoder for what iPhones write
+        importlib.import_module("pillow_heif").register_heif_opener()
+    codecs = {name: name not in _CODECS or features.check(_CODECS[name]) for name in _RASTER}
+    return tuple(name for name in _RASTER if name in Image.OPEN and codecs[name])
+
+
+@cache
+def picture_endings() -> frozenset[str]:
+    """Return the endings of the picture files that are read here."""
+    known = {*formats(), *_NO_SIGNATURE, "MPO"}  # MPO, several JPEGs in one file, is opened as JPEG
+    registered = Image.registered_extensions()
+    return frozenset(ending for ending, name in registered.items() if name in known) - {".pfm"}  # floating point
+
+
+def open_picture(content: bytes, name: str) -> Image.Image:
+    """Open a picture by its content; what it is called decides only for formats that have no signature.
+
+    Raises:
+        UnidentifiedImageError: it is none, or of a format that is not read.
+        ValueError: its ending says that it is of a format that is not read.
+        Exception: whatever else Pillow raises for damaged files.
+    """
+    try:
+        image = Image.open(BytesIO(content), formats=formats())
+    except UnidentifiedImageError:
+        ending = ending_of(name)
+        if Image.registered_extensions().get(ending) in _NO_SIGNATURE:
+            return Image.open(BytesIO(content), formats=_NO_SIGNATURE)
+        if ending in WITHOUT_DECODER:
+            raise ValueError(f"there is no decoder for {ending} files") from None
+        raise
+    if image.format == "PNG" and "exif" not in image.info:
+        _add_late_exif(image, content)
+    return image
+
+
+def _add_late_exif(image: Image.Image, content: bytes) -> None:
+    """Add to a PNG's notes those that follow its pixels, which Pillow finds only after decoding them."""
+    place = content.rfind(b"eXIf")
+    length = int.from_bytes(content[place - 4 : place]) if place >= 0 else 0
+    notes = content[place + 4 : place + 4 + length]
+    if notes[:4] in (b"II*\0", b"MM\0*"):  # not four bytes of the pixels that happen to be the same
+        image.info["exif"] = b"Exif\0\0" + notes
+
+
+def is_picture_by_content(path: Path) -> bool:
+    """Tell whether a file whose ending says nothing, or that has none, holds a picture."""
+    ending = ending_of(path.name)
+    if ending in WITHOUT_DECODER or ending in _LEFT_BEHIND or ending in mimetypes.types_map:
+        return False
+    wanted = _FOUND_BY_CONTENT if ending else (*_FOUND_BY_CONTENT, "TIFF")  # raw files of cameras begin as TIFF does
+    try:
+        with Image.open(path, formats=[name for name in formats() if name in wanted]):
+            return True
+    except Exception:  # whatever Pillow raises: it is no picture then
+        return False

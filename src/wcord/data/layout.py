@@ -1,0 +1,202 @@
+"""Where the splits and the classes lie in a folder, under the names that data sets are published with."""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from wcord.checks import UsageError
+from wcord.data.names import listed
+from wcord.data.walk import Kind, PassedOver, files_in, folders_in
+
+ROLES = {
+    "train": ("train", "training", "trainval"),
+    "test": ("test", "testing", "holdout"),
+    "eval": ("eval", "evaluation"),
+    "val": ("val", "valid", "validation"),
+    "dev": ("dev", "development"),
+}
+"""Split → how its folder may be called. In this order; the first that serves after train is the test split."""
+_ROLE = {word: role for role, words in ROLES.items() for word in words}
+_FILLING = [
+    "set",
+    "sets",
+    "data",
+    "dataset",
+    "split",
+    "images",
+    "image",
+    "imgs",
+    "img",
+    "pictures",
+    "pics",
+    "photos",
+    "files",
+    "folder",
+    "audio",
+    "sounds",
+    "wav",
+]
+_GLUED = re.compile(f"({'|'.join(sorted(_ROLE, key=len, reverse=True))})({'|'.join(_FILLING)})?")
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+DEEPEST = 4
+"""Folders that hold nothing but one folder are entered so many times."""
+
+Splits = dict[str, list[Path]]
+"""Split → the folders that may be it."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of the splits.
+
+    Attributes:
+        train: holds the class folders of the training samples, or those without classes.
+        test: of the test samples, or None where there is none.
+        notes: what a reader of the result should know about the choice.
+    """
+
+    train: Path
+    test: Path | None
+    notes: tuple[str, ...] = ()
+
+
+def find_layout(root: Path, kind: Kind, passed: PassedOver, *, labels: bool = True) -> Layout:
+    """Find the splits in a folder, which may lie some folders deeper.
+
+    Args:
+        root: the folder.
+        kind: what the data are made of.
+        passed: is told of what lies beside the splits and is not read.
+        labels: whether there are class folders in the splits, or in `root` where it has none.
+
+    Raises:
+        UsageError: no folder that could be the train split beside others; several; folders that look like splits of
+            unknown names.
+    """
+    top, inside = _entered(root, kind, labels=labels)
+    splits, others = _splits(inside)
+    notes = [f"the {kind.noun}s are read from {str(top)!r}"] if top != root else []
+    if not splits.get("train"):
+        if splits and not others:
+            name = next(iter(splits.values()))[0].name
+            raise UsageError(f"{kind.noun} folder {str(top)!r} has {name!r} but no 'train' folder: add one")
+        if labels:
+            _require_classes(top, inside, kind)
+        return Layout(top, None, tuple(notes))
+    train = _one_train(splits["train"], top, kind)
+    splits["train"] = [train, *(path for path in splits["train"] if path != train)]
+    if labels and not folders_in(train) and others:  # a class of vehicles
+        notes.append(f"folder {train.name!r} holds {kind.noun}s and no class folders, so it is read as a class")
+        return Layout(top, None, tuple(notes))
+    passed.beside += len(files_in(top, kind, passed))
+    folders_in(top, passed)
+    train = _inner(train, kind) if labels else train
+    test, unread = _choose_test(splits, train, kind, labels=labels)
+    beside = [*unread, *(repr(path.name) for path in others)]
+    if beside:
+        notes.append(f"folders beside {splits['train'][0].name!r} that are not read: {', '.join(beside)}")
+    return Layout(train, test, tuple(notes))
+
+
+def _entered(root: Path, kind: Kind, *, labels: bool) -> tuple[Path, list[Path]]:
+    """Return the first folder from `root` on that holds more than one folder, and the folders in it.
+
+    Archives are often unpacked into a folder of their own name (dataset/dataset/train).
+    """
+    top, inside = root, folders_in(root)
+    for _ in range(DEEPEST):
+        if len(inside) != 1 or _splits(inside)[0] or files_in(top, kind, PassedOver()) or not folders_in(inside[0]):
+            break
+        top, inside = inside[0], folders_in(inside[0])
+    if not labels and not _splits(inside)[0].get("train"):  # all files count, however deep they lie
+        return root, folders_in(root)
+    return top, inside
+
+
+def _splits(folders: list[Path]) -> tuple[Splits, list[Path]]:
+    """Return the folders that are called as splits are, and the others.
+
+    A name may have more words where another has the same: seg_train and seg_test, but not train_station.
+    """
+    by_words: dict[tuple[str, ...], Splits] = defaultdict(lambda: defaultdict(list))
+    for path in folders:
+        role, words = _role_of(path.name)
+        if role is not None:
+            by_words[words][role].append(path)
+    found = by_words.get((), {})
+    if "train" not in found:
+        several = [splits for words, splits in by_words.items() if words and "train" in splits and len(splits) > 1]
+        found = several[0] if len(several) == 1 else found
+    chosen = {path for paths in found.values() for path in paths}
+    return dict(found), [path for path in folders if path not in chosen]
+
+
+def _role_of(name: str) -> tuple[str | None, tuple[str, ...]]:
+    """Return which split a folder's name says it is, and the words of the name that say something else."""
+    roles, rest = [], []
+    for word in (word.lower() for word in _WORDS.findall(name)):
+        glued = _GLUED.fullmatch(word)
+        if glued is not None:
+            roles.append(_ROLE[glued.group(1)])
+        elif word not in _FILLING:
+            rest.append(word)
+    return (roles[0], tuple(rest)) if len(roles) == 1 else (None, ())
+
+
+def _one_train(candidates: list[Path], top: Path, kind: Kind) -> Path:
+    exact = [path for path in candidates if path.name.lower() == "train"] or candidates
+    if len(exact) > 1:
+        names = listed([path.name for path in exact])
+        raise UsageError(
+            f"{kind.noun} folder {str(top)!r} has several folders that may be the train split ({names}): rename one to "
+            "'train', or take the others out"
+        )
+    return exact[0]
+
+
+def _choose_test(splits: Splits, train: Path, kind: Kind, *, labels: bool) -> tuple[Path | None, list[str]]:
+    """Return the first folder that serves as the test split, and the names of the others, with the reason."""
+    classes = {path.name for path in folders_in(train)} if labels else set[str]()
+    test, unread = None, [repr(path.name) for path in splits["train"][1:]]
+    for path in (path for role in list(ROLES)[1:] for path in _exact_first(splits.get(role, []), role)):
+        inner = _inner(path, kind, classes) if labels else path
+        names = {folder.name for folder in folders_in(inner)} if labels else classes
+        bare = labels and (not names or (len(names) == 1 and not names & classes))  # test/images/0.png
+        if test is None and not bare:
+            test = inner
+        else:
+            unread.append(f"{path.name!r} (it has no class folders)" if bare else repr(path.name))
+    return test, unread
+
+
+def _exact_first(paths: list[Path], role: str) -> list[Path]:
+    """Return folders with the usual name of a split first."""
+    words = ROLES[role]
+    return sorted(paths, key=lambda path: words.index(path.name.lower()) if path.name.lower() in words else len(words))
+
+
+def _inner(split: Path, kind: Kind, classes: Collection[str] = ()) -> Path:
+    """Return where the class folders of a split lie: in it, or in the only folder in it (seg_train/seg_train)."""
+    for _ in range(DEEPEST):
+        inside = folders_in(split)
+        if len(inside) != 1 or inside[0].name in classes or len(folders_in(inside[0])) < 2:
+            break
+        if files_in(split, kind, PassedOver()) or files_in(inside[0], kind, PassedOver()):
+            break
+        split = inside[0]
+    return split
+
+
+def _require_classes(top: Path, inside: list[Path], kind: Kind) -> None:
+    """Raise where what would be classes are splits of unknown names: all hold folders of the same names."""
+    if len(inside) < 2 or any(files_in(path, kind, PassedOver()) for path in inside):
+        return
+    common = set.intersection(*({path.name for path in folders_in(folder)} for folder in inside))
+    if len(common) > 1:
+        raise UsageError(
+            f"all folders in {str(top)!r} ({listed([path.name for path in inside])}) hold folders of the same names "
+            f"({listed(sorted(common))}), so they look like splits and not like classes: rename them to 'train' and "
+            "'test' or, if they are the classes, move them into a folder called 'train'"
+        )
