@@ -5,9 +5,10 @@ Nothing here imports torch, so that the command line can complain without loadin
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsFloat
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,16 +53,135 @@ def require_choice(kind: str, name: str, known: Iterable[str]) -> None:
         raise unknown(kind, name, options)
 
 
-def require_positive(name: str, value: float) -> None:
+def shown(value: object) -> str:
+    """Return a value as a message shows it: short, and text in quotes.
+
+    >>> shown("x"), shown(0.5), shown(10**60)
+    ("'x'", '0.5', 'a number of 61 digits')
+    """
+    if isinstance(value, int) and abs(value) >= 10**40:
+        return f"a number of {math.floor(math.log10(abs(value))) + 1} digits"
+    text = str(value) if isinstance(value, float) else repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+LONGEST = 80
+"""Characters of a wrong value that a message shows."""
+
+
+def require_number(
+    name: str,
+    value: object,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    whole: bool = False,
+) -> None:
+    """Raise unless `value` is a finite number in an interval: from `low` to `high`, or `above` and `below` others.
+
+    Every number that a user gives is checked here, so that one wrong number is refused in the same words everywhere.
+
+    >>> require_number("batch_size", 1.5, low=1, whole=True)
+    Traceback (most recent call last):
+        ...
+    wcord.checks.UsageError: batch_size must be a whole number of at least 1, received 1.5
+    """
+    number = _number(value, whole=whole)
+    inside = (
+        number is not None
+        and (low is None or number >= low)
+        and (high is None or number <= high)
+        and (above is None or number > above)
+        and (below is None or number < below)
+    )
+    if inside:
+        return
+    if low is not None and high is not None:
+        kind = "be a whole number between" if whole else "lie between"
+        raise UsageError(f"{name} must {kind} {_end(low)} and {_end(high)}, received {shown(value)}")
+    ends = (("of at least", low), ("above", above), ("at most", high), ("below", below))
+    interval = " and ".join(f"{words} {_end(end)}" for words, end in ends if end is not None)
+    kind = "a whole number" if whole else "a finite number"
+    raise UsageError(f"{name} must be {f'{kind} {interval}'.strip()}, received {shown(value)}")
+
+
+def _end(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
+
+
+def _number(value: object, *, whole: bool) -> float | None:
+    """Return a value as a number of Python, or None where it is none, or not finite."""
+    if type(value) is int:
+        return value if whole or abs(value) < 2**63 else None  # more than PyTorch takes
+    if isinstance(value, bool | str | bytes) or (whole and not isinstance(value, Integral)):
+        return None
+    if isinstance(value, Integral):
+        return int(value)
+    try:
+        number = float(value) if isinstance(value, SupportsFloat) else math.nan
+    except (TypeError, ValueError, RuntimeError):  # an array of several numbers
+        return None
+    return number if math.isfinite(number) else None
+
+
+def require_positive(name: str, value: object) -> None:
     """Raise unless `value` is a finite number above zero."""
-    if not (math.isfinite(value) and value > 0):
-        raise UsageError(f"{name} must be a finite number above 0, received {value}")
+    require_number(name, value, above=0)
 
 
-def require_fraction(name: str, value: float) -> None:
+def require_fraction(name: str, value: object) -> None:
     """Raise unless `value` lies in [0, 1]."""
-    if not 0 <= value <= 1:
-        raise UsageError(f"{name} must lie between 0 and 1, received {value}")
+    require_number(name, value, low=0, high=1)
+
+
+def require_counts(**values: object) -> None:
+    """Raise unless each argument is a whole number of at least 1, and no more than a tensor can have rows."""
+    for name, value in values.items():
+        require_number(name, value, low=1, whole=True)
+        require_number(name, value, high=LARGEST_COUNT, whole=True)
+
+
+LARGEST_COUNT = 2**40
+"""More rows, channels, draws or iterations than this are a typing error."""
+
+
+def require_size(name: str, size: object) -> tuple[int, int]:
+    """Return a picture's height and width, or raise unless it is two whole numbers of pixels."""
+    if not isinstance(size, Sequence) or len(size) != 2 or isinstance(size, str):
+        raise UsageError(f"{name} must be a height and a width in pixels, received {shown(size)}")
+    for side in size:
+        require_number(name, side, low=1, high=LARGEST_SIDE, whole=True)
+    return int(size[0]), int(size[1])
+
+
+LARGEST_SIDE = 8192
+"""Pixels along one side of a picture. Far larger numbers are typing errors, and would ask for all memory."""
+
+
+LEAST_STD = 1e-30
+"""Least standard deviation of an input: divided by much less, it would overflow."""
+
+
+def require_bool(name: str, value: object) -> None:
+    """Raise unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} must be True or False, received {shown(value)}")
+
+
+def require_kind(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
+    """Raise unless `value` is of one of the kinds, which `expected` names."""
+    if not isinstance(value, kinds):
+        raise UsageError(f"{name} must be {expected}, received {shown(value)}")
+
+
+def require_list(name: str, value: object) -> None:
+    """Raise where a list is wanted, or nothing, and one text or number was given."""
+    if isinstance(value, str | Path):
+        raise UsageError(f"{name} must be a list, received {shown(str(value))}: write [{shown(str(value))}]")
+    if value is not None and not isinstance(value, Iterable):
+        raise UsageError(f"{name} must be a list, received {shown(value)}")
 
 
 def require_text(what: str, value: object) -> None:
@@ -87,14 +207,40 @@ def require_file(path: str | Path, what: str) -> Path:
     return found
 
 
+def require_tensor(name: str, value: object) -> None:
+    """Raise unless `value` is a tensor."""
+    from torch import Tensor  # the command line complains without it
+
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a tensor, received {type(value).__name__}: convert it with torch.as_tensor")
+
+
 def require_matrix(name: str, tensor: "Tensor", *, min_rows: int = 1) -> None:
     """Raise unless `tensor` is a floating-point batch × features matrix with enough rows."""
+    require_tensor(name, tensor)
     if not tensor.is_floating_point():
         raise TypeError(f"{name} must hold floating-point numbers, received {tensor.dtype}: convert it with .float()")
     if tensor.dim() != 2:
         raise UsageError(f"{name} must be a matrix (batch × features), received shape {tuple(tensor.shape)}")
+    if tensor.shape[1] == 0:
+        raise UsageError(f"{name} has rows of width 0, received shape {tuple(tensor.shape)}: give some features")
     if tensor.shape[0] < min_rows:
         raise UsageError(f"{name} needs a batch of at least {min_rows}, received {tensor.shape[0]}: use a larger batch")
+
+
+def require_widths(name: str, built: Sequence[object], received: Sequence[object]) -> None:
+    """Raise unless a student's and a teacher's features have the widths that `name` was built for.
+
+    >>> require_widths("WCoRDLoss", (6, 10), (10, 6))
+    Traceback (most recent call last):
+        ...
+    wcord.checks.UsageError: WCoRDLoss was built for a student of width 6 and a teacher of width 10, received ...
+    """
+    if tuple(built) != tuple(received):
+        raise UsageError(
+            f"{name} was built for a student of width {built[0]} and a teacher of width {built[1]}, "
+            f"received {received[0]} and {received[1]}: pass the student's features first, or build it for these widths"
+        )
 
 
 def require_same_shape(first: str, a: "Tensor", second: str, b: "Tensor") -> None:

@@ -9,8 +9,10 @@ from wcord.data.loader import Loader
 from wcord.data.split import DataSet
 from wcord.evaluation.accuracy import Predictions, accuracy, predict
 from wcord.evaluation.agreement import agreement
+from wcord.evaluation.chance import Standing, standing
 from wcord.evaluation.cost import measure_cost
 from wcord.evaluation.information import critic_information
+from wcord.evaluation.symptoms import STUDENT_CAUSES, TEACHER_CAUSES, doubts, training_gap
 from wcord.methods.build import resolved_options
 from wcord.methods.options import parse_options
 from wcord.models.card import SEVERAL_LABELS
@@ -21,24 +23,27 @@ from wcord.report.html import write_report
 from wcord.report.record import Record
 from wcord.training.config import TrainConfig, to_settings, trained_name
 from wcord.training.job import Job
-from wcord.training.loop import Outcome
 from wcord.training.networks import describe
+from wcord.training.outcome import Outcome
 from wcord.training.run import ANALYSIS, RECORD, REPORT, STUDENT, RunFolder
+from wcord.training.shipped import Shipped
 
 
-def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, device: str) -> Record:
+def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, device: str) -> Record:
     """Save the student, measure it against the teacher, write the record and the report.
 
     Args:
         job: what the run was about.
         run: its folder.
-        student: the network to be shipped.
+        shipped: the network to be saved, and what has to be said of it.
         outcome: how its training ended.
         device: where it was computed.
     """
     config = job.config
     name = trained_name(config)
+    student = shipped.network
     student_predictions = predict_all(student, job.test)
+    found = None if job.data.several_labels else standing(student_predictions)
     # A method that never asked the teacher has left it where it was built.
     teacher = None if job.teacher is None else job.teacher.to(device)
     taught = None if teacher is None else _taught(teacher, job)
@@ -55,13 +60,15 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
     if teacher_predictions is not None:
         critic = critic_information(job.objective, student_predictions, teacher_predictions)
         metrics |= {} if critic is None else {"critic_information_nats": critic}
+    statistics = {} if shipped.statistics is None else {"norm_statistics": shipped.statistics}
+    metrics |= statistics | ({} if found is None else {"at_chance": not found.informed})
     made: dict[str, Any] = {
         "method": "ce" if isinstance(config, TrainConfig) else config.method,
         "teacher": None if isinstance(config, TrainConfig) else config.teacher,
         "data": job.data.name,
         "seed": config.training.seed,
     }
-    card = describe(student, job.architecture, job.data, made | _for_card(metrics))
+    card = describe(student, job.architecture, job.data, made | _for_card(metrics) | statistics)
     save_weights(student.backbone, run.path / STUDENT, card=card)
     commit, environment = run.origin()
     record = Record(
@@ -84,7 +91,7 @@ def conclude(job: Job, run: RunFolder, student: Network, outcome: Outcome, devic
         environment=environment,
         commit=commit,
         wall_seconds=outcome.seconds,
-        notes=list(job.notes),
+        notes=[*job.notes, *shipped.notes, *_doubts(job, found, taught, metrics)],
     )
     record.to_json(run.path / RECORD)
     write_report([run.path], run.path / REPORT)
@@ -108,6 +115,8 @@ def _metrics(
     measured = accuracy(student)
     name = "map" if student.several_labels else "top1"
     values: dict[str, Any] = {f"{name}_last": measured.pop(name)} | measured
+    if "train_top1" in epochs[-1]:
+        values["train_top1_last"] = epochs[-1]["train_top1"]
     values[f"{name}_best"] = max(entry[f"test_{name}"] for entry in epochs if f"test_{name}" in entry)
     return values if teacher is None else values | agreement(student, teacher, same_labels=same_labels)
 
@@ -117,6 +126,19 @@ def _for_card(metrics: dict[str, Any]) -> dict[str, Any]:
     if "map_last" in metrics:
         return {"map_last": metrics["map_last"], SEVERAL_LABELS: True}
     return {"top1_last": metrics["top1_last"]}
+
+
+def _doubts(job: Job, student: Standing | None, teacher: Predictions | None, metrics: dict[str, Any]) -> list[str]:
+    """Return why the result may not be what it seems; of several labels a sample, and of mixtures, little is known."""
+    if student is None:
+        return []
+    told = doubts(student, "the student", job.data.classes, STUDENT_CAUSES)
+    if "train_top1_last" in metrics:
+        told += training_gap(student, metrics["train_top1_last"])
+    classes = job.data.of_teacher.classes
+    if teacher is not None and teacher.num_classes == len(classes):
+        told += doubts(standing(teacher), "the teacher", classes, TEACHER_CAUSES)
+    return told
 
 
 def _taught(teacher: Network, job: Job) -> Predictions | None:

@@ -1,7 +1,11 @@
 """The guarded operations that every loss shares: enough precision, and unit rows with a bounded gradient."""
 
+import itertools
+from collections.abc import Callable
+from typing import Self
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 NORM_EPS = 1e-6
 """Added to the squared norm before the root: bounds the gradient at a zero row by 1/sqrt(1e-6) = 1000."""
@@ -10,6 +14,47 @@ NORM_EPS = 1e-6
 def full_precision(tensor: Tensor) -> Tensor:
     """Return `tensor` in at least single precision; double stays double."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def in_common_precision(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return tensors in the widest of their precisions, which is single at least."""
+    whole = [full_precision(tensor) for tensor in tensors]
+    widest = torch.float64 if any(tensor.dtype == torch.float64 for tensor in whole) else torch.float32
+    return tuple(tensor.to(widest) for tensor in whole)
+
+
+def in_precision_of(module: nn.Module, tensor: Tensor) -> Tensor:
+    """Return `tensor` in the dtype that the module computes in: that of its numbers, or its own in full precision.
+
+    The features of a batch come in any precision, NumPy's double or a network's half, and a head in its own.
+
+    >>> in_precision_of(nn.Linear(2, 2), torch.ones(1, 2, dtype=torch.float64)).dtype
+    torch.float32
+    """
+    for own in itertools.chain(module.parameters(), module.buffers()):
+        if own.is_floating_point():
+            return tensor.to(own.dtype)
+    return full_precision(tensor)
+
+
+class FullPrecisionModule(nn.Module):
+    """A module that stays in single precision, or becomes double, when it is cast to half precision with its network.
+
+    Power iterations, moments and memories of a loss go wrong in half precision, and its heads are small.
+
+    >>> module = FullPrecisionModule()
+    >>> module.head = nn.Linear(2, 2)
+    >>> module.bfloat16().head.weight.dtype, module.double().head.weight.dtype
+    (torch.float32, torch.float64)
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        def widened(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            narrow = moved.is_floating_point() and moved.dtype.itemsize < torch.float32.itemsize
+            return full_precision(tensor).to(moved.device) if narrow else moved
+
+        return super()._apply(widened, recurse)
 
 
 def autocast_off(tensor: Tensor) -> torch.autocast:

@@ -184,7 +184,7 @@ def wrong(tmp_path: Path, **settings: Any) -> str:
         ({"method": "wcrod"}, "unknown method 'wcrod': did you mean 'wcord'"),
         ({"epoch": 3}, "unknown setting 'epoch': did you mean 'epochs'"),
         ({"data": "digit"}, "did you mean 'digits'"),
-        ({"epochs": 0}, "epochs must be a finite number above 0"),
+        ({"epochs": 0}, "epochs must be a whole number between 1 and"),
         ({"set": ["wcord.epsilom=1"], "allow_weak_teacher": True}, "unknown option of wcord 'epsilom'"),
         ({}, "near chance"),
     ],

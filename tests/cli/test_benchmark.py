@@ -108,7 +108,7 @@ def test_mistakes_get_one_line(suite: str, tmp_path: Path, capsys: pytest.Captur
     assert "a row is named little/TEACHER-STUDENT/METHOD" in mistake(capsys, suite, "--recipe-of", "kd")
     assert "trains no teachers" in mistake(capsys, "imagenet", "--data", "imagefolder:none", *out)
     assert "unknown method 'kdd'" in mistake(capsys, suite, "--baseline", "kdd", *out)
-    assert "must be a finite number above 0, received nan" in mistake(capsys, suite, "--max-time", "nan", *out)
+    assert "max_time must be a finite number above 0, received nan" in mistake(capsys, suite, "--max-time", "nan", *out)
     assert "must be a finite number above 0, received 0.0" in mistake(capsys, suite, "--max-time", "0", *out)
     assert "Error parsing --max-time" in mistake(capsys, suite, "--max-time", "x", *out)
     assert "Unrecognized options: stray; wcord benchmark --help" in mistake(capsys, suite, "stray", *out)

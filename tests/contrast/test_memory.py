@@ -121,9 +121,9 @@ def test_state_survives_a_restart_and_a_copy(make):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Bank(0, 4), "num_samples must be a finite number above 0, received 0"),
+        (lambda: Bank(0, 4), "num_samples must be a whole number of at least 1, received 0"),
         (lambda: Bank(4, 4, momentum=1.5), "momentum must lie between 0 and 1, received 1.5"),
-        (lambda: Queue(0, 4), "the queue's size must be a finite number above 0"),
+        (lambda: Queue(0, 4), "size must be a whole number of at least 1"),
     ],
 )
 def test_errors(make, message):

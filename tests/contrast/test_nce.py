@@ -153,7 +153,7 @@ def test_state_holds_the_constant(bank, pairs):
         ({"negatives": "other"}, "unknown negatives 'other': did you mean 'other_class'"),
         ({"objective": "dua"}, "unknown objective 'dua': did you mean 'dual'"),
         ({"temperature": 0}, "temperature must be a finite number above 0"),
-        ({"num_negatives": 0}, "num_negatives must be a finite number above 0"),
+        ({"num_negatives": 0}, "num_negatives must be a whole number of at least 1"),
     ],
 )
 def test_errors(option, message):

@@ -59,8 +59,6 @@ def test_augmentation_suits_the_form_of_the_pictures(shape: tuple[int, int, int]
 def test_nothing_left_to_evaluate_on_is_told() -> None:
     with pytest.raises(UsageError, match="no sample is left to evaluate on: 2 in all"):
         assemble(arrays(2, test=False), DataConfig(data="arrays"))
-    with pytest.raises(UsageError, match="image_size must be at least 1 pixel, received 0"):
-        assemble(arrays(), DataConfig(data="arrays", image_size=0))
 
 
 def test_a_teacher_sees_the_students_data_but_for_what_is_said() -> None:

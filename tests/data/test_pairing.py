@@ -616,7 +616,7 @@ def test_the_teachers_pictures_have_a_size_of_their_own(tmp_path: Path) -> None:
         open_data(config, PairingConfig(teacher_image_size=16))
     with pytest.raises(UsageError, match="--teacher-crop-fraction says what is kept where images are resized"):
         open_data(config, replace(pairing, teacher_crop_fraction=0.5))
-    with pytest.raises(UsageError, match="crop_fraction must lie above 0"):
+    with pytest.raises(UsageError, match="teacher_crop_fraction must be a finite number above 0"):
         open_data(config, replace(sized, teacher_crop_fraction=0.0))
 
 

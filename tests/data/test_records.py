@@ -101,7 +101,7 @@ def test_a_sound_is_the_spectrogram_that_its_data_set_would_hold(tmp_path: Path)
         ("t.csv", (2, 3, 1), ("x", "y"), "several visits"),
         ("t.csv", (2, 1, 1), (), "not of which columns"),
         ("t.csv", (2, 1, 1), ("x", "z"), "unknown column 'z'"),
-        ("words.csv", (2, 1, 1), ("x", "y"), "holds text where there were numbers"),
+        ("words.csv", (2, 1, 1), ("x", "y"), "column .y. holds .low. in row 1, which is no number"),
         ("s.wav", (1, 32, 32), (), "becomes 1×64×128, but the network wants 1×32×32"),
     ],
 )

@@ -20,6 +20,7 @@ MARKS = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1]] * 5)
     [
         (MARKS, True),
         (MARKS.astype(bool), True),
+        (2 * MARKS - 1, True),
         (MARKS.astype(np.float32), True),
         (np.eye(3, dtype=int), False),
         (np.array([[0.5, 0.5, 0.0]]), False),
@@ -32,6 +33,8 @@ MARKS = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1]] * 5)
 def test_what_marks_several(rows: Any, several: bool) -> None:
     assert marks_several({"train": rows}) == several
     assert marks_several({"train": MARKS, "test": rows}) == (several or np.array_equal(rows, np.eye(3)))
+    if several:
+        assert np.array_equal(label_marks({"train": rows})[0]["train"].numpy(), MARKS)
 
 
 def test_arrays_with_several_labels_are_a_data_set() -> None:

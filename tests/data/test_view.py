@@ -75,8 +75,8 @@ def test_operations_follow_each_other() -> None:
         ("grey", "unknown view 'grey': did you mean 'gray'"),
         ("resize", "view 'resize' needs a value, for instance resize=16"),
         ("gray=3", "view 'gray' takes no value"),
-        ("resize=0", "whole numbers from 1 on, received '0'"),
-        ("resize=8xa", "whole numbers from 1 on, received 'a'"),
+        ("resize=0", "whole numbers between 1 and 8192, received '0'"),
+        ("resize=8xa", "whole numbers between 1 and 8192, received 'a'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_when_parsed(text: str, message: str) -> None:

@@ -50,7 +50,7 @@ def test_accuracy_equals_a_loop_over_samples():
 
 
 def test_top5_says_nothing_below_six_classes():
-    assert set(accuracy(made_up(classes=5))) == {"top1", "ece", "nll"}
+    assert set(accuracy(made_up(classes=5))) == {"top1", "balanced", "macro_f1", "commonest", "ece", "nll"}
 
 
 def test_targets_beyond_the_classes_are_refused():

@@ -73,7 +73,7 @@ def test_the_loss_hands_its_labels_on_and_anneals():
         ((1.5, None, None, "sample"), "anchor must lie between 0 and 1"),
         ((0.5, -0.1, 5, "sample"), "anchor_end must lie between 0 and 1"),
         ((0.5, 0.1, None, "sample"), "anchor_end needs anneal_steps"),
-        ((0.5, 0.1, 0, "sample"), "total steps must be a finite number above 0"),
+        ((0.5, 0.1, 0, "sample"), "anneal_steps must be a whole number of at least 1"),
         ((0.5, None, None, "row"), "unknown anchor_to 'row'"),
     ],
 )

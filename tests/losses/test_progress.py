@@ -25,5 +25,5 @@ def test_it_goes_on_from_its_state():
 
 
 def test_a_training_of_no_steps_is_refused():
-    with pytest.raises(UsageError, match="total steps must be a finite number above 0"):
+    with pytest.raises(UsageError, match="total must be a whole number of at least 1"):
         Progress(0)

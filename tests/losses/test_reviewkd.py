@@ -201,5 +201,5 @@ def test_review_errors(review):
             loss(students, teachers)
     with pytest.raises(UsageError, match="received 2 of the student and 1 of the teacher"):
         ReviewKDLoss([3, 4], [5])
-    with pytest.raises(UsageError, match="max_width must be a finite number above 0"):
+    with pytest.raises(UsageError, match="max_width must be a whole number of at least 1"):
         ReviewKDLoss([3, 4], [5, 6], max_width=0)

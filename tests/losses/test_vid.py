@@ -147,7 +147,7 @@ def test_its_state_is_all_it_is():
     [
         (
             {"student_map": torch.zeros(2, 5, 2, 2)},
-            "built for a student of 3 channels and a teacher of 4, .* of 5 and 4",
+            "built for a student of width 3 and a teacher of width 4, received 5 and 4",
         ),
         ({"teacher_map": torch.zeros(3, 4, 2, 2)}, "must hold the same samples, received 2 and 3 rows"),
         ({"teacher_map": torch.zeros(2, 4)}, "teacher_map must be a feature map"),

@@ -324,15 +324,15 @@ def test_defaults_are_the_documented_ones():
     ("options", "message"),
     [
         ({"features": "critic", "gckt_weight": 0}, "features='critic' needs GCKT beside LCKT, received gckt_weight=0"),
-        ({"gckt_weight": 0, "lckt_weight": 0}, "must not be negative and not both 0, received 0 and 0"),
-        ({"gckt_weight": -1.0}, "must not be negative"),
+        ({"gckt_weight": 0, "lckt_weight": 0}, "must not both be 0"),
+        ({"gckt_weight": -1.0}, "gckt_weight must be a finite number of at least 0, received -1.0"),
         ({"features": "raww"}, "unknown features 'raww': did you mean 'raw'"),
         ({"anchor": 1.5}, "anchor must lie between 0 and 1, received 1.5"),
         ({"gradient": "sharpe"}, "unknown gradient 'sharpe': did you mean 'sharp'"),
         ({"epsilon": 0.0}, "epsilon must be a finite number above 0"),
-        ({"iterations": 0}, "iterations must be at least 1"),
+        ({"iterations": 0}, "iterations must be a whole number of at least 1"),
         ({"normalize": "none"}, "unknown normalize 'none'"),
-        ({"num_samples": 0}, "num_samples must be a finite number above 0, received 0"),
+        ({"num_samples": 0}, "num_samples must be a whole number of at least 1, received 0"),
     ],
 )
 def test_options_are_checked_when_built(options, message):

@@ -231,9 +231,9 @@ def test_logit_loss_in_half_precision_is_computed_in_single():
         ({"class_cost": torch.full((5, 5), torch.nan)}, "class_cost holds 25 values that are NaN"),
         ({"target": torch.tensor([0, 1, 2, 5])}, "target holds classes 0 to 5, logits have 5 classes"),
         ({"temperature": 0.0}, "temperature must be a finite number above 0"),
-        ({"transport_weight": -1.0}, "transport_weight must not be negative, received -1.0"),
+        ({"transport_weight": -1.0}, "transport_weight must be a finite number of at least 0, received -1.0"),
         ({"epsilon": 0.0}, "epsilon must be a finite number above 0"),
-        ({"iterations": 0}, "iterations must be at least 1, received 0"),
+        ({"iterations": 0}, "iterations must be a whole number of at least 1, received 0"),
     ],
 )
 def test_logit_errors(change, message):
@@ -360,8 +360,8 @@ def test_feature_loss_in_half_precision_is_computed_in_single():
         ({"student_map": torch.zeros(3, 3, 4, 4)}, "must hold the same samples, received 3 and 2 rows"),
         ({"student_map": torch.zeros(2, 3, 4)}, "student_map must be a feature map"),
         ({"teacher_map": torch.full((2, 3, 4, 4), torch.nan)}, "teacher_map holds 96 values that are NaN"),
-        ({"grid": 5}, r"grid must lie between 1 and the smallest side of the maps \(4\), received 5"),
-        ({"grid": 0}, "grid must lie between 1 and"),
+        ({"grid": 5}, r"grid must be at most the smallest side of the maps \(4\), received 5"),
+        ({"grid": 0}, "grid must be a whole number of at least 1"),
         ({"eps": 0.0}, "eps must be a finite number above 0"),
     ],
 )

@@ -107,5 +107,5 @@ def test_a_summand_may_weigh_otherwise_than_published() -> None:
     objective = build_objective("crd+kd", SETTING, options=options)
     assert objective.formula == "0 ce + 0.8 crd + 2.5 kd"
     for wrong in (-1.0, float("nan"), "much", True):
-        with pytest.raises(UsageError, match=r"kd\.weight must be a finite number, 0 or more"):
+        with pytest.raises(UsageError, match=r"kd\.weight must be a finite number of at least 0"):
             build_objective("kd", SETTING, options={"kd": {"weight": wrong}})

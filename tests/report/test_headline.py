@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,30 @@ def test_no_gain_is_said_first():
         "No gain: resnet8 with wcord reaches 93.0 % on digits, 0.8 points b"
     )
     assert "level with the same network" in headline(side("wcord", 93.8), baseline, None)
+
+
+@pytest.mark.parametrize("which", ["main", "baseline", "unsettled", "old record"])
+def test_no_gain_is_stated_where_a_student_is_doubtful(which):
+    main, baseline = side("kd", 27.8), side("ce", 10.0, teacher=None)
+    if which == "old record":  # it says one class for all samples, and its record does not tell
+        baseline = dataclasses.replace(baseline, analysis=kept([True] * 10))
+    elif which == "unsettled":
+        main = dataclasses.replace(main, row=dataclasses.replace(main.row, unsettled=True))
+    elif which == "main":
+        main = dataclasses.replace(main, row=dataclasses.replace(main.row, at_chance=True))
+    else:
+        baseline = dataclasses.replace(baseline, row=dataclasses.replace(baseline.row, at_chance=True))
+    told = headline(main, baseline, None)
+    why = "was saved with normalization statistics that may not fit" if which == "unsettled" else "is at chance"
+    who = "trained alone" if which in ("baseline", "old record") else "with kd"
+    assert told.startswith(f"Nothing can be said of a gain, since the network {who} {why}")
+    assert "17.8 points above" in told
+
+
+def test_a_student_at_chance_is_told_alone():
+    row = dataclasses.replace(side("ce", 10.0, teacher=None).row, at_chance=True)
+    main = dataclasses.replace(side("ce", 10.0, teacher=None), row=row)
+    assert headline(main, None, None) == "resnet8 trained alone reaches 10.0 % on digits; it is at chance."
 
 
 def test_one_run_is_told_alone():

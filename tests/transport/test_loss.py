@@ -344,7 +344,7 @@ def test_other_size_has_no_diagonal():
         (draw(4), draw(4) / 0, {}, "teacher holds 20 values that are NaN or infinit"),
         (draw(4), draw(4), {"gradient": "sharpe"}, "unknown gradient 'sharpe': did you mean 'sharp'?"),
         (draw(4), draw(4), {"epsilon": -1.0}, "epsilon must be a finite number above 0"),
-        (draw(4), draw(4), {"iterations": 0}, "iterations must be at least 1"),
+        (draw(4), draw(4), {"iterations": 0}, "iterations must be a whole number of at least 1"),
         (draw(4), draw(4), {"prior": torch.ones(3, 4) / 12}, "prior must have the shape of the cost"),
         (draw(4), draw(4), {"prior": torch.eye(4).flip(0).triu() / 1}, "prior must sum to 1"),
         (draw(4), draw(4), {"prior": torch.eye(4)[[0, 1, 2, 2]] / 4}, "prior forbids"),

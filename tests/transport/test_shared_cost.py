@@ -241,7 +241,7 @@ def test_second_derivative_is_refused():
         ({"largest": 0.5}, "cost exceeds largest=0.5, received 1: raise largest"),
         ({"largest": 0.0}, "largest must be a finite number above 0"),
         ({"epsilon": 0.0}, "epsilon must be a finite number above 0"),
-        ({"iterations": 0}, "iterations must be at least 1, received 0"),
+        ({"iterations": 0}, "iterations must be a whole number of at least 1, received 0"),
     ],
 )
 def test_errors(change, message):

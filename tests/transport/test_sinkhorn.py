@@ -298,7 +298,7 @@ def test_constant_cost_gives_the_product(epsilon):
     ("options", "message"),
     [
         ({"epsilon": 0.0}, "epsilon must be a finite number above 0, received 0.0"),
-        ({"iterations": 0}, "iterations must be at least 1, received 0"),
+        ({"iterations": 0}, "iterations must be a whole number of at least 1, received 0"),
         ({"tolerance": -1.0}, "tolerance must be a finite number above 0"),
         ({"a": torch.ones(5)}, r"a must hold one weight a point \(6\), received shape \(5,\)"),
         ({"b": torch.ones(8)}, "b must sum to 1, received a sum of 8: divide it by its sum"),

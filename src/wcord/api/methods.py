@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from wcord.checks import require_kind, require_list
 from wcord.methods.build import Options, build_objective
 from wcord.methods.observe import observe
 from wcord.methods.term import Objective
+from wcord.training.trainable import require_own_weights
 
 
 def build_method(
@@ -69,6 +71,10 @@ def build_method(
         >>> sorted(report.parts)
         ['ce', 'gckt', 'kd', 'lckt']
     """
+    for name, value in (("student", student), ("teacher", teacher)):
+        require_kind(name, value, nn.Module, "a torch.nn.Module")
+    for name, names in (("student_maps", student_maps), ("teacher_maps", teacher_maps)):
+        require_list(name, names)
     setting = observe(
         student,
         teacher,
@@ -85,4 +91,7 @@ def build_method(
         student_embedding=student_embedding,
         teacher_embedding=teacher_embedding,
     )
-    return build_objective(method, setting, options=options)
+    objective = build_objective(method, setting, options=options)
+    if objective.uses_teacher:
+        require_own_weights(student, teacher)
+    return objective

@@ -3,29 +3,38 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import RunError, UsageError, require_positive
+from wcord.bounds import checked
+from wcord.checks import RunError, UsageError, require_counts, require_kind, require_list
 from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
 from wcord.data.labels import number_by_name
 from wcord.data.loader import Loader
 from wcord.data.several import refuse_several
-from wcord.data.split import DataSet, Split
+from wcord.data.split import DataSet, Split, moved
 from wcord.data.view import View
 from wcord.evaluation.accuracy import Predictions, accuracy
+from wcord.evaluation.chance import standing
+from wcord.evaluation.order import other_order
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
+from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
 from wcord.models.card import SEVERAL_LABELS
 from wcord.models.network import Network
-from wcord.models.weights import open_network, read_card, refuse_own_code
+from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code
 from wcord.training.as_trained import open_as_trained
+from wcord.training.config import flatten
 from wcord.training.engine import resolve_device
 from wcord.training.job import EVALUATION_BATCH
 from wcord.training.networks import NetworkSpec, Say, build_network
+
+COLLAPSED = 1e-3
+"""Spread of embeddings, relative to their length, below which they tell samples apart by rounding at most."""
 
 
 def evaluate(
@@ -43,7 +52,7 @@ def evaluate(
     say: Say = print,
     **settings: Any,
 ) -> dict[str, float]:
-    """Return top-1, top-5, calibration error and log-likelihood of a network on the evaluation split.
+    """Return what `accuracy` measures of a network on the evaluation split: top-1, balanced accuracy and the like.
 
     What the weights' card tells holds unless it is said otherwise: what the network sees, and, where the data have no
     test split, which samples were held out. Classes are taken by name where both the data and the network name them.
@@ -59,23 +68,53 @@ def evaluate(
         pretrained: take the library's default pretrained weights, where the name names none.
         ema: of the weights file, take the moving average beside the weights.
         embedding: path of the module whose input is the embedding; default: as the card says, else the classifier.
-        say: takes the lines that tell what is found on the way.
+        say: takes the lines that tell what is found on the way, and why the numbers may not be what they seem: a
+            network at chance, or one that knows the classes in another order.
         **settings: settings of the data, where it is named: label, image_size, …
 
     Raises:
         UsageError: for a mistake in what was given, or data with a class that is none of the network's.
     """
+    require_kind("model", model, (str, nn.Module, NoneType), "the name of a network or a torch.nn.Module")
     config = _config(data, settings)
     path = None if weights is None else Path(weights)
     name = type(model).__name__ if isinstance(model, nn.Module) else _name(model, path)
     spec = NetworkSpec("model", name, path, mean=mean, std=std, pretrained=pretrained, ema=ema, embedding=embedding)
+    if isinstance(model, str) and path is None and not spec.by_name and not is_own_code(name):
+        raise UsageError(f"{name} has random weights, which are not worth measuring: give --weights FILE")
     opened = open_as_trained(config, path, spec.frame) if isinstance(config, DataConfig) else config
     network = build_network(spec, opened, own=model if isinstance(model, nn.Module) else None, say=say)
     predictions = _predictions(network, opened.test, config, device)
     number = None if classes_by_number else number_by_name(opened.classes, network.classes)
+    if number is None and not classes_by_number:
+        _say_numbers(opened.classes, network.classes, say)
     if number is not None:
         predictions = replace(predictions, targets=_renumbered(predictions.targets, number, predictions.num_classes))
-    return accuracy(predictions)
+    measured = accuracy(predictions)
+    for line in _doubts(predictions, opened.classes if number is None else network.classes):
+        say(f"note: {line}")
+    return measured
+
+
+def _doubts(predictions: Predictions, classes: tuple[str, ...]) -> list[str]:
+    """Return why what is measured of a network may not be what it is worth."""
+    if predictions.several_labels:
+        return []
+    order = other_order(predictions, classes)
+    if order is not None:
+        return [f"the network {order.text}: {order.remedy}"]
+    return doubts(standing(predictions), "the network", classes, NETWORK_CAUSES)
+
+
+def _say_numbers(own: Sequence[str], theirs: Sequence[str], say: Say) -> None:
+    """Say that classes are compared by their number although both sides name them, and otherwise."""
+    pairs = [f"{ours!r} as {their!r}" for ours, their in zip(own, theirs, strict=False) if ours != their]
+    if pairs or (own and theirs and len(own) != len(theirs)):
+        some = ", ".join(pairs[:3]) + (", …" if len(pairs) > 3 else "")
+        say(
+            f"note: the data's {len(own)} classes and the network's {len(theirs)} are compared by number"
+            + (f": {some}; the accuracy means nothing where these are not the same things" if some else "")
+        )
 
 
 def _renumbered(targets: Tensor, number: Tensor, classes: int) -> Tensor:
@@ -106,7 +145,7 @@ class Guess:
 
 def predict_files(
     weights: str | Path,
-    paths: Sequence[str | Path],
+    paths: str | Path | Sequence[str | Path],
     *,
     model: str | None = None,
     top: int = 3,
@@ -134,7 +173,8 @@ def predict_files(
     from wcord.data import records  # tables and sounds take a second to load
     from wcord.data.walk import PassedOver
 
-    require_positive("top", top)
+    require_counts(top=top)
+    paths = [paths] if isinstance(paths, str | Path) else paths
     where = resolve_device(device)
     network, card = open_network(weights, model=model).to(where), read_card(weights)
     assert card is not None  # open_network refuses a file without one
@@ -160,7 +200,7 @@ def predict_files(
             channels, height, width = record.shape[1:]
             view = View.parse(card.view).fitted((channels, height, width), card.in_channels)
             several = bool(card.extra.get(SEVERAL_LABELS))
-            guesses.append(_guess(network, name, view(record).to(where), top, several_labels=several))
+            guesses.append(_guess(network, name, moved(view(record), where), top, several_labels=several))
     if guesses and all(guess.error for guess in guesses):
         named = any(Path(path).is_file() for path in paths)
         count = f"none of the {len(guesses)} files can be read; the first: " if len(guesses) > 1 else ""
@@ -171,6 +211,10 @@ def predict_files(
 def _guess(network: Network, name: str, record: Tensor, top: int, *, several_labels: bool) -> Guess:
     with torch.inference_mode():
         logits = network(record).float()[0].cpu()
+    if not bool(logits.isfinite().all()):
+        raise UsageError(
+            f"the network makes NaN of {name!r}: its weights, or the mean and std of its input, are damaged"
+        )
     probabilities = logits.sigmoid() if several_labels else logits.softmax(dim=0)
     count = int((probabilities >= 0.5).sum()) if several_labels else min(top, len(probabilities))
     best = probabilities.topk(count)
@@ -204,13 +248,14 @@ def probe(
 
     Returns:
         `top1`: probe → accuracy in percent, of few shots its mean and standard deviation; and what was probed on what:
-        of a network that a run has made, its method and seed too.
+        of a network that a run has made, its method and seed too. `doubts`: why the accuracy may not be what it seems.
 
     Raises:
         UsageError: for a mistake in what was given.
     """
     network, card = open_network(weights, model=model), read_card(weights)
     assert card is not None  # open_network refuses a file without one
+    require_list("shots", shots)
     config = _config(data, settings)
     opened = open_as_trained(config, Path(weights)) if isinstance(config, DataConfig) else config
     refuse_several(opened.train.targets, "wcord probe")
@@ -231,16 +276,30 @@ def probe(
         "top1": found,
         "dimensions": seen.train.shape[1],
         "note": f"{len(opened.train)} samples to fit, {len(opened.test)} to measure",
+        "doubts": _doubts_of_representation(seen, found["linear"]),
     }
+
+
+def _doubts_of_representation(seen: Representation, linear: float) -> list[str]:
+    """Return why a probe may not measure what it seems to."""
+    spread = float(seen.train.std(dim=0).norm() / seen.train.norm(dim=1).mean().clamp_min(1e-12))
+    if spread < COLLAPSED:
+        return ["the embeddings of all samples are nearly the same: the network has collapsed, or sees another input"]
+    commonest = 100 * float(seen.test_targets.bincount().max()) / len(seen.test_targets)
+    if linear <= commonest:
+        return [f"the linear probe is not above what the commonest class alone reaches ({commonest:.2f} %)"]
+    return []
 
 
 def _config(data: str | DataConfig | DataSet, settings: Mapping[str, Any]) -> DataConfig | DataSet:
     """Return the configuration of named data, or data as they were given."""
+    known = "the name of a data source, a DataConfig or a DataSet"
+    require_kind("data", data, (str, DataConfig, DataSet), known)
     if isinstance(data, str):
-        data = DataConfig(data=data, **settings)
+        data = DataConfig(**flatten(DataConfig, {"data": data} | dict(settings)))
     elif settings:
         raise UsageError(f"{next(iter(settings))} is a setting of data that are named: say it where they are made")
-    if isinstance(data, DataConfig) and data.no_labels:
+    if isinstance(data, DataConfig) and checked(data).no_labels:
         raise UsageError("a network is measured by labels: leave out --no-labels")
     return data
 

@@ -11,7 +11,8 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 
-from wcord.checks import UsageError, require_text
+from wcord.bounds import checked
+from wcord.checks import UsageError, require_kind, require_text
 from wcord.claim import claim, holder, is_claimed
 from wcord.conclude import conclude
 from wcord.data.contents import contents_of
@@ -34,7 +35,8 @@ from wcord.training.config import (
 from wcord.training.engine import make_accelerator, start_trackers
 from wcord.training.failure import failing
 from wcord.training.job import Job, Own, Say, opened_data, prepare
-from wcord.training.loop import Outcome, Trainer
+from wcord.training.loop import Trainer
+from wcord.training.outcome import Outcome
 from wcord.training.run import RunFolder, is_used
 from wcord.training.teacher_cache import open_cache
 
@@ -85,6 +87,9 @@ def distill(
         UsageError: for a mistake in what was given.
         RunError: where the run fails under way.
     """
+    for role, network in (("teacher", teacher), ("student", student)):
+        require_kind(role, network, (str, nn.Module), "the name of a network or a torch.nn.Module")
+    require_kind("data", data, (str, DataSet), "the name of a data source or a DataSet (see from_arrays, open_data)")
     names = {
         "teacher": teacher if isinstance(teacher, str) else type(teacher).__name__,
         "student": student if isinstance(student, str) else type(student).__name__,
@@ -114,6 +119,7 @@ def start(
         UsageError: for a mistake in what was given; no folder is made.
         RunError: where the run fails under way.
     """
+    config = checked(config)
     deadline = _deadline(config)
     accelerator = make_accelerator(config.training, config.out)
     _refuse_taken(config, claimed=claimed)
@@ -161,9 +167,9 @@ def resume(
         config, notes = folder.configuration()
     training = replace(config.training, **{k: v for k, v in changes.items() if k in ("device", "max_time")})
     data = replace(config.data, **{k: v for k, v in changes.items() if k in ("workers", "in_memory")})
-    config = replace(config, out=folder.path, training=training, data=data)
+    config = checked(replace(config, out=folder.path, training=training, data=data))
     deadline = _deadline(config)
-    accelerator = make_accelerator(training, folder.path)
+    accelerator = make_accelerator(config.training, folder.path)
     with _alone(folder.path, accelerator, claimed=claimed):
         folder.require_teacher(teacher_weights(config))
         if accelerator.is_main_process:
@@ -275,9 +281,14 @@ def _train(
     )
     outcome = trainer.fit()
     record = None
-    if outcome.status == "finished" and accelerator.is_main_process:
+    if outcome.status == "finished":
         with failing(run, lambda: trainer.at.steps_done):
-            record = conclude(job, run, trainer.shipped, outcome, str(accelerator.device))
+            shipped = trainer.ship()  # in all processes, which keep the same student
+            if accelerator.is_main_process:
+                record = conclude(job, run, shipped, outcome, str(accelerator.device))
+        if record is not None:
+            for line in record.notes[len(job.notes) :]:
+                say(f"note: {line}")
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Result(run.path, outcome, record, trainer.shipped, speaks=accelerator.is_main_process)

@@ -81,6 +81,11 @@ class Line:
         return tuple(float(value) for value in found if value is not None)
 
     @property
+    def at_chance(self) -> tuple[int, ...]:
+        """Seeds whose students know nothing of their data."""
+        return tuple(e.row.seed for e in self.entries if e.record is not None and e.record.metrics.get("at_chance"))
+
+    @property
     def diagonal(self) -> tuple[float, ...]:
         """Mass that the transport plan kept on its diagonal in the last epoch, in percent, where it was logged."""
         records = [entry.record for entry in self.entries if entry.record is not None and entry.record.epochs]

@@ -169,6 +169,11 @@ def _remarks(pair: PairTable) -> tuple[str, ...]:
         for line in pair.lines
         if line.top1 and any(METHODS[summand].adapt_student for summand in line.method.split("+"))
     ]
+    remarks += [
+        f"{line.name} is at chance (seed {', '.join(map(str, seeds))}): differences from it say nothing of the method."
+        for line in pair.lines
+        if (seeds := line.at_chance)
+    ]
     partly = [
         f"{line.name} (seed {', '.join(map(str, line.lacking))})"
         for line in pair.lines

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from wcord import checks
+from wcord.bounds import Device, File, Minutes, Name, OptionalName
 from wcord.checks import UsageError
 from wcord.cli.console import ERR, OUT, complain, print_path, say
 from wcord.cli.parsing import parse_checked
@@ -24,28 +24,28 @@ if TYPE_CHECKING:
 class Benchmark:
     """Run what has not been run yet of a suite: pairs × methods × seeds, in any number of processes over one folder."""
 
-    suite: tyro.conf.Positional[str] = ""
+    suite: tyro.conf.Positional[OptionalName] = ""
     """Name of a suite, or a TOML file of one's own."""
-    data: str | None = None
+    data: Name | None = None
     """Data source: parquet:DIR, imagefolder:DIR, torchvision:NAME@DIR, …"""
-    teacher_data: str | None = None
+    teacher_data: Name | None = None
     """The teacher's data source, in suites where it sees other data than the student."""
-    out: Path = Path("runs/benchmark")
+    out: File = Path("runs/benchmark")
     """Folder of the runs; it takes a folder for each suite."""
-    pairs: str = ""
+    pairs: OptionalName = ""
     """Pairs, teacher:student,…; default: all of the suite."""
-    methods: str = ""
+    methods: OptionalName = ""
     """Methods or variants of the suite, kd,wcord+kd,…; default: the suite's list."""
-    seeds: str = ""
+    seeds: OptionalName = ""
     """Seeds, 0,1,2; default: the suite's."""
-    teachers: tuple[str, ...] = ()
+    teachers: tuple[Name, ...] = ()
     """Folders that hold trained teachers (NAME_vanilla/ckpt_epoch_240.pth, NAME.pth, NAME.safetensors or
     NAME/student.safetensors), or NAME=FILE; the others are trained."""
-    device: str = "auto"
+    device: Device = "auto"
     """auto | cpu | cuda | cuda:1 | mps"""
-    max_time: float | None = None
+    max_time: Minutes | None = None
     """Minutes within which the command is back; the run that it is at is saved, and gone on with in a later call."""
-    override: tuple[str, ...] = ()
+    override: tuple[Name, ...] = ()
     """Settings that differ from the suite's: precision=bf16 compile=true; tables say so."""
     retry: bool = False
     """Begin runs anew that failed or did not apply."""
@@ -53,11 +53,11 @@ class Benchmark:
     """Only show what is done, running and left."""
     tables: bool = False
     """Only write the tables of what is there, or of those --methods and --seeds."""
-    baseline: str | None = None
+    baseline: Name | None = None
     """Row that the tables compare with; default: the suite's."""
-    records: Path | None = None
+    records: File | None = None
     """Only write the records of what is there into this folder, in the form that is kept under version control."""
-    recipe_of: str | None = None
+    recipe_of: Name | None = None
     """Only print a row's settings for `wcord distill --recipe`: SUITE/TEACHER-STUDENT/METHOD, or
     SUITE/teachers/NAME for `wcord train --recipe`."""
 
@@ -74,8 +74,6 @@ def benchmark(arguments: list[str]) -> int:
         raise UsageError(f"name a suite: {names}, or a TOML file of your own")
     for flag, folder in (("--out", asked.out), ("--records", asked.records)):
         _require_folder(flag, folder)
-    if asked.max_time is not None:
-        checks.require_positive("--max-time", asked.max_time)
     suite = read_suite(asked.suite)
     suite.variant(asked.baseline or suite.baseline)
     place = Place(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from wcord.bounds import File, Seed
 from wcord.cli.console import print_path, print_records, say
 from wcord.cli.parsing import parse_checked
 
@@ -11,9 +12,9 @@ from wcord.cli.parsing import parse_checked
 class Demo:
     """Train a teacher and several students on handwritten digits, and compare them: about two minutes."""
 
-    out: Path = Path("runs/demo")
+    out: File = Path("runs/demo")
     """Folder of the demo's runs and its page; a finished demo in it is replaced."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of all runs."""
 
 

@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 import tyro
 
 from wcord import checks
+from wcord.bounds import checked, takes_empty_text
 from wcord.checks import UsageError
 from wcord.training.config import (
     BESIDE_A_TEACHER,
     DistillConfig,
     TrainConfig,
     configure,
+    declared_settings,
     flatten,
     read_recipe,
     setting_names,
@@ -80,9 +82,10 @@ def configuration(kind: type[Run], name: str, arguments: list[str]) -> Run:
 def _parse(kind: type[Parsed], name: str, arguments: list[str], *, default: Any = None, more: str = "") -> Parsed:
     options: dict[str, Any] = {} if default is None else {"default": default}
     told = io.StringIO()
+    _refuse_empty(kind, arguments)
     try:
         with contextlib.redirect_stderr(told):
-            return tyro.cli(
+            parsed = tyro.cli(
                 kind,
                 prog=f"wcord {name}",
                 description=f"{kind.__doc__}{more}",
@@ -94,6 +97,7 @@ def _parse(kind: type[Parsed], name: str, arguments: list[str], *, default: Any 
         if left.code == 0:
             raise
         raise UsageError(f"{_said_in_box(told.getvalue())}; wcord {name} --help tells more") from None
+    return checked(parsed)
 
 
 def _said_in_box(box: str) -> str:
@@ -118,6 +122,17 @@ def _refuse_unknown_flags(kind: type, arguments: list[str]) -> None:
         flag = argument.partition("=")[0].replace("_", "-")
         if flag.startswith("--") and flag not in known:
             raise checks.unknown("option", flag, known)
+
+
+def _refuse_empty(kind: type, arguments: list[str]) -> None:
+    """Refuse "" where it names nothing: as a path it would become the current folder."""
+    flag = "an argument"
+    for argument in arguments:
+        name, equals, text = argument.partition("=") if argument.startswith("--") else (flag, "=", argument)
+        flag = name
+        field = BESIDE_A_TEACHER.get(plain := flag.removeprefix("--").replace("-", "_"), plain)
+        if equals and not text and not takes_empty_text(declared_settings(kind).get(field)):
+            raise UsageError(f"{flag} must not be empty: give a value, or leave it out")
 
 
 def _plain_name(argument: str) -> str:

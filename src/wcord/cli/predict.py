@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.table import Table
 
+from wcord.bounds import Bounds, Device, File, Name
 from wcord.checks import UsageError
 from wcord.cli.console import OUT, complain, print_json, say
 from wcord.cli.parsing import parse_checked
@@ -20,17 +21,17 @@ if TYPE_CHECKING:
 class Predict:
     """Name the most probable classes of pictures, sounds or rows of tables."""
 
-    paths: tyro.conf.Positional[tuple[Path, ...]]
+    paths: tyro.conf.Positional[tuple[File, ...]]
     """Files, or folders, of which those files are read that hold what the network was trained on, hidden ones left
     out; of a table, each row is a record. What cannot be read is told at the end; the exit code is then 2 where such a
     file was named, 1 where nothing could be read, else 0."""
-    weights: Path
+    weights: File
     """A run's student.safetensors."""
-    model: str | None = None
+    model: Name | None = None
     """Its architecture, where that is code of your own."""
-    top: int = 3
+    top: Annotated[int, Bounds(1, 10**6)] = 3
     """How many classes to name."""
-    device: str = "auto"
+    device: Device = "auto"
     """auto | cpu | cuda | cuda:1 | mps"""
     json: bool = False
     """Print JSON instead of a table; files that cannot be read have the field error."""

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from rich.table import Table
 
+from wcord.bounds import Bounds, Device, File, Name
 from wcord.checks import UsageError
 from wcord.cli.console import OUT, json_text, print_json, say
 from wcord.cli.parsing import parse_checked, with_recipe
@@ -22,18 +23,18 @@ RECIPE_HELP = """
 class Probe:
     """Measure frozen networks' embeddings on a data set: linear probe, nearest neighbours, a few labels a class."""
 
-    weights: tuple[Path, ...]
+    weights: tuple[File, ...]
     """Runs' student.safetensors, or any files that say what network they are."""
-    model: str | None = None
+    model: Name | None = None
     """Their architecture, where that is code of your own."""
     data: DataConfig = field(default_factory=DataConfig)
-    neighbours: int = 20
+    neighbours: Annotated[int, Bounds(0, 10**9)] = 20
     """Nearest neighbours that vote; 0: leave that out."""
-    shots: tuple[int, ...] = ()
+    shots: tuple[Annotated[int, Bounds(1, 10**9)], ...] = ()
     """Also fit on so many samples a class, ten times over."""
-    device: str = "auto"
+    device: Device = "auto"
     """auto | cpu | cuda | cuda:1 | mps"""
-    out: Path | None = None
+    out: File | None = None
     """Also write the result as JSON into this file."""
     json: bool = False
     """Print JSON instead of a table."""
@@ -59,6 +60,8 @@ def probe(arguments: list[str]) -> int:
             device=asked.device,
         )
         found.append(values)
+        for line in values["doubts"]:
+            say(f"note: {weights}: {line}")
     if asked.out is not None:
         write_atomically(asked.out, (json_text(found, indent=1) + "\n").encode())
     if asked.json:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import tyro
 
+from wcord.bounds import File, Name
 from wcord.checks import UsageError
 from wcord.cli.console import OUT, print_path, print_records
 from wcord.cli.parsing import parse_checked
@@ -15,9 +16,9 @@ from wcord.cli.parsing import parse_checked
 class Report:
     """Compare runs on one self-contained HTML page."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: tyro.conf.Positional[tuple[File, ...]]
     """Folders of runs."""
-    out: Path = Path("report.html")
+    out: File = Path("report.html")
     """The page to write."""
 
 
@@ -25,15 +26,15 @@ class Report:
 class Export:
     """Write a run's student for other programs, checked against PyTorch on real batches."""
 
-    run: tyro.conf.Positional[Path]
+    run: tyro.conf.Positional[File]
     """Folder of the run."""
     format: Literal["onnx", "torch"] = "onnx"
     """onnx: ONNX; torch: a torch.export program."""
-    out: Path | None = None
+    out: File | None = None
     """File to write; default: student.onnx or student.pt2 in the run's folder."""
-    data: str | None = None
+    data: Name | None = None
     """Data for the check, where that of the run has moved."""
-    model: str | None = None
+    model: Name | None = None
     """The student's architecture, where that is code of your own."""
 
 

@@ -1,9 +1,9 @@
 """`wcord train` and `wcord distill`: start a run, or go on with one."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from wcord.bounds import Device, File, Minutes, Workers
 from wcord.cli.console import ERR, print_path, print_records, say
 from wcord.cli.parsing import configuration, parse_checked
 from wcord.training.config import DistillConfig, TrainConfig
@@ -13,13 +13,13 @@ from wcord.training.config import DistillConfig, TrainConfig
 class Resume:
     """Go on with a stopped or killed run, bit for bit as if it had not been."""
 
-    resume: Path
+    resume: File
     """Folder of the run."""
-    device: str | None = None
+    device: Device | None = None
     """auto | cpu | cuda | cuda:1 | mps"""
-    max_time: float | None = None
+    max_time: Minutes | None = None
     """Minutes after which the run saves itself and stops."""
-    workers: int | None = None
+    workers: Workers | None = None
     """Worker processes that decode images."""
 
 

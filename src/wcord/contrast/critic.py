@@ -5,8 +5,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from wcord.checks import require_choice, require_matrix, require_same_rows
-from wcord.numerics import autocast_off, full_precision, unit_rows
+from wcord.checks import require_bool, require_choice, require_counts, require_matrix, require_same_rows, require_widths
+from wcord.numerics import FullPrecisionModule, autocast_off, in_precision_of, unit_rows
 
 Normalize = Literal["before", "after"]
 
@@ -14,7 +14,7 @@ EMBEDDING_DIM = 128
 """Width of the embeddings, from CRD's public code."""
 
 
-class Critic(nn.Module):
+class Critic(FullPrecisionModule):
     r"""Map both feature vectors of a pair so that the inner product of the images is a Lipschitz score.
 
     ĝ(h_s, h_t) = ⟨B n(h_s), A n(h_t)⟩,  n(h) = h / sqrt(|h|² + 1e-6)
@@ -60,6 +60,9 @@ class Critic(nn.Module):
     ) -> None:
         super().__init__()
         require_choice("normalize", normalize, ("before", "after"))
+        require_bool("standardize", standardize)
+        require_counts(student_dim=student_dim, teacher_dim=teacher_dim, embedding_dim=embedding_dim)
+        self.dims = (student_dim, teacher_dim)
         self.normalize = normalize
         self.standardize = standardize
         self.student_moments = moments(student_dim, standardize)
@@ -73,11 +76,12 @@ class Critic(nn.Module):
         require_matrix("the student's embedding", student, min_rows=least)
         require_matrix("the teacher's embedding", teacher, min_rows=least)
         require_same_rows("the student's embedding", student, "the teacher's embedding", teacher)
+        require_widths("the critic", self.dims, (student.shape[1], teacher.shape[1]))
         # A bf16 power iteration would follow the wrong singular vector, so autocast stops here.
         with autocast_off(student):
             return (
-                self._embed(full_precision(student), self.student_moments, self.student_map),
-                self._embed(full_precision(teacher), self.teacher_moments, self.teacher_map),
+                self._embed(in_precision_of(self, student), self.student_moments, self.student_map),
+                self._embed(in_precision_of(self, teacher), self.teacher_moments, self.teacher_map),
             )
 
     def _embed(self, features: Tensor, standardise: nn.Module, linear: nn.Module) -> Tensor:

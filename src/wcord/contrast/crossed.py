@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from wcord.checks import UsageError
+from wcord.checks import UsageError, require_counts, require_tensor
 from wcord.contrast.estimate import Objective
 from wcord.contrast.memory import Bank, Queue
 from wcord.contrast.nce import NCE, Constant, Estimator, NegativeChoice
@@ -55,6 +55,7 @@ class CrossedNCE(nn.Module):
         negatives: NegativeChoice,
     ) -> None:
         super().__init__()
+        require_counts(embedding_dim=embedding_dim, queue_size=queue_size)
 
         def memory() -> Bank | Queue:
             if num_samples is None:
@@ -115,6 +116,7 @@ class CrossedNCE(nn.Module):
     def _stored(self, student: Tensor, teacher: Tensor, index: Tensor | None) -> tuple[Tensor, Tensor]:
         if isinstance(self.student_memory, Bank) and isinstance(self.teacher_memory, Bank):
             index = _required(index)
+            require_tensor("index", index)
             if index.shape != student.shape[:1]:
                 raise UsageError(
                     f"index must hold one row number per sample, received shape {tuple(index.shape)} for a batch of "

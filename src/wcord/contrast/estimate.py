@@ -15,7 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import UsageError, require_choice, require_matrix, require_positive, require_same_shape
+from wcord.checks import (
+    UsageError,
+    require_choice,
+    require_counts,
+    require_matrix,
+    require_number,
+    require_positive,
+    require_same_shape,
+    require_tensor,
+)
 from wcord.numerics import autocast_off, full_precision
 
 Objective = Literal["nce", "dual"]
@@ -171,6 +180,8 @@ def nce_loss(
     negatives = _checked(anchor, positive, rows, index, num_negatives, labels, row_labels)
     require_choice("objective", objective, ("nce", "dual"))
     require_positive("temperature", temperature)
+    if not isinstance(log_mean_exp, Tensor):
+        require_number("log_mean_exp", log_mean_exp)
     with autocast_off(anchor):
         rows = full_precision(rows)
         constant = log_mean_exp.to(rows.dtype) if isinstance(log_mean_exp, Tensor) else log_mean_exp
@@ -297,14 +308,19 @@ def _checked(
 ) -> Negatives:
     require_matrix("anchor", anchor)
     require_matrix("rows", rows, min_rows=1)
+    require_matrix("positive", positive)
     require_same_shape("anchor", anchor, "positive", positive)
     if rows.shape[1] != anchor.shape[1]:
         raise UsageError(f"anchor and rows must have one width, received {anchor.shape[1]} and {rows.shape[1]}")
+    if index is not None:
+        require_tensor("index", index)
     if index is not None and index.shape[:-1] not in ((), anchor.shape[:1]):
         raise UsageError(
             f"index must have shape (K,) or (batch, K) with a batch of {anchor.shape[0]}, received {tuple(index.shape)}"
         )
     if (labels is None) != (row_labels is None):
         raise UsageError("labels and row_labels belong together, received only one: give both or neither")
+    if num_negatives is not None:
+        require_counts(num_negatives=num_negatives)
     drawn = rows.shape[0] if index is None else index.shape[-1]
     return Negatives(full_precision(rows), index, num_negatives or drawn, labels, row_labels)

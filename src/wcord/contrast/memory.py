@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_fraction, require_positive
+from wcord.checks import UsageError, require_bool, require_counts, require_fraction, require_tensor
 from wcord.numerics import full_precision, unit_rows
 
 MOMENTUM = 0.5
@@ -44,8 +44,9 @@ class Bank(nn.Module):
 
     def __init__(self, num_samples: int, dim: int, *, momentum: float = MOMENTUM, renormalize: bool = False) -> None:
         super().__init__()
-        require_positive("num_samples", num_samples)
+        require_counts(num_samples=num_samples, dim=dim)
         require_fraction("momentum", momentum)
+        require_bool("renormalize", renormalize)
         self.momentum = momentum
         self.renormalize = renormalize
         bound = (dim / 3) ** -0.5
@@ -76,6 +77,7 @@ class Bank(nn.Module):
     def write(self, rows: Tensor, index: Tensor, labels: Tensor | None = None) -> None:
         """Move the rows at `index` towards `rows`, and note their classes where `labels` are given."""
         self.check(index)
+        require_tensor("rows", rows)
         index, order = index.sort(stable=True)
         # Equal indices all take the last one's values: no order of writing, not even a GPU's, can change the result.
         last = order[torch.searchsorted(index, index, right=True) - 1]
@@ -89,6 +91,7 @@ class Bank(nn.Module):
 
         Asked on an accelerator too, although it waits: the alternative is a failed device that no message mends.
         """
+        require_tensor("index", index)
         if index.is_floating_point() or index.dtype == torch.bool:
             raise TypeError(f"index must hold row numbers of the training set, received {index.dtype}: use torch.long")
         if index.numel() == 0:
@@ -129,7 +132,7 @@ class Queue(nn.Module):
 
     def __init__(self, size: int, dim: int) -> None:
         super().__init__()
-        require_positive("the queue's size", size)
+        require_counts(size=size, dim=dim)
         self.register_buffer("storage", torch.zeros(size, dim))
         self.register_buffer("classes", torch.full((size,), UNKNOWN))
         self.register_buffer("pointer", torch.tensor(0))

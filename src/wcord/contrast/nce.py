@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_choice, require_positive
+from wcord.checks import UsageError, require_choice, require_counts, require_positive
 from wcord.contrast.draws import draw_other_class, draw_rows
 from wcord.contrast.estimate import Negatives, Objective, log_mean_exp_score, nce_loss
 from wcord.contrast.memory import Bank, Queue
@@ -73,7 +73,7 @@ class NCE(nn.Module):
         negatives: NegativeChoice = "uniform",
     ) -> None:
         super().__init__()
-        require_positive("num_negatives", num_negatives)
+        require_counts(embedding_dim=embedding_dim, num_negatives=num_negatives)
         require_positive("temperature", temperature)
         require_choice("objective", objective, ("nce", "dual"))
         require_choice("estimator", estimator, ("sampled", "expected", "shared"))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_file
 from wcord.data.config import Columns
+from wcord.data.label_values import as_labels, unlabelled
 from wcord.data.labels import no_labels, number_labels
 from wcord.data.samples import Source, all_rows
 from wcord.data.selection import held_out
@@ -56,7 +57,13 @@ def npz_source(path: str, columns: Columns) -> Source:
             f"it holds {', '.join(held) or 'nothing'}"
         )
     return array_source(
-        held["x_train"], held["y_train"], held.get("x_test"), held.get("y_test"), classes=None, name=Path(path).stem
+        held["x_train"],
+        held["y_train"],
+        held.get("x_test"),
+        held.get("y_test"),
+        classes=None,
+        name=Path(path).stem,
+        partial=columns.partial,
     )
 
 
@@ -68,15 +75,19 @@ def array_source(
     *,
     classes: tuple[str, ...] | None,
     name: str,
+    partial: bool = False,
 ) -> Source:
-    """Check arrays of images and labels and return them as a source; augmentation "none", as nothing is known."""
+    """Check arrays of images and labels and return them as a source; augmentation "none", as nothing is known.
+
+    A test split without any label is passed over, with a note; where `partial`, also one that lacks some.
+    """
     if (x_test is None) != (y_test is None):
         raise UsageError("x_test and y_test go together: give both or none")
     images = {"train": as_images("x_train", np.asarray(x_train))}
-    labels = {"train": _flat(np.asarray(y_train))}
+    labels = {"train": _flat(as_labels(y_train))}
     if x_test is not None and y_test is not None:
         images["test"] = as_images("x_test", np.asarray(x_test))
-        labels["test"] = _flat(np.asarray(y_test))
+        labels["test"] = _flat(as_labels(y_test))
     for split in images:
         if len(images[split]) != len(labels[split]):
             raise UsageError(
@@ -86,10 +97,15 @@ def array_source(
     if "test" in images and images["test"].shape[1:] != images["train"].shape[1:]:
         shapes = tuple(images["train"].shape[1:]), tuple(images["test"].shape[1:])
         raise UsageError(f"x_train and x_test must hold images of one shape, received {shapes[0]} and {shapes[1]}")
+    bare = unlabelled(labels["test"], labels["train"]) if "test" in labels else 0
+    notes: tuple[str, ...] = ()
+    if bare and (partial or bare == len(labels["test"])):
+        del images["test"], labels["test"]
+        notes = (f"the test split is passed over: {bare} of its samples have no label",)
     targets, names = (label_marks if marks_several(labels) else number_labels)(labels, classes)
     samples = {split: all_rows(images[split], targets[split]) for split in images}
     pictures = images["train"].shape[3] > 1
-    return Source(samples["train"], samples.get("test"), names, name, augment="none", pictures=pictures)
+    return Source(samples["train"], samples.get("test"), names, name, augment="none", notes=notes, pictures=pictures)
 
 
 def as_images(name: str, array: Array) -> Tensor:
@@ -114,7 +130,9 @@ def as_images(name: str, array: Array) -> Tensor:
         array = array.transpose(0, 3, 1, 2)
     if array.dtype.kind == "f":
         _require_unit(name, array)
-        return torch.from_numpy(np.array(array, np.float32, order="C"))
+        rows_of_numbers = array.shape[2:] == (1, 1)  # whose columns may differ in late digits alone
+        kept = np.float64 if rows_of_numbers and array.dtype.itemsize > 4 else np.float32
+        return torch.from_numpy(np.array(array, kept, order="C"))
     if array.dtype.kind not in "iub":
         raise UsageError(f"{name} must hold numbers, uint8 in 0 … 255 or float in [0, 1]; received {array.dtype}")
     low, high = int(array.min()), int(array.max())

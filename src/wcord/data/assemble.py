@@ -5,13 +5,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from wcord.checks import UsageError, require_choice
-from wcord.data.augment import AUGMENTATIONS
+from wcord.checks import UsageError
 from wcord.data.choice import Chosen, choose, cut_of, seen_alone
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.form import find_form
 from wcord.data.frame import Frame
 from wcord.data.images import Form
+from wcord.data.label_values import alike_note
 from wcord.data.memory import check_all, decode_all, resize_all, without_bad
 from wcord.data.pairing import Partners, find_partners, number_by_student, origin_of
 from wcord.data.samples import Samples, Source
@@ -64,10 +64,8 @@ def assemble_pairs(
     Raises:
         UsageError: as `assemble`; and what `find_partners` and `number_by_student` complain about.
     """
-    require_choice("pair_augment", pairing.pair_augment, ("shared", "separate"))
     for one in (source, other):
         refuse_several(one.train.targets, "an input of the teacher's own")
-    require_choice("unpaired", pairing.unpaired, ("error", "drop"))
     _check(config)
     _check(theirs)
     if not other.pictures:
@@ -182,8 +180,6 @@ def _kind(data: str) -> str:
 
 
 def _check(config: DataConfig) -> None:
-    require_choice("augmentation", config.augment, ("auto", *AUGMENTATIONS))
-    require_choice("in_memory", config.in_memory, ("auto", "yes", "no"))
     View.parse(config.view)
     _frame(config)
 
@@ -234,7 +230,7 @@ def _data_set(source: Source, chosen: Chosen, config: DataConfig, notes: tuple[s
         classes=source.classes,
         name=source.name,
         augment=_suitable(source, bases["train"]) if config.augment == "auto" else config.augment,
-        notes=(*notes, *more),
+        notes=(*notes, *more, *alike_note("classes", source.classes)),
         columns=source.columns,
         categories=source.categories,
         crop_fraction=config.crop_fraction,

@@ -103,7 +103,9 @@ def place(kind: str, drawn: Tensor, frame: tuple[int, int], size: tuple[int, int
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """Return images as float32 in [0, 1]: uint8 divided by 255, floats as they are."""
+    """Return images in [0, 1], float32: uint8 divided by 255, floats as they are; float64 (rows of tables) stays so."""
+    if images.dtype == torch.float64:
+        return images
     return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
 
 

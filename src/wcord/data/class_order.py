@@ -1,11 +1,9 @@
-"""In which order classes are numbered, where their names decide, and names that are hardly different."""
+"""In which order classes are numbered, where their names decide."""
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from wcord.checks import require_choice
-from wcord.data.names import listed
 
 ORDERS = ("auto", "name", "number")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
@@ -33,19 +31,6 @@ def in_order(names: Iterable[str], order: str = "auto") -> tuple[tuple[str, ...]
         f"classes are numbered in numeric order ({_begin(by_number)}); a network that was trained in the order of the "
         f"text ({_begin(by_name)}), as torchvision's ImageFolder does, needs --class-order name",
     )
-
-
-def hardly_different(names: Sequence[str]) -> tuple[str, ...]:
-    """Return a note on classes whose names differ by case or spaces alone, or none.
-
-    >>> hardly_different(["cat", "Cat ", "dog"])
-    ("these classes differ in capital letters or spaces alone: 'cat', 'Cat '",)
-    """
-    alike: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        alike["".join(name.split()).casefold()].append(name)
-    several = [name for group in alike.values() if len(group) > 1 for name in group]
-    return (f"these classes differ in capital letters or spaces alone: {listed(several, shown=6)}",) if several else ()
 
 
 def _as_number(name: str) -> tuple[bool, int, str]:

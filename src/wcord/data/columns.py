@@ -6,7 +6,7 @@ import datasets
 from datasets import ClassLabel, Features, Value
 
 from wcord.checks import UsageError, unknown
-from wcord.data.labels import LABEL_NAMES
+from wcord.data.label_values import LABEL_NAMES
 
 
 def image_column(features: Features, chosen: Sequence[str]) -> str:
@@ -30,7 +30,8 @@ def image_column(features: Features, chosen: Sequence[str]) -> str:
 def label_column(features: Features, chosen: str | None, image: str) -> str:
     """Return the label column: the one asked for, else the only one that holds classes.
 
-    Columns declared as class labels come first; where there are none, whole numbers, truth values and text.
+    Columns declared as class labels come first; where there are none, whole numbers, truth values and text; else the
+    one that is called a label.
 
     Raises:
         UsageError: there is none, or there are several.
@@ -44,6 +45,10 @@ def label_column(features: Features, chosen: str | None, image: str) -> str:
         return (named or found)[0]
     if found:
         raise UsageError(f"the data has several label columns, choose one: --label {' | '.join(found)}")
+    # Of fractions, or several a sample: what is wrong with them is said where labels are numbered.
+    named = [name for name in features if name != image and name.lower() in LABEL_NAMES]
+    if len(named) == 1:
+        return named[0]
     raise UsageError(f"the data has no label column; its columns: {', '.join(features)}")
 
 

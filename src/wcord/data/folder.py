@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wcord.checks import UsageError
-from wcord.data.class_order import hardly_different, in_order
+from wcord.data.class_order import in_order
 from wcord.data.config import Columns
 from wcord.data.labels import number_labels
 from wcord.data.layout import Layout, find_layout
@@ -74,7 +74,7 @@ def _with_classes(layout: Layout, kind: Kind, store: Store, columns: Columns, pa
         split: _named(all_rows(store(paths[split]), targets[split]), paths[split], folder)
         for split, folder in _splits(layout).items()
     }
-    notes = [*notes, *order, *hardly_different(names)]
+    notes = [*notes, *order]
     return Source(samples["train"], samples.get("test"), names, "", notes=tuple(dict.fromkeys(notes)))
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from wcord.checks import UsageError
+from wcord.checks import LARGEST_SIDE, UsageError, require_number
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,7 @@ class Frame:
         Raises:
             UsageError: a size that is no whole number of pixels, a fraction outside (0, 1] or without a size.
         """
-        if not 0 < fraction <= 1:
-            raise UsageError(f"crop_fraction must lie above 0 and be at most 1, received {fraction}")
+        require_number("crop_fraction", fraction, above=0, high=1)
         if image_size is None:
             if fraction != 1:
                 raise UsageError("--crop-fraction says what is kept where images are resized: give --image-size too")
@@ -43,8 +42,8 @@ class Frame:
             raise UsageError(
                 f"image_size takes pixels a side, such as 64, or height×width, such as 150x200; received {image_size!r}"
             )
-        if min(map(int, sides)) < 1:
-            raise UsageError(f"image_size must be at least 1 pixel, received {image_size}")
+        for side in sides:
+            require_number("image_size", int(side), low=1, high=LARGEST_SIDE, whole=True)
         return cls(int(sides[0]), int(sides[1]), fraction)
 
     @property

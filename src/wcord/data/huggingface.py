@@ -13,8 +13,10 @@ from datasets.exceptions import DatasetGenerationError, DatasetsError
 from wcord.checks import UsageError
 from wcord.data.columns import class_names, image_column, label_column, require_column
 from wcord.data.config import Columns
-from wcord.data.labels import Labels, no_labels, number_labels
+from wcord.data.label_values import Labels, as_labels, unlabelled
+from wcord.data.labels import no_labels, number_labels
 from wcord.data.names import key_of
+from wcord.data.parquet_files import find_splits
 from wcord.data.samples import Source, all_rows, named_by
 from wcord.data.stores import ColumnImages
 
@@ -23,26 +25,18 @@ TEST_SPLITS = ("test", "validation", "valid", "val")
 
 
 def parquet_source(place: str, columns: Columns) -> Source:
-    """Read train*.parquet and test*.parquet (or validation*, val*) in a folder, at any depth.
+    """Read the parquet files of one data set in a folder, as on the hub: see `parquet_files.find_splits`.
 
     Raises:
         UsageError: no such folder or files, unreadable files, or columns that cannot be told.
     """
-    root = Path(place)
-    if not root.is_dir():
-        raise UsageError(f"parquet folder {place!r} does not exist: check the path")
-    found = sorted(path.resolve() for path in root.rglob("*.parquet"))
-    files = {
-        split: [str(path) for path in found if path.name.lower().startswith(split)]
-        for split in ("train", *TEST_SPLITS[:2])
-    }
-    files["validation"] = files["validation"] or [str(path) for path in found if path.name.lower().startswith("val")]
-    if not files["train"]:
-        names = ", ".join(path.name for path in found[:5]) or "no .parquet file"
-        raise UsageError(f"parquet folder {place!r} needs files named train*.parquet; it holds {names}")
+    files, notes = find_splits(place)
     with _quiet(f"parquet folder {place!r}"):
-        tables = datasets.load_dataset("parquet", data_files={split: paths for split, paths in files.items() if paths})
-    return table_source(tables, root.resolve().name, columns)
+        tables = datasets.load_dataset(
+            "parquet", data_files={split: [str(path.resolve()) for path in paths] for split, paths in files.items()}
+        )
+    source = table_source(tables, Path(place).resolve().name, columns)
+    return replace(source, notes=(*notes, *source.notes))
 
 
 def hub_source(name: str, columns: Columns) -> Source:
@@ -76,10 +70,12 @@ def table_source(tables: object, name: str, columns: Columns) -> Source:
             if columns.partial and tables[split].data.column(image).null_count == len(tables[split]):
                 continue
             values = _labels(tables[split], label)
-            if len(values) and not _unlabelled(values):
+            bare = unlabelled(values, labels["train"])
+            if len(values) and bare < len(values) and not (bare and columns.partial):
                 chosen["test"], labels["test"], origin["test"] = tables[split], values, split
                 break
-    targets, classes = number_labels(labels, None if label is None else class_names(features, label))
+    names = None if label is None else class_names(features, label)
+    targets, classes = number_labels(labels, names, what="label" if label is None else f"label column {label!r}")
     files = {split: None if columns.key else _files(table, image) for split, table in chosen.items()}
     samples = {
         split: replace(
@@ -98,7 +94,7 @@ def _labels(table: datasets.Dataset, column: str | None) -> Labels:
 
 
 def _column(table: datasets.Dataset, column: str) -> Labels:
-    values = np.asarray(table.with_format("arrow")[:][column].to_pylist())
+    values = as_labels(table.with_format("arrow")[:][column].to_pylist())
     return values.astype(np.int64) if values.dtype.kind == "b" else values
 
 
@@ -116,13 +112,6 @@ def _files(table: datasets.Dataset, image: str) -> Labels | None:
     if None in paths or len(set(paths)) < len(paths):
         return None
     return np.array([key_of(Path(path.replace("\\", "/").lstrip("/")), Path()) for path in paths], object)
-
-
-def _unlabelled(values: Labels) -> bool:
-    """Tell a test split without labels: where they are kept back the hub marks all with −1, or all are gaps."""
-    if values.dtype.kind == "O":
-        return all(value is None for value in values)
-    return values.dtype.kind == "i" and bool((values == np.int64(-1)).all())
 
 
 def _encoded(table: datasets.Dataset, image: str) -> datasets.Dataset:
@@ -145,9 +134,11 @@ def _quiet(what: str) -> Iterator[None]:
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         cause = error.__cause__ if isinstance(error, DatasetGenerationError) else error
         lines = str(cast("BaseException", cause or error)).strip().splitlines() or [type(error).__name__]
-        raise UsageError(
-            f"{what} cannot be loaded ({lines[0]}): check the name, the files and, for the hub, the connection"
-        ) from None
+        check = "check the name, the files and, for the hub, the connection"
+        if lines[0].startswith("Config name is missing"):
+            check = "name a configuration after the name of the data set, as in hub:NAME@CONFIGURATION"
+            lines[0] = " ".join(line.strip() for line in lines[:2])
+        raise UsageError(f"{what} cannot be loaded ({lines[0]}): {check}") from None
     finally:
         if shown:
             datasets.enable_progress_bars()

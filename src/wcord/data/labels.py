@@ -3,52 +3,58 @@
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from wcord.checks import UsageError, require_file, unknown
+from wcord.data.label_values import Labels, plain_labels, require_classes
+from wcord.data.names import composed
 
 REST = "*"
 """In a label map, all classes that have no line of their own."""
 LEFT_OUT = -1
 """The class of a logit that belongs to no class."""
 
-Labels = NDArray[Any]
-LABEL_NAMES = frozenset({"label", "labels", "target", "targets", "class", "y"})
-"""Names of a column that settle it where several could be the label."""
-
 
 def number_labels(
-    splits: dict[str, Labels], names: Sequence[str] | None = None
+    splits: Mapping[str, Labels], names: Sequence[str] | None = None, *, what: str = "label"
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Turn label values into class numbers 0 … C−1, the same in every split.
 
     With `names` the labels are class numbers already; without, the sorted values that occur in any split are the
-    classes, named by themselves.
+    classes, named by themselves. Names are brought to one Unicode form, and two forms of one name are one class.
 
     >>> targets, classes = number_labels({"train": np.array(["cat", "ant", "cat"]), "test": np.array(["ant"])})
     >>> targets["train"], classes
     (tensor([1, 0, 1]), ('ant', 'cat'))
 
+    Args:
+        splits: split → label values.
+        names: class names.
+        what: the labels, for messages.
+
     Raises:
-        UsageError: a label is missing or outside the names, or the test split has a class that training lacks.
+        UsageError: labels are missing, of several kinds, a quantity, or outside the names; or the test split has a
+            class that training lacks.
     """
-    for split, values in splits.items():
-        _require_labels(split, values)
+    plain = {split: plain_labels(split, values) for split, values in splits.items()}
+    _require_labelled(plain, named=names is not None)
     if names is None:
-        kinds = np.unique(np.concatenate([np.asarray(values) for values in splits.values()]))
-        numbered = {split: np.searchsorted(kinds, values) for split, values in splits.items()}
-        names = [str(kind) for kind in kinds]
+        whole = _together(plain)
+        require_classes(what, whole)
+        kinds = np.unique(whole)
+        numbered = {split: np.searchsorted(kinds, values) for split, values in plain.items()}
+        classes = tuple(str(kind) for kind in kinds)
     else:
-        numbered = splits
-        for split, values in splits.items():
+        for split, values in plain.items():
             _require_within(split, values, len(names))
+        forms = [composed(str(name)) for name in names]
+        classes = tuple(dict.fromkeys(forms)) if len(set(names)) == len(names) else tuple(forms)
+        number = np.array([classes.index(form) for form in forms]) if len(classes) < len(forms) else None
+        numbered = plain if number is None else {split: number[values] for split, values in plain.items()}
     targets = {split: torch.as_tensor(np.asarray(values).astype(np.int64)) for split, values in numbered.items()}
-    classes = tuple(str(name) for name in names)
     if len(classes) < 2:
         raise UsageError(f"a classifier needs at least 2 classes, the data has {len(classes)}: {', '.join(classes)}")
     _require_trained(targets, classes)
@@ -225,30 +231,40 @@ def _map_of(
     return torch.tensor([numbers[pairs[name]] if name in pairs else LEFT_OUT for name in their_classes])
 
 
-def _require_labels(split: str, values: Labels) -> None:
-    if values.ndim != 1:
-        raise UsageError(
-            f"the labels of the {split} split must be one value a sample, received shape {tuple(values.shape)}: "
-            "turn one-hot rows into class numbers by argmax"
-        )
-    if values.dtype.kind == "O" and any(value is None for value in values):
-        raise UsageError(f"the {split} split has samples without a label: remove them, or choose another label column")
-    if values.dtype.kind == "f":
-        raise UsageError(
-            f"the labels of the {split} split are fractions ({values.dtype}): classes must be whole numbers"
-        )
-    if values.dtype.kind == "i" and (values < 0).any():
-        raise UsageError(
-            f"the {split} split has {int((values < 0).sum())} samples with a negative label, which means unlabelled: "
-            "evaluate on a part of the training samples instead, by --holdout 0.1"
-        )
+def _together(splits: Mapping[str, Labels]) -> Labels:
+    """Return the labels of all splits; NumPy would make text of numbers beside text."""
+    kinds = {split: "text" if values.dtype.kind == "U" else "numbers" for split, values in splits.items()}
+    if len(set(kinds.values())) > 1:
+        told = " and ".join(f"{kind} in the {split} split" for split, kind in kinds.items())
+        raise UsageError(f"the labels are {told}: write all of them as one kind")
+    return np.concatenate(list(splits.values()))
+
+
+def _require_labelled(splits: Mapping[str, Labels], *, named: bool) -> None:
+    """Raise where −1 means unlabelled: beside class numbers 0 … C−1, or where classes have names.
+
+    As one of two values, −1 is a class; beside other numbers as well.
+    """
+    present = np.unique(np.concatenate([values for values in splits.values() if values.dtype.kind == "i"] or [[]]))
+    others = present[present != -1]
+    numbered = len(others) > 1 and others[0] == 0 and others[-1] == len(others) - 1
+    if len(others) == len(present) or not (named or numbered):
+        return
+    split, count = next((name, int((values == -1).sum())) for name, values in splits.items() if (values == -1).any())
+    evaluate = ", evaluate on a part of the training samples by --holdout 0.1" if split == "test" else ""
+    known = "where classes have names" if named else f"beside 0 … {len(others) - 1}"
+    raise UsageError(
+        f"the {split} split has {count} samples labelled -1, which {known} means unlabelled: remove them{evaluate}, "
+        "or, if -1 is a class, write the labels as text"
+    )
 
 
 def _require_within(split: str, values: Labels, classes: int) -> None:
     if values.dtype.kind not in "iu":
         raise UsageError(f"with class names given, labels must be class numbers; the {split} split has {values.dtype}")
-    if len(values) and int(values.max()) >= classes:
-        raise UsageError(f"the {split} split has class number {int(values.max())}, but there are {classes} class names")
+    wrong = values[(values < 0) | (values >= classes)]
+    if len(wrong):
+        raise UsageError(f"the {split} split has class number {int(wrong[0])}, but there are {classes} class names")
 
 
 def _require_trained(targets: dict[str, Tensor], classes: tuple[str, ...]) -> None:

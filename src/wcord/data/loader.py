@@ -2,7 +2,8 @@
 
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -121,6 +122,14 @@ class Loader:
     def samples_in(self, number: int) -> int:
         """Return the samples of batch `number` of an epoch, over all processes, each counted in each of its views."""
         return self.views * min(self.batch_size, len(self.split) - number * self.batch_size)
+
+    def undivided(self) -> "Loader":
+        """Return the loader of the batches that all processes share, each of which is then read as a whole."""
+        loader = copy(self)
+        loader.rank, loader.world_size = 0, 1
+        loader._part = replace(self._part, rank=0, world_size=1)
+        loader._draws = replace(self._draws, part=loader._part)
+        return loader
 
     def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from number `start` on, exactly as they come in a whole epoch."""

@@ -9,22 +9,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wcord.checks import UsageError
+from wcord.data.label_values import label_form
 
 SEVERAL = "samples with several labels"
 
 
 def marks_several(labels: Mapping[str, NDArray[Any]]) -> bool:
-    """Tell whether labels are rows of 0 and 1 of which some hold no 1, or more than one.
+    """Tell whether labels are rows of 0 and 1, or −1 and 1, of which some hold no 1, or more than one.
 
     Rows with exactly one 1 each are one-hot, and mean one class a sample.
 
     >>> marks_several({"train": np.array([[1, 0], [1, 1]])}), marks_several({"train": np.array([[1, 0], [0, 1]])})
     (True, False)
     """
-    rows = list(labels.values())
-    if any(row.ndim != 2 or row.shape[1] < 2 or row.dtype.kind not in "biuf" for row in rows):
-        return False
-    return all(bool(np.isin(row, (0, 1)).all()) for row in rows) and any(bool((row.sum(1) != 1).any()) for row in rows)
+    if any(rows.ndim != 2 or rows.shape[1] < 2 or rows.dtype.kind not in "biuf" for rows in labels.values()):
+        return False  # lists of names, as rows of different lengths: `label_marks` reads numbers alone
+    forms = {label_form(rows) for rows in labels.values()}
+    return "several" in forms and forms <= {"several", "one-hot"}
 
 
 def label_marks(
@@ -42,7 +43,7 @@ def label_marks(
         raise UsageError(f"the train split has {width} labels a sample and the {other} split {labels[other].shape[1]}")
     if len(classes) != width:
         raise UsageError(f"labels have {width} columns, but there are {len(classes)} names of classes")
-    targets = {split: torch.from_numpy(np.asarray(rows, np.float32)) for split, rows in labels.items()}
+    targets = {split: torch.from_numpy((rows == 1).astype(np.float32)) for split, rows in labels.items()}
     bare = [name for name, count in zip(classes, targets["train"].sum(0).tolist(), strict=True) if not count]
     if bare:
         raise UsageError(f"no training sample has the label(s) {', '.join(bare[:5])}: leave out their columns")

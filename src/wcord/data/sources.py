@@ -6,7 +6,8 @@ from dataclasses import replace
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from wcord.checks import UsageError, require_choice
+from wcord.bounds import checked
+from wcord.checks import UsageError, require_choice, require_kind, require_list
 from wcord.data.assemble import assemble, assemble_pairs, teacher_config
 from wcord.data.config import Columns, DataConfig, PairingConfig
 from wcord.data.labels import merge_classes, parts_of
@@ -30,6 +31,8 @@ def open_data(config: DataConfig, pairing: PairingConfig | None = None, *, parti
     Raises:
         UsageError: whatever is wrong with the name, the files, the samples or the pairs.
     """
+    require_kind("config", config, DataConfig, "a DataConfig")
+    config, pairing = checked(config), None if pairing is None else checked(pairing)
     if pairing is None:
         return assemble(_merged(_read(config, PairingConfig(), (), partial=partial), config.merge), config)
     _refuse_idle(pairing)
@@ -151,6 +154,7 @@ def from_arrays(
     """
     from wcord.data.arrays import array_source
 
+    require_list("classes", classes)
     source = array_source(x_train, y_train, x_test, y_test, classes=classes, name="arrays")
     return assemble(source, DataConfig(data="arrays"))
 

@@ -71,7 +71,7 @@ class MemorySplit(Split):
         """Return the split with its images on `device`; nothing is copied where they are there already."""
         if self.images.device == torch.device(device):
             return self
-        return MemorySplit(self.images.to(device), self.targets.to(device), self.origin)
+        return MemorySplit(moved(self.images, device), self.targets.to(device), self.origin)
 
 
 class StreamSplit(Split):
@@ -165,6 +165,12 @@ def none_like(split: Split) -> MemorySplit:
     0
     """
     return MemorySplit(torch.zeros(0, *split.shape, dtype=torch.uint8), split.targets[:0])
+
+
+def moved(records: Tensor, device: torch.device | str) -> Tensor:
+    """Return records on a device, in float32 where that has no float64."""
+    narrow = records.dtype == torch.float64 and torch.device(device).type == "mps"
+    return (records.float() if narrow else records).to(device)
 
 
 def on_device(split: Split, device: torch.device | str) -> Split:

@@ -8,7 +8,8 @@ from torchvision import datasets
 
 from wcord.checks import UsageError, require_choice
 from wcord.data.arrays import as_images
-from wcord.data.labels import Labels, number_labels
+from wcord.data.label_values import Labels
+from wcord.data.labels import number_labels
 from wcord.data.samples import Source, all_rows
 
 AUGMENT = {

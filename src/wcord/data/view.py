@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import UsageError, require_choice
+from wcord.checks import LARGEST_SIDE, UsageError, require_choice
 
 COLOUR = 3
 Operation = Callable[[Tensor], Tensor]
@@ -197,8 +197,8 @@ def _size(name: str, value: str) -> tuple[int, int]:
 
 
 def _count(name: str, value: str) -> int:
-    if not value.isdecimal() or int(value) < 1:
-        raise UsageError(f"view {name!r} takes whole numbers from 1 on, received {value!r}")
+    if not value.isdecimal() or not 1 <= int(value) <= LARGEST_SIDE:
+        raise UsageError(f"view {name!r} takes whole numbers between 1 and {LARGEST_SIDE}, received {value!r}")
     return int(value)
 
 

@@ -8,7 +8,11 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_calibration_error,
+    multiclass_f1_score,
+)
 
 from wcord.checks import UsageError, require_finite, require_same_rows
 from wcord.data.batch import Batch
@@ -107,11 +111,14 @@ def predict(
 
 
 def accuracy(predictions: Predictions) -> dict[str, float]:
-    """Return top-1, top-5, calibration error and negative log-likelihood of predictions.
+    """Return top-1, top-5, balanced accuracy, macro-F1, calibration error and negative log-likelihood of predictions.
 
-    `top1` and `top5` are in percent (`top5` is left out below six classes, where it says nothing), `ece` is the
-    expected calibration error as a fraction in [0, 1] (15 equal bins, L1), `nll` the mean cross-entropy in nats.
-    Where samples have several labels, what `several_accuracy` returns.
+    In percent: `top1`; `top5`, left out below six classes, where it says nothing; `balanced`, the balanced accuracy,
+    which is the mean over the classes among the targets of the share of their samples that are right; `macro_f1`, the
+    mean F1 score over the classes among targets or predictions; `commonest`, the share of the commonest class among
+    the targets, which naming that class alone reaches as top-1. `ece` is the expected calibration error as a fraction
+    in [0, 1] (15 equal bins, L1), `nll` the mean cross-entropy in nats. Where samples have several labels, what
+    `several_accuracy` returns.
 
     Raises:
         UsageError: if the logits hold NaN or infinity, or a target is not a class of the network.
@@ -119,7 +126,7 @@ def accuracy(predictions: Predictions) -> dict[str, float]:
     >>> logits = torch.tensor([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0], [4.0, 0.0]])
     >>> told = accuracy(Predictions(logits, torch.tensor([0, 1, 0, 1]), torch.zeros(4, 1)))
     >>> {name: round(value, 3) for name, value in told.items()}
-    {'top1': 75.0, 'ece': 0.232, 'nll': 1.018}
+    {'top1': 75.0, 'balanced': 75.0, 'macro_f1': 73.333, 'commonest': 50.0, 'ece': 0.232, 'nll': 1.018}
     """
     logits, targets = predictions.logits, predictions.targets
     if predictions.several_labels:
@@ -136,9 +143,21 @@ def accuracy(predictions: Predictions) -> dict[str, float]:
     if classes > 5:
         top5 = multiclass_accuracy(logits, targets, num_classes=classes, average="micro", top_k=5)
         told["top5"] = 100.0 * float(top5)
+    told["balanced"] = 100.0 * float(class_recall(predictions.top1, targets).nanmean())
+    told["macro_f1"] = 100.0 * float(multiclass_f1_score(logits, targets, num_classes=classes, average="macro"))
+    told["commonest"] = 100.0 * float(targets.bincount().max()) / len(targets)
     ece = multiclass_calibration_error(
         logits.softmax(dim=1), targets, num_classes=classes, n_bins=CALIBRATION_BINS, norm="l1"
     )
     told["ece"] = float(ece)
     told["nll"] = float(F.cross_entropy(logits, targets))
     return told
+
+
+def class_recall(predicted: Tensor, targets: Tensor) -> Tensor:
+    """Return for each class up to the largest target the share of its samples that are right, NaN where it has none.
+
+    >>> class_recall(torch.tensor([0, 2, 2]), torch.tensor([0, 0, 2]))
+    tensor([0.5000,    nan, 1.0000])
+    """
+    return targets[predicted == targets].bincount(minlength=int(targets.max()) + 1) / targets.bincount()

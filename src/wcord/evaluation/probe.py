@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wcord.checks import UsageError, require_finite, require_matrix, require_same_rows
+from wcord.checks import UsageError, require_counts, require_finite, require_matrix, require_number, require_same_rows
 
 ITERATIONS = 1000
 """Steps of L-BFGS at most: without weight decay a separable set has no optimum, only ever larger weights."""
@@ -81,8 +81,7 @@ def nearest_neighbours(seen: Representation, *, neighbours: int = 20) -> float:
     Raises:
         UsageError: fewer training samples than neighbours.
     """
-    if not 1 <= neighbours <= len(seen.train):
-        raise UsageError(f"neighbours must lie between 1 and {len(seen.train)}, the samples; received {neighbours}")
+    require_number("neighbours", neighbours, low=1, high=len(seen.train), whole=True)
     from sklearn.neighbors import KNeighborsClassifier
 
     fitted: Any = KNeighborsClassifier(
@@ -100,6 +99,8 @@ def few_shot(seen: Representation, shots: int, *, draws: int = DRAWS, seed: int 
     Raises:
         UsageError: a class has fewer training samples.
     """
+    require_counts(shots=shots, draws=draws)
+    require_number("seed", seed, low=-(2**63), high=2**63 - 1, whole=True)
     counts = torch.bincount(seen.train_targets)
     poorest = int(torch.where(counts > 0, counts, counts.max()).argmin())
     if not 1 <= shots <= int(counts[poorest]):

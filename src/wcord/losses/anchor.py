@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_choice, require_fraction
+from wcord.checks import UsageError, require_choice, require_counts, require_fraction
 from wcord.losses.progress import Progress
 
 AnchorTo = Literal["sample", "class"]
@@ -37,6 +37,8 @@ class Anchor(nn.Module):
         super().__init__()
         require_choice("anchor_to", to, ("sample", "class"))
         require_fraction("anchor", start)
+        if steps is not None:
+            require_counts(anneal_steps=steps)
         if end is not None:
             require_fraction("anchor_end", end)
             if steps is None:

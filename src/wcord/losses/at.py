@@ -1,11 +1,9 @@
 """Attention transfer (Zagoruyko and Komodakis, ICLR 2017, arXiv 1612.03928)."""
 
-import math
-
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import UsageError
+from wcord.checks import require_number
 from wcord.losses.maps import pool_to_smaller, require_maps
 from wcord.numerics import autocast_off, full_precision
 
@@ -46,8 +44,7 @@ def at_loss(student_map: Tensor, teacher_map: Tensor, *, p: float = 2) -> Tensor
         (tensor(0.), tensor(1.))
     """
     require_maps(student_map, teacher_map)
-    if not (math.isfinite(p) and p >= 1):
-        raise UsageError(f"p must be a finite number of at least 1, received {p}: the published power is 2")
+    require_number("p", p, low=1)
     with autocast_off(student_map):
         student, teacher = pool_to_smaller(full_precision(student_map), full_precision(teacher_map.detach()))
         student = _attention(student, p)

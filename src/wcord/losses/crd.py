@@ -2,16 +2,16 @@
 
 from torch import Tensor, nn
 
-from wcord.checks import require_finite, require_matrix, require_same_rows
+from wcord.checks import require_bool, require_counts, require_finite, require_matrix, require_same_rows, require_widths
 from wcord.contrast.critic import EMBEDDING_DIM, moments
 from wcord.contrast.crossed import CrossedNCE
 from wcord.contrast.memory import MOMENTUM
 from wcord.contrast.nce import NUM_NEGATIVES, TEMPERATURE, Estimator, NegativeChoice
 from wcord.losses.loss_report import LossReport
-from wcord.numerics import autocast_off, full_precision, unit_rows
+from wcord.numerics import FullPrecisionModule, autocast_off, in_precision_of, unit_rows
 
 
-class CRDLoss(nn.Module):
+class CRDLoss(FullPrecisionModule):
     r"""Teach the student's embedding to tell its own sample's teacher embedding from those of other samples.
 
     L = NCE(v_s, bank_t) + NCE(v_t, bank_s),  v = n(W h + b)
@@ -67,6 +67,11 @@ class CRDLoss(nn.Module):
         negatives: NegativeChoice = "uniform",
     ) -> None:
         super().__init__()
+        require_counts(
+            student_dim=student_dim, teacher_dim=teacher_dim, num_samples=num_samples, embedding_dim=embedding_dim
+        )
+        require_bool("standardize", standardize)
+        self.dims = (student_dim, teacher_dim)
         self.standardize = standardize
         self.student_moments = moments(student_dim, standardize)
         self.teacher_moments = moments(teacher_dim, standardize)
@@ -109,6 +114,7 @@ class CRDLoss(nn.Module):
             require_matrix(name, side, min_rows=least)
             require_finite(name, side)
         require_same_rows("student_embedding", student_embedding, "teacher_embedding", teacher_embedding)
+        require_widths("CRDLoss", self.dims, (student_embedding.shape[1], teacher_embedding.shape[1]))
         with autocast_off(student_embedding):
             student, teacher = self.embed(student_embedding, teacher_embedding.detach())
             loss = self.contrast(student, teacher, index, labels=labels, negative_index=negative_index)
@@ -118,6 +124,6 @@ class CRDLoss(nn.Module):
 
     def embed(self, student_embedding: Tensor, teacher_embedding: Tensor) -> tuple[Tensor, Tensor]:
         """Return the unit vectors of both sides (B×embedding_dim each), whose inner product scores a pair."""
-        student = self.student_head(self.student_moments(full_precision(student_embedding)))
-        teacher = self.teacher_head(self.teacher_moments(full_precision(teacher_embedding)))
+        student = self.student_head(self.student_moments(in_precision_of(self, student_embedding)))
+        teacher = self.teacher_head(self.teacher_moments(in_precision_of(self, teacher_embedding)))
         return unit_rows(student), unit_rows(teacher)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from wcord.checks import require_positive
+from wcord.checks import require_number, require_positive
 from wcord.losses.logits import require_logits
 from wcord.numerics import autocast_off, full_precision
 
@@ -56,6 +56,8 @@ def dist_loss(
     """
     require_logits("dist", student_logits, teacher_logits, min_rows=2)
     require_positive("temperature", temperature)
+    require_number("beta", beta, low=0)
+    require_number("gamma", gamma, low=0)
     with autocast_off(student_logits):
         student = (full_precision(student_logits) / temperature).softmax(dim=1)
         teacher = (full_precision(teacher_logits.detach()) / temperature).softmax(dim=1).to(student.dtype)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import require_positive
+from wcord.checks import require_number, require_positive
 from wcord.losses.logits import require_classes, require_logits
 from wcord.numerics import autocast_off, full_precision
 
@@ -59,6 +59,8 @@ def dkd_loss(
     require_logits("dkd", student_logits, teacher_logits)
     require_classes(target, student_logits)
     require_positive("temperature", temperature)
+    require_number("alpha", alpha, low=0)
+    require_number("beta", beta, low=0)
     with autocast_off(student_logits):
         student, teacher = full_precision(student_logits), full_precision(teacher_logits.detach())
         others = F.one_hot(target.long(), student.shape[1]) == 0

@@ -1,16 +1,19 @@
 """Factor transfer: compare what two small networks make of the last maps (Kim, Park and Kwak, NeurIPS 2018)."""
 
 from itertools import pairwise
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wcord.checks import UsageError
+from wcord.checks import UsageError, require_counts, require_number
 from wcord.losses.maps import pool_to_smaller, require_map, require_maps
-from wcord.numerics import autocast_off, full_precision
+from wcord.numerics import FullPrecisionModule, autocast_off, full_precision, in_precision_of
 
 NORM_EPS = 1e-6
 """The least length by which a factor is divided: bounds the gradient where a factor is zero."""
+LARGEST_POWER = 1000
+"""Of responses and of their differences: beyond it nothing but the largest is left."""
 SLOPE = 0.1
 """Of the leaky ReLUs."""
 
@@ -47,14 +50,12 @@ def ft_loss(student_factor: Tensor, teacher_factor: Tensor, *, p1: int = 2, p2: 
         >>> ft_loss(one, one), ft_loss(one, other)
         (tensor(0.), tensor(1.))
     """
-    if p1 != int(p1) or p1 < 1:
-        raise UsageError(f"p1 must be a whole number of at least 1, for responses may be negative, received {p1}")
-    if not 1 <= p2 < float("inf"):
-        raise UsageError(f"p2 must be a finite number of at least 1, received {p2}")
+    require_number("p1", p1, low=1, high=LARGEST_POWER, whole=True)
+    require_number("p2", p2, low=1, high=LARGEST_POWER)
     require_maps(student_factor, teacher_factor)
     with autocast_off(student_factor):
         student, teacher = pool_to_smaller(full_precision(student_factor), full_precision(teacher_factor.detach()))
-        difference = (_unit_positions(student, p1) - _unit_positions(teacher, p1)).abs()
+        difference = (_unit_positions(student, p1) - _unit_positions(teacher, p1).to(student.dtype)).abs()
         return (difference if p2 == 1 else difference.pow(p2)).mean()
 
 
@@ -62,7 +63,7 @@ def _unit_positions(factor: Tensor, power: int) -> Tensor:
     return F.normalize(factor.pow(int(power)).mean(dim=1).flatten(1), dim=1, eps=NORM_EPS)
 
 
-class Paraphraser(nn.Module):
+class Paraphraser(FullPrecisionModule):
     """An autoencoder of the teacher's last map; what lies in its middle is the factor.
 
     encoder: 3×3 to C, to kC, to kC; decoder: transposed 3×3 to kC, to C, to C; a leaky ReLU (slope 0.1) after each.
@@ -91,17 +92,17 @@ class Paraphraser(nn.Module):
 
     def forward(self, teacher_map: Tensor) -> Tensor:
         """Return the factor, B×kC×H×W, of a map B×C×H×W."""
-        return self.encoder(teacher_map)
+        return _encoded(self.encoder, "teacher_map", teacher_map)
 
     def reconstruction_loss(self, teacher_map: Tensor) -> Tensor:
         """Return the mean square of decoder(encoder(t)) - t; the teacher is detached."""
         require_map("teacher_map", teacher_map)
         with autocast_off(teacher_map):
-            wanted = full_precision(teacher_map.detach())
-            return F.mse_loss(self.decoder(self.encoder(wanted)), wanted)
+            wanted = in_precision_of(self, teacher_map.detach())
+            return F.mse_loss(self.decoder(self(wanted)), wanted)
 
 
-class Translator(nn.Module):
+class Translator(FullPrecisionModule):
     """What makes a factor of the student's last map: 3×3 to C, to kC', to kC', each with BN and a leaky ReLU.
 
     C are the student's channels and C' the teacher's. The CRD benchmark's form; the authors' code has no batch
@@ -123,12 +124,13 @@ class Translator(nn.Module):
 
     def __init__(self, channels: int, teacher_channels: int, *, rate: float = 0.5) -> None:
         super().__init__()
+        require_counts(channels=channels, teacher_channels=teacher_channels)
         width = factor_channels(teacher_channels, rate)
         self.encoder = _convolutions(nn.Conv2d, (channels, channels, width, width), normalize=True)
 
     def forward(self, student_map: Tensor) -> Tensor:
         """Return the factor, B×kC'×H×W, of a map B×C×H×W."""
-        return self.encoder(student_map)
+        return _encoded(self.encoder, "student_map", student_map)
 
 
 def factor_channels(channels: int, rate: float) -> int:
@@ -140,12 +142,23 @@ def factor_channels(channels: int, rate: float) -> int:
     Raises:
         UsageError: if that is none.
     """
-    width = int(channels * rate) if 0 < rate < float("inf") else 0
+    require_counts(channels=channels)
+    require_number("rate", rate, above=0, high=LARGEST_POWER)
+    width = int(channels * rate)
     if width < 1:
         raise UsageError(
             f"rate {rate} of {channels} channels leaves the factor none: choose a larger rate, such as 0.5"
         )
     return width
+
+
+def _encoded(encoder: nn.Sequential, name: str, feature_map: Tensor) -> Tensor:
+    require_map(name, feature_map)
+    first = cast(nn.Conv2d, encoder[0])
+    if feature_map.shape[1] != first.in_channels:
+        raise UsageError(f"{name} must have {first.in_channels} channels, received {feature_map.shape[1]}")
+    with autocast_off(feature_map):
+        return encoder(in_precision_of(encoder, feature_map))
 
 
 def _convolutions(

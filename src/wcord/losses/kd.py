@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import require_positive
+from wcord.checks import require_bool, require_positive
 from wcord.losses.logits import require_logits
 from wcord.numerics import autocast_off, full_precision
 
@@ -44,6 +44,7 @@ def kd_loss(
         tensor(1.7751)
     """
     require_positive("temperature", temperature)
+    require_bool("standardize", standardize)
     require_logits("kd", student_logits, teacher_logits)
     with autocast_off(student_logits):
         student, teacher = full_precision(student_logits), full_precision(teacher_logits.detach())

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import UsageError, require_same_rows
+from wcord.checks import UsageError, require_counts, require_same_rows
 from wcord.losses.maps import require_map
 from wcord.numerics import autocast_off, full_precision
 
@@ -71,6 +71,7 @@ def kdsvd_loss(student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor], *
 
 
 def _require_sequences(student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor], k: int) -> None:
+    require_counts(k=k)
     if len(student_maps) != len(teacher_maps) or len(student_maps) < 2:
         raise UsageError(
             "kdsvd compares the change from map to map: give two or more maps of each network and as many of both, "
@@ -87,8 +88,8 @@ def _require_sequences(student_maps: Sequence[Tensor], teacher_maps: Sequence[Te
                 f"{teacher.shape[1]}: use networks of one width, or a method such as 'at' or 'nst'"
             )
         most = min(teacher.shape[1], teacher[0, 0].numel())
-        if not 1 <= k <= most:
-            raise UsageError(f"k must lie between 1 and {most}, the rank that {names[1]} can have, received {k}")
+        if k > most:
+            raise UsageError(f"k must be at most {most}, the rank that {names[1]} can have, received {k}")
 
 
 def _aligned(student_map: Tensor, teacher_map: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from wcord.checks import UsageError, require_finite, require_matrix, require_same_rows
+from wcord.checks import UsageError, require_finite, require_matrix, require_same_rows, require_tensor
 
 SHARE_TOLERANCE = 1e-3
 """How far shares of classes may add up to something else than 1, by rounding."""
@@ -50,6 +50,7 @@ def require_classes(target: Tensor, logits: Tensor) -> None:
         ...
     wcord.checks.UsageError: target holds classes 0 to 3, logits have 3 classes: ...
     """
+    require_tensor("target", target)
     if target.dim() != 1:
         raise UsageError(f"target must hold one class number per sample, received shape {tuple(target.shape)}")
     if target.is_floating_point() or target.is_complex():

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import UsageError, require_finite, require_same_rows
+from wcord.checks import UsageError, require_finite, require_same_rows, require_tensor
 
 
 def require_map(name: str, tensor: Tensor, *, min_rows: int = 1, any_shape: bool = False) -> None:
@@ -17,6 +17,7 @@ def require_map(name: str, tensor: Tensor, *, min_rows: int = 1, any_shape: bool
         ...
     wcord.checks.UsageError: student_map must be a feature map (batch × channels × height × width), received shape ...
     """
+    require_tensor(name, tensor)
     if not tensor.is_floating_point():
         raise TypeError(f"{name} must hold floating-point numbers, received {tensor.dtype}: convert it with .float()")
     if any_shape and tensor.dim() < 2:

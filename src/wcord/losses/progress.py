@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import require_positive
+from wcord.checks import require_counts
 
 
 class Progress(nn.Module):
@@ -25,7 +25,7 @@ class Progress(nn.Module):
 
     def __init__(self, total: int) -> None:
         super().__init__()
-        require_positive("total steps", total)
+        require_counts(total=total)
         self.total = total
         self.register_buffer("calls", torch.tensor(0))
 

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_positive, require_same_rows, require_same_shape
+from wcord.checks import UsageError, require_counts, require_same_rows, require_same_shape, require_widths
 from wcord.losses.maps import require_map
-from wcord.numerics import autocast_off, full_precision
+from wcord.numerics import FullPrecisionModule, autocast_off, full_precision, in_precision_of
 
 Maps = Sequence[Tensor]
 """A network's maps from input to output, each B×C×H×W; the last may be the embedding as a map of 1×1."""
@@ -57,7 +57,8 @@ def hcl_loss(student_maps: Maps, teacher_maps: Maps) -> Tensor:
 
 
 def _hierarchy(student: Tensor, teacher: Tensor) -> Tensor:
-    difference = full_precision(student) - full_precision(teacher)
+    student = full_precision(student)
+    difference = student - teacher.to(student.dtype)
     total, weights, weight = difference.square().mean(), 1.0, 1.0
     for side in POOLED_SIDES:
         if side < student.shape[2]:
@@ -68,7 +69,7 @@ def _hierarchy(student: Tensor, teacher: Tensor) -> Tensor:
     return total / weights
 
 
-class AttentionFusion(nn.Module):
+class AttentionFusion(FullPrecisionModule):
     r"""Merge a map of the student with what is left over from the deeper ones, by two maps of attention.
 
     z = a_1 ⊙ u + a_2 ⊙ v,    (a_1, a_2) = sigmoid( conv1×1 [u, v] ),    u = BN conv1×1 x,    out = BN conv3×3 z
@@ -104,7 +105,7 @@ class AttentionFusion(nn.Module):
         return self.widen(fused), fused
 
 
-class ReviewKDLoss(nn.Module):
+class ReviewKDLoss(FullPrecisionModule):
     r"""Distil a chain of maps, from the deepest to the first, each fused with what the deeper ones leave over.
 
     L = HCL( out_1 … out_n ; t_1 … t_n ),    (out_i, z_i) = fusion_i(s_i, z_{i+1})
@@ -136,12 +137,16 @@ class ReviewKDLoss(nn.Module):
         self, student_channels: Sequence[int], teacher_channels: Sequence[int], *, max_width: int = 512
     ) -> None:
         super().__init__()
-        require_positive("max_width", max_width)
+        require_counts(max_width=max_width)
         if len(student_channels) != len(teacher_channels) or not student_channels:
             raise UsageError(
                 "reviewkd pairs the maps of both networks one by one, received "
                 f"{len(student_channels)} of the student and {len(teacher_channels)} of the teacher"
             )
+        for number, pair in enumerate(zip(student_channels, teacher_channels, strict=True)):
+            for name, value in zip(("student_channels", "teacher_channels"), pair, strict=True):
+                require_counts(**{f"{name}[{number}]": value})
+        self.channels = (tuple(student_channels), tuple(teacher_channels))
         deepest = len(student_channels) - 1
         width = min(max_width, student_channels[-1])
         self.fusions = nn.ModuleList(
@@ -160,6 +165,8 @@ class ReviewKDLoss(nn.Module):
             require_map(f"student_maps[{number}]", student, min_rows=2 if self.training else 1)
             require_map(f"teacher_maps[{number}]", teacher)
             require_same_rows(f"student_maps[{number}]", student, f"teacher_maps[{number}]", teacher)
+        received = [tuple(one.shape[1] for one in maps) for maps in (student_maps, teacher_maps)]
+        require_widths("ReviewKDLoss", self.channels, received)
         with autocast_off(student_maps[0]):
             return hcl_loss(self._review(student_maps, teacher_maps), teacher_maps)
 
@@ -169,7 +176,7 @@ class ReviewKDLoss(nn.Module):
         for fusion, student, teacher in zip(
             reversed(self.fusions), reversed(student_maps), reversed(teacher_maps), strict=True
         ):
-            output, deeper = fusion(full_precision(student), deeper, (teacher.shape[2], teacher.shape[3]))
+            output, deeper = fusion(in_precision_of(self, student), deeper, (teacher.shape[2], teacher.shape[3]))
             outputs.append(output)
         return outputs[::-1]
 

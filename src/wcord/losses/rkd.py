@@ -1,11 +1,9 @@
 """Relational knowledge distillation (Park, Kim, Lu and Cho, CVPR 2019, arXiv 1904.05068)."""
 
-import math
-
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import UsageError, require_finite, require_matrix, require_same_rows
+from wcord.checks import require_finite, require_matrix, require_number, require_same_rows
 from wcord.numerics import autocast_off, full_precision
 
 MIN_DISTANCE = 1e-6
@@ -58,8 +56,7 @@ def rkd_loss(
         require_finite(name, side)
     require_same_rows("student_embedding", student_embedding, "teacher_embedding", teacher_embedding)
     for name, weight in (("distance_weight", distance_weight), ("angle_weight", angle_weight)):
-        if not (math.isfinite(weight) and weight >= 0):
-            raise UsageError(f"{name} must be a finite number of at least 0, received {weight}")
+        require_number(name, weight, low=0)
     with autocast_off(student_embedding):
         distances, angles = _relations(full_precision(student_embedding))
         teacher_distances, teacher_angles = _relations(full_precision(teacher_embedding.detach()))

@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_positive
+from wcord.checks import UsageError, require_counts, require_positive, require_widths
 from wcord.losses.maps import pool_to_smaller, require_maps
-from wcord.numerics import autocast_off, full_precision
+from wcord.numerics import FullPrecisionModule, autocast_off, in_precision_of
 
 
-class VIDLoss(nn.Module):
+class VIDLoss(FullPrecisionModule):
     r"""Maximise a bound on the information between the maps: predict the teacher's map, with a variance per channel.
 
     1/(B·C·H·W) Σ_ichw ½ ( (t_ichw − μ_ichw)² / v_c + log v_c ),  v_c = log(1 + exp α_c) + ε
@@ -45,6 +45,7 @@ class VIDLoss(nn.Module):
         self, student_channels: int, teacher_channels: int, *, initial_variance: float = 5.0, eps: float = 1e-5
     ) -> None:
         super().__init__()
+        require_counts(student_channels=student_channels, teacher_channels=teacher_channels)
         require_positive("eps", eps)
         require_positive("initial_variance", initial_variance)
         if initial_variance <= eps:
@@ -58,11 +59,11 @@ class VIDLoss(nn.Module):
             nn.ReLU(),
             nn.Conv2d(teacher_channels, teacher_channels, 1, bias=False),
         )
-        self.raw_variance = nn.Parameter(torch.full((teacher_channels,), math.log(math.expm1(initial_variance - eps))))
+        self.raw_variance = nn.Parameter(torch.full((teacher_channels,), _inverse_softplus(initial_variance - eps)))
 
     def variance(self) -> Tensor:
         """Return v, the variance of each teacher channel around its prediction."""
-        return F.softplus(full_precision(self.raw_variance)) + self.eps
+        return F.softplus(self.raw_variance) + self.eps
 
     def forward(self, student_map: Tensor, teacher_map: Tensor) -> Tensor:
         """Return the loss of a batch.
@@ -72,14 +73,16 @@ class VIDLoss(nn.Module):
             teacher_map: features of the teacher, B×teacher_channels×H×W, of any height and width.
         """
         require_maps(student_map, teacher_map)
-        received = (student_map.shape[1], teacher_map.shape[1])
-        if received != self.channels:
-            raise UsageError(
-                f"vid was built for a student of {self.channels[0]} channels and a teacher of {self.channels[1]}, "
-                f"received maps of {received[0]} and {received[1]}: build it with the channels of these maps"
-            )
+        require_widths("VIDLoss", self.channels, (student_map.shape[1], teacher_map.shape[1]))
         with autocast_off(student_map):
-            student, teacher = pool_to_smaller(full_precision(student_map), full_precision(teacher_map.detach()))
+            student, teacher = pool_to_smaller(
+                in_precision_of(self, student_map), in_precision_of(self, teacher_map.detach())
+            )
             variance = self.variance().view(1, -1, 1, 1)
-            squared = (teacher.to(student.dtype) - self.regressor(student)).square()
+            squared = (teacher - self.regressor(student)).square()
             return (0.5 * (squared / variance + variance.log())).mean()
+
+
+def _inverse_softplus(value: float) -> float:
+    """Return x with log(1 + exp x) = value, also where exp x would overflow."""
+    return value + math.log(-math.expm1(-value))

@@ -6,10 +6,14 @@ from torch import Tensor, nn
 
 from wcord.checks import (
     UsageError,
+    require_bool,
     require_choice,
+    require_counts,
     require_finite,
     require_matrix,
+    require_number,
     require_same_rows,
+    require_widths,
 )
 from wcord.contrast.critic import EMBEDDING_DIM, Critic, Normalize, moments
 from wcord.contrast.crossed import CrossedNCE
@@ -18,14 +22,14 @@ from wcord.contrast.memory import MOMENTUM, QUEUE_SIZE
 from wcord.contrast.nce import NUM_NEGATIVES, TEMPERATURE, Constant, Estimator, NegativeChoice
 from wcord.losses.anchor import Anchor, AnchorTo
 from wcord.losses.loss_report import LossReport
-from wcord.numerics import autocast_off, full_precision
+from wcord.numerics import FullPrecisionModule, autocast_off, in_precision_of
 from wcord.transport import require_transport_settings, transport_parts
 
 TransportGradient = Literal["entropic", "sharp"]
 TransportFeatures = Literal["raw", "critic"]
 
 
-class WCoRDLoss(nn.Module):
+class WCoRDLoss(FullPrecisionModule):
     r"""Transfer a teacher's embedding by both forms of the Wasserstein distance.
 
     total = λ1·L_GCKT + λ2·L_LCKT
@@ -127,7 +131,9 @@ class WCoRDLoss(nn.Module):
         lckt_standardize: bool = False,
     ) -> None:
         super().__init__()
+        require_counts(student_dim=student_dim, teacher_dim=teacher_dim)
         _check_weights(gckt_weight, lckt_weight, features)
+        self.dims = (student_dim, teacher_dim)
         self.gckt_weight = gckt_weight
         self.lckt_weight = lckt_weight
         self.share_critic = features == "critic"
@@ -181,7 +187,8 @@ class WCoRDLoss(nn.Module):
         """
         self._check(student_embedding, teacher_embedding)
         with autocast_off(student_embedding):
-            student, teacher = full_precision(student_embedding), full_precision(teacher_embedding.detach())
+            student = in_precision_of(self, student_embedding)
+            teacher = in_precision_of(self, teacher_embedding.detach())
             parts: dict[str, Tensor] = {}
             diagnostics: dict[str, Tensor] = {}
             total = student.new_zeros(())
@@ -202,6 +209,7 @@ class WCoRDLoss(nn.Module):
             require_matrix(name, side, min_rows=1 if self.local is None else 2)
             require_finite(name, side)
         require_same_rows("student_embedding", student, "teacher_embedding", teacher)
+        require_widths("WCoRDLoss", self.dims, (student.shape[1], teacher.shape[1]))
 
 
 class _Local(nn.Module):
@@ -220,6 +228,7 @@ class _Local(nn.Module):
         anchor: Anchor,
     ) -> None:
         super().__init__()
+        require_bool("lckt_standardize", standardize)
         require_transport_settings(epsilon=epsilon, iterations=iterations, gradient=gradient)
         self.epsilon = epsilon
         self.iterations = iterations
@@ -241,10 +250,10 @@ class _Local(nn.Module):
 
 def _check_weights(gckt_weight: float, lckt_weight: float, features: str) -> None:
     require_choice("features", features, ("raw", "critic"))
-    if min(gckt_weight, lckt_weight) < 0 or gckt_weight + lckt_weight == 0:
-        raise UsageError(
-            f"gckt_weight and lckt_weight must not be negative and not both 0, received {gckt_weight} and {lckt_weight}"
-        )
+    require_number("gckt_weight", gckt_weight, low=0)
+    require_number("lckt_weight", lckt_weight, low=0)
+    if gckt_weight == lckt_weight == 0:
+        raise UsageError("gckt_weight and lckt_weight must not both be 0: give one of them a weight")
     if features == "critic" and gckt_weight == 0:
         raise UsageError(
             "features='critic' needs GCKT beside LCKT, received gckt_weight=0: alone, both learned sides collapse; "

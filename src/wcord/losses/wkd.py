@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import UsageError, require_choice, require_finite, require_matrix, require_positive
+from wcord.checks import UsageError, require_choice, require_finite, require_matrix, require_number, require_positive
 from wcord.losses.logits import require_classes, require_logits
 from wcord.losses.maps import require_maps
 from wcord.numerics import autocast_off, full_precision
@@ -126,8 +126,7 @@ def wkd_logit_loss(
     if target is not None:
         require_classes(target, student_logits)
     require_positive("temperature", temperature)
-    if not transport_weight >= 0:
-        raise UsageError(f"transport_weight must not be negative, received {transport_weight}")
+    require_number("transport_weight", transport_weight, low=0)
     with autocast_off(student_logits):
         student, teacher = full_precision(student_logits), full_precision(teacher_logits.detach())
         total = student.new_zeros(())
@@ -201,6 +200,7 @@ def wkd_feature_loss(
     """
     require_maps(student_map, teacher_map)
     require_positive("eps", eps)
+    require_number("mean_weight", mean_weight, low=0)
     if student_map.shape[1] != teacher_map.shape[1]:
         raise UsageError(
             f"wkd-f compares channel by channel, received a student of {student_map.shape[1]} channels and a teacher "
@@ -208,8 +208,9 @@ def wkd_feature_loss(
             "method 'wkd-f' does"
         )
     sides = (*student_map.shape[2:], *teacher_map.shape[2:])
-    if not 1 <= grid <= min(sides):
-        raise UsageError(f"grid must lie between 1 and the smallest side of the maps ({min(sides)}), received {grid}")
+    require_number("grid", grid, low=1, whole=True)
+    if grid > min(sides):
+        raise UsageError(f"grid must be at most the smallest side of the maps ({min(sides)}), received {grid}")
     with autocast_off(student_map):
         student = full_precision(student_map)
         teacher = full_precision(teacher_map.detach()).to(student.dtype)

@@ -11,7 +11,7 @@ from wcord.losses.ab import ab_loss
 from wcord.methods.fitnet import regressor
 from wcord.methods.maps import MapPair, spatial_pairs
 from wcord.methods.term import Needs, Preparation, Setting, Stage, Term
-from wcord.numerics import autocast_off, full_precision
+from wcord.numerics import autocast_off, in_precision_of
 
 
 class ABTerm(Term):
@@ -49,7 +49,7 @@ class ABTerm(Term):
         for number, (connector, student_name, teacher_name) in enumerate(names):
             student_map = student.maps[student_name]
             with autocast_off(student_map):
-                connected = connector(full_precision(student_map))
+                connected = connector(in_precision_of(connector, student_map))
             total = total + self.compute(connected, teacher.maps[teacher_name]) / 2 ** (last - number)
         return total
 

@@ -1,17 +1,16 @@
 """From a method's name to its objective: parse the sum, weigh it, build the terms, check what they need."""
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from wcord import checks
 from wcord.checks import UsageError
 from wcord.methods.catalogue import METHODS
-from wcord.methods.term import Objective, Setting, Term
+from wcord.methods.term import Objective, Setting, Term, naming
 
 Options = Mapping[str, Mapping[str, object]]
 """Summand → option → value, as `--set wcord.epsilon=0.1` says it."""
@@ -143,16 +142,16 @@ def _option_parameters(name: str) -> list[inspect.Parameter]:
 
 
 def _weight(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise UsageError(f"{name}.{WEIGHT} must be a finite number, 0 or more, received {value!r}")
-    return float(value)
+    checks.require_number(f"{name}.{WEIGHT}", value, low=0)
+    return float(cast(float, value))
 
 
 def _build_term(name: str, setting: Setting, given: Mapping[str, object]) -> Term:
     for option in given:
         checks.require_choice(f"option of {name}", option, (*option_names(name), WEIGHT))
     try:
-        return _term_class(name)(name, setting, **{**METHODS[name].options, **given})
+        with naming(name):
+            return _term_class(name)(name, setting, **{**METHODS[name].options, **given})
     except (TypeError, RuntimeError, ArithmeticError) as error:
         if not given:
             raise

@@ -2,11 +2,12 @@
 
 from torch import Tensor, nn
 
+from wcord.checks import require_counts
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import cc_loss
 from wcord.methods.term import Needs, Setting, Term
-from wcord.numerics import autocast_off, full_precision
+from wcord.numerics import autocast_off, in_precision_of
 
 
 class CCTerm(Term):
@@ -21,6 +22,7 @@ class CCTerm(Term):
     def __init__(self, name: str, setting: Setting, *, embedding_dim: int = 128) -> None:
         super().__init__()
         self.parts = {name: 1.0}
+        require_counts(embedding_dim=embedding_dim)
         self.student_map = nn.Linear(setting.student_dim, embedding_dim)
         self.teacher_map = nn.Linear(setting.teacher_dim, embedding_dim)
 
@@ -28,6 +30,6 @@ class CCTerm(Term):
         """Return the loss of one batch."""
         with autocast_off(student.embedding):
             return cc_loss(
-                self.student_map(full_precision(student.embedding)),
-                self.teacher_map(full_precision(teacher.embedding.detach())),
+                self.student_map(in_precision_of(self, student.embedding)),
+                self.teacher_map(in_precision_of(self, teacher.embedding.detach())),
             )

@@ -2,13 +2,13 @@
 
 from torch import Tensor, nn
 
-from wcord.checks import DoesNotFitError, UsageError
+from wcord.checks import DoesNotFitError, require_number
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import fitnet_loss
 from wcord.methods.maps import map_pairs
 from wcord.methods.term import Needs, Setting, Shape, Term
-from wcord.numerics import autocast_off, full_precision
+from wcord.numerics import autocast_off, in_precision_of
 
 HINT = 2
 """The map that the CRD benchmark regresses, counted from the stem, which is 0."""
@@ -24,8 +24,7 @@ class FitNetTerm(Term):
         super().__init__()
         self.parts = {name: 1.0}
         pairs = map_pairs(name, setting, "all")
-        if not 0 <= hint < len(pairs):
-            raise UsageError(f"{name}.hint must lie between 0 and {len(pairs) - 1}, the maps of both, received {hint}")
+        require_number("hint", hint, low=0, high=len(pairs) - 1, whole=True)
         self.pair = pairs[hint]
         self.student_map_names, self.teacher_map_names = (self.pair.student,), (self.pair.teacher,)
         self.regressor = regressor(name, self.pair.student_shape, self.pair.teacher_shape)
@@ -34,7 +33,7 @@ class FitNetTerm(Term):
         """Return the loss of one batch."""
         student_map = student.maps[self.pair.student]
         with autocast_off(student_map):
-            regressed = self.regressor(full_precision(student_map))
+            regressed = self.regressor(in_precision_of(self, student_map))
         return fitnet_loss(regressed, teacher.maps[self.pair.teacher])
 
 

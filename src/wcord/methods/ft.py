@@ -13,7 +13,7 @@ from wcord.methods.maps import spatial_pairs
 from wcord.methods.term import Needs, Preparation, Setting, Stage, Term
 from wcord.models.resnet import ResNet
 from wcord.models.wrn import WideResNet
-from wcord.numerics import autocast_off, full_precision
+from wcord.numerics import autocast_off
 
 PREPARATION_RATE = 0.2
 """The CRD benchmark prepares at 0.01 where ResNet and WRN students then train at 0.05; others keep their rate."""
@@ -54,8 +54,8 @@ class FTTerm(Term):
         student_map, teacher_map = self._maps(student, teacher)
         with autocast_off(student_map):
             with torch.no_grad():
-                wanted = self.paraphraser(full_precision(teacher_map))
-            return self.compute(self.translator(full_precision(student_map)), wanted)
+                wanted = self.paraphraser(teacher_map)
+            return self.compute(self.translator(student_map), wanted)
 
     def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> Tensor:
         """Return how badly the paraphraser reconstructs the teacher's map."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wcord.checks import UsageError
+from wcord.checks import UsageError, require_counts, require_number
 from wcord.data.batch import Batch
 from wcord.features import Features, capture, map_names, unwrap
 from wcord.methods.term import Objective, Setting
@@ -57,6 +57,10 @@ def observe(
     Raises:
         UsageError: where a network cannot take the sample.
     """
+    for name, value in (("num_samples", num_samples), ("batch_size", batch_size), ("total_steps", total_steps)):
+        if value is not None:
+            require_counts(**{name: value})
+    require_number("label_smoothing", label_smoothing, low=0, below=1)
     student_sample = _guess(student) if student_sample is None else student_sample
     teacher_sample = student_sample if teacher_sample is None else teacher_sample
     student_features = _dry_run("student", student, student_sample, student_maps, student_embedding)

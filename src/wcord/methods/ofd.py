@@ -12,7 +12,7 @@ from wcord.methods.maps import MapPair, spatial_pairs
 from wcord.methods.term import Needs, Setting, Term
 from wcord.models.initialise import initialise_convolutions
 from wcord.models.preactivation import norm_before_relu
-from wcord.numerics import autocast_off, full_precision
+from wcord.numerics import autocast_off, in_precision_of
 
 
 class OFDTerm(Term):
@@ -60,7 +60,7 @@ class _Stage(nn.Module):
     def forward(self, student_map: Tensor, teacher_map: Tensor) -> Tensor:
         """Return the loss of the pair."""
         with autocast_off(student_map):
-            connected = self.connector(full_precision(student_map))
+            connected = self.connector(in_precision_of(self, student_map))
         return ofd_loss(connected, teacher_map, cast(Tensor, self.margin))
 
 

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from wcord.checks import require_bool
 from wcord.data.batch import Batch
 from wcord.features import Features, preactivation
 from wcord.losses.reviewkd import ReviewKDLoss
@@ -41,6 +42,7 @@ class ReviewKDTerm(Term):
     ) -> None:
         super().__init__()
         self.parts = {name: 1.0}
+        require_bool("student_preactivation", student_preactivation)
         pairs = spatial_pairs(name, setting, "stages")
         own = tuple(pair.student for pair in pairs)
         self.student_map_names = tuple(map(preactivation, own)) if student_preactivation else own

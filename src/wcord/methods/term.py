@@ -9,12 +9,13 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from wcord import collectives
-from wcord.checks import DoesNotFitError, NonFiniteError, UsageError
+from wcord.checks import DoesNotFitError, UsageError
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import LossReport
 from wcord.methods.whole_batch import Seen, whole_batch
 from wcord.models.network import merged_parts
+from wcord.numerics import FullPrecisionModule
 
 Stage = Literal["preparation", "main"]
 """A run trains in the main stage; a method may ask for a stage before it."""
@@ -104,7 +105,7 @@ class Preparation:
     rate: float = 1.0
 
 
-class Term(nn.Module, ABC):
+class Term(FullPrecisionModule, ABC):
     """One summand of a loss: owns its heads, critic and memory.
 
     A term is built as `Term(name, setting, **options)`; its options are the keyword-only arguments of its own
@@ -199,15 +200,17 @@ def refuse_merged(name: str, teacher: nn.Module | None) -> None:
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Name the summand in what its loss says against values that are not finite."""
+def naming(name: str) -> Iterator[None]:
+    """Name the summand in what its loss says against an option or a value, where it does not name itself."""
     try:
         yield
-    except NonFiniteError as error:
-        raise NonFiniteError(f"{name}: {error}") from None
+    except UsageError as error:
+        if str(error).startswith(name):
+            raise
+        raise type(error)(f"{name}: {error}") from None
 
 
-class Objective(nn.Module):
+class Objective(FullPrecisionModule):
     """A weighted sum of terms: L = Σ w_t · L_t, and itself a module.
 
     In several processes (torch.distributed) each computes its part of the batch, and terms that need the whole batch
@@ -306,7 +309,7 @@ class Objective(nn.Module):
         diagnostics: dict[str, Tensor] = {}
         with self._seen(student, teacher, batch, self._all()) as seen:
             for name, weight in self.weights.items():
-                with _named(name):
+                with naming(name):
                     value = self.terms[name](*seen(self._term(name)))
                 if isinstance(value, LossReport):
                     parts.update(value.parts)
@@ -325,7 +328,7 @@ class Objective(nn.Module):
                 term = self._term(name)
                 own, told, part = seen(term)
                 trains = term.preparation is not None and term.preparation.student
-                with _named(name):
+                with naming(name):
                     parts[name] = term.prepare(own if trains else None, told, part)
         return LossReport(sum(parts.values(), teacher.logits.new_zeros(())), parts)
 

@@ -11,7 +11,7 @@ from wcord.losses.wkd import classifier_cost, wkd_feature_loss, wkd_logit_loss
 from wcord.methods.course import Fade
 from wcord.methods.maps import spatial_pairs
 from wcord.methods.term import Needs, Setting, Term, refuse_merged
-from wcord.numerics import autocast_off, full_precision
+from wcord.numerics import autocast_off, in_precision_of
 
 DECAY_FROM = 150 / 240
 """The authors' weights for CIFAR-100 fall from epoch 150 of 240 on."""
@@ -122,5 +122,5 @@ class WKDFeatureTerm(Term):
         """Return the loss of one batch."""
         student_map = student.maps[self.student_map_names[0]]
         with autocast_off(student_map):
-            projected = self.projector(full_precision(student_map))
+            projected = self.projector(in_precision_of(self, student_map))
         return self.fade() * wkd_feature_loss(projected, teacher.maps[self.teacher_map_names[0]], **self.options)

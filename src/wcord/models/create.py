@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from wcord.checks import UsageError, unknown
+from wcord.checks import LARGEST_COUNT, UsageError, require_counts, require_number, require_size, unknown
 from wcord.models import timm_networks, torchvision_networks, transformers_networks
 from wcord.models.catalogue import CIFAR_MODELS, TABLE_MODELS, names_weights, network_spec
 from wcord.models.classifier import without_classifier
@@ -85,14 +85,14 @@ def create_model(
     >>> sum(p.numel() for p in create_model("resnet20").parameters())
     278324
     """
+    require_counts(in_channels=in_channels)
+    if image_size is not None:
+        require_size("image_size", image_size)
     pretrained = names_weights(name) if pretrained is None else pretrained
     if num_classes is None:
         stated = stated_by_name(name) if pretrained else None
         num_classes = DEFAULT_CLASSES if stated is None else stated.num_classes
-    if in_channels < 1:
-        raise UsageError(f"in_channels must be at least 1, received {in_channels}")
-    if num_classes < 0:
-        raise UsageError(f"num_classes must be 0 (no classifier) or more, received {num_classes}")
+    require_number("num_classes", num_classes, low=0, high=LARGEST_COUNT, whole=True)
     if num_classes == 0:
         headed = create_model(
             name, num_classes=1, in_channels=in_channels, image_size=image_size, pretrained=pretrained

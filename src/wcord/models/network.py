@@ -50,7 +50,10 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, B×classes, of images in [0, 1], B×C×H×W."""
-        logits = logits_of(self.backbone(self.preprocess(images)))
+        prepared = self.preprocess(images)
+        if prepared.dtype == torch.float64:  # records of a table whose values need it until they are standardized
+            prepared = prepared.to(cast(Tensor, self.preprocess.std).dtype)
+        logits = logits_of(self.backbone(prepared))
         merge = cast("Tensor | None", self.merge)
         return logits if merge is None else merge_logits(logits, merge, self._merged_classes)
 

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wcord.checks import UsageError
+from wcord.checks import LEAST_STD, UsageError, require_number, require_size
 
 
 class Preprocess(nn.Module):
     """Bring images in [0, 1] to what a network wants: resize where the size differs, then (x - mean) / std.
 
-    The numbers are in no state dict: they travel in the model card.
+    The numbers are in no state dict: they travel in the model card. Of a mean with more digits than float32 holds, the
+    remainder is kept beside it, so that 101325.02 Pa and a time in seconds since 1970 are centered exactly where the
+    records come in float64.
 
     Args:
         mean: mean of each channel, in units of the [0, 1] image.
@@ -33,7 +35,10 @@ class Preprocess(nn.Module):
         super().__init__()
         _require_statistics(mean, std)
         self.size = None if size is None else _pair(size)
-        self.register_buffer("mean", torch.tensor(tuple(mean), dtype=torch.float32), persistent=False)
+        self.statistics = tuple(mean), tuple(std)
+        exact = torch.tensor(tuple(mean), dtype=torch.float64)
+        self.register_buffer("mean", exact.float(), persistent=False)
+        self.register_buffer("remainder", (exact - exact.float()).float(), persistent=False)
         self.register_buffer("std", torch.tensor(tuple(std), dtype=torch.float32), persistent=False)
         self.channels = len(mean)
 
@@ -57,6 +62,8 @@ class Preprocess(nn.Module):
             images = F.interpolate(images, self.size, mode="bilinear", align_corners=False, antialias=True)
         shape = (1, self.channels, *[1] * (images.dim() - 2))
         mean, std = cast(Tensor, self.mean).to(images.dtype), cast(Tensor, self.std).to(images.dtype)
+        if images.dtype == torch.float64:
+            mean = mean + cast(Tensor, self.remainder).double()
         return (images - mean.view(shape)) / std.view(shape)
 
     def _wrong_channels(self, images: Tensor) -> UsageError:
@@ -108,12 +115,11 @@ def stated_preprocess(network: nn.Module, *, in_channels: int = 3) -> Preprocess
 def _require_statistics(mean: Sequence[float], std: Sequence[float]) -> None:
     if len(mean) != len(std) or not mean:
         raise UsageError(f"mean and std must have one number a channel, received {len(mean)} and {len(std)}")
-    if not all(math.isfinite(value) for value in (*mean, *std)) or min(std) <= 0:
-        raise UsageError(f"mean must be finite and std above 0, received mean {tuple(mean)} and std {tuple(std)}")
+    for value in mean:
+        require_number("mean", value)
+    for value in std:
+        require_number("std", value, low=LEAST_STD)
 
 
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
-    if min(height, width) < 1:
-        raise UsageError(f"size must be at least 1 pixel a side, received {(height, width)}")
-    return int(height), int(width)
+    return require_size("size", (size, size) if isinstance(size, int) else size)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wcord.checks import DoesNotFitError, UsageError, require_positive
+from wcord.checks import DoesNotFitError, UsageError, require_counts
 from wcord.models.catalogue import LIBRARIES, network_spec
 from wcord.models.network import StatesMaps, StatesPreactivations, logits_of, unwrap
 from wcord.models.preprocess import stated_preprocess
@@ -43,7 +43,7 @@ class Projector(nn.Module):
 
     def __init__(self, channels: int, teacher_channels: int, size: tuple[int, int], *, factor: int = 2) -> None:
         super().__init__()
-        require_positive("factor", factor)
+        require_counts(factor=factor)
         inner = teacher_channels // factor
         if inner < 1:
             raise UsageError(

@@ -52,7 +52,8 @@ def load_weights(
         `model`.
 
     Raises:
-        UsageError: the file cannot be read, or its keys or shapes are not the network's; then nothing was loaded.
+        UsageError: the file cannot be read, it holds NaN, or its keys or shapes are not the network's; then nothing was
+            loaded.
     """
     network = unwrap(model)
     found = Found.of(network, path, ema=ema, say=say)
@@ -70,6 +71,7 @@ def load_weights(
     if head == "optional" and found.beheaded:
         without_classifier(network)
     wanted = network.state_dict()
+    _require_numbers(path, found.state)
     wanted.update(found.state)  # which keeps the versions of the layers, that some of torchvision's ask for
     network.load_state_dict(wanted)
     return model
@@ -180,15 +182,23 @@ def open_network(path: str | Path, *, model: str | None = None) -> Network:
 
 def refuse_own_code(path: str | Path, architecture: str) -> None:
     """Raise where a file names a network that is the user's own code: nothing runs only because a file says so."""
-    if _is_own_code(architecture):
+    if is_own_code(architecture):
         raise UsageError(
             f"weights file {str(path)!r} is for {architecture!r}, which is code of your own: "
             f"give --model {architecture} to run it"
         )
 
 
-def _is_own_code(architecture: str) -> bool:
+def is_own_code(architecture: str) -> bool:
+    """Tell whether a network's name names code of the user's own, which may load weights itself."""
     prefix, colon, rest = architecture.partition(":")
     if prefix == "simkd":
-        return any(_is_own_code(name) for name in simkd_names(rest))
+        return any(is_own_code(name) for name in simkd_names(rest))
     return bool(colon) and prefix not in LIBRARIES
+
+
+def _require_numbers(path: str | Path, state: Mapping[str, Tensor]) -> None:
+    """Raise where a network has diverged before it was saved; a mask may well hold infinity."""
+    bad = [key for key, value in state.items() if value.is_floating_point() and bool(value.isnan().any())]
+    if bad:
+        raise UsageError(f"weights {str(path)!r} hold NaN in {len(bad)} tensors ({bad[0]}, …): use an earlier file")

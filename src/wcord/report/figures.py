@@ -29,11 +29,13 @@ class Series:
 
 
 def accuracy_curves(series: Sequence[Series], teachers: Sequence[Row]) -> str:
-    """Draw top-1 on the test set over epochs, and the teachers' as a line; empty if none was measured."""
+    """Draw top-1 on the test set over epochs, thinner in training, and the teachers' as a line; empty without tests."""
     figure, (ax,) = canvas.new_figure(canvas.HALF, 3.7)
     drawn = [_curve(ax, one, lambda epoch: epoch.get("test_top1")) for one in series]
     if not any(drawn):
         return ""
+    for one in series:
+        _curve(ax, one, lambda epoch: epoch.get("train_top1"), main=False)
     for row in teachers:
         if row.top1 is not None:
             ax.axhline(
@@ -133,8 +135,11 @@ def _values(one: Series, read: Callable[[dict[str, Any]], Any]) -> np.ndarray:
     return table
 
 
-def _curve(ax: Axes, one: Series, read: Callable[[dict[str, Any]], Any]) -> bool:
-    """Draw the mean over seeds and, for several, the range between them; False if there is nothing to draw."""
+def _curve(ax: Axes, one: Series, read: Callable[[dict[str, Any]], Any], *, main: bool = True) -> bool:
+    """Draw the mean over seeds and, for several, the range between them; False if there is nothing to draw.
+
+    What is not the main curve of its series is a thin line without a name.
+    """
     table = _values(one, read)
     table = table[:, ~np.isnan(table).all(axis=0)] if table.size else table
     measured = _epochs(one, read)
@@ -142,6 +147,9 @@ def _curve(ax: Axes, one: Series, read: Callable[[dict[str, Any]], Any]) -> bool
         return False
     look = {"color": canvas.colour(one.position), "linestyle": canvas.dashes(one.position)}
     mean = np.nanmean(table, axis=0)
+    if not main:
+        ax.plot(measured, mean, linewidth=0.8, alpha=0.7, **look)
+        return True
     ax.plot(measured, mean, linewidth=2, label=canvas.legend_name(one.name), **look)
     ax.plot(measured[-1:], mean[-1:], marker=canvas.marker(one.position), color=look["color"], markersize=6)
     if len(table) > 1:

@@ -21,6 +21,20 @@ class Side:
     record: Record
     analysis: Analysis | None = None
 
+    @property
+    def doubt(self) -> str:
+        """Why its accuracy is not what the method gives, to follow the network's name; empty where nothing says so.
+
+        Records of older versions do not tell whether a student is at chance; their predictions do in part.
+        """
+        at_chance = self.row.at_chance
+        if "at_chance" not in self.record.metrics and self.analysis is not None:
+            right = np.mean(self.analysis.student_top1 == self.analysis.targets)
+            at_chance = bool(right <= np.bincount(self.analysis.targets).max() / len(self.analysis.targets))
+        if at_chance:
+            return "is at chance"
+        return "was saved with normalization statistics that may not fit its weights" if self.row.unsettled else ""
+
 
 def main_side(sides: Sequence[Side]) -> int:
     """Return the position of the configuration that the report is about: the best distilled one, else the best."""
@@ -37,7 +51,10 @@ def baseline_side(sides: Sequence[Side], main: int) -> int | None:
 
 
 def headline(main: Side, baseline: Side | None, teacher: Row | None) -> str:
-    """Return one sentence on the last epoch's accuracy, against the baseline and the teacher, and on the size."""
+    """Return one sentence on the last epoch's accuracy, against the baseline and the teacher, and on the size.
+
+    No gain is stated where one of the two students is doubtful.
+    """
     row = main.row
     if row.map_last:
         return _of_several_labels(main, teacher)
@@ -55,6 +72,12 @@ def headline(main: Side, baseline: Side | None, teacher: Row | None) -> str:
         told += ", " + " and ".join(against)
     if teacher is not None and teacher.parameters and row.parameters and teacher.parameters > 1.05 * row.parameters:
         told += f", with {_fraction(teacher.parameters / row.parameters)} of the teacher's parameters"
+    doubtful = [side for side in (main, baseline) if side is not None and side.doubt]
+    if doubtful and gain is None:
+        return f"{told}; it {doubtful[0].doubt}."
+    if doubtful:
+        which = " and ".join(f"the network {_by(side)} {side.doubt}" for side in doubtful)
+        return f"Nothing can be said of a gain, since {which}: {told}."
     return ("No gain: " if gain is not None and round(gain, 1) <= 0 else "") + told + "."
 
 

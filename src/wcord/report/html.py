@@ -90,15 +90,16 @@ def render(runs: Sequence[Run]) -> str:
     subject = shown.subject
     baseline = None if shown.baseline is None else shown.sides[shown.baseline]
     teacher = tables.teacher_row(subject.record)
+    headings = tables.headings([*shown.teachers, *(side.row for side in shown.sides)])
     template = importlib.resources.files("wcord.report").joinpath("template.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
         title=_title(shown),
         headline=headline(subject, baseline, teacher).replace(" %", "\u00a0%"),  # no line starts with a %
         certainty=certainty(subject, baseline),
-        headings=list(tables.columns(_rows(shown))),
+        headings=headings,
         text_columns=tables.TEXT_COLUMNS,
-        rows=_table(shown),
+        rows=_table(shown, headings),
         sections=sections(shown),
         gallery=_gallery(subject),
         subject=subject,
@@ -138,17 +139,12 @@ def _title(shown: Shown) -> str:
     return f"{row.student} by {row.method} on {shown.subject.record.data}"
 
 
-def _rows(shown: Shown) -> list[tables.Row]:
-    return [*shown.teachers, *(side.row for side in shown.sides)]
-
-
-def _table(shown: Shown) -> list[dict[str, Any]]:
+def _table(shown: Shown, names: Sequence[str]) -> list[dict[str, Any]]:
     teachers = [
-        {"cells": tables.cells(row, _rows(shown)), "colour": canvas.TEACHER_COLOUR, "teacher": True}
-        for row in shown.teachers
+        {"cells": tables.cells(row, names), "colour": canvas.TEACHER_COLOUR, "teacher": True} for row in shown.teachers
     ]
     return teachers + [
-        {"cells": tables.cells(side.row, _rows(shown)), "colour": canvas.colour(number), "teacher": False}
+        {"cells": tables.cells(side.row, names), "colour": canvas.colour(number), "teacher": False}
         for number, side in enumerate(shown.sides)
     ]
 

@@ -45,9 +45,11 @@ class Record:
         num_classes: number of classes.
         classes: their names.
         epochs: one dict an epoch: epoch, lr, loss, parts (name to mean), test_top1 in percent, seconds, …
-        metrics: top1_last, top1_best, top5 (percent), ece, nll, agreement (percent), …; with several labels a sample
-            map_last, map_best, macro_f1, micro_f1 (percent), nll, …
-        teacher_metrics: top1, top5, ece, nll of the teacher, or None.
+        metrics: top1_last, top1_best, train_top1_last (over the last epoch, as trained), top5, balanced, macro_f1,
+            commonest (percent, see `accuracy`), at_chance (whether the student knows nothing of the data), ece, nll,
+            agreement (percent), …; norm_statistics, where running statistics were measured for the saved student (see
+            `Shipped`). With several labels a sample map_last, map_best, macro_f1, micro_f1 (percent), nll, …
+        teacher_metrics: top1, top5, balanced, macro_f1, commonest, ece, nll of the teacher, or None.
         cost: "student" and "teacher" (or None) to parameters, macs, latency_ms, size_bytes.
         environment: versions and hardware.
         commit: git commit of the working directory, or None.

@@ -60,7 +60,8 @@ def training(shown: Shown) -> Section:
     drawn = [
         Picture(
             figures.accuracy_curves(shown.series, shown.teachers),
-            f"Accuracy on the test set after each epoch; the last point is the result.{band}",
+            "Accuracy on the test set after each epoch; the last point is the result. Thin: on the training batches of "
+            f"the epoch, as augmented.{band}",
         ),
         Picture(figures.loss_curves(shown.series), f"The whole training loss; methods sum different parts.{band}"),
         Picture(

@@ -12,12 +12,11 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from wcord.evaluation.chance import UNBALANCED
 from wcord.report.record import Record
 from wcord.terminal import plain, printable
 
 MISSING = "–"
-SEVERAL_MEASURES = ("map_last", "map_best", "macro_f1", "micro_f1")
-"""What is measured where samples have several labels."""
 _ONE_RUN_ONLY = {"seed", "out", "name", "resume", "overwrite", "device", "max_time"}
 """Settings that may differ between runs of one configuration."""
 
@@ -26,8 +25,11 @@ _ONE_RUN_ONLY = {"seed", "out", "name", "resume", "overwrite", "device", "max_ti
 class Row:
     """One configuration, or a teacher, with one value per seed in each measure (none where it was not measured).
 
-    Top-1, top-5 and agreement are in percent, latency in milliseconds, the calibration error a fraction. Where samples
-    have several labels, mAP and F1 scores, in percent, stand instead of these.
+    Top-1 (on the test split and, over the last epoch, in training), top-5, balanced accuracy, macro-F1, the share of
+    the commonest class and agreement are in percent, latency in milliseconds, the calibration error a fraction.
+    Where samples have several labels, mean average precision and F1 scores, in percent, stand instead.
+    `at_chance` and `unsettled` tell whether a student of any seed knows nothing of the data, or was saved with running
+    statistics of normalization layers that may not fit its weights.
     """
 
     run: str
@@ -38,14 +40,25 @@ class Row:
     latency_ms: float | None
     top1_last: tuple[float, ...] = ()
     top1_best: tuple[float, ...] = ()
+    train_top1: tuple[float, ...] = ()
     top5: tuple[float, ...] = ()
+    balanced: tuple[float, ...] = ()
+    macro_f1: tuple[float, ...] = ()
+    commonest: tuple[float, ...] = ()
     ece: tuple[float, ...] = ()
     agreement: tuple[float, ...] = ()
     map_last: tuple[float, ...] = ()
     map_best: tuple[float, ...] = ()
-    macro_f1: tuple[float, ...] = ()
     micro_f1: tuple[float, ...] = ()
     is_teacher: bool = False
+    num_classes: int = 0
+    at_chance: bool = False
+    unsettled: bool = False
+
+    @property
+    def unbalanced(self) -> bool:
+        """Whether the commonest class has far more than its share, so that top-1 says little."""
+        return any(share * self.num_classes >= 100 * UNBALANCED for share in self.commonest)
 
     @property
     def top1(self) -> float | None:
@@ -83,13 +96,23 @@ def group_row(records: Sequence[Record]) -> Row:
         latency_ms=cost.get("latency_ms"),
         top1_last=_values(records, "top1_last"),
         top1_best=_values(records, "top1_best"),
+        train_top1=tuple(
+            float(record.epochs[-1]["train_top1"])
+            for record in records
+            if record.epochs and record.epochs[-1].get("train_top1") is not None
+        ),
         top5=_values(records, "top5"),
+        balanced=_values(records, "balanced"),
+        macro_f1=_values(records, "macro_f1"),
+        commonest=_values(records, "commonest"),
         ece=_values(records, "ece"),
         agreement=_values(records, "agreement"),
         map_last=_values(records, "map_last"),
         map_best=_values(records, "map_best"),
-        macro_f1=_values(records, "macro_f1"),
         micro_f1=_values(records, "micro_f1"),
+        num_classes=first.num_classes,
+        at_chance=any(record.metrics.get("at_chance") for record in records),
+        unsettled=any("unsettled_layers" in (record.metrics.get("norm_statistics") or {}) for record in records),
     )
 
 
@@ -107,13 +130,20 @@ def teacher_row(record: Record) -> Row | None:
         macs=cost.get("macs"),
         latency_ms=cost.get("latency_ms"),
         top1_last=() if top1 is None else (round(top1, 2),),
-        top5=() if metrics.get("top5") is None else (round(metrics["top5"], 2),),
-        ece=() if metrics.get("ece") is None else (round(metrics["ece"], 4),),
-        map_last=() if metrics.get("map") is None else (round(metrics["map"], 2),),
-        macro_f1=() if metrics.get("macro_f1") is None else (round(metrics["macro_f1"], 2),),
-        micro_f1=() if metrics.get("micro_f1") is None else (round(metrics["micro_f1"], 2),),
+        top5=_rounded(metrics, "top5"),
+        balanced=_rounded(metrics, "balanced"),
+        macro_f1=_rounded(metrics, "macro_f1"),
+        commonest=_rounded(metrics, "commonest"),
+        ece=_rounded(metrics, "ece", 4),
+        map_last=_rounded(metrics, "map"),
+        micro_f1=_rounded(metrics, "micro_f1"),
         is_teacher=True,
+        num_classes=record.num_classes,
     )
+
+
+def _rounded(metrics: dict[str, Any], name: str, digits: int = 2) -> tuple[float, ...]:
+    return () if metrics.get(name) is None else (round(metrics[name], digits),)
 
 
 def _who(row: Row) -> tuple[Any, ...]:
@@ -168,35 +198,46 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "latency, ms": lambda row: MISSING if row.latency_ms is None else f"{row.latency_ms:.2f}",
     "top-1 last, %": lambda row: spread(row.top1_last),
     "top-1 best, % (chosen on test)": lambda row: spread(row.top1_best),
+    "train top-1, % (last epoch, as augmented)": lambda row: spread(row.train_top1),
+    "balanced accuracy, %": lambda row: spread(row.balanced),
+    "macro-F1, %": lambda row: spread(row.macro_f1),
+    "commonest class, %": lambda row: spread(row.commonest),
     "top-5, %": lambda row: spread(row.top5),
     "ECE": lambda row: spread(row.ece, 3),
     "agreement, %": lambda row: spread(row.agreement, 1),
+    "mAP last, %": lambda row: spread(row.map_last),
+    "mAP best, % (chosen on test)": lambda row: spread(row.map_best),
+    "micro-F1, %": lambda row: spread(row.micro_f1),
 }
-HEADINGS = tuple(_COLUMNS)
+MACRO_F1 = "macro-F1, %"
+_OF_UNBALANCED = ("balanced accuracy, %", MACRO_F1, "commonest class, %")
+"""Columns that say little where classes are balanced."""
+_OF_SEVERAL = ("mAP last, %", "mAP best, % (chosen on test)", "micro-F1, %")
+"""Columns for samples with several labels, with macro-F1."""
+_OF_ONE_CLASS = (
+    "top-1 last, %", "top-1 best, % (chosen on test)", "train top-1, % (last epoch, as augmented)", "top-5, %", "ECE",
+    "agreement, %",
+)  # fmt: skip
+"""Columns for samples of one class each."""
 TEXT_COLUMNS = 3
 """The first columns hold text and are set flush left; numbers follow."""
 
 
-_OF_ONE_CLASS = ("top-1 last, %", "top-1 best, % (chosen on test)", "top-5, %", "ECE", "agreement, %")
-_OF_SEVERAL: dict[str, Callable[[Row], str]] = {
-    "mAP last, %": lambda row: spread(row.map_last),
-    "mAP best, % (chosen on test)": lambda row: spread(row.map_best),
-    "macro-F1, %": lambda row: spread(row.macro_f1),
-    "micro-F1, %": lambda row: spread(row.micro_f1),
-}
+def headings(table_rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the headings of a table: those of balance, and of several labels a sample, only where a row has these."""
+    unbalanced, several = any(row.unbalanced for row in table_rows), any(row.map_last for row in table_rows)
+    left_out = set() if unbalanced else set(_OF_UNBALANCED)
+    if several:
+        left_out -= {MACRO_F1}
+        left_out |= set() if any(row.top1_last for row in table_rows) else set(_OF_ONE_CLASS)
+    else:
+        left_out |= set(_OF_SEVERAL)
+    return tuple(name for name in _COLUMNS if name not in left_out)
 
 
-def columns(table_rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
-    """Return the headings of a table and what stands below each: the measures that its rows have."""
-    if not any(row.map_last for row in table_rows):
-        return _COLUMNS
-    with_top1 = any(row.top1_last for row in table_rows)
-    return {name: write for name, write in _COLUMNS.items() if with_top1 or name not in _OF_ONE_CLASS} | _OF_SEVERAL
-
-
-def cells(row: Row, table_rows: Sequence[Row] = ()) -> list[str]:
-    """Return the text of a row of a table, one cell per heading."""
-    return [write(row) for write in columns(table_rows).values()]
+def cells(row: Row, names: Sequence[str]) -> list[str]:
+    """Return the text of a row, one cell per heading."""
+    return [_COLUMNS[name](row) for name in names]
 
 
 _TERMINAL_COLUMNS = {
@@ -209,34 +250,43 @@ _TERMINAL_COLUMNS = {
     "top-1 best, % (chosen on test)": "best*",
     "ECE": "ECE",
     "agreement, %": "agree",
-    "mAP last, %": "mAP",
-    "mAP best, % (chosen on test)": "best*",
-    "macro-F1, %": "macro-F1",
-    "micro-F1, %": "micro-F1",
 }
 """What fits into 80 columns, and how it is headed there."""
+_TERMINAL_UNBALANCED = {"MACs": ("balanced accuracy, %", "bal."), "ECE": ("macro-F1, %", "F1")}
+"""What stands in for a column where classes are unbalanced."""
+_TERMINAL_SEVERAL = {
+    "top-1 last, %": ("mAP last, %", "mAP"),
+    "top-1 best, % (chosen on test)": ("mAP best, % (chosen on test)", "best*"),
+    "ECE": (MACRO_F1, "macro-F1"),
+    "agreement, %": ("micro-F1, %", "micro-F1"),
+}
+"""What stands in for a column where samples have several labels."""
 
 
 def terminal_table(table_rows: Sequence[Row], title: str | None = None) -> Table:
     """Return a table for a terminal of 80 columns or more: what matters most, and what `best*` means."""
-    shown = {name: write for name, write in columns(table_rows).items() if name in _TERMINAL_COLUMNS}
-    measures = (("top-1", _OF_ONE_CLASS), ("mAP", _OF_SEVERAL))
-    measure = " and ".join(name for name, there in measures if {*there} & {*shown})
-    table = Table(title=title, box=SIMPLE_HEAD, caption=f"{measure} in %, last epoch; * chosen on the test set")
-    for number, name in enumerate(shown):
-        heading = _TERMINAL_COLUMNS[name]
+    columns, caption = dict(_TERMINAL_COLUMNS), "top-1 in %, last epoch; * chosen on the test set"
+    if any(row.unbalanced for row in table_rows):
+        columns = dict(_TERMINAL_UNBALANCED.get(name, (name, heading)) for name, heading in columns.items())
+        shares = sorted({f"{share:.2f}" for row in table_rows for share in row.commonest})
+        caption += f"\nbal.: balanced accuracy; F1: macro-F1; the commonest class alone: {' or '.join(shares)} %"
+    elif any(row.map_last for row in table_rows) and not any(row.top1_last for row in table_rows):
+        columns = dict(_TERMINAL_SEVERAL.get(name, (name, heading)) for name, heading in columns.items())
+        caption = f"mAP{caption.removeprefix('top-1')}"
+    table = Table(title=title, box=SIMPLE_HEAD, caption=caption)
+    for number, heading in enumerate(columns.values()):
         table.add_column(heading, justify="left" if number < TEXT_COLUMNS else "right", overflow="fold")
     for row in table_rows:
-        written = [plain(write(row)) for write in shown.values()]
-        table.add_row(*written, style="dim" if row.is_teacher else None)
+        shown = cells(row, tuple(columns))
+        table.add_row(*map(plain, shown), style="dim" if row.is_teacher else None)
     return table
 
 
 def markdown(table_rows: Sequence[Row]) -> str:
     """Return a Markdown table, ending with a line break."""
-    headings = list(columns(table_rows))
-    rule = [":---"] * TEXT_COLUMNS + ["---:"] * (len(headings) - TEXT_COLUMNS)
-    lines = [headings, rule, *(list(map(markdown_cell, cells(row, table_rows))) for row in table_rows)]
+    names = headings(table_rows)
+    rule = [":---"] * TEXT_COLUMNS + ["---:"] * (len(names) - TEXT_COLUMNS)
+    lines = [list(names), rule, *(list(map(markdown_cell, cells(row, names))) for row in table_rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -252,9 +302,11 @@ def markdown_cell(text: str) -> str:
 def csv_text(table_rows: Sequence[Row]) -> str:
     """Return comma-separated values: plain numbers, mean, standard deviation and number of seeds; empty if missing."""
     out = io.StringIO()
-    measures = ("top1_last", "top1_best", "top5", "ece", "agreement")
+    measures = (
+        "top1_last", "top1_best", "train_top1", "balanced", "macro_f1", "commonest", "top5", "ece", "agreement"
+    )  # fmt: skip
     if any(row.map_last for row in table_rows):
-        measures += SEVERAL_MEASURES
+        measures += ("map_last", "map_best", "micro_f1")
     plain = ("run", "method", "student", "is_teacher", "parameters", "macs", "latency_ms")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*plain, *(f"{name}{part}" for name in measures for part in ("_mean", "_std", "_n"))])

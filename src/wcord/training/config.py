@@ -7,16 +7,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import tomli_w
 
 from wcord import checks
+from wcord.bounds import (
+    Ascending,
+    Bounds,
+    Deviation,
+    Device,
+    File,
+    Mean,
+    Minutes,
+    Name,
+    OnlyWith,
+    SameLength,
+    Seed,
+    Side,
+    Text,
+    checked,
+    convert,
+)
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig, PairingConfig
 
 SMALL_RATE_STUDENTS = ("MobileNetV2", "ShuffleV1", "ShuffleV2")
 """The CRD benchmark trains these with a fifth of the learning rate."""
+
+MOMENTUM = 0.9
+MILESTONES = (0.625, 0.75, 0.875)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,49 +46,57 @@ class TrainingConfig:
     finetune: bool = False
     """For pretrained weights: adamw, 20 epochs, cosine with one epoch of warm-up, weight decay 0.05, and a tenth of the
     learning rate for all but the head, where nothing else is said."""
-    epochs: int = 240
+    epochs: Annotated[int, Bounds(1, 10**6)] = 240
     """Passes over the training data."""
-    batch_size: int = 64
+    batch_size: Annotated[int, Bounds(1, 10**6)] = 64
     """Samples in a batch, over all processes."""
-    gradient_accumulation_steps: int = 1
+    gradient_accumulation_steps: Annotated[int, Bounds(1, 10**6)] = 1
     """Batches whose gradients are added up for one step of the optimizer, which then sees this many times batch-size
     samples; steps and checkpoints count those of the optimizer."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """Update rule of the student and of the method's heads."""
-    lr: float | None = None
+    lr: Annotated[float, Bounds(above=0)] | None = None
     """Learning rate; default 0.05, or 0.01 for MobileNetV2, ShuffleV1 and ShuffleV2, or 0.001 with adamw."""
-    body_rate: float = 1.0
+    body_rate: Annotated[float, Bounds(above=0)] = 1.0
     """Factor of the learning rate for all of the student but its head (and what the method adds)."""
-    momentum: float = 0.9
+    momentum: Annotated[float, Bounds(0, below=1), OnlyWith("optimizer", "sgd", MOMENTUM)] = MOMENTUM
     """Momentum of sgd."""
-    weight_decay: float = 5e-4
+    weight_decay: Annotated[float, Bounds(0)] = 5e-4
     """Weight decay on all trainable parameters."""
     schedule: Literal["step", "cosine", "constant"] = "step"
     """step: ten times smaller at each milestone; cosine: to 0 over the run."""
-    milestones: tuple[float, ...] = (0.625, 0.75, 0.875)
+    milestones: Annotated[
+        tuple[Annotated[float, Bounds(above=0, high=1)], ...],
+        Ascending(),
+        OnlyWith("schedule", "step", MILESTONES),
+    ] = MILESTONES
     """Fractions of the run at which the step schedule decays (150, 180, 210 of 240 epochs)."""
-    warmup_epochs: float = 0.0
+    warmup_epochs: Annotated[float, Bounds(0, "epochs")] = 0.0
     """Epochs of linear warm-up from 0."""
-    preparation_epochs: int | None = None
+    preparation_epochs: Annotated[int, Bounds(0, 10**6)] | None = None
     """Epochs of the stage that some methods have before the main one; default: the method's own number (30)."""
-    label_smoothing: float = 0.0
+    label_smoothing: Annotated[float, Bounds(0, below=1)] = 0.0
     """Smoothing of the labels in the cross-entropy."""
-    class_weights: str | None = None
+    class_weights: Annotated[str, Text()] | None = None
     """Weights of the classes in the cross-entropy: balanced (a class of n of N samples in C classes weighs N / (C n)),
     auto (balanced where the commonest class has at least 3 times the samples of the rarest), or a csv file of lines
     class,weight."""
-    mixup: float = 0.0
+    mixup: Annotated[float, Bounds(0)] = 0.0
     """Mixup: each sample is mixed with another of its batch in a share drawn from Beta(mixup, mixup); usual: 0.2 to
     0.8; 0: none. Both networks see the same mixtures."""
-    cutmix: float = 0.0
+    cutmix: Annotated[float, Bounds(0)] = 0.0
     """CutMix: a rectangle of another picture of the batch is pasted, its area drawn from Beta(cutmix, cutmix); usual:
     1; 0: none. With mixup too, each batch gets one of the two."""
-    mixup_prob: float = 1.0
+    mixup_prob: Annotated[float, Bounds(0, 1)] = 1.0
     """Share of the batches that are mixed, where mixup or cutmix is set."""
-    clip_norm: float | None = None
+    clip_norm: Annotated[float, Bounds(above=0)] | None = None
     """Largest gradient norm."""
-    ema: float | None = None
-    """Decay of a moving average of the student (0.999, say), which is then evaluated and saved."""
+    ema: Annotated[float, Bounds(above=0, below=1)] | None = None
+    """Decay of a moving average of the student's weights (0.999, say), smaller in the first steps: min(decay,
+    (1 + n) / (10 + n)) after n of them; the average is then evaluated and saved."""
+    norm_statistics: Literal["auto", "always", "never"] = "auto"
+    """Measure the running mean and variance of normalization layers on training batches, for each evaluation and for
+    the saved student. auto: where the run is too short for them to settle, and with --ema."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the networks; losses are computed in single precision in any case. fp16 needs a CUDA GPU and scales
     the loss; steps whose gradients overflow are left out and counted."""
@@ -76,17 +104,17 @@ class TrainingConfig:
     """Compile the student with torch.compile."""
     channels_last: bool = False
     """Keep images and convolution weights in channels-last layout."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random; it is recorded."""
-    device: str = "auto"
+    device: Device = "auto"
     """auto | cpu | cuda | cuda:1 | mps"""
-    eval_every: int = 1
+    eval_every: Annotated[int, Bounds(1, 10**6)] = 1
     """Epochs between evaluations; the last epoch is always evaluated."""
-    checkpoint_every: int = 0
+    checkpoint_every: Annotated[int, Bounds(0, 10**9)] = 0
     """Steps between checkpoints; 0: at the end of each epoch."""
-    max_time: float | None = None
+    max_time: Minutes | None = None
     """Minutes after which the run saves itself and stops, to be resumed later."""
-    teacher_cache: Path | None = None
+    teacher_cache: File | None = None
     """Folder that keeps the teacher's logits and embeddings, for other runs over the same batches (same teacher, data,
     seed and batch size; any method that reads no maps of the teacher)."""
     tracker: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
@@ -110,18 +138,18 @@ FINETUNE: Mapping[str, object] = MappingProxyType(
 class TrainConfig:
     """Train a network on labels alone, for instance a teacher."""
 
-    model: str
+    model: Name
     """Network: a name of `wcord list`, timm:NAME, torchvision:NAME, hf:NAME or package.module:factory; timm:NAME.TAG,
     timm:hf-hub:USER/NAME, torchvision:NAME@WEIGHTS and hf:NAME start from pretrained weights."""
-    weights: Path | None = None
+    weights: File | None = None
     """Start from these weights instead of random ones; where they are for other classes, the head is new."""
     pretrained: bool = False
     """Start from the library's default pretrained weights (timm:NAME, torchvision:NAME)."""
     ema_weights: bool = False
     """Of --weights, take the moving average that lies beside the weights."""
-    embedding: str | None = None
+    embedding: Name | None = None
     """Module whose input is the embedding, by its path; default: the network's classifier."""
-    out: Path
+    out: File
     """Folder of the run; it must not exist yet."""
     overwrite: bool = False
     """Replace what --out holds."""
@@ -133,49 +161,49 @@ class TrainConfig:
 class DistillConfig:
     """Distil a trained teacher into a student."""
 
-    teacher: str
+    teacher: Name
     """Teacher network, named as --model of `wcord train`."""
-    teacher_weights: Path | None = None
+    teacher_weights: File | None = None
     """The teacher's trained weights (.pth, .safetensors)."""
     teacher_pretrained: bool = False
     """Take the library's default pretrained weights for the teacher (timm:NAME, torchvision:NAME)."""
     teacher_ema_weights: bool = False
     """Of --teacher-weights, take the moving average that lies beside the weights."""
-    teacher_classes: int | None = None
+    teacher_classes: Annotated[int, Bounds(0, 10**6)] | None = None
     """Number of the teacher's classes, where it is not that of the data; 0: it has no head, or is used without it, by
     methods on features."""
-    teacher_embedding: str | None = None
+    teacher_embedding: Name | None = None
     """Module of the teacher whose input is the embedding, by its path; default: its classifier."""
-    teacher_mean: tuple[float, ...] | None = None
+    teacher_mean: Mean | None = None
     """Mean that the teacher's input is normalised with, per channel in [0, 1]; default: what its file or timm states,
     else that of the training data."""
-    teacher_std: tuple[float, ...] | None = None
+    teacher_std: Annotated[Deviation, SameLength("teacher_mean")] | None = None
     """Standard deviation that the teacher's input is divided by."""
-    teacher_size: int | None = None
+    teacher_size: Side | None = None
     """Resize the teacher's input to this many pixels a side."""
-    student: str
+    student: Name
     """Student network, named like the teacher."""
-    student_weights: Path | None = None
+    student_weights: File | None = None
     """Start the student from these weights; where they are for other classes, the head is new."""
     student_pretrained: bool = False
     """Start the student from the library's default pretrained weights (timm:NAME, torchvision:NAME)."""
     student_ema_weights: bool = False
     """Of --student-weights, take the moving average that lies beside the weights."""
-    student_embedding: str | None = None
+    student_embedding: Name | None = None
     """Module of the student whose input is the embedding, by its path; default: its classifier."""
-    student_size: int | None = None
+    student_size: Side | None = None
     """Resize the student's input to this many pixels a side."""
-    student_maps: tuple[str, ...] = ()
+    student_maps: tuple[Name, ...] = ()
     """Modules whose outputs are the student's feature maps, from stem to last, where it does not state them itself."""
-    teacher_maps: tuple[str, ...] = ()
+    teacher_maps: tuple[Name, ...] = ()
     """Modules whose outputs are the teacher's feature maps, likewise."""
-    method: str = "wcord+kd"
+    method: Name = "wcord+kd"
     """Method, or a sum of methods: see `wcord list`."""
-    set: tuple[str, ...] = ()
+    set: tuple[Name, ...] = ()
     """Options of a method's summands: wcord.epsilon=0.1 kd.temperature=2"""
     allow_weak_teacher: bool = False
     """Go on although the teacher is near chance on this data."""
-    out: Path
+    out: File
     """Folder of the run; it must not exist yet."""
     overwrite: bool = False
     """Replace what --out holds."""
@@ -218,7 +246,8 @@ def configure(kind: type[Config], settings: Mapping[str, object], *, missing: ob
         missing: stands in for required settings that are absent; None: their absence is an error.
 
     Raises:
-        UsageError: on an unknown name (the nearest is offered), a value of another type, a missing setting.
+        UsageError: on an unknown name (the nearest is offered), a missing setting, a value of another type or out of
+            bounds.
     """
     flat = flatten(kind, settings)
     if flat.get("finetune"):
@@ -233,7 +262,8 @@ def configure(kind: type[Config], settings: Mapping[str, object], *, missing: ob
     if absent and missing is None:
         raise UsageError(f"missing setting {absent[0]!r}: give --{absent[0].replace('_', '-')}")
     values: dict[str, Any] = dict.fromkeys(absent, missing) | flat | nested
-    return kind(**values)
+    made = kind(**values)
+    return checked(made) if missing is None else made
 
 
 def flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
@@ -244,12 +274,9 @@ def flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
         settings: as a recipe holds them.
 
     Raises:
-        UsageError: on an unknown name (the nearest is offered), or a value of another type.
+        UsageError: on an unknown name (the nearest is offered), or a value of another type or out of bounds.
     """
-    groups = _groups(kind)
-    places = {name: hint for name, hint in _hints(kind).items() if name not in groups}
-    for table in groups.values():
-        places |= _hints(table)
+    groups, places = _groups(kind), declared_settings(kind)
     flat: dict[str, Any] = {}
     settings = _plain_names(settings) if kind is DistillConfig else settings
     for name, value in settings.items():
@@ -257,12 +284,22 @@ def flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
             unknown = next((key for key in value if key not in _hints(groups[name])), None)
             if unknown is not None:
                 raise checks.unknown(f"setting in [{name}]", unknown, _hints(groups[name]))
-            flat |= {key: _convert(key, item, places[key]) for key, item in value.items()}
+            flat |= {key: convert(key, item, places[key]) for key, item in value.items()}
         elif name in places:
-            flat[name] = _convert(name, value, places[name])
+            flat[name] = convert(name, value, places[name])
         else:
             raise checks.unknown("setting", name, places)
     return flat
+
+
+def declared_settings(kind: type) -> dict[str, Any]:
+    """Return the annotation of each setting by its name, those in its tables included."""
+    groups = _groups(kind)
+    own = typing.get_type_hints(kind, include_extras=True)
+    places = {name: hint for name, hint in own.items() if name not in groups}
+    for table in groups.values():
+        places |= typing.get_type_hints(table, include_extras=True)
+    return places
 
 
 def setting_names(kind: type) -> list[str]:
@@ -340,28 +377,3 @@ def _plain_names(settings: Mapping[str, object]) -> dict[str, object]:
         BESIDE_A_TEACHER.get(name, name): _plain_names(value) if isinstance(value, Mapping) else value
         for name, value in settings.items()
     }
-
-
-def _convert(name: str, value: Any, hint: Any) -> Any:
-    """Return `value` as the type that the setting declares."""
-    options = typing.get_args(hint) if not isinstance(hint, type) else (hint,)
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        if value not in options:
-            raise UsageError(f"{name} must be one of {', '.join(map(str, options))}, received {value!r}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise UsageError(f"{name} must be a list, received {value!r}")
-        return tuple(_convert(name, item, options[0]) for item in value)
-    if origin is not None and type(None) in options:
-        kinds = [option for option in options if option is not type(None)]
-        inner = next((kind for kind in kinds if isinstance(kind, type) and type(value) is kind), kinds[0])
-        return None if value is None else _convert(name, value, inner)
-    if hint is Path and isinstance(value, str | Path):
-        return Path(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise UsageError(f"{name} must be of type {hint.__name__}, received {value!r}")
-    return value

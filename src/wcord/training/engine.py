@@ -19,6 +19,7 @@ from accelerate.utils import (
 )
 from torch import nn
 
+from wcord.bounds import Device, convert
 from wcord.checks import RunError, UsageError
 from wcord.models.classifier import split_head
 from wcord.models.network import unwrap
@@ -105,12 +106,10 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         UsageError: where it does not exist on this machine.
     """
+    convert("device", name, Device)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:0 or mps") from None
+    device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"device {name!r} was asked for, but no CUDA device is visible: use --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

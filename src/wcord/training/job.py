@@ -1,6 +1,6 @@
 """From a configuration to everything that a run needs, checked before the first step."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,14 +19,15 @@ from wcord.methods.observe import observe, rehearse
 from wcord.methods.options import parse_options
 from wcord.methods.term import Objective
 from wcord.models.network import Network
+from wcord.models.weights import read_card
 from wcord.training.as_trained import in_their_channels, note_of_frame, note_of_split, seen_by_both
 from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
 from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig
 from wcord.training.engine import resolve_device, seed_everything
 from wcord.training.networks import Say, build_network
-from wcord.training.schedule import check_schedule
 from wcord.training.starts import Starts, student_spec, teacher_spec
 from wcord.training.teacher_check import check_teacher, look_at_several
+from wcord.training.trainable import require_normalisable, require_own_weights, require_trainable
 
 EVALUATION_BATCH = 256
 
@@ -99,7 +100,6 @@ def prepare(
         UsageError: for any mistake that can be seen before the first step.
     """
     training = config.training
-    check_schedule(training)
     device = resolve_device(training.device)
     notes: list[str] = []
 
@@ -143,6 +143,8 @@ def prepare(
         device=str(device),
         workers=config.data.workers,
     )
+    smallest = _smallest_batch(len(data.train), training.batch_size) * config.data.views // processes
+    require_normalisable(student, _samples(data)[0], smallest)
     same_labels = _same_labels(config, teacher, data)
     weights, told = _class_weights(config, data)
     note(told)
@@ -151,7 +153,7 @@ def prepare(
     if train.dropped:
         note([f"each epoch leaves out the {train.dropped} sample(s) of a last batch that is too small"])
     if teacher is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
-        note(_look_at_teacher(config, teacher, data, str(device), say))
+        note(_look_at_teacher(config, own, teacher, data, str(device), say))
     return Job(config, data, student, architecture, teacher, objective, train, test, same_labels, weights, tuple(notes))
 
 
@@ -169,6 +171,8 @@ def _student(
     """Return the network that is trained, and the name by which `create_model` builds it."""
     spec = replace(student_spec(config), loads=tell.fresh)
     student = build_network(spec, data, own=own.student, say=tell.note)
+    require_trainable(student)
+    require_own_weights(student, teacher)
     if own.student is None:
         tell.of_student(spec, finetune=config.training.finetune)
     student.classes = data.classes  # whatever it knew before
@@ -294,7 +298,9 @@ def _smallest_batch(samples: int, batch_size: int) -> int:
     return rest if rest > 1 else batch_size
 
 
-def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, device: str, say: Say) -> list[str]:
+def _look_at_teacher(
+    config: DistillConfig, own: Own, teacher: Network, data: DataSet, device: str, say: Say
+) -> Sequence[str]:
     data = data.of_teacher
     with torch.no_grad():
         logits: Tensor = teacher.to(device).eval()(torch.zeros(1, *data.train.shape, device=device))
@@ -308,14 +314,25 @@ def _look_at_teacher(config: DistillConfig, teacher: Network, data: DataSet, dev
     if not len(data.test):
         data, which = replace(data, test=data.train), "training"
     if data.several_labels:
-        measured, samples = look_at_several(teacher, data, batch_size=EVALUATION_BATCH, device=device)
-        say(f"teacher {config.teacher}: mAP {measured:.2f} % on {samples} samples of the {which} data")
-        return []
-    top1, samples = check_teacher(
-        teacher, data, batch_size=EVALUATION_BATCH, device=device, allow_weak=config.allow_weak_teacher
+        reached, samples = look_at_several(teacher, data, batch_size=EVALUATION_BATCH, device=device)
+        say(f"teacher {config.teacher}: mAP {reached:.2f} % on {samples} samples of the {which} data")
+        return ()
+    card = None if config.teacher_weights is None else read_card(config.teacher_weights)
+    names = own.teacher.classes if isinstance(own.teacher, Network) else card.classes if card is not None else ()
+    known = bool(names) or (own.teacher is None and teacher_spec(config).by_name)  # a library states its classes
+    look = check_teacher(
+        teacher,
+        data,
+        batch_size=EVALUATION_BATCH,
+        device=device,
+        allow_weak=config.allow_weak_teacher,
+        named=known,
+        told=None if card is None else card.extra,
     )
-    say(f"teacher {config.teacher}: {top1:.2f} % on {samples} samples of the {which} data")
-    return []
+    found = look.found
+    balance = f" (balanced accuracy {100 * found.balanced:.2f} %)" if found.unbalanced else ""
+    say(f"teacher {config.teacher}: {100 * found.top1:.2f} % on {found.samples} samples of the {which} data{balance}")
+    return look.notes
 
 
 def _notes_of_weights(config: TrainConfig | DistillConfig, data: DataSet) -> list[str]:

@@ -4,13 +4,13 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from wcord import collectives
 from wcord.checks import RunError, UsageError
@@ -21,6 +21,7 @@ from wcord.features import Features, Tap, capture
 from wcord.losses import LossReport
 from wcord.methods.term import Objective, Stage
 from wcord.models.network import Network
+from wcord.training.average import moving_average
 from wcord.training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
 from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
@@ -29,32 +30,18 @@ from wcord.training.failure import failing
 from wcord.training.interrupt import TIME_IS_UP, Interrupt
 from wcord.training.measures import measures_of
 from wcord.training.meter import EpochMeter, require_finite_weights
+from wcord.training.normalization import statistics_restored, tracking_layers
+from wcord.training.outcome import Outcome
 from wcord.training.position import Position
 from wcord.training.progress import RunProgress, epoch_line
 from wcord.training.run import RunFolder
 from wcord.training.schedule import learning_rate_at
+from wcord.training.shipped import Shipped, ship
 from wcord.training.teacher_cache import TeacherCache
 from wcord.training.update import Update
 
 FLUSH_EVERY = 20
 """Steps between looks at the loss on an accelerator; on the CPU every step is looked at."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a call of `fit` ended.
-
-    Attributes:
-        status: finished, or stopped by its time limit or a signal and to be resumed.
-        reason: why it stopped.
-        signal: number of the signal that stopped it, or None.
-        seconds: training time, over all calls.
-    """
-
-    status: Literal["finished", "stopped"]
-    reason: str
-    signal: int | None
-    seconds: float
 
 
 class Trainer:
@@ -122,6 +109,11 @@ class Trainer:
         assert isinstance(self.average.module, Network)
         return self.average.module
 
+    def ship(self) -> Shipped:
+        """Return the network that is saved, its running statistics measured where those of training will not do."""
+        device = self.accelerator.device
+        return ship(self.shipped, self.train, self.config, updates=self.at.stage_batches, device=device)
+
     def fit(self) -> Outcome:
         """Train to the last epoch, or until a time limit or a signal, saving the state either way.
 
@@ -157,8 +149,7 @@ class Trainer:
         if self.config.compile:
             self.student.backbone.compile()
         if self.config.ema is not None:
-            averaging = get_ema_multi_avg_fn(self.config.ema)
-            self.average = AveragedModel(self.student, multi_avg_fn=averaging, use_buffers=True)
+            self.average = moving_average(self.student, self.config.ema)
         self.trainable = self.accelerator.prepare(distiller)
 
     def _enter(self, stage: Stage) -> None:
@@ -308,9 +299,10 @@ class Trainer:
     def _evaluate(self) -> float:
         """Return the top-1 accuracy (or mAP) of the network to be shipped; other processes wait for the first."""
         result = 0.0
-        if self.accelerator.is_main_process:
-            with failing(self.run, lambda: self.at.steps_done - 1):
-                predictions = predict(self.shipped, self.test.batches(), device=self.accelerator.device)
+        with failing(self.run, lambda: self.at.steps_done - 1), statistics_restored(tracking_layers(self.shipped)):
+            network = self.ship().network  # in all processes; training then goes on with its own statistics
+            if self.accelerator.is_main_process:
+                predictions = predict(network, self.test.batches(), device=self.accelerator.device)
                 result = accuracy(predictions)[self.named.measure]
         self.accelerator.wait_for_everyone()
         return result

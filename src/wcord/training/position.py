@@ -66,6 +66,11 @@ class Position:
         return self.epoch * self.epoch_steps + within
 
     @property
+    def stage_batches(self) -> int:
+        """Batches of the present stage so far: how often normalization layers have seen one."""
+        return self.epoch * self.batches + self.batch
+
+    @property
     def steps_done(self) -> int:
         """Steps so far, over both stages."""
         before = self.prepared_epochs * self.epoch_steps if self.stage == "main" else 0

@@ -1,54 +1,95 @@
 """A look at whether a teacher knows its data, before a distillation starts."""
 
-import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from wcord.checks import UsageError
-from wcord.data.loader import Loader
-from wcord.data.split import DataSet
-from wcord.evaluation.accuracy import Predictions, accuracy, predict
+from wcord.data.augment import to_unit
+from wcord.data.batch import Batch
+from wcord.data.split import DataSet, Split
+from wcord.evaluation.accuracy import accuracy, predict
+from wcord.evaluation.chance import Standing, even_rows, standing
+from wcord.evaluation.order import other_order
+from wcord.evaluation.symptoms import TEACHER_CAUSES, against_chance, below_training
 from wcord.models.network import Network
 
 TEACHER_SAMPLES = 1000
 """Samples on which a teacher is looked at before a distillation starts."""
 
 
-def check_teacher(
-    teacher: Network, data: DataSet, *, batch_size: int, device: str, allow_weak: bool
-) -> tuple[float, int]:
-    """Return the teacher's top-1 accuracy on a part of the evaluation data, and the size of that part.
+@dataclass(frozen=True)
+class Look:
+    """What was seen of a teacher.
 
-    Near chance means below the larger of 2/C (for C > 2 classes) and 1/C plus three standard errors, but not above the
-    middle between chance and 1.
+    Attributes:
+        found: how it compares with chance.
+        notes: what a reader of the result has to know.
+    """
+
+    found: Standing
+    notes: tuple[str, ...]
+
+
+def check_teacher(
+    teacher: Network,
+    data: DataSet,
+    *,
+    batch_size: int,
+    device: str,
+    allow_weak: bool,
+    named: bool = False,
+    told: Mapping[str, Any] | None = None,
+) -> Look:
+    """Return how good a teacher is on a part of the evaluation data.
+
+    That part has as many samples of rare classes as of common ones, as far as there are so many; the accuracy is then
+    that on the whole, where each class has its share. `Standing.weak` says what is near chance.
+
+    Args:
+        teacher: the network, with the classes of the data.
+        data: what it sees.
+        batch_size: samples that it sees at once.
+        device: where to compute.
+        allow_weak: make notes of what would be refused.
+        named: whether the names of its classes are its own, so that their order is known.
+        told: what its file says beside its network, if anything.
 
     Raises:
-        UsageError: for a teacher near chance, with the usual causes.
+        UsageError: for a teacher near chance, with the usual causes; for one without names of its own whose classes are
+            clearly in another order.
     """
-    predictions = _look(teacher, data, batch_size, device)
-    top1 = accuracy(predictions)["top1"]
-    chance = 1 / len(data.classes)
-    noise = 3 * math.sqrt(chance * (1 - chance) / len(predictions.targets))
-    limit = max(2 * chance, chance + noise) if len(data.classes) > 2 else chance + noise
-    limit = 100 * min(limit, (1 + chance) / 2)  # on a few samples chance may reach far; half-way up is good enough
-    if top1 < limit and not allow_weak:
-        raise UsageError(
-            f"the teacher reaches {top1:.2f} % on {len(predictions.targets)} samples of this data, near chance "
-            f"({100 * chance:.2f} %). Usual causes: another normalisation (--teacher-mean, --teacher-std), another "
-            "order of the classes, another input size (--teacher-size), or no --teacher-weights; "
-            "--allow-weak-teacher goes on regardless"
-        )
-    return top1, len(predictions.targets)
+    rows = even_rows(data.test.targets.cpu(), TEACHER_SAMPLES)
+    network = teacher.to(device)
+    predictions = predict(network, _batches(data.test, rows, batch_size), device=device, side="teacher")
+    found = standing(predictions, data.test.targets.cpu().bincount(minlength=predictions.num_classes))
+    order = other_order(predictions, data.classes)
+    wrong = ""
+    if order is not None and (found.weak or not named):
+        wrong = f"the teacher {order.text}: {order.remedy}"
+    elif found.weak:
+        wrong = f"the teacher is near chance: {against_chance(found, data.classes)}. Usual causes: {TEACHER_CAUSES}"
+    if wrong and not allow_weak:
+        raise UsageError(f"{wrong}; --allow-weak-teacher goes on regardless")
+    notes = [wrong] if wrong else [] if order is None else [f"the teacher {order.text}"]
+    if not wrong and told is not None and isinstance(reached := told.get("top1_last"), int | float):
+        notes += below_training(found, "the teacher", reached)
+    return Look(found, tuple(notes))
 
 
 def look_at_several(teacher: Network, data: DataSet, *, batch_size: int, device: str) -> tuple[float, int]:
-    """Return the teacher's mean average precision on a part of the data with several labels, and that part's size."""
-    predictions = _look(teacher, data, batch_size, device)
+    """Return the teacher's mean average precision on a part of data with several labels, and the size of that part."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randperm(len(data.test), generator=generator)[:TEACHER_SAMPLES].sort().values
+    predictions = predict(teacher.to(device), _batches(data.test, rows, batch_size), device=device, side="teacher")
     return accuracy(predictions)["map"], len(predictions)
 
 
-def _look(teacher: Network, data: DataSet, batch_size: int, device: str) -> Predictions:
-    """Return what the teacher says of at most `TEACHER_SAMPLES` samples, up to a whole batch."""
-    loader = Loader(data.test, batch_size=batch_size, shuffle=True, device=device)
-    batches = (
-        batch for batch, _ in zip(loader.batches(), range(math.ceil(TEACHER_SAMPLES / batch_size)), strict=False)
-    )
-    return predict(teacher.to(device), batches, device=device, side="teacher")
+def _batches(split: Split, rows: Tensor, batch_size: int) -> Iterator[Batch]:
+    for part in rows.split(batch_size):
+        part = part.to(split.targets.device)
+        images = to_unit(split.read(part))
+        yield Batch(images, images, split.targets[part], part)

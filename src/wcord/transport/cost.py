@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from wcord.checks import UsageError, require_matrix
-from wcord.numerics import autocast_off, full_precision, unit_rows
+from wcord.numerics import autocast_off, in_common_precision, unit_rows
 
 
 def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
@@ -29,7 +29,8 @@ def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
     """
     require_same_width(x, y)
     with autocast_off(x):
-        return 1 - unit_rows(full_precision(x)) @ unit_rows(full_precision(y)).T
+        x, y = in_common_precision(x, y)
+        return 1 - unit_rows(x) @ unit_rows(y).T
 
 
 def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
@@ -55,9 +56,10 @@ def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
     """
     require_same_width(x, y)
     with autocast_off(x):
+        x, y = in_common_precision(x, y)
         # The distance does not depend on the shift, so nothing is lost by keeping it out of the gradient.
-        shift = full_precision(x).detach().mean(dim=0)
-        x, y = full_precision(x) - shift, full_precision(y) - shift
+        shift = x.detach().mean(dim=0)
+        x, y = x - shift, y - shift
         squares = x.square().sum(dim=1, keepdim=True) + y.square().sum(dim=1)
         return (squares - 2 * x @ y.T).clamp_min(0)
 

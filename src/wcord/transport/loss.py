@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from wcord.checks import require_choice, require_finite, require_matrix
-from wcord.numerics import NORM_EPS, autocast_off, full_precision
+from wcord.numerics import NORM_EPS, autocast_off, in_common_precision
 from wcord.transport.cost import require_same_width
 from wcord.transport.sinkhorn import (
     PLAIN_BOUND,
@@ -136,9 +136,7 @@ def transport_parts(
             require_finite(name, tensor)
     require_same_width(student, teacher, ("student", "teacher"))
     with autocast_off(student):
-        x, y = full_precision(student), full_precision(teacher)
-        if x.dtype != y.dtype:
-            x, y = x.double(), y.double()
+        x, y = in_common_precision(student, teacher)
         if prior is not None:
             prior = require_prior(prior, uniform(len(x), x), uniform(len(y), y))
         wanted = torch.is_grad_enabled()

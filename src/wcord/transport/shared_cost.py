@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wcord.checks import UsageError, require_finite, require_matrix, require_positive, require_same_rows
-from wcord.numerics import autocast_off, full_precision
+from wcord.numerics import autocast_off, full_precision, in_common_precision
 from wcord.transport.sinkhorn import NOTHING, PLAIN_BOUND, SUM_TOLERANCE, TINY, require_settings
 
 LEAST_WEIGHT = 1e-30
@@ -73,18 +73,16 @@ def shared_cost_transport(
     tensor([7.5000e-01, 4.5398e-05])
     """
     require_settings(epsilon, iterations, None)
+    if largest is not None:
+        require_positive("largest", largest)
     _require_problem(a.detach(), b.detach(), cost.detach())
     with autocast_off(a):
-        rows, columns, costs = full_precision(a), full_precision(b.detach()), full_precision(cost.detach())
-        dtype = torch.promote_types(torch.promote_types(rows.dtype, columns.dtype), costs.dtype)
-        rows, columns, costs = rows.to(dtype), columns.to(dtype), costs.to(dtype)
+        rows, columns, costs = in_common_precision(a, b.detach(), cost.detach())
         rows, columns = rows / rows.sum(dim=1, keepdim=True), columns / columns.sum(dim=1, keepdim=True)
         # The factor lets a bound pass that was worked out in another precision.
         highest = float(costs.max()) if largest is None else largest * (1 + 1e-6)
-        if largest is not None:
-            require_positive("largest", largest)
-            if costs.device.type == "cpu" and float(costs.max()) > highest:
-                raise UsageError(f"cost exceeds largest={largest:g}, received {float(costs.max()):g}: raise largest")
+        if largest is not None and costs.device.type == "cpu" and float(costs.max()) > highest:
+            raise UsageError(f"cost exceeds largest={largest:g}, received {float(costs.max()):g}: raise largest")
         return SharedCostTransport(*_SharedCost.apply(rows, columns, costs, epsilon, iterations, highest))
 
 

@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 from torch import Tensor
 
-from wcord.checks import UsageError, require_finite, require_matrix, require_positive
+from wcord.checks import UsageError, require_counts, require_finite, require_matrix, require_positive
 from wcord.numerics import autocast_off, full_precision
 from wcord.transport.plan import DEFAULT_TOLERANCE, ConvergenceWarning, Plan
 
@@ -282,8 +282,7 @@ def _largest_flow(allowed: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
 def require_settings(epsilon: float, iterations: int, tolerance: float | None) -> None:
     """Raise unless the numbers that steer the iteration make sense."""
     require_positive("epsilon", epsilon)
-    if iterations < 1:
-        raise UsageError(f"iterations must be at least 1, received {iterations}")
+    require_counts(iterations=iterations)
     if tolerance is not None:
         require_positive("tolerance", tolerance)
 

@@ -1,0 +1,233 @@
+"""Which values a setting may have: declared beside its default, and checked by one function wherever it comes from.
+
+A field of a configuration reads `epochs: Annotated[int, Bounds(1)] = 240`. The command line, recipes, keyword arguments
+in Python and the configuration of a run that goes on all end in `checked`. Imports no torch.
+"""
+
+import dataclasses
+import re
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import MappingProxyType, NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, cast
+
+from wcord.checks import LARGEST_SIDE, LEAST_STD, UsageError, require_number, shown
+
+Configuration = TypeVar("Configuration")
+
+KINDS = {str: "text", Path: "a path", bool: "true or false"}
+"""Types as messages call them."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The interval of a number. NaN and infinity are refused with or without it.
+
+    Attributes:
+        low: least value.
+        high: largest value, or the name of the setting that holds it.
+        above: a number that the value must exceed.
+        below: a number that the value must stay under.
+    """
+
+    low: float | None = None
+    high: float | str | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def check(self, name: str, value: Any, others: Mapping[str, Any], *, whole: bool) -> None:
+        """Raise unless the value is a number (or a whole one) that lies in the interval."""
+        high = None if isinstance(self.high, str) else self.high
+        require_number(name, value, low=self.low, high=high, above=self.above, below=self.below, whole=whole)
+        if isinstance(self.high, str) and value > others.get(self.high, value):
+            raise UsageError(
+                f"{name} must be at most {self.high}, which is {shown(others[self.high])}, received {shown(value)}"
+            )
+
+
+@dataclass(frozen=True)
+class Ascending:
+    """A list of numbers that rise."""
+
+    def check(self, name: str, value: Any, others: Mapping[str, Any]) -> None:
+        """Raise where a number is not larger than the one before it."""
+        if any(one >= other for one, other in pairwise(value)):
+            raise UsageError(f"{name} must rise from each number to the next, received {shown(value)}")
+
+
+@dataclass(frozen=True)
+class Text:
+    """Text or a path that is not empty.
+
+    Attributes:
+        pattern: what all of it must match.
+        expected: the same in words, for the message.
+        may_be_empty: "" has a meaning of its own.
+    """
+
+    pattern: str | None = None
+    expected: str = ""
+    may_be_empty: bool = False
+
+    def check(self, name: str, value: Any, others: Mapping[str, Any]) -> None:
+        """Raise on empty text, a null character, or text of another form."""
+        text = str(value)
+        if not text.strip() and not self.may_be_empty:
+            raise UsageError(f"{name} must not be empty: give a value, or leave it out")
+        if "\0" in text:
+            raise UsageError(f"{name} must not hold a null character, received {shown(text)}")
+        if self.pattern is not None and not re.fullmatch(self.pattern, text):
+            raise UsageError(f"{name} must be {self.expected}, received {shown(text)}")
+
+
+@dataclass(frozen=True)
+class SameLength:
+    """A list that has as many numbers as another setting, where both are given."""
+
+    other: str
+
+    def check(self, name: str, value: Any, others: Mapping[str, Any]) -> None:
+        """Raise where the lengths differ."""
+        partner = others.get(self.other)
+        if partner is not None and len(partner) != len(value):
+            raise UsageError(
+                f"{self.other} and {name} must have one number a channel each, received {len(partner)} and {len(value)}"
+            )
+
+
+@dataclass(frozen=True)
+class OnlyWith:
+    """A setting that has an effect only where another one has a certain value.
+
+    Attributes:
+        other: name of the other setting.
+        value: the value that it must have.
+        default: the value that is the same as not giving the setting.
+    """
+
+    other: str
+    value: object
+    default: object
+
+    def check(self, name: str, value: Any, others: Mapping[str, Any]) -> None:
+        """Raise where the setting differs from its default and the other setting makes it idle."""
+        if value != self.default and others.get(self.other, self.value) != self.value:
+            raise UsageError(
+                f"{name} has no effect with {self.other} = {others[self.other]}, received {shown(value)}: "
+                f"leave it out, or use {self.other} = {self.value}"
+            )
+
+
+Device = Annotated[str, Text(r"auto|cpu|mps|cuda(:\d{1,4})?", "auto, cpu, cuda, cuda:1 (the second GPU) or mps")]
+Minutes = Annotated[float, Bounds(above=0)]
+Name = Annotated[str, Text()]
+OptionalName = Annotated[str, Text(may_be_empty=True)]
+"""A name, or "" where none is meant although another place gives one."""
+File = Annotated[Path, Text()]
+Seed = Annotated[int, Bounds(-(2**63), 2**63 - 1)]
+"""What a signed integer of 64 bits holds, which is what TOML and PyTorch's generators take."""
+Side = Annotated[int, Bounds(1, LARGEST_SIDE)]
+SideOrSides = Side | Annotated[str, Text(r"[1-9]\d{0,3}(x[1-9]\d{0,3})?", "a number of pixels, or HEIGHTxWIDTH")]
+Workers = Annotated[int, Bounds(0, 1024)]
+Mean = tuple[Annotated[float, Bounds()], ...]
+"""Any finite numbers: columns of a table come in every unit."""
+Deviation = tuple[Annotated[float, Bounds(LEAST_STD)], ...]
+
+
+def checked(settings: Configuration) -> Configuration:
+    """Return a configuration with every field, in nested configurations too, as its type within its bounds.
+
+    Args:
+        settings: an instance of a dataclass whose fields declare bounds.
+
+    Raises:
+        UsageError: naming the field, what it may be and what was received.
+
+    >>> @dataclass(frozen=True)
+    ... class Course:
+    ...     epochs: Annotated[int, Bounds(1)] = 240
+    ...     warmup_epochs: Annotated[float, Bounds(0, "epochs")] = 0.0
+    >>> checked(Course(epochs=2, warmup_epochs=1))
+    Course(epochs=2, warmup_epochs=1.0)
+    >>> checked(Course(epochs=2, warmup_epochs=3))
+    Traceback (most recent call last):
+        ...
+    wcord.checks.UsageError: warmup_epochs must be at most epochs, which is 2, received 3.0
+    """
+    hints = typing.get_type_hints(type(settings), include_extras=True)
+    values = {item.name: getattr(settings, item.name) for item in dataclasses.fields(cast(Any, settings))}
+    made = {
+        name: checked(value) if dataclasses.is_dataclass(value) else convert(name, value, hints[name])
+        for name, value in values.items()
+    }
+    for name, value in made.items():
+        if not dataclasses.is_dataclass(value):
+            convert(name, value, hints[name], made)
+    return dataclasses.replace(cast(Any, settings), **made)
+
+
+def convert(name: str, value: Any, hint: Any, others: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """Return one value as the type that its setting declares, within its bounds.
+
+    Args:
+        name: of the setting, for messages.
+        value: as a recipe, the command line or a caller gives it.
+        hint: the annotation of the setting.
+        others: the other settings by name; a rule that needs one that is not there is passed over.
+
+    Raises:
+        UsageError: naming the setting, what it may be and what was received.
+
+    >>> convert("shots", [5, 10], tuple[Annotated[int, Bounds(1)], ...])
+    (5, 10)
+    """
+    options = typing.get_args(hint) if not isinstance(hint, type) else (hint,)
+    origin = typing.get_origin(hint)
+    if origin is Annotated:
+        for rule in options[1:]:
+            if isinstance(rule, Bounds):
+                rule.check(name, value, others, whole=options[0] is int)
+        made = convert(name, value, options[0], others)
+        for rule in options[1:]:
+            if isinstance(rule, Text | Ascending | SameLength | OnlyWith):
+                # Path("") is the current folder, and no longer empty.
+                rule.check(name, value if isinstance(made, Path) else made, others)
+        return made
+    if origin is Literal:
+        if value not in options:
+            raise UsageError(f"{name} must be one of {', '.join(map(str, options))}, received {shown(value)}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise UsageError(f"{name} must be a list, received {shown(value)}")
+        return tuple(convert(name, item, options[0], others) for item in value)
+    if origin in (Union, UnionType):
+        kinds = [option for option in options if option is not NoneType]
+        if value is None and len(kinds) < len(options):
+            return None
+        return convert(name, value, next((kind for kind in kinds if _plain(kind) is type(value)), kinds[0]), others)
+    return _as_type(name, value, hint)
+
+
+def takes_empty_text(hint: Any) -> bool:
+    """Tell whether a setting of this annotation gives "" a meaning."""
+    parts = typing.get_args(hint)
+    return any(part.may_be_empty if isinstance(part, Text) else takes_empty_text(part) for part in parts)
+
+
+def _plain(hint: Any) -> Any:
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
+
+
+def _as_type(name: str, value: Any, kind: type) -> Any:
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value)
+    if kind in (int, float):
+        require_number(name, value, whole=kind is int)
+        return kind(value)
+    if not isinstance(value, kind):
+        raise UsageError(f"{name} must be {KINDS.get(kind, kind.__name__)}, received {shown(value)}")
+    return value

@@ -1,0 +1,243 @@
+"""What labels are before they are numbered: a class of each sample, several, shares of classes, or a quantity."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wcord.checks import UsageError
+from wcord.data.names import composed
+
+Labels = NDArray[Any]
+LabelForm = Literal["numbers", "one-hot", "several", "shares", "other"]
+
+LABEL_NAMES = frozenset({"label", "labels", "target", "targets", "class", "y"})
+"""Names of a column that settle it where several could be the label."""
+FEW_CLASSES = 20
+"""Different whole numbers that are classes however few samples there are."""
+
+
+def as_labels(values: object) -> Labels:
+    """Return labels as an array that keeps what they are: NumPy would make text of a list that holds 1 and "1".
+
+    >>> as_labels([1, "1", None]).tolist()
+    [1, '1', None]
+    """
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.is_floating_point() else values).numpy()
+    if isinstance(values, np.ndarray):
+        return values
+    items = list(values) if isinstance(values, Iterable) else [values]
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        return _objects(items)
+    return array if array.dtype.kind in "biuf" else _objects(items)
+
+
+def label_form(values: Labels) -> LabelForm:
+    """Tell what labels say of each sample.
+
+    "numbers": one value, a class number or name. "one-hot": a row of 0 and 1 with a single 1. "several": any number of
+    classes, as a row of 0 and 1 or as a list. "shares": a row of numbers that sum to 1. "other": none of these.
+
+    >>> label_form(np.array([[1, 0], [0, 1]])), label_form(np.array([[1, 1], [0, 0]]))
+    ('one-hot', 'several')
+    >>> label_form(np.array([[0.2, 0.8], [1.0, 0.0]])), label_form(np.array(["cat", "ant"]))
+    ('shares', 'numbers')
+    """
+    rows = _rows(values)
+    if rows is None:
+        return "several" if any(map(_is_list, values)) else "numbers"
+    if rows.ndim != 2 or rows.dtype.kind not in "biuf":
+        return "several" if rows.ndim == 2 and rows.dtype.kind in "UST" else "other"
+    for off in (0, -1):
+        if np.isin(rows, (off, 1)).all():
+            return "one-hot" if bool(((rows == 1).sum(1) == 1).all()) else "several"
+    shares = rows.dtype.kind == "f" and (rows >= 0).all() and np.allclose(rows.sum(1), 1, atol=1e-3)
+    return "shares" if shares else "other"
+
+
+ADVICE: dict[LabelForm, str] = {
+    "one-hot": "they are one-hot rows: turn one-hot rows into class numbers by argmax",
+    "several": "they mark several classes a sample, and argmax would throw all but one away: choose one question, and "
+    "give one column of the marks as the label; rows of 0 and 1 of npz files and arrays are taken as they are",
+    "shares": "they are shares of classes that sum to 1: give the largest by argmax, or let a teacher give such shares",
+    "other": "give one class number or name for each sample",
+}
+"""What to do about labels that are not one value a sample."""
+
+
+def plain_labels(split: str, values: Labels) -> Labels:
+    """Return labels as whole numbers, truth values, text in one Unicode form, or, for quantities, fractions.
+
+    Args:
+        split: which they are, for messages.
+        values: one value a sample.
+
+    Raises:
+        UsageError: they are several values a sample; some are missing; they are of several kinds, or of one that names
+            no classes.
+    """
+    form = label_form(values)
+    if form != "numbers":
+        raise UsageError(
+            f"the labels of the {split} split must be one value a sample, received shape {tuple(values.shape)}: "
+            f"{ADVICE[form]}"
+        )
+    if values.dtype.kind == "f":
+        missing = np.isnan(values)
+    elif values.dtype.kind in "biu":
+        return values
+    else:
+        values = values.astype(object)
+        missing = np.array([is_missing(value) for value in values], bool)
+    if missing.any():
+        raise UsageError(
+            f"the {split} split has {int(missing.sum())} samples without a label, the first in row "
+            f"{int(missing.argmax())} (counted from 0): remove them, or choose another label column"
+        )
+    return _whole(split, values) if values.dtype.kind == "f" else _of_one_kind(split, values)
+
+
+def is_missing(value: object) -> bool:
+    """Tell a label that is not there: None, NaN in any of its types, or text without a character.
+
+    >>> [is_missing(value) for value in (None, float("nan"), np.datetime64("NaT"), " ", "NA", 0)]
+    [True, True, True, True, False, False]
+    """
+    if isinstance(value, str | bytes):
+        return not value.strip()
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return bool(value != value) if isinstance(value, float | np.floating | np.datetime64) else False
+
+
+def unlabelled(values: Labels, train: Labels) -> int:
+    """Return how many test samples have no label: a gap, or −1 where no training sample has that.
+
+    >>> unlabelled(np.array([-1, -1, 2]), np.array([0, 1, 2])), unlabelled(np.array([-1]), np.array([-1, 1]))
+    (2, 0)
+    """
+    if values.ndim != 1:
+        return 0
+    if values.dtype.kind in "if":
+        kept_back = (values == -1) & (not bool((train == -1).any()))
+        return int((kept_back | (values != values)).sum())
+    return 0 if values.dtype.kind in ("b", "u") else sum(map(is_missing, values))
+
+
+def alike(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return names that differ by case or spaces alone, those that belong together in one tuple.
+
+    >>> alike(("cat", "Cat", "dog", "cat "))
+    [('cat', 'Cat', 'cat ')]
+    """
+    together: dict[str, list[str]] = {}
+    for name in names:
+        together.setdefault(" ".join(name.casefold().split()), []).append(name)
+    return [tuple(group) for group in together.values() if len(group) > 1]
+
+
+def alike_note(what: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return a note where names differ by case or spaces alone: one thing that was perhaps written in several ways."""
+    groups = ["/".join(map(repr, group)) for group in alike(names)]
+    if not groups:
+        return ()
+    more = ", …" if len(groups) > 3 else ""
+    return (f"{what} differ by case or spaces alone, and are not merged: {', '.join(groups[:3])}{more}",)
+
+
+def require_classes(what: str, values: Labels) -> None:
+    """Raise where labels are a quantity: fractions, or about as many different whole numbers as samples.
+
+    Args:
+        what: the labels, for the message.
+        values: those of all splits together.
+    """
+    kinds = np.unique(values)
+    if not len(kinds):
+        return
+    gapless = values.dtype.kind in "iu" and int(kinds[-1]) - int(kinds[0]) + 1 == len(kinds)
+    many = values.dtype.kind in "iu" and len(kinds) > FEW_CLASSES and 2 * len(kinds) > len(values) and not gapless
+    if values.dtype.kind == "f" or many:
+        shown = next((kind for kind in kinds.tolist() if kind != int(kind)), kinds[0])
+        raise UsageError(
+            f"{what} holds {len(kinds)} different numbers, such as {shown:g}: classes are wanted; regression is not "
+            "supported"
+        )
+
+
+def _objects(items: list[Any]) -> Labels:
+    array = np.empty(len(items), object)
+    array[:] = items
+    return array
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple | set | frozenset | np.ndarray) and not isinstance(value, str)
+
+
+def _rows(values: Labels) -> Labels | None:
+    """Return labels of several values a sample as a matrix; None where it is one value, or their numbers differ."""
+    if values.ndim != 1:
+        return values
+    if values.dtype.kind != "O" or not any(map(_is_list, values)):
+        return None
+    try:
+        rows = np.array([list(value) for value in values])
+    except (ValueError, TypeError):
+        return None
+    # Lists of class numbers, all of one length, are no rows of marks.
+    return rows if rows.ndim == 2 and rows.shape[1] > 1 and np.isin(rows, (0, 1)).all() else None
+
+
+def _whole(split: str, values: Labels) -> Labels:
+    """Return numbers as integers where they are whole; fractions as they are."""
+    if not np.isfinite(values).all():
+        raise UsageError(f"the labels of the {split} split hold infinity: repair them")
+    return values.astype(np.int64) if bool((values == np.floor(values)).all()) else values.astype(np.float64)
+
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "truth values": (bool, np.bool_),
+    "numbers": (int, float, np.integer, np.floating),
+    "text": (str, bytes),
+}
+
+
+def _of_one_kind(split: str, values: Labels) -> Labels:
+    """Return objects as numbers, truth values or text, whichever they are."""
+    found: dict[str, Any] = {}
+    for value in values:
+        kind = next((name for name, types in KINDS.items() if isinstance(value, types)), None)
+        if kind is None:
+            raise UsageError(
+                f"the labels of the {split} split hold {value!r} ({type(value).__name__}), which names no class: give "
+                "class numbers or names"
+            )
+        found.setdefault(kind, value)
+    if len(found) > 1:
+        shown = " and ".join(f"{kind} ({value!r})" for kind, value in found.items())
+        raise UsageError(f"the labels of the {split} split mix {shown}: write all of them as one kind")
+    if "text" in found:
+        return np.array([composed(_decoded(value)) for value in values])
+    if "truth values" in found:
+        return values.astype(bool)
+    return _whole(split, values.astype(np.float64)) if _fractions(values) else values.astype(np.int64)
+
+
+def _fractions(values: Labels) -> bool:
+    return any(isinstance(value, float | np.floating) for value in values)
+
+
+def _decoded(value: str | bytes) -> str:
+    if isinstance(value, str):
+        return str(value)
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

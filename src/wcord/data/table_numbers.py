@@ -1,0 +1,144 @@
+"""From the columns of a table to columns of numbers: numbers with gaps, and categories as columns of 0 and 1."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from wcord.checks import UsageError
+from wcord.data.cells import FEW, Kinds, kinds_of, numbers_of, texts_of
+from wcord.data.label_values import alike_note
+
+Frame = Any
+LARGEST, SMALLEST = 1e30, 1e-30
+"""Sizes of numbers that are left after standardizing in float32, with room for squares."""
+SHOWN = 5
+"""Columns that a note names."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What is seen of a table.
+
+    Attributes:
+        frame: a column of numbers for each name, NaN for gaps.
+        categories: the values of each column of text that gave columns of 0 and 1.
+        notes: what was taken for a gap or a category, and which columns say nothing.
+    """
+
+    frame: Frame
+    categories: dict[str, tuple[str, ...]]
+    notes: tuple[str, ...]
+
+
+def see(frame: Frame, seen: Sequence[str], *, numeric: bool = False) -> Numbers:
+    """Return columns as numbers, each by its name; gaps stay gaps.
+
+    Few different texts become columns of 0 and 1, `sex=M` for all but the first in their order: of two, one says it
+    all. Such a name can be asked for itself, so that another file of the same table gives the same columns.
+
+    Args:
+        frame: the table.
+        seen: names of columns, or of categories of them.
+        numeric: whether whole columns are known to hold numbers, whatever these rows hold.
+
+    Raises:
+        UsageError: a column holds many different texts, or infinity, or a word among numbers, or text under a name with
+            =; or there is none.
+    """
+    parts: dict[str, NDArray[np.float64]] = {}
+    categories: dict[str, tuple[str, ...]] = {}
+    notes: list[str] = []
+    for name in seen:
+        column = frame[name] if name in frame.columns else frame[name.partition("=")[0]]
+        texts = None if pd.api.types.is_numeric_dtype(column) else texts_of(column)
+        if name not in frame.columns:  # a category that a network knows
+            texts = _as_categories(texts_of(column))
+            source, _, value = name.partition("=")
+            categories[source] = _values(kinds_of(texts))
+            parts[name] = _category(texts, value)
+            continue
+        kinds = None if texts is None else kinds_of(texts)
+        if texts is None or kinds is None or numeric or kinds.numeric or kinds.culprit():
+            parts[name] = numbers_of(name, column)
+            notes += [] if kinds is None else _gap_notes(name, kinds)
+            continue
+        categories[name] = _require_few(name, kinds)
+        parts |= {f"{name}={value}": _category(texts, value) for value in categories[name][1:] or categories[name]}
+        notes += _category_notes(name, kinds)
+    if not parts:
+        raise UsageError("the table has no column to be seen besides the label: name some in --input")
+    for name, values in parts.items():
+        _require_size(name, values)
+    numbers: Frame = pd.DataFrame(parts, index=frame.index)
+    return Numbers(numbers, categories, (*notes, *_idle_notes(parts)))
+
+
+def _require_few(name: str, kinds: Kinds) -> tuple[str, ...]:
+    values = _values(kinds)
+    if len(values) > FEW:
+        raise UsageError(
+            f"column {name!r} holds {len(values)} different texts, such as {values[0]!r}: numbers or at most {FEW} "
+            "categories can be seen; choose the columns by --input"
+        )
+    if "=" in name:
+        raise UsageError(f"column {name!r} holds text and has = in its name, which marks categories: rename it")
+    return values
+
+
+def _values(kinds: Kinds) -> tuple[str, ...]:
+    return tuple(sorted(kinds.counts))
+
+
+def _as_categories(texts: Frame) -> Frame:
+    """Return the values of a column of categories; of one that happens to hold numbers alone, 1.0 as 1."""
+    kinds = kinds_of(texts)
+    whole = {text: str(int(number)) for text, number in kinds.numbers.items() if number == int(number)}
+    return texts.map(lambda text: whole.get(text, text)) if kinds.numeric else texts
+
+
+def _category(texts: Frame, value: str) -> NDArray[np.float64]:
+    """Return 1 where a column has a value, 0 where it has another, and a gap where it has none."""
+    return (texts == value).astype(float).where(texts != "").to_numpy(np.float64)
+
+
+def _require_size(name: str, values: NDArray[np.float64]) -> None:
+    sizes = np.abs(values[~np.isnan(values)])
+    if np.isinf(sizes).any():
+        raise UsageError(f"column {name!r} holds infinity: repair it")
+    largest = sizes.max(initial=0.0)
+    if largest > LARGEST or 0 < largest < SMALLEST:
+        raise UsageError(
+            f"column {name!r} holds numbers as {'large' if largest > 1 else 'small'} as {largest:g}, with which "
+            "networks cannot compute: give them in another unit"
+        )
+
+
+def _gap_notes(name: str, kinds: Kinds) -> list[str]:
+    told = ", ".join(f"{word!r} in {kinds.counts[word]} rows" for word in kinds.gaps)
+    return [f"column {name!r}: taken for gaps: {told}"] if told else []
+
+
+def _category_notes(name: str, kinds: Kinds) -> tuple[str, ...]:
+    mixed = (f"column {name!r} holds numbers and words ({kinds.words[0]!r}), and is taken as categories",)
+    return (*(mixed if kinds.numbers else ()), *alike_note(f"values of column {name!r}", _values(kinds)))
+
+
+def _idle_notes(parts: dict[str, NDArray[np.float64]]) -> tuple[str, ...]:
+    """Name the columns that cannot tell one row from another."""
+    idle = {
+        "are the same in every row": [name for name, values in parts.items() if len(values) > 1 and _constant(values)],
+        "are empty": [name for name, values in parts.items() if np.isnan(values).all()],
+    }
+    return tuple(
+        f"{len(names)} columns {what}, and tell nothing: {', '.join(names[:SHOWN])}{', …' * (len(names) > SHOWN)}"
+        for what, names in idle.items()
+        if names
+    )
+
+
+def _constant(values: NDArray[np.float64]) -> bool:
+    return bool((values == values[0]).all())

@@ -1,0 +1,102 @@
+"""Files of tables as other programs write them: separators, encodings, headers, and what is refused in one line."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wcord.checks import UsageError
+from wcord.data.table_file import read_table
+
+ROWS = {"a": [1.5, 2.0, -3.25], "b": [1, 2, 3], "label": ["x", "y", "x"]}
+
+
+def read(folder: Path, content: str | bytes, name: str = "t.csv") -> tuple[pd.DataFrame, tuple[str, ...]]:
+    (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_table(folder / name)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_separators(tmp_path: Path, separator: str, suffix: str) -> None:
+    frame, notes = read(tmp_path, pd.DataFrame(ROWS).to_csv(index=False, sep=separator), f"t.{suffix}")
+    assert frame.to_dict("list") == ROWS
+    assert len(notes) == (separator != {"csv": ",", "tsv": "\t"}[suffix])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    frame, _ = read(tmp_path, "größe,label\n1,été\n2,où\n".encode(encoding))
+    assert frame.to_dict("list") == {"größe": [1, 2], "label": ["été", "où"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "first"),
+    [
+        ("sep=;\na;label\n1;x\n2;y\n", ["a", "label"], [1, "x"]),
+        ("a,b,label,\n1,2,x,\n3,4,y,\n", ["a", "b", "label"], [1, 2, "x"]),
+        ("a,b,label\n1,2,x,\n3,4,y,\n", ["a", "b", "label"], [1, 2, "x"]),
+        ('"a","b","label"\n"r1",1,2,x\n"r2",3,4,y\n', ["Unnamed: 0", "a", "b", "label"], ["r1", 1, 2, "x"]),
+        (" a , label \n1, x\n2, y\n", ["a", "label"], [1, "x"]),
+        ('a,label\n"1\n2",x\n3,y\n', ["a", "label"], ["1\n2", "x"]),
+        ('"a;b",label\n1,x\n2,y\n', ["a;b", "label"], [1, "x"]),
+        ("a\r\n1\r\n2\r\n", ["a"], [1]),
+    ],
+)
+def test_headers_and_rows(tmp_path: Path, content: str, columns: list[str], first: list[object]) -> None:
+    frame, _ = read(tmp_path, content)
+    assert list(frame.columns) == columns
+    assert frame.iloc[0].tolist() == first
+
+
+@pytest.mark.parametrize("header", ["a,label,label", "a,label, label ", "label,a,label,a"])
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, header: str) -> None:
+    row = ",".join("1" * len(header.split(",")))
+    with pytest.raises(UsageError, match=r"has 2 columns named '(label|a)': rename or remove one"):
+        read(tmp_path, f"{header}\n{row}\n{row}\n")
+
+
+def test_words_are_no_gaps(tmp_path: Path) -> None:
+    words = ["NA", "None", "null", "n/a", "nan", "NaN", "N/A", "<NA>", "NULL", "#N/A"]
+    frame, _ = read(tmp_path, "w,n\n" + "".join(f"{word},1\n" for word in words) + ",\n")
+    assert frame["w"].tolist()[:-1] == words
+    assert frame.iloc[-1].isna().all()
+
+
+def test_an_index_of_parquet_is_a_column_and_its_names_are_different(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    frame = pd.DataFrame(ROWS).set_index("label")
+    frame.to_parquet(tmp_path / "t.parquet")
+    assert set(read_table(tmp_path / "t.parquet")[0].columns) == {"label", "a", "b"}
+    two = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
+    pq.write_table(two, tmp_path / "two.parquet")
+    with pytest.raises(UsageError, match="has 2 columns named 'a'"):
+        read_table(tmp_path / "two.parquet")
+
+
+@pytest.mark.parametrize("content", ["", "a,label\n1,x\n2,y,3\n", b"\x00\x01\x02"])
+def test_damaged_files_are_told_in_one_line(tmp_path: Path, content: str | bytes) -> None:
+    with pytest.raises(UsageError, match="cannot be read") as caught:
+        read(tmp_path, content)
+    assert "\n" not in str(caught.value)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    numbers=st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=12),
+    separator=st.sampled_from([",", ";", "\t", "|"]),
+    decimal=st.sampled_from([".", ","]),
+)
+def test_what_pandas_writes_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, numbers: list[float], separator: str, decimal: str
+) -> None:
+    written = pd.DataFrame({"a": [*numbers, 0.5], "label": ["x", *["y"] * len(numbers)]})
+    content = written.to_csv(index=False, sep=separator, decimal=decimal, quotechar='"')
+    frame, _ = read(tmp_path_factory.mktemp("t"), content)
+    np.testing.assert_allclose(frame["a"].astype(float), written["a"], rtol=1e-14)
+    assert frame["label"].tolist() == written["label"].tolist()

@@ -1,0 +1,156 @@
+"""Features in any precision, and criteria cast to any: every loss gives about its value in single precision."""
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from wcord import contrast, losses, transport
+from wcord.losses.loss_report import LossReport
+from wcord.methods.build import build_objective
+from wcord.methods.catalogue import METHODS
+from wcord.methods.observe import observe, rehearse
+from wcord.methods.term import Objective
+from wcord.models.create import create_model
+
+torch.manual_seed(0)
+LOGITS = torch.randn(8, 5), torch.randn(8, 5)
+EMBEDDINGS = torch.randn(8, 6), torch.randn(8, 10)
+EQUAL = torch.randn(8, 6), torch.randn(8, 6)
+MAPS = torch.randn(8, 3, 4, 4), torch.randn(8, 5, 4, 4)
+EQUAL_MAPS = torch.randn(8, 3, 4, 4), torch.randn(8, 3, 4, 4)
+TARGET, ROWS = torch.randint(0, 5, (8,)), torch.arange(8)
+COST = torch.rand(5, 5)
+WEIGHTS = LOGITS[0].softmax(1), LOGITS[1].softmax(1)
+
+FUNCTIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], tuple[Tensor, Tensor]]] = {
+    "kd": (losses.kd_loss, LOGITS),
+    "lskd": (lambda s, t: losses.kd_loss(s, t, standardize=True), LOGITS),
+    "dkd": (lambda s, t: losses.dkd_loss(s, t, TARGET), LOGITS),
+    "dist": (losses.dist_loss, LOGITS),
+    "ttm": (losses.ttm_loss, LOGITS),
+    "wttm": (losses.wttm_loss, LOGITS),
+    "wkd-l": (lambda s, t: losses.wkd_logit_loss(s, t, COST, TARGET), LOGITS),
+    "cc": (losses.cc_loss, EQUAL),
+    "pkt": (losses.pkt_loss, EMBEDDINGS),
+    "rkd": (losses.rkd_loss, EMBEDDINGS),
+    "transport": (transport.transport_loss, EQUAL),
+    "squared distances": (lambda s, t: transport.squared_euclidean_cost(s, t).mean(), EQUAL),
+    "cosines": (lambda s, t: transport.cosine_cost(s, t).mean(), EQUAL),
+    "shared cost": (
+        lambda s, t: transport.shared_cost_transport(s, t, COST, epsilon=0.5, iterations=20).cost.mean(),
+        WEIGHTS,
+    ),
+    "nce": (lambda s, t: contrast.nce_loss(s, t, t, temperature=1.0), EQUAL),
+    "ab": (losses.ab_loss, EQUAL_MAPS),
+    "at": (losses.at_loss, MAPS),
+    "fitnet": (losses.fitnet_loss, EQUAL_MAPS),
+    "fsp": (lambda s, t: losses.fsp_loss([s, s], [t, t]), EQUAL_MAPS),
+    "ft": (losses.ft_loss, MAPS),
+    "hcl": (lambda s, t: losses.hcl_loss([s], [t]), EQUAL_MAPS),
+    "kdsvd": (lambda s, t: losses.kdsvd_loss([s, s.flip(3)], [t, t.flip(3)]), EQUAL_MAPS),
+    "nst": (losses.nst_loss, MAPS),
+    "ofd": (lambda s, t: losses.ofd_loss(s, t, -torch.ones(3)), EQUAL_MAPS),
+    "sp": (losses.sp_loss, MAPS),
+    "wkd-f": (losses.wkd_feature_loss, EQUAL_MAPS),
+}
+MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[object, ...]]] = {
+    "wcord": (lambda: losses.WCoRDLoss(6, 10, num_samples=8, num_negatives=8), (*EMBEDDINGS, ROWS)),
+    "wcord, a queue": (lambda: losses.WCoRDLoss(6, 10, queue_size=8, num_negatives=8), EMBEDDINGS),
+    "gckt": (lambda: losses.WCoRDLoss(6, 10, num_samples=8, num_negatives=8, lckt_weight=0), (*EMBEDDINGS, ROWS)),
+    "lckt": (lambda: losses.WCoRDLoss(6, 10, gckt_weight=0, lckt_standardize=True), EMBEDDINGS),
+    "of the critic": (
+        lambda: losses.WCoRDLoss(6, 10, num_samples=8, num_negatives=8, features="critic", normalize="after"),
+        (*EMBEDDINGS, ROWS),
+    ),
+    "crd": (lambda: losses.CRDLoss(6, 10, num_samples=8, num_negatives=8), (*EMBEDDINGS, ROWS)),
+    "crd-std": (lambda: losses.CRDLoss(6, 10, num_samples=8, num_negatives=8, standardize=True), (*EMBEDDINGS, ROWS)),
+    "critic": (lambda: contrast.Critic(6, 10), EMBEDDINGS),
+    "vid": (lambda: losses.VIDLoss(3, 5), MAPS),
+    "reviewkd": (lambda: losses.ReviewKDLoss([3, 3], [5, 5]), ([MAPS[0]] * 2, [MAPS[1]] * 2)),
+    "paraphraser": (lambda: losses.Paraphraser(3), MAPS[:1]),
+    "translator": (lambda: losses.Translator(3, 5), MAPS[:1]),
+}
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+def cast(value: object, dtype: torch.dtype) -> object:
+    if isinstance(value, list):
+        return [cast(one, dtype) for one in value]
+    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def scalar(value: object) -> Tensor:
+    if isinstance(value, LossReport):
+        return value.total
+    if isinstance(value, tuple):
+        return torch.stack([scalar(one) for one in value]).sum()
+    assert isinstance(value, Tensor)
+    return value if value.dim() == 0 else value.square().mean()
+
+
+def difference_allowed(*dtypes: torch.dtype) -> float:
+    return 0.2 if torch.bfloat16 in dtypes else 0.03 if torch.float16 in dtypes else 1e-3
+
+
+@pytest.mark.filterwarnings("ignore::wcord.transport.ConvergenceWarning")
+@pytest.mark.parametrize("of_teacher", DTYPES, ids=str)
+@pytest.mark.parametrize("of_student", DTYPES, ids=str)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_losses_take_features_of_two_precisions(name: str, of_student: torch.dtype, of_teacher: torch.dtype) -> None:
+    loss, (student, teacher) = FUNCTIONS[name]
+    student = student.detach().clone().to(of_student).requires_grad_()
+    value = loss(student, teacher.to(of_teacher))
+    assert value.dtype in (torch.float32, torch.float64)
+    allowed = difference_allowed(of_student, of_teacher)
+    if name in ("kdsvd", "shared cost") and allowed > 1e-3:
+        allowed = 1.0  # singular vectors turn, and weights in half precision do not sum to 1
+    assert float(value.detach()) == pytest.approx(float(loss(*FUNCTIONS[name][1])), rel=allowed, abs=allowed / 10)
+    value.backward()
+    assert student.grad is not None
+    assert bool(student.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("of_module", DTYPES, ids=str)
+@pytest.mark.parametrize("of_features", DTYPES, ids=str)
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_of_one_precision_take_features_of_another(
+    name: str, of_features: torch.dtype, of_module: torch.dtype
+) -> None:
+    build, inputs = MODULES[name]
+    torch.manual_seed(1)
+    module = build()
+    expected = deepcopy(module)
+    torch.manual_seed(2)
+    wanted = scalar(expected(*inputs))
+    module = module.to(of_module)
+    assert all(p.dtype in (torch.float32, torch.float64) for p in module.parameters())
+    torch.manual_seed(2)
+    value = scalar(module(*(cast(one, of_features) for one in inputs)))
+    assert value.dtype is (torch.float64 if of_module is torch.float64 else torch.float32)
+    allowed = difference_allowed(of_features)
+    assert float(value.detach()) == pytest.approx(float(wanted.detach()), rel=allowed, abs=allowed / 10)
+    value.backward()
+    assert all(bool(p.grad.isfinite().all()) for p in module.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("ce", "simkd")])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+def test_methods_are_cast_with_their_networks(method: str, dtype: torch.dtype) -> None:
+    student, teacher = create_model("resnet8", num_classes=5), create_model("resnet8", num_classes=5)
+    images = torch.rand(2, 3, 8, 8)
+    setting = observe(student, teacher, student_sample=images, num_samples=4, total_steps=4)
+    objective = build_objective(method, setting, options={method: _small(method)})
+    before = {name: value.clone() for name, value in objective.state_dict().items()}
+    assert isinstance(objective.to(dtype), Objective)
+    if dtype is not torch.float64:
+        assert all(torch.equal(value, before[name]) for name, value in objective.state_dict().items())
+    student, teacher, images = student.to(dtype), teacher.to(dtype), images.to(dtype)
+    rehearse(objective, student, teacher, images, images)
+    rehearse(objective, student.float(), teacher, images.float(), images)
+
+
+def _small(method: str) -> dict[str, object]:
+    return {"num_negatives": 4} if method.startswith(("crd", "gckt", "wcord")) else {}
