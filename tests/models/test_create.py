@@ -43,7 +43,9 @@ def test_names_what_is_wrong(name, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("numbers", [{"num_classes": -1}, {"num_classes": 1.5}, {"in_channels": 0}, {"in_channels": -1}])
+@pytest.mark.parametrize(
+    "numbers", [{"num_classes": -1}, {"num_classes": 1.5}, {"in_channels": 0}, {"in_channels": -1}]
+)
 def test_refuses_impossible_numbers(numbers):
     with pytest.raises(UsageError, match="must be a whole number"):
         create_model("resnet8", **numbers)
