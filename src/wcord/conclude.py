@@ -15,6 +15,7 @@ from wcord.evaluation.information import critic_information
 from wcord.evaluation.symptoms import STUDENT_CAUSES, TEACHER_CAUSES, doubts, training_gap
 from wcord.methods.build import resolved_options
 from wcord.methods.options import parse_options
+from wcord.models.card import SEVERAL_LABELS
 from wcord.models.network import Network
 from wcord.models.weights import save_weights
 from wcord.report.analysis import analyse
@@ -22,8 +23,8 @@ from wcord.report.html import write_report
 from wcord.report.record import Record
 from wcord.training.config import TrainConfig, to_settings, trained_name
 from wcord.training.job import Job
-from wcord.training.loop import Outcome
 from wcord.training.networks import describe
+from wcord.training.outcome import Outcome
 from wcord.training.run import ANALYSIS, RECORD, REPORT, STUDENT, RunFolder
 from wcord.training.shipped import Shipped
 
@@ -42,7 +43,7 @@ def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, devic
     name = trained_name(config)
     student = shipped.network
     student_predictions = predict_all(student, job.test)
-    found = standing(student_predictions)
+    found = None if job.data.several_labels else standing(student_predictions)
     # A method that never asked the teacher has left it where it was built.
     teacher = None if job.teacher is None else job.teacher.to(device)
     taught = None if teacher is None else _taught(teacher, job)
@@ -50,22 +51,24 @@ def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, devic
     comparable = job.data.teacher is None or not job.data.teacher.by_label
     teacher_predictions = taught if comparable else None
     pictures = job.data.test.read if min(job.data.test.shape[1:]) > 1 else None
-    kept = analyse(student_predictions, teacher_predictions, pictures, same_labels=job.same_labels)
-    kept.save(run.path / ANALYSIS)
+    same_labels = job.same_labels and not job.data.several_labels
+    if not job.data.several_labels:  # what is kept is about single classes: confusions, gains, misses
+        kept = analyse(student_predictions, teacher_predictions, pictures, same_labels=same_labels)
+        kept.save(run.path / ANALYSIS)
     epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics() if entry.get("stage") != "preparation"]
-    metrics = _metrics(student_predictions, teacher_predictions, epochs, same_labels=job.same_labels)
+    metrics = _metrics(student_predictions, teacher_predictions, epochs, same_labels=same_labels)
     if teacher_predictions is not None:
         critic = critic_information(job.objective, student_predictions, teacher_predictions)
         metrics |= {} if critic is None else {"critic_information_nats": critic}
     statistics = {} if shipped.statistics is None else {"norm_statistics": shipped.statistics}
-    metrics |= statistics | {"at_chance": not found.informed}
+    metrics |= statistics | ({} if found is None else {"at_chance": not found.informed})
     made: dict[str, Any] = {
         "method": "ce" if isinstance(config, TrainConfig) else config.method,
         "teacher": None if isinstance(config, TrainConfig) else config.teacher,
         "data": job.data.name,
         "seed": config.training.seed,
     }
-    card = describe(student, job.architecture, job.data, made | {"top1_last": metrics["top1_last"]} | statistics)
+    card = describe(student, job.architecture, job.data, made | _for_card(metrics) | statistics)
     save_weights(student.backbone, run.path / STUDENT, card=card)
     commit, environment = run.origin()
     record = Record(
@@ -110,16 +113,28 @@ def _metrics(
     student: Predictions, teacher: Predictions | None, epochs: list[dict[str, Any]], *, same_labels: bool
 ) -> dict[str, Any]:
     measured = accuracy(student)
-    values: dict[str, Any] = {"top1_last": measured.pop("top1")} | measured
-    values["train_top1_last"] = epochs[-1]["train_top1"]
-    values["top1_best"] = max(entry["test_top1"] for entry in epochs if "test_top1" in entry)
+    name = "map" if student.several_labels else "top1"
+    values: dict[str, Any] = {f"{name}_last": measured.pop(name)} | measured
+    if "train_top1" in epochs[-1]:
+        values["train_top1_last"] = epochs[-1]["train_top1"]
+    values[f"{name}_best"] = max(entry[f"test_{name}"] for entry in epochs if f"test_{name}" in entry)
     return values if teacher is None else values | agreement(student, teacher, same_labels=same_labels)
 
 
-def _doubts(job: Job, student: Standing, teacher: Predictions | None, metrics: dict[str, Any]) -> list[str]:
-    """Return why the result may not be what it seems."""
+def _for_card(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return what the student's file says of its accuracy, and whether its logits are answers label by label."""
+    if "map_last" in metrics:
+        return {"map_last": metrics["map_last"], SEVERAL_LABELS: True}
+    return {"top1_last": metrics["top1_last"]}
+
+
+def _doubts(job: Job, student: Standing | None, teacher: Predictions | None, metrics: dict[str, Any]) -> list[str]:
+    """Return why the result may not be what it seems; of several labels a sample, and of mixtures, little is known."""
+    if student is None:
+        return []
     told = doubts(student, "the student", job.data.classes, STUDENT_CAUSES)
-    told += training_gap(student, metrics["train_top1_last"])
+    if "train_top1_last" in metrics:
+        told += training_gap(student, metrics["train_top1_last"])
     classes = job.data.of_teacher.classes
     if teacher is not None and teacher.num_classes == len(classes):
         told += doubts(standing(teacher), "the teacher", classes, TEACHER_CAUSES)

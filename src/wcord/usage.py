@@ -6,7 +6,7 @@ from typing import Literal
 from wcord.data.audio import FRAMES, WINDOW
 from wcord.data.frame import Frame
 from wcord.data.view import COLOUR, View
-from wcord.models.card import ModelCard
+from wcord.models.card import SEVERAL_LABELS, ModelCard
 from wcord.training.as_trained import frame_of
 
 Format = Literal["onnx", "torch"]
@@ -33,7 +33,7 @@ def describe_export(name: str, format: Format, card: ModelCard, shape: Shape, *,
         "input `images`": f"float32, B×{'×'.join(map(str, shape))}, {_values(shape)}",
         **_preparation(card, shape),
         "output `logits`": f"float32, B×{card.num_classes}",
-        "top-1, last epoch": f"{made.get('top1_last', float('nan')):.2f} % on the evaluation split",
+        **_reached(card),
         "parameters": f"{parameters:,}",
     }
     return "\n".join(
@@ -98,15 +98,22 @@ def usage_code(name: str, format: Format, card: ModelCard, shape: Shape) -> list
     }[format]
     imports = {"import numpy as np", *kind, *_imports_of(body, run)}
     ordered = sorted(imports, key=lambda line: (line.startswith("from wcord"), line.split()[1].lower()))
-    return [
-        *ordered,
-        "",
-        *body,
-        *run,
+    read = [
         "probabilities = np.exp(logits - logits.max(1, keepdims=True))",
         "probabilities /= probabilities.sum(1, keepdims=True)",
         "print(probabilities.argmax(1), probabilities.max(1))  # numbers of classes, from 0 in the order above",
     ]
+    if card.extra.get(SEVERAL_LABELS):
+        read = [
+            "probabilities = 1 / (1 + np.exp(-logits))  # of each label by itself",
+            "print(np.argwhere(probabilities >= 0.5))  # rows, and numbers of labels, from 0 in the order above",
+        ]
+    return [*ordered, "", *body, *run, *read]
+
+
+def _reached(card: ModelCard) -> dict[str, str]:
+    name, measure = ("map_last", "mAP") if card.extra.get(SEVERAL_LABELS) else ("top1_last", "top-1")
+    return {f"{measure}, last epoch": f"{card.extra.get(name, float('nan')):.2f} % on the evaluation split"}
 
 
 def _literal(text: str) -> str:

@@ -21,7 +21,7 @@ from wcord.data.sources import open_data
 from wcord.data.split import DataSet
 from wcord.models.create import create_model
 from wcord.training.config import DistillConfig, read_config, to_toml
-from wcord.training.loop import Outcome
+from wcord.training.outcome import Outcome
 from wcord.training.run import RunFolder
 
 

@@ -16,7 +16,7 @@ from wcord.benchmark.suite_file import read_suite
 from wcord.benchmark.teachers import Teachers, find_teachers
 from wcord.checks import UsageError
 from wcord.claim import claim
-from wcord.training.loop import Outcome
+from wcord.training.outcome import Outcome
 
 
 @pytest.fixture

@@ -90,3 +90,15 @@ def test_only_training_is_shared(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert main(["benchmark", "mini"]) == 2
     assert "received 2 for benchmark: start it without a launcher, as often as you like" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_that_accumulate_give_the_run_of_one(distill: list[str], tmp_path: Path) -> None:
+    """8 batches of 64 samples an epoch: steps of three, three and two, whose gradients are sent once."""
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    how = ["--gradient-accumulation-steps", "3", "--class-weights", "balanced", "--epochs", "3"]
+    assert main([*distill, *how, "--out", str(alone)]) == 0
+    started = launch([*TWO, *distill, *how, "--out", str(shared)])
+    _, complaints = started.communicate(timeout=240)
+    assert started.returncode == 0, complaints
+    assert [flat(one) for one in metrics(shared)] == [pytest.approx(flat(one), rel=1e-3) for one in metrics(alone)]

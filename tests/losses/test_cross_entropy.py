@@ -85,6 +85,60 @@ def test_gradcheck_with_class_weights():
     )
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 0.5]])
+def test_shares_are_the_double_loop(smoothing, weights):
+    torch.manual_seed(0)
+    logits, shares = torch.randn(5, 3, dtype=torch.float64), torch.rand(5, 3, dtype=torch.float64).softmax(1)
+    above = below = 0.0
+    for i in range(5):
+        partition = sum(math.exp(logits[i, c]) for c in range(3))
+        for c in range(3):
+            weight = 1.0 if weights is None else weights[c]
+            wanted = (1 - smoothing) * shares[i, c] + smoothing / 3
+            above -= float(weight * wanted * math.log(math.exp(logits[i, c]) / partition))
+            below += float(weight * shares[i, c])
+    weights = None if weights is None else torch.tensor(weights)
+    found = cross_entropy_loss(logits, shares, label_smoothing=smoothing, class_weights=weights)
+    assert found.item() == pytest.approx(above / below)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000), smoothing=st.floats(0, 1), weighted=st.booleans())
+def test_shares_of_one_class_are_that_class(seed, smoothing, weighted):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(6, 4, generator=generator, dtype=torch.float64)
+    target = torch.randint(4, (6,), generator=generator)
+    weights = torch.rand(4, generator=generator, dtype=torch.float64) + 0.1 if weighted else None
+    shares = torch.nn.functional.one_hot(target, 4).double()
+    one = cross_entropy_loss(logits, target, label_smoothing=smoothing, class_weights=weights)
+    other = cross_entropy_loss(logits, shares, label_smoothing=smoothing, class_weights=weights)
+    assert other.item() == pytest.approx(one.item())
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ([[0.5, 0.4], [1.0, 0.0]], "sum 1 in each row; row 0 does not"),
+        ([[1.0, 0.0], [1.5, -0.5]], "from 0 on and of sum 1 in each row; row 1 does not"),
+        ([[1.0, 0.0], [math.nan, 1.0]], "row 1 does not"),
+        ([[1.0], [1.0]], "shares of shape"),
+        ([1.0, 0.0], "shares of shape"),
+    ],
+)
+def test_shares_that_are_none(shares, message):
+    with pytest.raises(UsageError, match=message):
+        cross_entropy_loss(torch.zeros(2, 2), torch.tensor(shares))
+
+
+def test_gradcheck_with_shares():
+    logits, shares = torch.randn(3, 4, dtype=torch.float64, requires_grad=True), torch.rand(3, 4).double().softmax(1)
+    weights = torch.tensor([0.5, 1.0, 2.0, 7.0], dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda x: cross_entropy_loss(x, shares, label_smoothing=0.1, class_weights=weights), (logits,)
+    )
+
+
 def test_gradcheck():
     logits = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     target = torch.tensor([0, 3, 1])

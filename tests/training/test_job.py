@@ -117,3 +117,55 @@ def test_class_weights_without_a_cross_entropy_are_refused() -> None:
     for settings in ({"method": "kd", "no_labels": True}, {"method": "kd", "set": ["ce.weight=0"]}):
         with pytest.raises(UsageError, match="--class-weights weights the cross-entropy, which has no part"):
             ready(own, teacher="own", class_weights="balanced", **settings)
+
+
+@pytest.mark.parametrize("mixed", [{"mixup": 0.2}, {"cutmix": 1.0}, {"mixup": 0.8, "cutmix": 1.0, "mixup_prob": 0.5}])
+@pytest.mark.parametrize("method", ["kd", "wcord+kd", "lckt-a", "rkd+at", "dist", "ttm", "ft+kd", "simkd", "gckt+pkt"])
+def test_mixtures_suit_methods_that_read_no_single_sample(method: str, mixed: dict[str, float]) -> None:
+    job, _ = ready(method=method, **mixed)
+    batch = next(job.train.batches())
+    assert batch.index is None
+    assert batch.target.shape == (64, 10)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("crd", [], "crd keeps a row per training sample, and a mixture of samples is none of them"),
+        ("kd+crd-std", [], "crd-std keeps a row per training sample"),
+        ("dkd", [], "dkd reads the class of each sample"),
+        ("wkd-l", [], "wkd-l reads the class of each sample"),
+        ("wcord", ["wcord.negatives=other_class"], "wcord reads the class of each sample"),
+        ("wcord-a", ["wcord-a.anchor_to=class"], "wcord-a reads the class of each sample"),
+    ],
+)
+@pytest.mark.parametrize("mixed", [{"mixup": 0.2}, {"cutmix": 1.0}])
+def test_methods_that_read_single_samples_refuse_mixtures(
+    method: str, options: list[str], message: str, mixed: dict[str, float]
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        ready(method=method, set=options, **mixed)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"mixup": -0.1}, {"cutmix": float("inf")}, {"mixup": float("nan")}, {"mixup": 1.0, "mixup_prob": 1.5}]
+)
+def test_mixing_that_cannot_be_meant(setting: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=list(setting)[-1]):
+        ready(method="kd", **setting)
+
+
+def test_rows_of_a_table_are_mixed_but_not_cut() -> None:
+    table = {"model": "mlp16x1", "data": "sklearn:wine", "out": "x", "batch_size": 16}
+    with pytest.raises(UsageError, match="--cutmix pastes parts of pictures, but a sample here is 13 columns"):
+        prepare(configure(TrainConfig, table | {"cutmix": 1.0}), Own(), lambda line: None)
+    job = prepare(configure(TrainConfig, table | {"mixup": 0.2}), Own(), lambda line: None)
+    assert next(job.train.batches()).target.shape == (16, 3)
+
+
+def test_pairs_by_label_refuse_mixtures() -> None:
+    side = unbalanced().data
+    assert side is not None
+    own = Own(data=side.beside(side, by_label=True))
+    with pytest.raises(UsageError, match="mixup and cutmix mix what both networks see alike"):
+        ready(own, method="kd", mixup=0.2)

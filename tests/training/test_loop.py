@@ -85,7 +85,7 @@ def stop_and_go_on(out: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int, 
     decide = Trainer._wish_to_stop
 
     def stop(trainer: Trainer, *arguments: Any) -> tuple[str, Any] | None:
-        return ("enough", None) if trainer.steps_done == stop_after else decide(trainer, *arguments)
+        return ("enough", None) if trainer.at.steps_done == stop_after else decide(trainer, *arguments)
 
     monkeypatch.setattr(Trainer, "_wish_to_stop", stop)
     stopped = distil(out, **settings)
@@ -151,7 +151,7 @@ def test_sigterm_saves_and_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     def step_then_signal(trainer: Trainer, *arguments: Any) -> None:
         step(trainer, *arguments)
-        if trainer.steps_done == 3:
+        if trainer.at.steps_done == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(Trainer, "_step", step_then_signal)
@@ -177,7 +177,7 @@ def test_nan_stops_by_part_and_step_and_keeps_the_last_good_checkpoint(
     step = Trainer._step
 
     def poison(trainer: Trainer, *arguments: Any) -> None:
-        if trainer.steps_done == 3:
+        if trainer.at.steps_done == 3:
             with torch.no_grad():
                 next(trainer.student.parameters()).fill_(torch.nan)
         step(trainer, *arguments)
@@ -237,6 +237,7 @@ def test_moving_average_is_what_is_saved_and_resumes(tmp_path: Path) -> None:
         {"optimizer": "adamw", "schedule": "cosine", "warmup_epochs": 0.5, "clip_norm": 1.0},
         {"label_smoothing": 0.1, "eval_every": 5},
         {"class_weights": "balanced"},
+        {"mixup": 0.4, "cutmix": 1.0, "class_weights": "balanced", "label_smoothing": 0.1},
         {"method": "lckt-a+lskd", "set": []},
         {"method": "crd", "set": ["crd.num_negatives=64"]},
     ],
@@ -258,6 +259,20 @@ def test_class_weights_stand_in_the_record_and_survive_a_stop(tmp_path: Path, mo
     assert whole.record.objective["ce"]["class_weights"] == {str(number): 1.0 + number for number in range(10)}
     assert whole.record.config["training"]["class_weights"] == str(file)
     stop_and_go_on(tmp_path / "run", monkeypatch, 4, **settings)
+    assert_same_run(whole.run, tmp_path / "run")
+
+
+def test_mixtures_go_on_bit_for_bit_and_their_training_accuracy_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings: dict[str, Any] = {"mixup": 0.4, "cutmix": 1.0, "augment": "crop-flip"}
+    whole = distil(tmp_path / "whole", **settings)
+    assert whole.record is not None
+    for entry in whole.record.epochs:
+        assert 0 <= entry["train_top1_mixed"] <= 100
+        assert "train_top1" not in entry
+    assert "% of dominant labels  test" in capsys.readouterr().err
+    stop_and_go_on(tmp_path / "run", monkeypatch, 7, **settings)
     assert_same_run(whole.run, tmp_path / "run")
 
 
@@ -337,7 +352,7 @@ def test_a_run_stopped_in_either_stage_goes_on_bit_for_bit(
     decide = Trainer._wish_to_stop
 
     def stop(trainer: Trainer, *arguments: Any) -> tuple[str, None] | None:
-        return ("enough", None) if trainer.steps_done == stop_after else decide(trainer, *arguments)
+        return ("enough", None) if trainer.at.steps_done == stop_after else decide(trainer, *arguments)
 
     monkeypatch.setattr(Trainer, "_wish_to_stop", stop)
     assert distil(tmp_path / "run", **settings).outcome.status == "stopped"

@@ -68,9 +68,9 @@ def test_statistics_are_measured_where_they_cannot_have_settled(tmp_path: Path) 
     assert note.startswith(
         "the running statistics of 3 of 3 normalization layers were measured on 300 training samples"
     )
-    assert note.endswith("15 steps are too few for them to settle (momentum 0.01)")
+    assert note.endswith("15 batches are too few for them to settle (momentum 0.01)")
     assert left.statistics == {"unsettled_layers": 3}
-    assert "may not fit the weights: 15 steps are too few" in left.notes[0]
+    assert "may not fit the weights: 15 batches are too few" in left.notes[0]
     reached = accuracy(predict(shipped.network, measured.test.batches()))["top1"]
     assert reached == logged(measured, "test_top1")[-1]
 

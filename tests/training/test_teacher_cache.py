@@ -86,6 +86,8 @@ def test_what_the_key_cannot_hold_shows_in_the_first_batch(tmp_path: Path, monke
         {"split_seed": 1},
         {"augment": "none"},
         {"views": 2},
+        {"mixup": 0.2},
+        {"cutmix": 1.0},
         {"precision": "bf16"},
         {"channels_last": True},
         {"teacher_mean": (0.3,)},

@@ -23,6 +23,7 @@ def build_method(
     batch_size: int | None = None,
     label_smoothing: float = 0.0,
     class_weights: Sequence[float] | Tensor | None = None,
+    several_labels: bool = False,
     total_steps: int | None = None,
     student_maps: Sequence[str] | None = None,
     teacher_maps: Sequence[str] | None = None,
@@ -42,7 +43,8 @@ def build_method(
         batch_size: samples in a batch, to refuse a method that needs more.
         label_smoothing: of the cross-entropy.
         class_weights: of the cross-entropy, a number above 0 for each of the student's classes; default: all alike.
-        total_steps: optimiser steps of the whole training, for options that change on the way.
+        several_labels: whether a sample may have several labels; `Batch.target` is then B×C of 0 and 1.
+        total_steps: training batches of the whole training, for options that change on the way.
         student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
         teacher_maps: as `student_maps`. Read both with `capture(…, maps=objective.student_map_names)`.
         student_embedding: path of the module whose input is the student's embedding; default: its classifier. Read
@@ -86,6 +88,7 @@ def build_method(
         batch_size=batch_size,
         label_smoothing=label_smoothing,
         class_weights=None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32),
+        several_labels=several_labels,
         total_steps=total_steps,
         student_maps=student_maps,
         teacher_maps=teacher_maps,

@@ -16,6 +16,7 @@ from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
 from wcord.data.labels import number_by_name
 from wcord.data.loader import Loader
+from wcord.data.several import refuse_several
 from wcord.data.split import DataSet, Split, moved
 from wcord.data.view import View
 from wcord.evaluation.accuracy import Predictions, accuracy
@@ -23,6 +24,7 @@ from wcord.evaluation.chance import standing
 from wcord.evaluation.order import other_order
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
 from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
+from wcord.models.card import SEVERAL_LABELS
 from wcord.models.network import Network
 from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code
 from wcord.training.as_trained import open_as_trained
@@ -87,7 +89,7 @@ def evaluate(
     if number is None and not classes_by_number:
         _say_numbers(opened.classes, network.classes, say)
     if number is not None:
-        predictions = replace(predictions, targets=number[predictions.targets])
+        predictions = replace(predictions, targets=_renumbered(predictions.targets, number, predictions.num_classes))
     measured = accuracy(predictions)
     for line in _doubts(predictions, opened.classes if number is None else network.classes):
         say(f"note: {line}")
@@ -96,6 +98,8 @@ def evaluate(
 
 def _doubts(predictions: Predictions, classes: tuple[str, ...]) -> list[str]:
     """Return why what is measured of a network may not be what it is worth."""
+    if predictions.several_labels:
+        return []
     order = other_order(predictions, classes)
     if order is not None:
         return [f"the network {order.text}: {order.remedy}"]
@@ -113,9 +117,18 @@ def _say_numbers(own: Sequence[str], theirs: Sequence[str], say: Say) -> None:
         )
 
 
+def _renumbered(targets: Tensor, number: Tensor, classes: int) -> Tensor:
+    """Return the data's labels in the order of the network's classes, of which `number` gives one for each."""
+    if not targets.is_floating_point():
+        return number[targets]
+    return targets.new_zeros(len(targets), classes).index_copy(1, number, targets)
+
+
 @dataclass(frozen=True)
 class Guess:
     """What a network says of one record: its most probable classes, best first.
+
+    Where a record may have several labels, all labels of probability 0.5 or more, which may be none.
 
     Attributes:
         record: its file, and the row of a table.
@@ -148,7 +161,7 @@ def predict_files(
         paths: files, or folders, of which the files are read that hold what the network was trained on, but no hidden
             ones. Of a table each row is a record; what columns it needs, the student's file knows.
         model: its architecture, where that is code of your own.
-        top: how many classes to name.
+        top: how many classes to name; of a network for several labels all that are more probable than not are named.
         device: where to compute.
         say: told what is passed over in folders.
 
@@ -186,7 +199,8 @@ def predict_files(
         for name, record in read.items():
             channels, height, width = record.shape[1:]
             view = View.parse(card.view).fitted((channels, height, width), card.in_channels)
-            guesses.append(_guess(network, name, moved(view(record), where), top))
+            several = bool(card.extra.get(SEVERAL_LABELS))
+            guesses.append(_guess(network, name, moved(view(record), where), top, several_labels=several))
     if guesses and all(guess.error for guess in guesses):
         named = any(Path(path).is_file() for path in paths)
         count = f"none of the {len(guesses)} files can be read; the first: " if len(guesses) > 1 else ""
@@ -194,14 +208,16 @@ def predict_files(
     return guesses
 
 
-def _guess(network: Network, name: str, record: Tensor, top: int) -> Guess:
+def _guess(network: Network, name: str, record: Tensor, top: int, *, several_labels: bool) -> Guess:
     with torch.inference_mode():
-        probabilities = network(record).float().softmax(dim=1)[0].cpu()
-    if not bool(probabilities.isfinite().all()):
+        logits = network(record).float()[0].cpu()
+    if not bool(logits.isfinite().all()):
         raise UsageError(
             f"the network makes NaN of {name!r}: its weights, or the mean and std of its input, are damaged"
         )
-    best = probabilities.topk(min(top, len(probabilities)))
+    probabilities = logits.sigmoid() if several_labels else logits.softmax(dim=0)
+    count = int((probabilities >= 0.5).sum()) if several_labels else min(top, len(probabilities))
+    best = probabilities.topk(count)
     names = tuple(network.classes[i] if network.classes else str(i) for i in best.indices.tolist())
     return Guess(name, names, tuple(best.values.tolist()))
 
@@ -242,6 +258,7 @@ def probe(
     require_list("shots", shots)
     config = _config(data, settings)
     opened = open_as_trained(config, Path(weights)) if isinstance(config, DataConfig) else config
+    refuse_several(opened.train.targets, "wcord probe")
     halves = [_predictions(network, split, config, device) for split in (opened.train, opened.test)]
     seen = Representation(halves[0].embeddings, halves[0].targets, halves[1].embeddings, halves[1].targets)
     found: dict[str, Any] = {"linear": linear_probe(seen)}

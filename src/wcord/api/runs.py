@@ -35,7 +35,8 @@ from wcord.training.config import (
 from wcord.training.engine import make_accelerator, start_trackers
 from wcord.training.failure import failing
 from wcord.training.job import Job, Own, Say, opened_data, prepare
-from wcord.training.loop import Outcome, Trainer
+from wcord.training.loop import Trainer
+from wcord.training.outcome import Outcome
 from wcord.training.run import RunFolder, is_used
 from wcord.training.teacher_cache import open_cache
 
@@ -281,7 +282,7 @@ def _train(
     outcome = trainer.fit()
     record = None
     if outcome.status == "finished":
-        with failing(run, lambda: trainer.steps_done):
+        with failing(run, lambda: trainer.at.steps_done):
             shipped = trainer.ship()  # in all processes, which keep the same student
             if accelerator.is_main_process:
                 record = conclude(job, run, shipped, outcome, str(accelerator.device))

@@ -20,7 +20,7 @@ from wcord.training.as_trained import seen_by_both
 from wcord.training.config import DistillConfig, TrainConfig, read_config
 from wcord.training.engine import resolve_device
 from wcord.training.job import Own, Say
-from wcord.training.loop import Outcome
+from wcord.training.outcome import Outcome
 from wcord.training.run import CONFIG
 
 Seen = tuple[DataConfig, PairingConfig | None]

@@ -66,6 +66,8 @@ def _row(guess: "Guess") -> dict[str, object]:
 def _table(guesses: "Sequence[Guess]") -> Table:
     table = Table("record", "class", "probability")
     for guess in guesses:
+        if not guess.classes and not guess.error:
+            table.add_row(guess.record, "no label", "")
         for i, (name, probability) in enumerate(zip(guess.classes, guess.probabilities, strict=True)):
             table.add_row(guess.record if i == 0 else "", name, f"{100 * probability:.1f} %")
     return table

@@ -15,6 +15,7 @@ from wcord.data.label_values import as_labels, unlabelled
 from wcord.data.labels import no_labels, number_labels
 from wcord.data.samples import Source, all_rows
 from wcord.data.selection import held_out
+from wcord.data.several import label_marks, marks_several
 
 Array = NDArray[np.generic]
 
@@ -101,7 +102,7 @@ def array_source(
     if bare and (partial or bare == len(labels["test"])):
         del images["test"], labels["test"]
         notes = (f"the test split is passed over: {bare} of its samples have no label",)
-    targets, names = number_labels(labels, classes)
+    targets, names = (label_marks if marks_several(labels) else number_labels)(labels, classes)
     samples = {split: all_rows(images[split], targets[split]) for split in images}
     pictures = images["train"].shape[3] > 1
     return Source(samples["train"], samples.get("test"), names, name, augment="none", notes=notes, pictures=pictures)

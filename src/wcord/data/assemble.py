@@ -15,6 +15,7 @@ from wcord.data.label_values import alike_note
 from wcord.data.memory import check_all, decode_all, resize_all, without_bad
 from wcord.data.pairing import Partners, find_partners, number_by_student, origin_of
 from wcord.data.samples import Samples, Source
+from wcord.data.several import refuse_several
 from wcord.data.split import (
     TEST_UNSEEN,
     DataSet,
@@ -63,6 +64,8 @@ def assemble_pairs(
     Raises:
         UsageError: as `assemble`; and what `find_partners` and `number_by_student` complain about.
     """
+    for one in (source, other):
+        refuse_several(one.train.targets, "an input of the teacher's own")
     _check(config)
     _check(theirs)
     if not other.pictures:

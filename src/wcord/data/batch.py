@@ -13,7 +13,8 @@ class Batch:
     Attributes:
         student_input: what the student sees, images as float32 in [0, 1], B×C×H×W.
         teacher_input: what the teacher sees; the same tensor where both see the same.
-        target: class numbers, B.
+        target: class numbers, B; or the shares of the classes in each sample, B×C, where samples are mixed; or its
+            labels, B×C of 0 and 1 (float), where it may have several.
         index: row numbers in the training set, B, or None where there are none.
     """
 

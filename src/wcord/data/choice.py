@@ -11,6 +11,7 @@ from wcord.data.config import MISSING_TEST, DataConfig
 from wcord.data.pairing import Partners
 from wcord.data.samples import Samples, Source
 from wcord.data.selection import held_out, require_apart, subset
+from wcord.data.several import SEVERAL
 
 CUT = ("split_seed", "holdout", "group_by")
 """Settings that decide which samples are held out of a source without a test split."""
@@ -78,8 +79,16 @@ def choose(source: Source, config: DataConfig) -> Choice:
     if not len(held):
         raise UsageError(f"no sample is left to evaluate on: {len(train)} in all are too few to hold some out")
     if config.subset is not None:
-        taken = subset(train.targets[kept], config.subset, source.classes, seed=config.split_seed)
-        notes = (*notes, f"trained on a subset: {len(taken)} of {len(kept)} samples, the same share of each class")
+        several = train.targets.is_floating_point()
+        if several and config.subset >= 1:
+            raise UsageError(
+                f"--subset {config.subset:g} is images of each class, but {SEVERAL} have no one class: "
+                "give a fraction, such as 0.5"
+            )
+        strata = train.strata if several and train.strata is not None else train.targets
+        taken = subset(strata[kept], config.subset, source.classes, seed=config.split_seed)
+        share = "" if several else ", the same share of each class"
+        notes = (*notes, f"trained on a subset: {len(taken)} of {len(kept)} samples{share}")
         kept = kept[taken]
     return Choice(kept, held, test_from, notes, _cut(source, held, config) if test_from == "train" else {})
 
@@ -133,7 +142,8 @@ def _held_out(source: Source, config: DataConfig) -> tuple[Tensor, Tensor]:
 def _note_of(source: Source, config: DataConfig, count: int) -> str:
     if config.holdout:
         return f"evaluated on {count} samples held out of the train split, which are not trained on"
-    of_each = "a fixed fifth of each class" if source.train.groups is None else "whole groups, about a fifth,"
+    each = "" if source.train.targets.is_floating_point() else " of each class"
+    of_each = f"a fixed fifth{each}" if source.train.groups is None else "whole groups, about a fifth,"
     return f"no test split: {of_each} of the train split is held out as test"
 
 

@@ -64,7 +64,7 @@ def label_form(values: Labels) -> LabelForm:
 ADVICE: dict[LabelForm, str] = {
     "one-hot": "they are one-hot rows: turn one-hot rows into class numbers by argmax",
     "several": "they mark several classes a sample, and argmax would throw all but one away: choose one question, and "
-    "give one column of the marks as the label",
+    "give one column of the marks as the label; rows of 0 and 1 of npz files and arrays are taken as they are",
     "shares": "they are shares of classes that sum to 1: give the largest by argmax, or let a teacher give such shares",
     "other": "give one class number or name for each sample",
 }

@@ -14,9 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 from wcord.checks import UsageError, require_choice
 from wcord.data.augment import AUGMENTATIONS, augment, draw, place, whole
 from wcord.data.batch import Batch
+from wcord.data.mixing import Mix, Mixing
 from wcord.data.split import MemorySplit, Partner, Split, StreamSplit, base_and_view, on_device
 
-_ORDER, _AUGMENT, _PARTNER, _PARTNER_AUGMENT = range(4)  # separate streams of random numbers
+_ORDER, _AUGMENT, _PARTNER, _PARTNER_AUGMENT, _MIX = range(5)  # separate streams of random numbers
 
 
 class Loader:
@@ -46,6 +47,9 @@ class Loader:
         views: how often each sample stands in its batch, each time with an augmentation of its own; the batch is then
             all samples in their first view, all in their second, and so on.
         partner: what the teacher sees; None: what the student sees.
+        mixing: mix the samples of each batch with each other, alike in all its views and for both networks; targets
+            are then shares of the classes, B×C, and there are no row numbers, since a mixture is no sample. A process
+            of several reads the samples that its own are mixed with beside these.
         drop_single: leave out a last batch that would give some process a single sample (or none), which batch
             normalisation and losses over pairs cannot use.
 
@@ -67,6 +71,7 @@ class Loader:
         workers: int = 0,
         views: int = 1,
         partner: Partner | None = None,
+        mixing: Mixing | None = None,
         drop_single: bool = False,
     ) -> None:
         require_choice("augmentation", augment, AUGMENTATIONS)
@@ -77,7 +82,8 @@ class Loader:
         self.rank, self.world_size, self.workers = rank, world_size, workers
         if views < 1:
             raise UsageError(f"views must be 1 or more, received {views}")
-        self.views = views
+        self.views, self.mixing = views, mixing
+        _require_mixable(mixing, partner)
         self.device = torch.device(device)
         base, self._view = base_and_view(split)
         self._base = on_device(base, device)
@@ -101,7 +107,8 @@ class Loader:
         same_records = partner is None or (partner.shared and self._partner_base is self._base)
         # Parts of the originals are read, where both networks see the same part of the same picture.
         self._cut = augment == "resized-crop" and isinstance(self._base, StreamSplit) and same_records
-        self._draws = _Draws(seed, len(split), batch_size, rank, world_size, views)
+        self._part = _Part(rank, world_size, mates=mixing is not None)
+        self._draws = _Draws(seed, len(split), batch_size, views, self._part)
         self.dropped = _left_over(len(split), batch_size, world_size) if drop_single else 0
         if self.dropped == len(split):
             raise UsageError(
@@ -112,11 +119,16 @@ class Loader:
         """Return the batches of an epoch."""
         return -(-(len(self.split) - self.dropped) // self.batch_size)
 
+    def samples_in(self, number: int) -> int:
+        """Return the samples of batch `number` of an epoch, over all processes, each counted in each of its views."""
+        return self.views * min(self.batch_size, len(self.split) - number * self.batch_size)
+
     def undivided(self) -> "Loader":
         """Return the loader of the batches that all processes share, each of which is then read as a whole."""
         loader = copy(self)
         loader.rank, loader.world_size = 0, 1
-        loader._draws = replace(self._draws, rank=0, world_size=1)
+        loader._part = replace(self._part, rank=0, world_size=1)
+        loader._draws = replace(self._draws, part=loader._part)
         return loader
 
     def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
@@ -136,14 +148,36 @@ class Loader:
             else:
                 placed = place(self.augment, drawn, self._frame, self._size)
                 images = augment(self.augment, self._repeated(records), placed)
-            seen, rows = self._view(images), rows.repeat(self.views)
-            taught = seen if self.partner is None else self._taught(images, records, partners, drawn, epoch, number)
-            yield Batch(seen, taught, self.targets.index_select(0, rows), rows)
+            mix = self._mix(epoch, number)
+            images, targets = self._mixed(images, mix, self._size), self.targets.index_select(0, rows)
+            seen = self._view(images)
+            taught = self._taught(images, records, partners, drawn, epoch, number, mix) if self.partner else seen
+            if self.mixing is None:
+                yield Batch(seen, taught, torch.cat([targets] * self.views), rows.repeat(self.views))
+            else:
+                yield Batch(seen, taught, self._mixed_targets(targets, mix))
+
+    def _mix(self, epoch: int, number: int) -> Mix:
+        """Return what is drawn for a batch of all processes."""
+        return Mix(1.0) if self.mixing is None else self.mixing.draw(_random(self.seed, epoch, _MIX, number))
+
+    def _mixed(self, images: Tensor, mix: Mix, size: tuple[int, int]) -> Tensor:
+        """Return this process's samples mixed with their mates, view by view."""
+        if self.mixing is None:
+            return images
+        by_view = images.unflatten(0, (self.views, -1))
+        own, mates = self._part.pairs(by_view, dim=1)
+        return mix.on(self._frame, size).pictures(own, mates).flatten(0, 1)
+
+    def _mixed_targets(self, targets: Tensor, mix: Mix) -> Tensor:
+        assert self.mixing is not None
+        own, mates = self._part.pairs(self.mixing.shares(targets), dim=0)
+        return mix.on(self._frame, self._size).targets(own, mates).repeat(self.views, 1)
 
     def _taught(
-        self, images: Tensor, records: Tensor, partners: Tensor | None, drawn: Tensor, epoch: int, number: int
+        self, images: Tensor, records: Tensor, partners: Tensor | None, drawn: Tensor, epoch: int, number: int, mix: Mix
     ) -> Tensor:
-        """Return the teacher's input: another view of the student's augmented images, or partners of their own."""
+        """Return the teacher's input: another view of the student's images, or partners of their own, mixed alike."""
         partner = self.partner
         assert partner is not None
         kind = self.augment if partner.shared else partner.augment
@@ -155,7 +189,7 @@ class Loader:
             drawn = self._draws(epoch, number, kind=kind, size=self._partner_size, stream=_PARTNER_AUGMENT)
             drawn = place(kind, drawn, self._partner_size, self._partner_size)
         own = self._repeated(records if partners is None else partners)
-        return self._partner_view(augment(kind, own, drawn))
+        return self._partner_view(self._mixed(augment(kind, own, drawn), mix, self._partner_size))
 
     def _order(self, epoch: int) -> Tensor:
         if not self.shuffle:
@@ -163,13 +197,10 @@ class Loader:
         return torch.randperm(len(self.split), generator=_generator(self.seed, epoch, _ORDER)).to(self.device)
 
     def _rows(self, order: Tensor, number: int) -> Tensor:
-        return self._share(order[number * self.batch_size : (number + 1) * self.batch_size])
+        return self._part(order[number * self.batch_size : (number + 1) * self.batch_size])
 
     def _repeated(self, records: Tensor) -> Tensor:
         return records.to(self.device, non_blocking=True).repeat(self.views, 1, 1, 1)
-
-    def _share(self, whole: Tensor) -> Tensor:
-        return _share(whole, self.rank, self.world_size)
 
     def _read_partners(self, epoch: int, numbers: range, shares: list[Tensor]) -> Iterator[Tensor | None]:
         """Read what the teacher sees, where those are records of their own."""
@@ -184,7 +215,7 @@ class Loader:
     def _same_class(self, epoch: int, number: int, rows: Tensor) -> Tensor:
         """Draw for each row a row of the partner's split that has its class."""
         count = min(self.batch_size, len(self.split) - number * self.batch_size)
-        chance = self._share(
+        chance = self._part(
             torch.rand(count, generator=_generator(self.seed, epoch, _PARTNER, number), dtype=torch.float64)
         )
         by_class, counts = self._classes
@@ -272,20 +303,44 @@ class _Draws:
     seed: int
     samples: int
     batch_size: int
-    rank: int
-    world_size: int
     views: int
+    part: "_Part"
 
     def __call__(self, epoch: int, number: int, *, kind: str, size: tuple[int, int], stream: int = _AUGMENT) -> Tensor:
         """Return what happens to this process's part of a batch, in each of its views."""
         count = min(self.batch_size, self.samples - number * self.batch_size)
         keys = [(self.seed, epoch, stream, number, *([view] if view else [])) for view in range(self.views)]
         drawn = [draw(kind, count, *size, _generator(*key)) for key in keys]
-        return torch.cat([_share(each, self.rank, self.world_size) for each in drawn])
+        return torch.cat([self.part(each) for each in drawn])
 
 
-def _share(whole: Tensor, rank: int, world_size: int) -> Tensor:
-    return whole if world_size == 1 else whole.tensor_split(world_size)[rank]
+@dataclass(frozen=True)
+class _Part:
+    """Which samples of a batch a process reads: its share and, where samples are mixed, those that it mixes these with.
+
+    One process has all of them in its share already.
+    """
+
+    rank: int
+    world_size: int
+    mates: bool
+
+    def __call__(self, whole: Tensor) -> Tensor:
+        if self.world_size == 1:
+            return whole
+        own = whole.tensor_split(self.world_size)[self.rank]
+        return torch.cat([own, whole.flip(0).tensor_split(self.world_size)[self.rank]]) if self.mates else own
+
+    def pairs(self, read: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+        """Return the share, and what is mixed with each of its samples."""
+        if self.world_size == 1:
+            return read, read.flip(dim)
+        own, mates = read.chunk(2, dim)
+        return own, mates
+
+
+def _random(*key: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence([part % 2**64 for part in key]))
 
 
 def _generator(*key: int) -> torch.Generator:
@@ -298,6 +353,14 @@ def _left_over(samples: int, batch_size: int, world_size: int) -> int:
     """Return the size of the last batch if it would starve a process: fewer than 2 samples where a full batch has 2."""
     last = samples % batch_size
     return last if last < min(2, batch_size // world_size) * world_size else 0
+
+
+def _require_mixable(mixing: Mixing | None, partner: Partner | None) -> None:
+    if mixing is not None and partner is not None and not partner.shared:
+        raise UsageError(
+            "mixup and cutmix mix what both networks see alike, but here each has pictures or augmentation of its own: "
+            "leave them out, or pair pictures of the same scenes"
+        )
 
 
 def _require_shares(batch_size: int, rank: int, world_size: int, workers: int) -> None:

@@ -22,7 +22,7 @@ class Samples:
     Attributes:
         store: undecoded images, or a tensor N×C×H×W (uint8, or float32 in [0, 1]) where a source has them decoded.
         rows: the rows of the store that are used.
-        targets: class numbers, one for each entry of `rows`.
+        targets: class numbers, one for each entry of `rows`; or the labels of each, rows of 0 and 1 (float).
         keys: what a sample is called, by which its partner in another set is found, or None where nothing says it.
             They are the values of a key column, or paths below the folder of the split, without suffix.
         groups: what samples must not be torn apart, such as those of one subject: a name for each, or None.
@@ -66,7 +66,9 @@ class Samples:
 
 def all_rows(store: ImageStore | Tensor, targets: Tensor) -> Samples:
     """Return the samples of a whole store."""
-    return Samples(store, torch.arange(len(store)), targets)
+    # With several labels a sample belongs to no one class, of which a share could be held out.
+    strata = torch.zeros(len(targets), dtype=torch.long) if targets.is_floating_point() else None
+    return Samples(store, torch.arange(len(store)), targets, strata=strata)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from wcord.data.assemble import assemble, assemble_pairs, teacher_config
 from wcord.data.config import Columns, DataConfig, PairingConfig
 from wcord.data.labels import merge_classes, parts_of
 from wcord.data.samples import Source, forget_labels
+from wcord.data.several import refuse_several
 from wcord.data.split import DataSet
 
 
@@ -91,6 +92,7 @@ def _merged(source: Source, rules: tuple[str, ...]) -> Source:
     """Return the source with some of its classes taken together."""
     if not rules:
         return source
+    refuse_several(source.train.targets, "--merge")
     classes, number = merge_classes(source.classes, rules)
     return source.numbered(number, classes)
 
@@ -133,6 +135,8 @@ def from_arrays(
     classes: tuple[str, ...] | None = None,
 ) -> DataSet:
     """Make a data set of arrays: images uint8 or float in [0, 1], N×H×W, N×C×H×W or N×H×W×C, and labels, N.
+
+    Where a sample may have several labels, these are rows of 0 and 1, N×C.
 
     Augmentation is "none"; where another suits, `dataclasses.replace(data, augment="crop-flip")`.
 

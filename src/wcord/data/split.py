@@ -13,6 +13,7 @@ from wcord.checks import UsageError, require_text
 from wcord.data.augment import boxes, to_unit
 from wcord.data.images import BadImageError, Box, Form, UnreadableError, decode, open_upright
 from wcord.data.names import compare_rows
+from wcord.data.several import refuse_several
 from wcord.data.stores import ImageStore
 from wcord.data.view import View
 
@@ -30,7 +31,7 @@ class Split(ABC):
     """Images and class numbers by row, 0 … len − 1.
 
     Attributes:
-        targets: class numbers, N.
+        targets: class numbers, N; or the labels of each row where it may have several, N×C of 0 and 1 (float).
         shape: channels, height, width of every image.
         origin: store and rows that the images were, or are, decoded from; None where they are what is kept of them.
     """
@@ -285,6 +286,8 @@ class DataSet:
                 f"student and teacher must see the same samples, received {lengths[0][0]} and {lengths[0][1]} to train "
                 f"on, {lengths[1][0]} and {lengths[1][1]} to test on; by_label=True draws partners by class"
             )
+        if by_label:
+            refuse_several(self.train.targets, "pairing by label")
         if by_label and self.classes != teacher.classes:
             raise UsageError("pairs by label need the same classes in the same order on both sides")
         strange = () if by_label else _compare_files(self, teacher)
@@ -297,6 +300,11 @@ class DataSet:
         same_records = base_and_view(self.train)[0] is base_and_view(teacher.train)[0]
         shared = shared and not by_label and (same_records or (self.pictures and teacher.pictures))
         return replace(self, teacher=TeacherSide(teacher, by_label, shared), notes=notes)
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether a sample may have several labels."""
+        return self.train.targets.is_floating_point()
 
     @property
     def seen(self) -> str:

@@ -16,6 +16,7 @@ from torchmetrics.functional.classification import (
 
 from wcord.checks import UsageError, require_finite, require_same_rows
 from wcord.data.batch import Batch
+from wcord.evaluation.several import several_accuracy
 from wcord.features import capture
 
 CALIBRATION_BINS = 15
@@ -28,7 +29,7 @@ class Predictions:
 
     Attributes:
         logits: N×C, float32 on the CPU.
-        targets: true class numbers, N, int64 on the CPU.
+        targets: true class numbers, N, int64 on the CPU; where samples have several labels, N×C of 0 and 1, float32.
         embeddings: input of the classifier head, N×D, float32 on the CPU.
     """
 
@@ -43,6 +44,11 @@ class Predictions:
     def num_classes(self) -> int:
         """Number of classes that the network tells apart."""
         return self.logits.shape[1]
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether samples may have several labels."""
+        return self.targets.is_floating_point()
 
     @property
     def top1(self) -> Tensor:
@@ -111,7 +117,8 @@ def accuracy(predictions: Predictions) -> dict[str, float]:
     which is the mean over the classes among the targets of the share of their samples that are right; `macro_f1`, the
     mean F1 score over the classes among targets or predictions; `commonest`, the share of the commonest class among
     the targets, which naming that class alone reaches as top-1. `ece` is the expected calibration error as a fraction
-    in [0, 1] (15 equal bins, L1), `nll` the mean cross-entropy in nats.
+    in [0, 1] (15 equal bins, L1), `nll` the mean cross-entropy in nats. Where samples have several labels, what
+    `several_accuracy` returns.
 
     Raises:
         UsageError: if the logits hold NaN or infinity, or a target is not a class of the network.
@@ -122,6 +129,8 @@ def accuracy(predictions: Predictions) -> dict[str, float]:
     {'top1': 75.0, 'balanced': 75.0, 'macro_f1': 73.333, 'commonest': 50.0, 'ece': 0.232, 'nll': 1.018}
     """
     logits, targets = predictions.logits, predictions.targets
+    if predictions.several_labels:
+        return several_accuracy(logits, targets)
     require_finite("logits", logits)
     require_same_rows("logits", logits, "targets", targets)
     classes = predictions.num_classes

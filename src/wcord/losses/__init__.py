@@ -2,6 +2,7 @@
 
 from wcord.losses.ab import ab_loss as ab_loss
 from wcord.losses.at import at_loss as at_loss
+from wcord.losses.bce import bce_loss as bce_loss
 from wcord.losses.cc import cc_loss as cc_loss
 from wcord.losses.crd import CRDLoss as CRDLoss
 from wcord.losses.cross_entropy import cross_entropy_loss as cross_entropy_loss
@@ -12,6 +13,7 @@ from wcord.losses.fsp import fsp_loss as fsp_loss
 from wcord.losses.ft import Paraphraser as Paraphraser
 from wcord.losses.ft import Translator as Translator
 from wcord.losses.ft import ft_loss as ft_loss
+from wcord.losses.kd import binary_kd_loss as binary_kd_loss
 from wcord.losses.kd import kd_loss as kd_loss
 from wcord.losses.kdsvd import kdsvd_loss as kdsvd_loss
 from wcord.losses.loss_report import LossReport as LossReport

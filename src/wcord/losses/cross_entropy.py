@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wcord.checks import UsageError, require_fraction, require_matrix
-from wcord.losses.logits import require_classes
+from wcord.losses.logits import require_classes, require_shares
 from wcord.numerics import autocast_off, full_precision
 
 
@@ -20,7 +20,8 @@ def cross_entropy_loss(
 
     Args:
         logits: x, B×C.
-        target: class numbers y, B.
+        target: class numbers y, B; or the shares of the classes in each sample, B×C, which stand for onehot(y), and
+            for w_{y_i} the mean of the weights in these shares.
         label_smoothing: α in [0, 1]; none by default.
         class_weights: w, C numbers above 0; all 1 by default.
 
@@ -37,12 +38,20 @@ def cross_entropy_loss(
     """
     require_matrix("logits", logits)
     require_fraction("label_smoothing", label_smoothing)
-    require_classes(target, logits)
+    if target.is_floating_point():
+        require_shares(target, logits)
+    else:
+        require_classes(target, logits)
     weight = None if class_weights is None else require_class_weights(class_weights, logits.shape[1])
     with autocast_off(logits):
         scores = full_precision(logits)
         weight = None if weight is None else weight.to(scores)
-        return F.cross_entropy(scores, target, weight=weight, label_smoothing=label_smoothing)
+        if not target.is_floating_point():
+            return F.cross_entropy(scores, target, weight=weight, label_smoothing=label_smoothing)
+        shares = target.to(scores)
+        # torch divides by the batch size here, by the weights of the classes above.
+        below = len(shares) if weight is None else (shares @ weight).sum()
+        return F.cross_entropy(scores, shares, weight=weight, label_smoothing=label_smoothing, reduction="sum") / below
 
 
 def require_class_weights(weights: Tensor, classes: int) -> Tensor:

@@ -55,6 +55,40 @@ def kd_loss(
         return F.kl_div(log_student, log_teacher, log_target=True, reduction="batchmean") * temperature**2
 
 
+def binary_kd_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 4.0) -> Tensor:
+    r"""Return the divergence of the student's softened answers from the teacher's, label by label.
+
+    T² / (B·C) Σ_i Σ_c KL( Bernoulli(σ(t_ic / T)) ‖ Bernoulli(σ(s_ic / T)) )
+
+    This is `kd_loss` where a sample may have several labels, each a question of its own; the mean over labels is that
+    of `bce_loss`. The teacher is detached.
+
+    Args:
+        student_logits: s, B×C.
+        teacher_logits: t, B×C.
+        temperature: T, above 0.
+
+    Returns:
+        A scalar in nats a label times T², in at least single precision.
+
+    Raises:
+        UsageError: if the networks have other numbers of labels, on shapes that do not fit, NaN or infinity.
+
+    Example:
+        >>> import torch
+        >>> binary_kd_loss(torch.tensor([[0.0, 4.0]]), torch.tensor([[4.0, 4.0]]))
+        tensor(0.8876)
+    """
+    require_positive("temperature", temperature)
+    require_logits("kd", student_logits, teacher_logits)
+    with autocast_off(student_logits):
+        student = full_precision(student_logits) / temperature
+        teacher = full_precision(teacher_logits.detach()).to(student) / temperature
+        yes, no = F.logsigmoid(teacher), F.logsigmoid(-teacher)
+        divergence = yes.exp() * (yes - F.logsigmoid(student)) + no.exp() * (no - F.logsigmoid(-student))
+        return divergence.mean() * temperature**2
+
+
 def _standard_rows(logits: Tensor) -> Tensor:
     centred = logits - logits.mean(dim=1, keepdim=True)
     return centred * (centred.square().mean(dim=1, keepdim=True) + VARIANCE_EPS).rsqrt()

@@ -4,6 +4,9 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_finite, require_matrix, require_same_rows, require_tensor
 
+SHARE_TOLERANCE = 1e-3
+"""How far shares of classes may add up to something else than 1, by rounding."""
+
 
 def require_logits(name: str, student_logits: Tensor, teacher_logits: Tensor, *, min_rows: int = 1) -> None:
     """Raise unless both are finite logits of the same samples over the same two classes or more.
@@ -58,3 +61,28 @@ def require_classes(target: Tensor, logits: Tensor) -> None:
             f"target holds classes {int(target.min())} to {int(target.max())}, logits have {logits.shape[1]} classes: "
             "build the network with as many classes as the data has"
         )
+
+
+def require_shares(target: Tensor, logits: Tensor) -> None:
+    """Raise unless `target` holds for each row of the logits the shares of their classes, from 0 on, of sum 1.
+
+    Values are looked at on the CPU only, as by `require_classes`.
+
+    >>> import torch
+    >>> require_shares(torch.tensor([[0.5, 0.4]]), torch.zeros(1, 2))
+    Traceback (most recent call last):
+        ...
+    wcord.checks.UsageError: target must hold shares of the classes, from 0 on and of sum 1 in each row; row 0 does not
+    """
+    if target.shape != logits.shape:
+        raise UsageError(
+            f"target holds shares of shape {tuple(target.shape)}, logits have shape {tuple(logits.shape)}: give one "
+            "share for each class of each sample"
+        )
+    if target.device.type == "cpu":
+        right = (target >= 0).all(dim=1) & ((target.sum(dim=1) - 1).abs() < SHARE_TOLERANCE)
+        if not bool(right.all()):
+            row = int((~right).nonzero()[0])
+            raise UsageError(
+                f"target must hold shares of the classes, from 0 on and of sum 1 in each row; row {row} does not"
+            )

@@ -4,15 +4,19 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from wcord.checks import UsageError
 from wcord.data.batch import Batch
 from wcord.features import Features
-from wcord.losses import cross_entropy_loss
+from wcord.losses import bce_loss, cross_entropy_loss
 from wcord.losses.cross_entropy import require_class_weights
 from wcord.methods.term import Needs, Setting, Term
 
 
 class CETerm(Term):
-    """Cross-entropy of the student's logits with the labels, smoothed and weighted as the configuration says."""
+    """Cross-entropy of the student's logits with the labels, smoothed and weighted as the configuration says.
+
+    Binary cross-entropy, label by label, where a sample may have several.
+    """
 
     needs = Needs(teacher=False)
     class_weights: Tensor | None
@@ -21,7 +25,10 @@ class CETerm(Term):
         super().__init__()
         self.parts = {name: 1.0}
         self.label_smoothing = setting.label_smoothing
+        self.several_labels = setting.several_labels
         weights = setting.class_weights
+        if weights is not None and self.several_labels:
+            raise UsageError("class weights are for classes that exclude each other, but samples have several labels")
         if weights is not None:
             require_class_weights(weights, setting.student_classes)
             # The weighted mean divides by the weights of the whole batch, also where several processes share it.
@@ -30,6 +37,8 @@ class CETerm(Term):
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the mean over the batch, weighted where the classes have weights."""
+        if self.several_labels:
+            return bce_loss(student.logits, batch.target, label_smoothing=self.label_smoothing)
         return cross_entropy_loss(
             student.logits, batch.target, label_smoothing=self.label_smoothing, class_weights=self.class_weights
         )

@@ -1,5 +1,7 @@
 """Contrastive representation distillation as a term: heads and banks of the whole training set."""
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from wcord.data.batch import Batch
@@ -17,6 +19,8 @@ class CRDTerm(Term):
     def __init__(self, name: str, setting: Setting, **options: object) -> None:
         super().__init__()
         self.parts = {name: 1.0}
+        if options.get("negatives") == "other_class":
+            self.needs = replace(self.needs, class_number=True)
         num_samples = setting.num_samples
         self.check(name, setting)
         assert num_samples is not None
@@ -29,7 +33,8 @@ class CRDTerm(Term):
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return both directions summed."""
-        report = self.loss(student.embedding, teacher.embedding, batch.index, labels=batch.target)
+        labels = None if batch.target.is_floating_point() else batch.target  # no single class
+        report = self.loss(student.embedding, teacher.embedding, batch.index, labels=labels)
         return report.total
 
     def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:

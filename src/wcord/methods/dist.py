@@ -8,5 +8,5 @@ from wcord.methods.terms import LogitsTerm
 class DISTTerm(LogitsTerm):
     """Relations between classes and between samples; options are those of `losses.dist_loss`."""
 
-    needs = Needs(same_classes=True, min_batch=2, whole_batch=True)
+    needs = Needs(same_classes=True, exclusive=True, min_batch=2, whole_batch=True)
     loss = staticmethod(dist_loss)

@@ -23,7 +23,7 @@ class DKDTerm(LossTerm):
         warmup: share of the training over which the weight rises; 0 for none.
     """
 
-    needs = Needs(same_classes=True)
+    needs = Needs(same_classes=True, class_number=True, exclusive=True)
     loss = staticmethod(dkd_loss)
 
     def __init__(self, name: str, setting: Setting, *, warmup: float = 20 / 240, **options: object) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wcord.checks import UsageError, require_counts, require_number
@@ -25,6 +26,8 @@ def observe(
     same_labels: bool = True,
     label_smoothing: float = 0.0,
     class_weights: Tensor | None = None,
+    mixed: bool = False,
+    several_labels: bool = False,
     total_steps: int | None = None,
     student_maps: Sequence[str] | None = None,
     teacher_maps: Sequence[str] | None = None,
@@ -43,7 +46,9 @@ def observe(
         same_labels: whether the logits of both mean the same classes, where there are as many.
         label_smoothing: of the cross-entropy.
         class_weights: of the cross-entropy, one for each of the student's classes.
-        total_steps: optimiser steps of the whole training.
+        mixed: whether batches hold mixtures of samples.
+        several_labels: whether a sample may have several labels.
+        total_steps: training batches of the whole training.
         student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
         teacher_maps: as `student_maps`.
         student_embedding: path of the module whose input is the student's embedding; default: as `capture` finds it.
@@ -70,6 +75,8 @@ def observe(
         batch_size=batch_size,
         label_smoothing=label_smoothing,
         class_weights=class_weights,
+        mixed=mixed,
+        several_labels=several_labels,
         total_steps=total_steps,
         student_maps=_shapes(student_features),
         teacher_maps=_shapes(teacher_features),
@@ -79,7 +86,14 @@ def observe(
 
 
 def rehearse(
-    objective: Objective, student: nn.Module, teacher: nn.Module, student_sample: Tensor, teacher_sample: Tensor
+    objective: Objective,
+    student: nn.Module,
+    teacher: nn.Module,
+    student_sample: Tensor,
+    teacher_sample: Tensor,
+    *,
+    shares: bool = False,
+    rows: bool = True,
 ) -> None:
     """Compute each loss once on a batch, so that an option that cannot be meant shows before the first step.
 
@@ -91,6 +105,8 @@ def rehearse(
         teacher: the trained one.
         student_sample: a batch of what the student sees, at least two inputs.
         teacher_sample: the same of what the teacher sees.
+        shares: whether targets hold a number for each class, as those of mixtures and of several labels do.
+        rows: whether batches have row numbers.
 
     Raises:
         UsageError: where a loss cannot be computed.
@@ -99,8 +115,11 @@ def rehearse(
     told = _dry_run("teacher", teacher, teacher_sample, objective.teacher_map_names)
     # Heads are made on the CPU, wherever the networks are; a loop moves them with the rest.
     seen, told = seen.to("cpu"), told.to("cpu")
-    rows = torch.arange(len(student_sample))
-    batch = Batch(student_sample, teacher_sample, torch.zeros_like(rows), rows)
+    index = torch.arange(len(student_sample))
+    target = torch.zeros_like(index)
+    if shares:
+        target = F.one_hot(target, seen.logits.shape[1]).float()
+    batch = Batch(student_sample, teacher_sample, target, index if rows else None)
     training = objective.training
     objective.eval()
     try:

@@ -21,7 +21,7 @@ class SimKDTerm(Term):
     authors' code cross-entropy has the weight 0. Chen, Mei, Zhang, Wang, Feng and Chen, CVPR 2022, arXiv 2203.14001.
     """
 
-    needs = Needs(same_classes=True)
+    needs = Needs(same_classes=True, exclusive=True)
 
     def __init__(self, name: str, setting: Setting) -> None:
         super().__init__()

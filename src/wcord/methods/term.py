@@ -37,8 +37,10 @@ class Setting:
         num_samples: rows of the training set, or None where batches carry no row numbers.
         batch_size: samples in a batch, or None where it is not known.
         label_smoothing: of the cross-entropy with the labels.
+        several_labels: whether a sample may have several labels: targets are then 0 or 1 for each of them, B×C.
+        mixed: whether batches hold mixtures of samples (mixup, CutMix): targets are then shares of the classes.
         class_weights: of the same, one for each of the student's classes; None: all classes count alike.
-        total_steps: optimiser steps of the main stage, or None where they are not known.
+        total_steps: training batches of the main stage, or None where they are not known.
         student_maps: the student's maps by name, from input to output, with the shape of one sample.
         teacher_maps: the teacher's.
         student: the network itself, for methods that look at its modules; a term does not keep it.
@@ -54,6 +56,8 @@ class Setting:
     batch_size: int | None = None
     label_smoothing: float = 0.0
     class_weights: Tensor | None = None
+    mixed: bool = False
+    several_labels: bool = False
     total_steps: int | None = None
     student_maps: Mapping[str, Shape] = field(default_factory=dict)
     teacher_maps: Mapping[str, Shape] = field(default_factory=dict)
@@ -67,7 +71,10 @@ class Needs:
 
     Attributes:
         same_classes: teacher and student have logits over the same classes.
-        index: batches carry row numbers of the training set.
+        index: batches carry row numbers of the training set, which mixtures of samples do not have.
+        class_number: targets are the number of one class each, which mixtures of samples, and samples with several
+            labels, do not have.
+        exclusive: classes exclude each other, so that logits are those of one distribution over them.
         min_batch: the smallest batch that it can work with.
         whole_batch: it compares the samples of a batch or keeps something of them (a memory does, and a head with
             BatchNorm); where several processes share a batch, it sees the whole of it in each of them, in training.
@@ -76,6 +83,8 @@ class Needs:
 
     same_classes: bool = False
     index: bool = False
+    class_number: bool = False
+    exclusive: bool = False
     min_batch: int = 1
     whole_batch: bool = False
     teacher: bool = True
@@ -156,6 +165,18 @@ class Term(FullPrecisionModule, ABC):
             raise DoesNotFitError(
                 f"{name} compares logits, but the teacher's labels are not the student's: use a method on features "
                 "(wcord, gckt, crd), or --label-map where the teacher's classes are parts of the student's"
+            )
+        if setting.mixed and (needs.index or needs.class_number):
+            lacking = "keeps a row per training sample" if needs.index else "reads the class of each sample"
+            raise UsageError(
+                f"{name} {lacking}, and a mixture of samples is none of them: leave out --mixup and --cutmix, or use "
+                "kd or wcord (with a queue), which take mixtures"
+            )
+        if setting.several_labels and (needs.exclusive or needs.class_number):
+            does = "compares classes that exclude each other" if needs.exclusive else "reads the class of each sample"
+            raise DoesNotFitError(
+                f"{name} {does}, but samples here have several labels: use ce, kd, or a method on features (wcord, "
+                "rkd, at …; crd with --set crd.negatives=uniform)"
             )
         if needs.index and setting.num_samples is None:
             raise UsageError(

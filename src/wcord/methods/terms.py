@@ -31,7 +31,7 @@ class LossTerm(Term):
 class LogitsTerm(LossTerm):
     """loss(student logits, teacher logits)."""
 
-    needs = Needs(same_classes=True)
+    needs = Needs(same_classes=True, exclusive=True)
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of one batch."""

@@ -1,5 +1,6 @@
 """WCoRD as a term: its global and local part, either alone, and the anchored form."""
 
+from dataclasses import replace
 from typing import cast
 
 from torch import Tensor
@@ -21,6 +22,8 @@ class WCoRDTerm(Term):
 
     def __init__(self, name: str, setting: Setting, **options: object) -> None:
         super().__init__()
+        if options.get("negatives") == "other_class" or options.get("anchor_to") == "class":
+            self.needs = replace(self.needs, class_number=True)
         if options.get("anchor_end") is not None:
             options.setdefault("anneal_steps", setting.total_steps)
         self.loss = WCoRDLoss(
@@ -38,7 +41,8 @@ class WCoRDTerm(Term):
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> LossReport:
         """Return the weighted total with both parts unweighted."""
-        return self.loss(student.embedding, teacher.embedding, batch.index, labels=batch.target)
+        labels = None if batch.target.is_floating_point() else batch.target  # no single class
+        return self.loss(student.embedding, teacher.embedding, batch.index, labels=labels)
 
     def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return the critic's images of both embeddings, whose inner product scores a pair; None without GCKT."""

@@ -37,7 +37,7 @@ class WKDLogitTerm(Term):
         UsageError: where the setting holds no teacher, or its classifier has no row of weights for each class.
     """
 
-    needs = Needs(same_classes=True)
+    needs = Needs(same_classes=True, class_number=True, exclusive=True)
     loss_signature = wkd_logit_loss
 
     def __init__(

@@ -8,6 +8,8 @@ from typing import Any
 from wcord.checks import UsageError
 
 METADATA_KEY = "wcord"
+SEVERAL_LABELS = "several_labels"
+"""Entry of a card's `extra`: true where each logit is the answer to a question of its own (sigmoid, not softmax)."""
 
 
 @dataclass(frozen=True)

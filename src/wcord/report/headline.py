@@ -56,6 +56,8 @@ def headline(main: Side, baseline: Side | None, teacher: Row | None) -> str:
     No gain is stated where one of the two students is doubtful.
     """
     row = main.row
+    if row.map_last:
+        return _of_several_labels(main, teacher)
     if row.top1 is None:
         return f"{row.student} was trained on {main.record.data}, but its accuracy was not measured."
     told = f"{row.student} {_by(main)} reaches {row.top1:.1f} % on {main.record.data}"
@@ -79,12 +81,25 @@ def headline(main: Side, baseline: Side | None, teacher: Row | None) -> str:
     return ("No gain: " if gain is not None and round(gain, 1) <= 0 else "") + told + "."
 
 
+def _of_several_labels(main: Side, teacher: Row | None) -> str:
+    """Return the sentence on a student whose samples have several labels."""
+    row = main.row
+    precision, macro, micro = (float(np.mean(values)) for values in (row.map_last, row.macro_f1, row.micro_f1))
+    told = f"{row.student} {_by(main)} reaches a mean average precision of {precision:.1f} % on {main.record.data}"
+    told += f" (macro-F1 {macro:.1f} %, micro-F1 {micro:.1f} %)"
+    if teacher is not None and teacher.map_last:
+        above = f"{_points(precision - teacher.map_last[0])} its teacher {teacher.student}"
+        told += f", {above} ({teacher.map_last[0]:.1f} %)"
+    return f"{told}."
+
+
 def certainty(main: Side, baseline: Side | None) -> list[str]:
     """Return what a careful reader asks next: how many seeds, and how many test samples decide the difference."""
-    seeds = len(main.row.top1_last)
+    values = main.row.top1_last or main.row.map_last
+    seeds = len(values)
     told = []
     if seeds > 1:
-        told.append(f"Mean of {seeds} seeds; standard deviation {np.std(main.row.top1_last, ddof=1):.2f} points.")
+        told.append(f"Mean of {seeds} seeds; standard deviation {np.std(values, ddof=1):.2f} points.")
     else:
         told.append("One seed: another seed may move the result by as much as a change of method does.")
     if baseline is not None and (paired := _paired(main.analysis, baseline.analysis, baseline.row.run)):

@@ -48,7 +48,7 @@ class Record:
         metrics: top1_last, top1_best, train_top1_last (over the last epoch, as trained), top5, balanced, macro_f1,
             commonest (percent, see `accuracy`), at_chance (whether the student knows nothing of the data), ece, nll,
             agreement (percent), …; norm_statistics, where running statistics were measured for the saved student (see
-            `Shipped`).
+            `Shipped`). With several labels a sample map_last, map_best, macro_f1, micro_f1 (percent), nll, …
         teacher_metrics: top1, top5, balanced, macro_f1, commonest, ece, nll of the teacher, or None.
         cost: "student" and "teacher" (or None) to parameters, macs, latency_ms, size_bytes.
         environment: versions and hardware.

@@ -27,6 +27,7 @@ class Row:
 
     Top-1 (on the test split and, over the last epoch, in training), top-5, balanced accuracy, macro-F1, the share of
     the commonest class and agreement are in percent, latency in milliseconds, the calibration error a fraction.
+    Where samples have several labels, mean average precision and F1 scores, in percent, stand instead.
     `at_chance` and `unsettled` tell whether a student of any seed knows nothing of the data, or was saved with running
     statistics of normalization layers that may not fit its weights.
     """
@@ -46,6 +47,9 @@ class Row:
     commonest: tuple[float, ...] = ()
     ece: tuple[float, ...] = ()
     agreement: tuple[float, ...] = ()
+    map_last: tuple[float, ...] = ()
+    map_best: tuple[float, ...] = ()
+    micro_f1: tuple[float, ...] = ()
     is_teacher: bool = False
     num_classes: int = 0
     at_chance: bool = False
@@ -103,6 +107,9 @@ def group_row(records: Sequence[Record]) -> Row:
         commonest=_values(records, "commonest"),
         ece=_values(records, "ece"),
         agreement=_values(records, "agreement"),
+        map_last=_values(records, "map_last"),
+        map_best=_values(records, "map_best"),
+        micro_f1=_values(records, "micro_f1"),
         num_classes=first.num_classes,
         at_chance=any(record.metrics.get("at_chance") for record in records),
         unsettled=any("unsettled_layers" in (record.metrics.get("norm_statistics") or {}) for record in records),
@@ -128,6 +135,8 @@ def teacher_row(record: Record) -> Row | None:
         macro_f1=_rounded(metrics, "macro_f1"),
         commonest=_rounded(metrics, "commonest"),
         ece=_rounded(metrics, "ece", 4),
+        map_last=_rounded(metrics, "map"),
+        micro_f1=_rounded(metrics, "micro_f1"),
         is_teacher=True,
         num_classes=record.num_classes,
     )
@@ -139,7 +148,7 @@ def _rounded(metrics: dict[str, Any], name: str, digits: int = 2) -> tuple[float
 
 def _who(row: Row) -> tuple[Any, ...]:
     # Latency is timed anew in every run: by it, one teacher would become several.
-    return row.student, row.parameters, row.top1_last
+    return row.student, row.parameters, row.top1_last, row.map_last
 
 
 def group_name(names: Sequence[str]) -> str:
@@ -196,17 +205,34 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "top-5, %": lambda row: spread(row.top5),
     "ECE": lambda row: spread(row.ece, 3),
     "agreement, %": lambda row: spread(row.agreement, 1),
+    "mAP last, %": lambda row: spread(row.map_last),
+    "mAP best, % (chosen on test)": lambda row: spread(row.map_best),
+    "micro-F1, %": lambda row: spread(row.micro_f1),
 }
-_OF_UNBALANCED = ("balanced accuracy, %", "macro-F1, %", "commonest class, %")
+MACRO_F1 = "macro-F1, %"
+_OF_UNBALANCED = ("balanced accuracy, %", MACRO_F1, "commonest class, %")
 """Columns that say little where classes are balanced."""
+_OF_SEVERAL = ("mAP last, %", "mAP best, % (chosen on test)", "micro-F1, %")
+"""Columns for samples with several labels, with macro-F1."""
+_OF_ONE_CLASS = (
+    "top-1 last, %", "top-1 best, % (chosen on test)", "train top-1, % (last epoch, as augmented)", "top-5, %", "ECE",
+    "agreement, %",
+)  # fmt: skip
+"""Columns for samples of one class each."""
 TEXT_COLUMNS = 3
 """The first columns hold text and are set flush left; numbers follow."""
 
 
 def headings(table_rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return the headings of a table: those of balance only where the classes of a row are unbalanced."""
-    unbalanced = any(row.unbalanced for row in table_rows)
-    return tuple(name for name in _COLUMNS if unbalanced or name not in _OF_UNBALANCED)
+    """Return the headings of a table: those of balance, and of several labels a sample, only where a row has these."""
+    unbalanced, several = any(row.unbalanced for row in table_rows), any(row.map_last for row in table_rows)
+    left_out = set() if unbalanced else set(_OF_UNBALANCED)
+    if several:
+        left_out -= {MACRO_F1}
+        left_out |= set() if any(row.top1_last for row in table_rows) else set(_OF_ONE_CLASS)
+    else:
+        left_out |= set(_OF_SEVERAL)
+    return tuple(name for name in _COLUMNS if name not in left_out)
 
 
 def cells(row: Row, names: Sequence[str]) -> list[str]:
@@ -228,6 +254,13 @@ _TERMINAL_COLUMNS = {
 """What fits into 80 columns, and how it is headed there."""
 _TERMINAL_UNBALANCED = {"MACs": ("balanced accuracy, %", "bal."), "ECE": ("macro-F1, %", "F1")}
 """What stands in for a column where classes are unbalanced."""
+_TERMINAL_SEVERAL = {
+    "top-1 last, %": ("mAP last, %", "mAP"),
+    "top-1 best, % (chosen on test)": ("mAP best, % (chosen on test)", "best*"),
+    "ECE": (MACRO_F1, "macro-F1"),
+    "agreement, %": ("micro-F1, %", "micro-F1"),
+}
+"""What stands in for a column where samples have several labels."""
 
 
 def terminal_table(table_rows: Sequence[Row], title: str | None = None) -> Table:
@@ -237,6 +270,9 @@ def terminal_table(table_rows: Sequence[Row], title: str | None = None) -> Table
         columns = dict(_TERMINAL_UNBALANCED.get(name, (name, heading)) for name, heading in columns.items())
         shares = sorted({f"{share:.2f}" for row in table_rows for share in row.commonest})
         caption += f"\nbal.: balanced accuracy; F1: macro-F1; the commonest class alone: {' or '.join(shares)} %"
+    elif any(row.map_last for row in table_rows) and not any(row.top1_last for row in table_rows):
+        columns = dict(_TERMINAL_SEVERAL.get(name, (name, heading)) for name, heading in columns.items())
+        caption = f"mAP{caption.removeprefix('top-1')}"
     table = Table(title=title, box=SIMPLE_HEAD, caption=caption)
     for number, heading in enumerate(columns.values()):
         table.add_column(heading, justify="left" if number < TEXT_COLUMNS else "right", overflow="fold")
@@ -269,6 +305,8 @@ def csv_text(table_rows: Sequence[Row]) -> str:
     measures = (
         "top1_last", "top1_best", "train_top1", "balanced", "macro_f1", "commonest", "top5", "ece", "agreement"
     )  # fmt: skip
+    if any(row.map_last for row in table_rows):
+        measures += ("map_last", "map_best", "micro_f1")
     plain = ("run", "method", "student", "is_teacher", "parameters", "macs", "latency_ms")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*plain, *(f"{name}{part}" for name in measures for part in ("_mean", "_std", "_n"))])

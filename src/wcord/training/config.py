@@ -25,6 +25,7 @@ from wcord.bounds import (
     SameLength,
     Seed,
     Side,
+    Text,
     checked,
     convert,
 )
@@ -48,7 +49,10 @@ class TrainingConfig:
     epochs: Annotated[int, Bounds(1, 10**6)] = 240
     """Passes over the training data."""
     batch_size: Annotated[int, Bounds(1, 10**6)] = 64
-    """Samples in a step, over all processes."""
+    """Samples in a batch, over all processes."""
+    gradient_accumulation_steps: Annotated[int, Bounds(1, 10**6)] = 1
+    """Batches whose gradients are added up for one step of the optimizer, which then sees this many times batch-size
+    samples; steps and checkpoints count those of the optimizer."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """Update rule of the student and of the method's heads."""
     lr: Annotated[float, Bounds(above=0)] | None = None
@@ -73,10 +77,18 @@ class TrainingConfig:
     """Epochs of the stage that some methods have before the main one; default: the method's own number (30)."""
     label_smoothing: Annotated[float, Bounds(0, below=1)] = 0.0
     """Smoothing of the labels in the cross-entropy."""
-    class_weights: Name | None = None
+    class_weights: Annotated[str, Text()] | None = None
     """Weights of the classes in the cross-entropy: balanced (a class of n of N samples in C classes weighs N / (C n)),
     auto (balanced where the commonest class has at least 3 times the samples of the rarest), or a csv file of lines
     class,weight."""
+    mixup: Annotated[float, Bounds(0)] = 0.0
+    """Mixup: each sample is mixed with another of its batch in a share drawn from Beta(mixup, mixup); usual: 0.2 to
+    0.8; 0: none. Both networks see the same mixtures."""
+    cutmix: Annotated[float, Bounds(0)] = 0.0
+    """CutMix: a rectangle of another picture of the batch is pasted, its area drawn from Beta(cutmix, cutmix); usual:
+    1; 0: none. With mixup too, each batch gets one of the two."""
+    mixup_prob: Annotated[float, Bounds(0, 1)] = 1.0
+    """Share of the batches that are mixed, where mixup or cutmix is set."""
     clip_norm: Annotated[float, Bounds(above=0)] | None = None
     """Largest gradient norm."""
     ema: Annotated[float, Bounds(above=0, below=1)] | None = None
@@ -85,8 +97,9 @@ class TrainingConfig:
     norm_statistics: Literal["auto", "always", "never"] = "auto"
     """Measure the running mean and variance of normalization layers on training batches, for each evaluation and for
     the saved student. auto: where the run is too short for them to settle, and with --ema."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the networks; losses are computed in single precision either way."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of the networks; losses are computed in single precision in any case. fp16 needs a CUDA GPU and scales
+    the loss; steps whose gradients overflow are left out and counted."""
     compile: bool = False
     """Compile the student with torch.compile."""
     channels_last: bool = False

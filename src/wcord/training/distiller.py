@@ -20,13 +20,15 @@ class Distiller(nn.Module):
         student: the network to be trained.
         objective: the loss.
         tap: reads the student's features.
+        several_labels: whether a sample may have several labels.
     """
 
-    def __init__(self, student: Network, objective: Objective, tap: Tap) -> None:
+    def __init__(self, student: Network, objective: Objective, tap: Tap, *, several_labels: bool = False) -> None:
         super().__init__()
         self.student = student
         self.objective = objective
         self._tap = tap
+        self.several_labels = several_labels
         # Where DDP looks for what it leaves alone.
         self._ddp_params_and_buffers_to_ignore = [f"objective.{name}" for name, _ in objective.named_buffers()]
 
@@ -47,5 +49,14 @@ class Distiller(nn.Module):
             return self.objective.prepare(student, teacher, batch), batch.target.new_zeros(())
         student = self._tap(batch.student_input)
         report = self.objective(student, student if teacher is None else teacher, batch)
-        correct = (student.logits.detach().argmax(dim=1) == batch.target).sum()
-        return report, correct
+        return report, self._right(student.logits.detach(), batch.target)
+
+    def _right(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return how many samples are classified rightly; of a mixture the class with the largest share counts.
+
+        With several labels a sample counts by the share of them that are answered rightly.
+        """
+        if self.several_labels:
+            return ((logits > 0) == (target > 0.5)).float().mean(dim=1).sum()
+        label = target.argmax(dim=1) if target.is_floating_point() else target
+        return (logits.argmax(dim=1) == label).sum()

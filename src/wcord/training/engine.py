@@ -39,11 +39,14 @@ def make_accelerator(config: TrainingConfig, out: Path) -> Accelerator:
         out: folder of the run, which need not exist yet.
 
     Raises:
-        UsageError: where a tracker is not installed, CUDA is asked for and there is none, all processes would take one
+        UsageError: where a tracker is not installed, CUDA (or fp16, which needs it) is asked for and there is none, all
+            processes would take one
             GPU, or they are to share the networks' weights.
     """
     require_trackers(config.tracker)
     device = resolve_device(config.device)
+    if config.precision == "fp16" and device.type != "cuda":
+        raise UsageError(f"--precision fp16 needs a CUDA GPU, received device {device.type}: use bf16 or fp32")
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     # Accelerate keeps its settings per process; a second run in one process may ask for others.
@@ -55,7 +58,7 @@ def make_accelerator(config: TrainingConfig, out: Path) -> Accelerator:
             InitProcessGroupKwargs(timeout=PATIENCE),
         ],
         cpu=device.type == "cpu",
-        mixed_precision="bf16" if config.precision == "bf16" else "no",
+        mixed_precision="no" if config.precision == "fp32" else config.precision,
         log_with=list(config.tracker) or None,
         project_dir=str(out / "tracker") if config.tracker else None,
     )

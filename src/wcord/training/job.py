@@ -10,6 +10,8 @@ from wcord.checks import UsageError
 from wcord.data.class_weights import class_weights
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.loader import Loader
+from wcord.data.mixing import Mixing
+from wcord.data.several import refuse_several
 from wcord.data.sources import open_data
 from wcord.data.split import DataSet
 from wcord.methods.build import adapt_student, build_objective, shipped_name
@@ -20,11 +22,11 @@ from wcord.models.network import Network
 from wcord.models.weights import read_card
 from wcord.training.as_trained import in_their_channels, note_of_frame, note_of_split, seen_by_both
 from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
-from wcord.training.config import DistillConfig, TrainConfig
+from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig
 from wcord.training.engine import resolve_device, seed_everything
 from wcord.training.networks import Say, build_network
 from wcord.training.starts import Starts, student_spec, teacher_spec
-from wcord.training.teacher_check import check_teacher
+from wcord.training.teacher_check import check_teacher, look_at_several
 from wcord.training.trainable import require_normalisable, require_own_weights, require_trainable
 
 EVALUATION_BATCH = 256
@@ -117,6 +119,7 @@ def prepare(
     # The students' initial weights depend on the seed alone, not on what was drawn before.
     seed_everything(training.seed)
     student, architecture = _student(config, own, data, teacher, tell)
+    mixing = _mixing(config.training, data)
     train = Loader(
         data.train,
         batch_size=training.batch_size,
@@ -129,6 +132,7 @@ def prepare(
         workers=config.data.workers,
         views=config.data.views,
         partner=data.partner("train"),
+        mixing=mixing,
         drop_single=True,
     )
     if len(train) == 0:
@@ -216,6 +220,7 @@ def _teacher(
         raise UsageError("--label-map brings the teacher's classes to labels, of which --no-labels reads none")
     if not config.data.no_labels:
         return fit_classes(teacher, data, config.pairing)
+    refuse_several(data.train.targets, "--no-labels")
     data, note = label_by_teacher(teacher, data, batch_size=EVALUATION_BATCH, device=device)
     return teacher, data, (note,)
 
@@ -236,7 +241,9 @@ def _objective(
         student if teacher is None else teacher,
         student_sample=sample,
         teacher_sample=sample if teacher is None else teacher_sample,
-        num_samples=len(data.train),
+        num_samples=len(data.train) if train.mixing is None else None,
+        mixed=train.mixing is not None,
+        several_labels=data.several_labels,
         batch_size=min(_smallest_batch(len(data.train), config.training.batch_size), config.training.batch_size),
         same_labels=same_labels,
         label_smoothing=config.training.label_smoothing,
@@ -260,8 +267,19 @@ def _objective(
             "it out"
         )
     assert teacher is not None
-    rehearse(objective, student, teacher, sample, teacher_sample)
+    mixed = train.mixing is not None
+    shares = mixed or data.several_labels
+    rehearse(objective, student, teacher, sample, teacher_sample, shares=shares, rows=not mixed)
     return objective
+
+
+def _mixing(training: TrainingConfig, data: DataSet) -> Mixing | None:
+    """Return how batches are mixed, or None where they are not."""
+    if not training.mixup and not training.cutmix:
+        return None
+    if training.cutmix and not (data.pictures and data.of_teacher.pictures):
+        raise UsageError(f"--cutmix pastes parts of pictures, but a sample here is {data.seen}: use --mixup")
+    return Mixing(len(data.classes), training.mixup, training.cutmix, training.mixup_prob)
 
 
 def _class_weights(config: TrainConfig | DistillConfig, data: DataSet) -> tuple[Tensor | None, list[str]]:
@@ -269,6 +287,7 @@ def _class_weights(config: TrainConfig | DistillConfig, data: DataSet) -> tuple[
     choice = config.training.class_weights
     if choice is None or config.data.no_labels:
         return None, []
+    refuse_several(data.train.targets, "--class-weights")
     weights, note = class_weights(choice, data.train.targets, data.classes)
     return weights, [note]
 
@@ -294,6 +313,10 @@ def _look_at_teacher(
     which = "evaluation"
     if not len(data.test):
         data, which = replace(data, test=data.train), "training"
+    if data.several_labels:
+        reached, samples = look_at_several(teacher, data, batch_size=EVALUATION_BATCH, device=device)
+        say(f"teacher {config.teacher}: mAP {reached:.2f} % on {samples} samples of the {which} data")
+        return ()
     card = None if config.teacher_weights is None else read_card(config.teacher_weights)
     names = own.teacher.classes if isinstance(own.teacher, Network) else card.classes if card is not None else ()
     known = bool(names) or (own.teacher is None and teacher_spec(config).by_name)  # a library states its classes

@@ -3,9 +3,9 @@
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -25,36 +25,23 @@ from wcord.training.average import moving_average
 from wcord.training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
 from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
-from wcord.training.engine import make_optimizer, seed_everything, student_groups
+from wcord.training.engine import seed_everything, student_groups
 from wcord.training.failure import failing
 from wcord.training.interrupt import TIME_IS_UP, Interrupt
+from wcord.training.measures import measures_of
 from wcord.training.meter import EpochMeter, require_finite_weights
 from wcord.training.normalization import statistics_restored, tracking_layers
+from wcord.training.outcome import Outcome
+from wcord.training.position import Position
 from wcord.training.progress import RunProgress, epoch_line
 from wcord.training.run import RunFolder
 from wcord.training.schedule import learning_rate_at
 from wcord.training.shipped import Shipped, ship
 from wcord.training.teacher_cache import TeacherCache
+from wcord.training.update import Update
 
 FLUSH_EVERY = 20
 """Steps between looks at the loss on an accelerator; on the CPU every step is looked at."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a call of `fit` ended.
-
-    Attributes:
-        status: finished, or stopped by its time limit or a signal and to be resumed.
-        reason: why it stopped.
-        signal: number of the signal that stopped it, or None.
-        seconds: training time, over all calls.
-    """
-
-    status: Literal["finished", "stopped"]
-    reason: str
-    signal: int | None
-    seconds: float
 
 
 class Trainer:
@@ -103,33 +90,16 @@ class Trainer:
         self.preparation = objective.preparation
         if self.preparation is not None and config.preparation_epochs is not None:
             self.preparation = replace(self.preparation, epochs=config.preparation_epochs)
-        self.stage: Stage = "main"
-        self.epoch = 0
-        self.batch = 0
+        self.at = Position(
+            batches=len(train),
+            accumulation=config.gradient_accumulation_steps,
+            epochs=config.epochs,
+            prepared_epochs=0 if self.preparation is None else self.preparation.epochs,
+        )
+        self.named = measures_of(train)
         self.seconds = 0.0
         self.average: AveragedModel | None = None
-        self._enter("preparation" if self.prepared_epochs else "main")
-
-    @property
-    def prepared_epochs(self) -> int:
-        """Length of the preparation stage, 0 where the method has none."""
-        return 0 if self.preparation is None else self.preparation.epochs
-
-    @property
-    def stage_epochs(self) -> int:
-        """Length of the present stage."""
-        return self.config.epochs if self.stage == "main" else self.prepared_epochs
-
-    @property
-    def stage_steps(self) -> int:
-        """Optimiser steps of the present stage so far."""
-        return self.epoch * len(self.train) + self.batch
-
-    @property
-    def steps_done(self) -> int:
-        """Optimiser steps so far, over both stages."""
-        before = self.prepared_epochs * len(self.train) if self.stage == "main" else 0
-        return before + self.stage_steps
+        self._enter("preparation" if self.at.prepared_epochs else "main")
 
     @property
     def shipped(self) -> Network:
@@ -142,7 +112,7 @@ class Trainer:
     def ship(self) -> Shipped:
         """Return the network that is saved, its running statistics measured where those of training will not do."""
         device = self.accelerator.device
-        return ship(self.shipped, self.train, self.config, updates=self.stage_steps, device=device)
+        return ship(self.shipped, self.train, self.config, updates=self.at.stage_batches, device=device)
 
     def fit(self) -> Outcome:
         """Train to the last epoch, or until a time limit or a signal, saving the state either way.
@@ -153,11 +123,12 @@ class Trainer:
         with ExitStack() as stack:
             student_tap = stack.enter_context(capture(self.student, maps=self.objective.student_map_names))
             teacher_tap = self._enter_teacher(stack)
-            self._prepare(Distiller(self.student, self.objective, student_tap))
+            self._prepare(
+                Distiller(self.student, self.objective, student_tap, several_labels=self.named.several_labels)
+            )
             self._resume()
-            total = (self.prepared_epochs + self.config.epochs) * len(self.train)
             visible = self.accelerator.is_main_process
-            progress = stack.enter_context(RunProgress(total, done=self.steps_done, visible=visible))
+            progress = stack.enter_context(RunProgress(self.at.total_steps, done=self.at.steps_done, visible=visible))
             interrupt = stack.enter_context(Interrupt(self.deadline))
             return self._stages(teacher_tap, progress, interrupt)
 
@@ -183,24 +154,22 @@ class Trainer:
 
     def _enter(self, stage: Stage) -> None:
         """Begin a stage: its parts are measured from its first epoch."""
-        self.stage, self.epoch, self.batch = stage, 0, 0
+        self.at.stage, self.at.epoch, self.at.batch = stage, 0, 0
         parts = tuple(self.objective.part_weights) if stage == "main" else self.objective.prepared_parts
         diagnostics = self.objective.diagnostics if stage == "main" else ()
         self.meter = EpochMeter(parts, diagnostics, device=self.accelerator.device)
 
     def _make_optimizer(self) -> None:
         """Make the optimiser of the stage, over what trains in it."""
-        with_student = self.stage == "main" or (self.preparation is not None and self.preparation.student)
+        with_student = self.at.stage == "main" or (self.preparation is not None and self.preparation.student)
         groups = student_groups(self.student, self.config.body_rate) if with_student else {}
-        for factor, parameters in self.objective.stage_groups(self.stage).items():
+        for factor, parameters in self.objective.stage_groups(self.at.stage).items():
             groups.setdefault(factor, []).extend(parameters)
-        self.parameters = [parameter for group in groups.values() for parameter in group]
-        made = make_optimizer(groups, self.config, self.base_lr)
-        self.optimizer = self.accelerator.prepare(made)
+        self.update = Update(groups, self.config, self.base_lr, self.accelerator)
 
     def _stages(self, teacher: Tap | None, progress: RunProgress, interrupt: Interrupt) -> Outcome:
         started = time.monotonic() - self.seconds
-        if self.stage == "preparation":
+        if self.at.stage == "preparation":
             stopped = self._epochs(teacher, progress, interrupt, started)
             if stopped is not None:
                 return stopped
@@ -212,56 +181,50 @@ class Trainer:
         self, teacher: Tap | None, progress: RunProgress, interrupt: Interrupt, started: float
     ) -> Outcome | None:
         """Train to the end of the stage, or return how it was stopped."""
-        while self.epoch < self.stage_epochs:
+        while self.at.epoch < self.at.stage_epochs:
             epoch_started = time.monotonic()
             for batch in self._batches():
-                wish = self._wish_to_stop(interrupt)
+                wish = self._wish_to_stop(interrupt) if self.at.between_steps else None
                 if wish is not None:
                     self.seconds = time.monotonic() - started
                     self._save()
                     return Outcome("stopped", *wish, self.seconds)
                 self._step(batch, teacher)
                 self.seconds = time.monotonic() - started
+                if not self.at.between_steps:
+                    continue
                 self._show(progress, epoch_started)
-                if self.config.checkpoint_every and self.steps_done % self.config.checkpoint_every == 0:
+                if self.config.checkpoint_every and self.at.steps_done % self.config.checkpoint_every == 0:
                     self._save()
             self._end_epoch(progress, time.monotonic() - epoch_started)
         return None
 
-    @property
-    def _order(self) -> int:
-        """Number of the epoch whose order and augmentation are used; the main stage's are the same for all methods."""
-        return self.epoch if self.stage == "main" else self.config.epochs + self.epoch
-
     def _batches(self) -> Iterator[Batch]:
-        with failing(self.run, lambda: self.steps_done):
-            yield from self.train.batches(epoch=self._order, start=self.batch)
+        with failing(self.run, lambda: self.at.steps_done):
+            yield from self.train.batches(epoch=self.at.order, start=self.at.batch)
 
     def _step(self, batch: Batch, teacher: Tap | None) -> None:
-        """One optimiser step: teacher once, student once, backward, update."""
+        """Teacher once, student once, backward; the last batch of an optimiser step moves the weights."""
         self.trainable.train()
-        lr = self._learning_rate()
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr * group["factor"]
+        self.update.set_rate(self._learning_rate())
         batch = batch.to(self.accelerator.device)
         teacher_features = None if teacher is None else self._teach(batch, teacher)
-        report, correct = self._loss(batch, teacher_features)
-        self.accelerator.backward(report.total * self._share(len(batch)))
-        if self.config.clip_norm is not None:
-            self.accelerator.clip_grad_norm_(self.parameters, self.config.clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.average is not None:
+        last = self.at.closes_step
+        # Processes need the gradients of all only when the weights move.
+        with nullcontext() if last else self.accelerator.no_sync(self.trainable):
+            report, correct = self._loss(batch, teacher_features)
+            self.update.backward(report.total * self._share(len(batch)))
+        if last and self.update.step() and self.average is not None:
             self.average.update_parameters(self.student)
-        self.meter.add(self.steps_done, report, correct, len(batch))
-        self.batch += 1
-        if self.accelerator.device.type == "cpu" or self.batch % FLUSH_EVERY == 0:
+        self.meter.add(self.at.steps_done, report, correct, len(batch))
+        self.at.batch += 1
+        if self.accelerator.device.type == "cpu" or self.at.batch % FLUSH_EVERY == 0:
             self.meter.flush()
 
     def _loss(self, batch: Batch, teacher: Features | None) -> tuple[LossReport, Tensor]:
         try:
-            with failing(self.run, lambda: self.steps_done):
-                return self.trainable(batch, teacher, self.stage)
+            with failing(self.run, lambda: self.at.steps_done):
+                return self.trainable(batch, teacher, self.at.stage)
         except RunError:
             self.meter.flush()  # an earlier step may have gone wrong before
             raise
@@ -275,33 +238,30 @@ class Trainer:
 
         if self.cache is None:
             return compute()
-        last = self.batch + 1 == len(self.train)
-        return self.cache.features(self._order, self.batch, compute, last=last).to(self.accelerator.device)
+        last = self.at.batch + 1 == len(self.train)
+        return self.cache.features(self.at.order, self.at.batch, compute, last=last).to(self.accelerator.device)
 
     def _learning_rate(self, step: int | None = None) -> float:
-        if self.stage == "preparation":
+        if self.at.stage == "preparation":
             return self.base_lr
-        step = self.stage_steps if step is None else step
-        return learning_rate_at(step, steps_per_epoch=len(self.train), base=self.base_lr, config=self.config)
+        step = self.at.stage_steps if step is None else step
+        return learning_rate_at(step, steps_per_epoch=self.at.epoch_steps, base=self.base_lr, config=self.config)
 
     def _share(self, local: int) -> float:
-        """Weight of this process's mean, so that the average over processes is the mean over the global batch."""
-        processes = self.accelerator.num_processes
-        whole = min(self.train.batch_size, len(self.train.split) - self.batch * self.train.batch_size)
-        whole *= self.train.views
-        return 1.0 if processes == 1 else processes * local / whole
+        """Weight of this process's mean of a batch in the mean over all samples of an optimiser step.
+
+        The gradients are then added up over the batches of the step and averaged over the processes.
+        """
+        of_step = sum(self.train.samples_in(number) for number in self.at.batches_of_step)
+        return self.accelerator.num_processes * local / of_step
 
     def _show(self, progress: RunProgress, epoch_started: float) -> None:
         elapsed = max(time.monotonic() - epoch_started, 1e-9)
         progress.advance(
-            epoch=f"{self._stage_name} {self.epoch + 1}/{self.stage_epochs}",
+            epoch=f"{self.at.stage_name} {self.at.epoch + 1}/{self.at.stage_epochs}",
             values=self.meter.latest,
             images_per_second=self.meter.samples / elapsed,
         )
-
-    @property
-    def _stage_name(self) -> str:
-        return "epoch" if self.stage == "main" else "preparation"
 
     def _end_epoch(self, progress: RunProgress, seconds: float) -> None:
         self._require_finite()
@@ -309,52 +269,57 @@ class Trainer:
         loss, train_top1 = means.pop("loss"), means.pop("train_top1")
         parts = {name: means.pop(name) for name in self.meter.parts}
         entry: dict[str, Any] = {
-            "epoch": self.epoch + 1,
-            "lr": self._learning_rate(self.stage_steps - 1),
+            "epoch": self.at.epoch + 1,
+            "lr": self._learning_rate(self.at.stage_steps - 1),
             "loss": loss,
             "parts": parts,
             "seconds": round(seconds, 3),
         }
-        if self.stage == "main":
-            entry |= {"train_top1": train_top1} | ({"diagnostics": means} if means else {})
+        if self.update.scaler is not None:
+            entry["skipped_steps"] = self.update.skipped
+        if self.at.stage == "main":
+            entry |= {self.named.train: train_top1} | ({"diagnostics": means} if means else {})
         else:
-            entry["stage"] = self.stage
-        self.epoch, self.batch = self.epoch + 1, 0
-        if self.stage == "main" and (self.epoch % self.config.eval_every == 0 or self.epoch == self.config.epochs):
-            entry["test_top1"] = self._evaluate()
+            entry["stage"] = self.at.stage
+        self.at.epoch, self.at.batch = self.at.epoch + 1, 0
+        if self.at.stage == "main" and (
+            self.at.epoch % self.config.eval_every == 0 or self.at.epoch == self.config.epochs
+        ):
+            entry[self.named.test] = self._evaluate()
         if self.accelerator.is_main_process:
             self.run.log(entry)
-            progress.line(epoch_line(self._stage_name, self.epoch, self.stage_epochs, entry))
+            progress.line(epoch_line(self.at.stage_name, self.at.epoch, self.at.stage_epochs, entry))
         if self.config.tracker:
             flat = {key: value for key, value in entry.items() if isinstance(value, float)}
-            self.accelerator.log(flat | {f"part/{k}": v for k, v in parts.items()}, step=self.steps_done)
+            self.accelerator.log(flat | {f"part/{k}": v for k, v in parts.items()}, step=self.at.steps_done)
         self.meter.reset()
+        self.update.skipped = 0
         self._save()
 
     def _evaluate(self) -> float:
-        """Return the top-1 accuracy of the network to be shipped; other processes wait for the first."""
+        """Return the top-1 accuracy (or mAP) of the network to be shipped; other processes wait for the first."""
         result = 0.0
-        with failing(self.run, lambda: self.steps_done - 1), statistics_restored(tracking_layers(self.shipped)):
+        with failing(self.run, lambda: self.at.steps_done - 1), statistics_restored(tracking_layers(self.shipped)):
             network = self.ship().network  # in all processes; training then goes on with its own statistics
             if self.accelerator.is_main_process:
                 predictions = predict(network, self.test.batches(), device=self.accelerator.device)
-                result = accuracy(predictions)["top1"]
+                result = accuracy(predictions)[self.named.measure]
         self.accelerator.wait_for_everyone()
         return result
 
     def _require_finite(self) -> None:
         """Raise where a step so far, or the state that it has left, is not finite."""
         self.meter.flush()
-        require_finite_weights("weights", self.parameters, step=self.steps_done - 1)
+        require_finite_weights("weights", self.update.parameters, step=self.at.steps_done - 1)
         if self.average is not None:
-            require_finite_weights("averaged weights", [*self.average.parameters()], step=self.steps_done - 1)
+            require_finite_weights("averaged weights", [*self.average.parameters()], step=self.at.steps_done - 1)
 
     def _wish_to_stop(self, interrupt: Interrupt) -> tuple[str, signal.Signals | None] | None:
         """Return why to stop, and by which signal; all processes stop at one step, whichever was told to.
 
         On an accelerator they agree every few steps only, since it waits for that.
         """
-        if collectives.count() > 1 and self.accelerator.device.type != "cpu" and self.batch % FLUSH_EVERY:
+        if collectives.count() > 1 and self.accelerator.device.type != "cpu" and self.at.steps_done % FLUSH_EVERY:
             return None
         wish = interrupt.wish(self.accelerator.device)
         if wish == TIME_IS_UP:
@@ -368,20 +333,20 @@ class Trainer:
         if not self.accelerator.is_main_process:
             return
         state: dict[str, Any] = {
-            "stage": self.stage,
-            "epoch": self.epoch,
-            "batch": self.batch,
+            "stage": self.at.stage,
+            "epoch": self.at.epoch,
+            "batch": self.at.batch,
             "batches": len(self.train),
             "seconds": self.seconds,
             "student": self.student.backbone.state_dict(),
             "objective": self.objective.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            **self.update.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "meter": measured,
             "metrics_lines": len(self.run.metrics()),
             "random": random_state(),
         }
-        save_checkpoint(self.run.checkpoints, self.steps_done, state)
+        save_checkpoint(self.run.checkpoints, self.at.steps_done, state)
 
     def _resume(self) -> None:
         """Seed everything, or go back to where the last checkpoint left it."""
@@ -403,7 +368,7 @@ class Trainer:
         try:
             self.student.backbone.load_state_dict(state["student"])
             self.objective.load_state_dict(state["objective"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.update.load_state_dict(state)
         except (RuntimeError, ValueError) as error:
             raise RunError(
                 f"the checkpoint does not fit this version of {', '.join(self.objective.weights)} "
@@ -411,7 +376,7 @@ class Trainer:
             ) from None
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        self.epoch, self.batch, self.seconds = state["epoch"], state["batch"], state["seconds"]
+        self.at.epoch, self.at.batch, self.seconds = state["epoch"], state["batch"], state["seconds"]
         if rank == 0:
             self.meter.load_state_dict(state["meter"])
             restore_random_state(state["random"])

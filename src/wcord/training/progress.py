@@ -8,6 +8,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from wcord.terminal import Terminal, printable
+from wcord.training.measures import BY_LABEL, DOMINANT
 
 
 class RunProgress:
@@ -65,7 +66,13 @@ def epoch_line(stage: str, epoch: int, epochs: int, entry: Mapping[str, Any]) ->
     """
     parts = " ".join(f"{name} {value:.3f}" for name, value in entry["parts"].items())
     train = f"  train {entry['train_top1']:.2f} %" if "train_top1" in entry else ""
+    if DOMINANT in entry:
+        train = f"  train {entry[DOMINANT]:.2f} % of dominant labels"
+    if BY_LABEL in entry:
+        train = f"  train {entry[BY_LABEL]:.2f} % of labels"
     test = f"  test {entry['test_top1']:.2f} %" if "test_top1" in entry else ""
+    if "test_map" in entry:
+        test = f"  test mAP {entry['test_map']:.2f} %"
     left = clock_text((epochs - epoch) * entry["seconds"])
     return (
         f"{stage} {epoch:3d}/{epochs}  loss {entry['loss']:.3f} ({parts}){train}{test}  "

@@ -37,7 +37,7 @@ def ship(network: Network, train: Loader, config: TrainingConfig, *, updates: in
         network: the student, or its moving average.
         train: training batches.
         config: says whether statistics are measured.
-        updates: steps that the student has been trained for.
+        updates: batches that the student has been trained on.
         device: where the network is.
     """
     layers, unsettled = tracking_layers(network), unsettled_layers(network, updates)
@@ -62,7 +62,7 @@ def _reason(config: TrainingConfig, unsettled: Sequence[NormLayer], updates: int
     if not unsettled:
         return ""
     momenta = sorted({f"{layer.momentum:g}" if layer.momentum is not None else "1/n" for layer in unsettled})
-    return f"{updates:,} steps are too few for them to settle (momentum {', '.join(momenta)})"
+    return f"{updates:,} batches are too few for them to settle (momentum {', '.join(momenta)})"
 
 
 def _unmeasured(network: Network, layers: Sequence[NormLayer], unsettled: Sequence[NormLayer], why: str) -> Shipped:

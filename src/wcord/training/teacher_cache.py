@@ -122,6 +122,8 @@ def open_cache(job: Job) -> TeacherCache | None:
         "torch": torch.__version__,
         **{name: getattr(training, name) for name in ("seed", "batch_size", "precision", "channels_last")},
     }
+    if job.train.mixing is not None:
+        about["mixing"] = dataclasses.asdict(job.train.mixing)
     return TeacherCache(folder, job.teacher, about, batch_size=training.batch_size * job.train.views)
 
 

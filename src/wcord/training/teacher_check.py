@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from wcord.checks import UsageError
 from wcord.data.augment import to_unit
 from wcord.data.batch import Batch
 from wcord.data.split import DataSet, Split
-from wcord.evaluation.accuracy import predict
+from wcord.evaluation.accuracy import accuracy, predict
 from wcord.evaluation.chance import Standing, even_rows, standing
 from wcord.evaluation.order import other_order
 from wcord.evaluation.symptoms import TEACHER_CAUSES, against_chance, below_training
@@ -77,6 +78,14 @@ def check_teacher(
     if not wrong and told is not None and isinstance(reached := told.get("top1_last"), int | float):
         notes += below_training(found, "the teacher", reached)
     return Look(found, tuple(notes))
+
+
+def look_at_several(teacher: Network, data: DataSet, *, batch_size: int, device: str) -> tuple[float, int]:
+    """Return the teacher's mean average precision on a part of data with several labels, and the size of that part."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randperm(len(data.test), generator=generator)[:TEACHER_SAMPLES].sort().values
+    predictions = predict(teacher.to(device), _batches(data.test, rows, batch_size), device=device, side="teacher")
+    return accuracy(predictions)["map"], len(predictions)
 
 
 def _batches(split: Split, rows: Tensor, batch_size: int) -> Iterator[Batch]:

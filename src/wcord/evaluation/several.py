@@ -1,0 +1,39 @@
+"""How good predictions are where a sample may have several labels."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.functional.classification import multilabel_average_precision, multilabel_f1_score
+
+from wcord.checks import UsageError, require_finite, require_same_shape
+
+
+def several_accuracy(logits: Tensor, targets: Tensor) -> dict[str, float]:
+    """Return mean average precision and F1 scores in percent, and the binary cross-entropy in nats a label.
+
+    `map` is the mean over the labels that occur of the average precision; `macro_f1` the mean over these of the F1
+    score of "probability of 0.5 or more", `micro_f1` that of all labels of all samples together; `nll` the mean binary
+    cross-entropy. Labels that no sample has are left out of the means, since nothing could be found of them.
+
+    Raises:
+        UsageError: NaN or infinity, targets of another shape, or without a single label.
+
+    >>> scores = several_accuracy(torch.tensor([[2.0, -1.0], [1.0, 3.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    >>> {name: round(value, 2) for name, value in scores.items()}
+    {'map': 100.0, 'macro_f1': 83.33, 'micro_f1': 80.0, 'nll': 0.45}
+    """
+    require_finite("logits", logits)
+    require_same_shape("logits", logits, "targets", targets)
+    present = torch.where(targets.sum(0) > 0)[0]
+    if not len(present):
+        raise UsageError("no sample has any label: nothing can be measured")
+    # torchmetrics refuses a single label; twice the same has the same mean.
+    kept = present if len(present) > 1 else present.repeat(2)
+    asked, scores, width = targets[:, kept].long(), logits[:, kept].sigmoid(), len(kept)
+    micro = multilabel_f1_score(logits.sigmoid(), targets.long(), average="micro", num_labels=logits.shape[1])
+    return {
+        "map": 100.0 * float(multilabel_average_precision(scores, asked, num_labels=width, average="macro")),
+        "macro_f1": 100.0 * float(multilabel_f1_score(scores, asked, num_labels=width, average="macro")),
+        "micro_f1": 100.0 * float(micro),
+        "nll": float(F.binary_cross_entropy_with_logits(logits, targets)),
+    }

@@ -1,0 +1,75 @@
+"""One step of the optimiser: gradients of one batch or several, scaled, clipped and applied."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from wcord.training.config import TrainingConfig
+from wcord.training.engine import make_optimizer
+
+
+class Update:
+    """Adds up gradients and moves the weights by them.
+
+    With --precision fp16 the loss is multiplied by a scale before the backward pass, so that small gradients do not
+    vanish. A step whose scaled gradients overflow is left out, and the scale halved; that is how a scale is found, and
+    no failure.
+
+    Args:
+        groups: what trains, by the factor of its learning rate.
+        config: how to train.
+        base_lr: learning rate before the schedule.
+        accelerator: the engine; it has a gradient scaler where the precision is fp16.
+
+    Attributes:
+        skipped: steps left out since the epoch began.
+    """
+
+    def __init__(
+        self,
+        groups: Mapping[float, list[nn.Parameter]],
+        config: TrainingConfig,
+        base_lr: float,
+        accelerator: Accelerator,
+    ) -> None:
+        self.parameters = [parameter for group in groups.values() for parameter in group]
+        self.optimizer = accelerator.prepare(make_optimizer(groups, config, base_lr))
+        self.scaler: torch.amp.GradScaler | None = accelerator.scaler
+        self.clip_norm = config.clip_norm
+        self.skipped = 0
+
+    def set_rate(self, lr: float) -> None:
+        """Set the learning rate of each group: `lr` times its factor."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * group["factor"]
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a loss to those of the step."""
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+
+    def step(self) -> bool:
+        """Move the weights by the gradients and forget these; tell whether the weights moved."""
+        if self.clip_norm is not None:
+            if self.scaler is not None:
+                self.scaler.unscale_(self.optimizer.optimizer)
+            nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        skipped = bool(self.optimizer.step_was_skipped)
+        self.skipped += skipped
+        return not skipped
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint needs."""
+        scaler = None if self.scaler is None else self.scaler.state_dict()
+        return {"optimizer": self.optimizer.state_dict(), "scaler": scaler, "skipped": self.skipped}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint; those of earlier versions hold the optimiser alone."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler is not None and state.get("scaler"):
+            self.scaler.load_state_dict(state["scaler"])
+        self.skipped = state.get("skipped", 0)

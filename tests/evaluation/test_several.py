@@ -1,0 +1,58 @@
+"""Mean average precision and F1 against scikit-learn; labels that nobody has; what cannot be measured."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, f1_score
+
+from wcord.checks import UsageError
+from wcord.evaluation.accuracy import Predictions, accuracy
+from wcord.evaluation.several import several_accuracy
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), rows=st.integers(1, 30), labels=st.integers(2, 6), absent=st.booleans())
+def test_is_what_scikit_learn_says(seed: int, rows: int, labels: int, absent: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(rows, labels, generator=generator)
+    targets = torch.randint(2, (rows, labels), generator=generator).float()
+    targets[0, 0] = 1
+    if absent:
+        targets[:, 1] = 0
+    found = several_accuracy(logits, targets)
+    kept = [c for c in range(labels) if targets[:, c].sum()]
+    scores, guessed = logits.sigmoid(), logits > 0
+    precisions = [average_precision_score(targets[:, c], scores[:, c]) for c in kept]
+    scored = [f1_score(targets[:, c], guessed[:, c], zero_division=0) for c in kept]
+    assert found["map"] == pytest.approx(100 * sum(precisions) / len(kept), rel=1e-4)
+    assert found["macro_f1"] == pytest.approx(100 * sum(scored) / len(kept), rel=1e-4)
+    micro = f1_score(targets.flatten(), guessed.flatten(), zero_division=0)
+    assert found["micro_f1"] == pytest.approx(100 * micro, rel=1e-4)
+
+
+def test_nll_is_the_loop_and_accuracy_tells_by_the_targets() -> None:
+    logits, targets = torch.randn(5, 3), torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0], [1, 0, 0]])
+    expected = 0.0
+    for i in range(5):
+        for c in range(3):
+            yes = 1 / (1 + math.exp(-logits[i, c]))
+            expected -= math.log(yes if targets[i, c] else 1 - yes) / 15
+    told = accuracy(Predictions(logits, targets, torch.zeros(5, 1)))
+    assert set(told) == {"map", "macro_f1", "micro_f1", "nll"}
+    assert told["nll"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("logits", "targets", "message"),
+    [
+        (torch.zeros(2, 3), torch.zeros(2, 3), "no sample has any label"),
+        (torch.zeros(2, 3), torch.ones(2, 2), "same shape"),
+        (torch.full((2, 3), math.nan), torch.ones(2, 3), "NaN or infinite"),
+    ],
+)
+def test_errors(logits: torch.Tensor, targets: torch.Tensor, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        several_accuracy(logits, targets)
