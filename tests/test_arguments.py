@@ -39,6 +39,8 @@ Accepted = dict[str, frozenset[object]]
 CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], Accepted]] = {
     "ab_loss": (losses.ab_loss, (MAP, MAP), {}, {"margin": POSITIVE}),
     "at_loss": (losses.at_loss, (MAP, MAP), {}, {"p": FROM_ONE}),
+    "bce_loss": (losses.bce_loss, (LOGITS, SIMPLEX), {}, {"label_smoothing": SHARE}),
+    "binary_kd_loss": (losses.binary_kd_loss, (LOGITS, LOGITS), {}, {"temperature": POSITIVE}),
     "cc_loss": (losses.cc_loss, (EMBEDDING, EMBEDDING), {}, {}),
     "cross_entropy_loss": (losses.cross_entropy_loss, (LOGITS, TARGET), {}, {"label_smoothing": SHARE}),
     "dist_loss": (
@@ -360,7 +362,7 @@ def test_labels_and_row_numbers_must_be_whole_numbers_in_tensors() -> None:
         for criterion in (wcord_loss, crd_loss):
             with pytest.raises(TypeError, match="index must"):
                 criterion(EMBEDDING, EMBEDDING, wrong)
-        with pytest.raises(TypeError, match="target must"):
+        with pytest.raises((TypeError, UsageError), match="target must"):
             losses.cross_entropy_loss(LOGITS, typing.cast(Tensor, wrong))
 
 

@@ -28,6 +28,8 @@ WEIGHTS = LOGITS[0].softmax(1), LOGITS[1].softmax(1)
 FUNCTIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], tuple[Tensor, Tensor]]] = {
     "kd": (losses.kd_loss, LOGITS),
     "lskd": (lambda s, t: losses.kd_loss(s, t, standardize=True), LOGITS),
+    "binary kd": (losses.binary_kd_loss, LOGITS),
+    "bce": (losses.bce_loss, (LOGITS[0], WEIGHTS[0])),
     "dkd": (lambda s, t: losses.dkd_loss(s, t, TARGET), LOGITS),
     "dist": (losses.dist_loss, LOGITS),
     "ttm": (losses.ttm_loss, LOGITS),

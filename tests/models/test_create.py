@@ -43,9 +43,7 @@ def test_names_what_is_wrong(name, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "numbers", [{"num_classes": -1}, {"num_classes": 1.5}, {"in_channels": 0}, {"in_channels": -1}]
-)
+@pytest.mark.parametrize("numbers", [{"num_classes": -1}, {"num_classes": 1.5}, {"in_channels": 0}])
 def test_refuses_impossible_numbers(numbers):
     with pytest.raises(UsageError, match="must be a whole number"):
         create_model("resnet8", **numbers)
@@ -69,19 +67,19 @@ def test_hugging_face_says_which_extra_is_missing(monkeypatch):
         create_model("hf:microsoft/resnet-18")
 
 
-def test_hugging_face_is_asked_for_an_image_classifier(monkeypatch):
+def test_hugging_face_is_asked_for_an_image_classifier(monkeypatch, put_in_hub):
     class Config:
-        def __init__(self, name, **given):
-            self.name, self.given = name, given
+        def __init__(self, given):
+            self.given = given
 
         def to_dict(self):
             return {"num_channels": 3}
 
         @classmethod
-        def from_pretrained(cls, name, **given):
-            if name == "absent":
-                raise OSError("absent is not a model\nidentifier")
-            return cls(name, **given)
+        def from_pretrained(cls, folder, **given):
+            if "strange" in str(folder):
+                raise OSError("strange is not a model\nidentifier")
+            return cls(given)
 
     class Classifier:
         @staticmethod
@@ -90,11 +88,15 @@ def test_hugging_face_is_asked_for_an_image_classifier(monkeypatch):
 
     library = types.SimpleNamespace(AutoConfig=Config, AutoModelForImageClassification=Classifier)
     monkeypatch.setitem(sys.modules, "transformers", library)
-    assert create_model("hf:some/net", num_classes=9).out_features == 9
+    for name in ("some/net", "strange"):
+        put_in_hub(name, {"config.json": {"model_type": "resnet"}})
+    assert create_model("hf:some/net", num_classes=9, pretrained=False).out_features == 9
     with pytest.raises(UsageError, match=r"hf:some/net takes 3 input channels, received 1"):
-        create_model("hf:some/net", in_channels=1)
-    with pytest.raises(UsageError, match=r"'hf:absent' could not be built: OSError: absent is not a model identifier"):
-        create_model("hf:absent")
+        create_model("hf:some/net", in_channels=1, pretrained=False)
+    with pytest.raises(UsageError, match=r"'hf:strange' could not be built: OSError: strange is not a model id"):
+        create_model("hf:strange", pretrained=False)
+    with pytest.raises(UsageError, match=r"model.safetensors of some/net on the Hugging Face hub"):
+        create_model("hf:some/net", num_classes=9)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import UsageError, require_fraction, require_matrix
+from wcord.checks import UsageError, require_fraction, require_matrix, require_tensor
 from wcord.losses.logits import require_classes, require_shares
 from wcord.numerics import autocast_off, full_precision
 
@@ -38,6 +38,7 @@ def cross_entropy_loss(
     """
     require_matrix("logits", logits)
     require_fraction("label_smoothing", label_smoothing)
+    require_tensor("target", target)
     if target.is_floating_point():
         require_shares(target, logits)
     else:
