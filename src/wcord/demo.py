@@ -32,7 +32,10 @@ def run_demo(out: Path, *, seed: int, say: Say) -> tuple[list[Record], Path]:
         UsageError: where the folder holds other things.
         RunError: where a run is stopped.
     """
-    if out.exists() and any(not (child / CONFIG).is_file() for child in out.iterdir() if child.name != REPORT):
+    runs = (
+        [child for child in out.iterdir() if child.name != REPORT and child.suffix != ".lock"] if out.exists() else []
+    )
+    if any(not (child / CONFIG).is_file() for child in runs):
         raise UsageError(f"--out {str(out)!r} holds other things than a demo: name another folder")
     shutil.rmtree(out, ignore_errors=True)
     # Networks this small gain nothing from threads, and lose much when another program makes the threads wait.

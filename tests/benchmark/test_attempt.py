@@ -164,7 +164,8 @@ def test_a_folder_that_cannot_be_gone_on_with_fails_alone(tiny: Suite, place: Pl
 
 
 @pytest.mark.parametrize(
-    ("option", "reason"), [("temperature=-1", "temperature"), ("temperature=abc", "must be real number")]
+    ("option", "reason"),
+    [("temperature=-1", "temperature"), ("temperature=abc", "must be a finite number above 0, received 'abc'")],
 )
 def test_an_option_that_cannot_be_meant_is_a_failure(option: str, reason: str, tiny: Suite, place: Place) -> None:
     one = row(tiny, "kd")

@@ -45,7 +45,7 @@ def train(out: Path, own: nn.Module | None = None, *, stop_at: int | None = None
         config=config.training, base_lr=0.05, run=run, accelerator=make_accelerator(config.training, out),
     )  # fmt: skip
     if stop_at is not None:
-        save, made._save = made._save, lambda: None if made.epoch >= stop_at else save()
+        save, made._save = made._save, lambda: None if made.at.epoch >= stop_at else save()
     made.fit()
     return made
 

@@ -39,7 +39,8 @@ def cross_entropy_loss(
     require_matrix("logits", logits)
     require_fraction("label_smoothing", label_smoothing)
     require_tensor("target", target)
-    if target.is_floating_point():
+    has_shares = target.is_floating_point() and target.dim() == logits.dim()
+    if has_shares:
         require_shares(target, logits)
     else:
         require_classes(target, logits)
@@ -47,7 +48,7 @@ def cross_entropy_loss(
     with autocast_off(logits):
         scores = full_precision(logits)
         weight = None if weight is None else weight.to(scores)
-        if not target.is_floating_point():
+        if not has_shares:
             return F.cross_entropy(scores, target, weight=weight, label_smoothing=label_smoothing)
         shares = target.to(scores)
         # torch divides by the batch size here, by the weights of the classes above.
