@@ -123,12 +123,16 @@ def test_shares_of_one_class_are_that_class(seed, smoothing, weighted):
         ([[1.0, 0.0], [1.5, -0.5]], "from 0 on and of sum 1 in each row; row 1 does not"),
         ([[1.0, 0.0], [math.nan, 1.0]], "row 1 does not"),
         ([[1.0], [1.0]], "shares of shape"),
-        ([1.0, 0.0], "shares of shape"),
     ],
 )
 def test_shares_that_are_none(shares, message):
     with pytest.raises(UsageError, match=message):
         cross_entropy_loss(torch.zeros(2, 2), torch.tensor(shares))
+
+
+def test_class_numbers_must_be_whole():
+    with pytest.raises(TypeError, match="target must hold class numbers"):
+        cross_entropy_loss(torch.zeros(2, 2), torch.tensor([1.0, 0.0]))
 
 
 def test_gradcheck_with_shares():
