@@ -96,7 +96,9 @@ def _read(path: Path) -> dict[str, Any] | str:
     except MemoryError:
         raise
     except Exception as error:  # a damaged pickle may raise anything
-        return f"it cannot be read ({' '.join(str(error).split())[:120] or type(error).__name__})"
+        # PyTorch's reason goes on with advice about its own internals after the first sentence.
+        reason = " ".join(str(error).split(". ")[0].split())[:120]
+        return f"it cannot be read ({reason or type(error).__name__})"
 
 
 def _lack(state: object) -> str | None:

@@ -37,7 +37,7 @@ class Log:
         Raises:
             RunError: the file cannot be written.
         """
-        before, self._entries = self.entries, [*self.entries, dict(entry)]
+        before, self._entries = self.entries, [*self.entries, _as_read(entry)]
         try:
             with self.path.open("ab") as file:
                 whole = file.tell() == len(_lines(before))
@@ -56,7 +56,7 @@ class Log:
         Raises:
             RunError: it cannot be written.
         """
-        self._entries = [dict(entry) for entry in entries]
+        self._entries = [_as_read(entry) for entry in entries]
         write_atomically(self.path, _lines(entries))
 
 
@@ -100,3 +100,8 @@ def counting_up(entries: Sequence[Entry]) -> list[Entry]:
 
 def _lines(entries: Sequence[Mapping[str, Any]]) -> bytes:
     return "".join(f"{json.dumps(entry)}\n" for entry in entries).encode()
+
+
+def _as_read(entry: Mapping[str, Any]) -> Entry:
+    """Return an entry as it comes back from the file: plain values, such as a checkpoint may hold."""
+    return json.loads(json.dumps(entry))
