@@ -86,7 +86,7 @@ def test_runs_of_earlier_versions_go_on(tmp_path: Path) -> None:
     root = pictures(tmp_path / "set")
     run = stopped(tmp_path / "run", data=f"imagefolder:{root}")
     start = json.loads((run / "starts.jsonl").read_text())
-    assert set(start) == {"commit", "environment", "teacher", "folder", "data"}
+    assert set(start) == {"commit", "environment", "teacher", "folder", "data", "settings"}
     (run / "starts.jsonl").write_text(json.dumps({k: start[k] for k in ("commit", "environment", "teacher")}) + "\n")
     pictures(tmp_path / "other", seed=1)
     root.rename(tmp_path / "aside")

@@ -173,6 +173,7 @@ def resume(
     accelerator = make_accelerator(config.training, folder.path)
     with _alone(folder.path, accelerator, claimed=claimed):
         state = _last_state(folder, say if accelerator.is_main_process else _silent, writes=accelerator.is_main_process)
+        folder.require_settings(config)
         folder.require_teacher(teacher_weights(config))
         if accelerator.is_main_process:
             for note in notes:
@@ -288,6 +289,7 @@ def _train(
             describe_environment(accelerator.device),
             teacher=None if weights is None else digest(weights),
             data=contents,
+            config=job.config,
         )
     say(f"training {trained_name(job.config)} by {job.objective.formula} into {run.path}")
     trainer = Trainer(

@@ -6,12 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from wcord.checks import ChangedInputError, RunError, UsageError
+from wcord.checks import ChangedInputError, RunError, UsageError, shown
 from wcord.claim import INSIDE
 from wcord.files import sha256, write_atomically
 from wcord.training.config import DistillConfig, TrainConfig, read_config
 from wcord.training.log import Entry, Log, counting_up
-from wcord.training.places import as_started
+from wcord.training.places import as_started, lasting
 
 CONFIG = "config.toml"
 METRICS = "metrics.jsonl"
@@ -85,6 +85,7 @@ class RunFolder:
         *,
         teacher: str | None = None,
         data: Mapping[str, object] | None = None,
+        config: TrainConfig | DistillConfig | None = None,
     ) -> None:
         """Note how the run begins, or goes on.
 
@@ -93,9 +94,16 @@ class RunFolder:
             environment: the machine and its software.
             teacher: digest of the teacher's weights.
             data: digests of the data, of `contents_of`.
+            config: the run's settings.
         """
-        start = {"commit": commit, "environment": dict(environment), "teacher": teacher, "folder": str(Path.cwd())}
-        self._starts.append(start | ({} if data is None else {"data": dict(data)}))
+        start: Entry = {
+            "commit": commit,
+            "environment": dict(environment),
+            "teacher": teacher,
+            "folder": str(Path.cwd()),
+        }
+        start |= {} if data is None else {"data": dict(data)}
+        self._starts.append(start | ({} if config is None else {"settings": lasting(config)}))
 
     def note_damage(self) -> None:
         """Note that a sample could not be read, so that the run may go on with a whole one in its place."""
@@ -117,6 +125,20 @@ class RunFolder:
     def teacher_digest(self) -> str | None:
         """Digest of the weights of the teacher that the run began with; None where there was none."""
         return next((start.get("teacher") for start in self.starts()), None)
+
+    def require_settings(self, config: TrainConfig | DistillConfig) -> None:
+        """Raise where settings are others than those that the run began with; one of an earlier version noted none.
+
+        Raises:
+            ChangedInputError: naming the first that has changed.
+        """
+        begun = next((start["settings"] for start in self.starts() if isinstance(start.get("settings"), dict)), {})
+        for name, value in lasting(config).items():
+            if name in begun and begun[name] != value:
+                raise ChangedInputError(
+                    f"{str(self.path / CONFIG)!r} has changed: {name} is {shown(value)}, but the run began with "
+                    f"{shown(begun[name])}; put it back, or begin anew in another folder"
+                )
 
     def require_teacher(self, weights: Path | None) -> None:
         """Raise where a teacher's weights are others than those that the run began with.
