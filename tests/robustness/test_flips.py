@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
+from torch import nn
 
 from wcord import api
 from wcord.checks import RunError, UsageError
+from wcord.features import Features
 from wcord.models.reading import read_states
 from wcord.models.weights import open_network, read_card
 from wcord.report.analysis import Analysis
 from wcord.training.checkpoint import load_checkpoint
 from wcord.training.config import DistillConfig, TrainConfig, configure
 from wcord.training.loop import Trainer
+from wcord.training.teacher_cache import TeacherCache
 
 SMALL: dict[str, Any] = {"data": "sklearn:iris", "epochs": 3, "batch_size": 60, "device": "cpu"}
 FULL = os.environ.get("WCORD_ROBUSTNESS") == "full"
@@ -147,6 +151,32 @@ def test_flips_in_what_a_run_leaves_are_noticed(
         with pytest.raises(UsageError) as caught:
             read(path)
         assert "\n" not in str(caught.value)
+
+
+def test_flips_in_a_teacher_cache_are_noticed(tmp_path: Path) -> None:
+    teacher, batch = nn.Linear(2, 2), Features(torch.randn(4, 2), torch.randn(4, 3))
+
+    def ran(say: Callable[[str], None]) -> list[bool]:
+        """Ask a cache for the two batches of an epoch; return for which of them the teacher was run."""
+        cache, runs = TeacherCache(tmp_path, teacher, {"seed": 0}, batch_size=4, say=say), []
+        for number in range(2):
+            asked: list[bool] = []
+            cache.features(0, number, lambda asked=asked: asked.append(True) or batch, last=number == 1)
+            runs.append(bool(asked))
+        return runs
+
+    assert ran(quiet) == [True, True]
+    assert ran(quiet) == [True, False]
+    path, draw = next(tmp_path.rglob("epoch-*")), random.Random(4)
+    content = path.read_bytes()
+    contents = [content[:i] + bytes([content[i] ^ 1 << i % 8]) + content[i + 1 :] for i in range(len(content))]
+    contents = contents if FULL else draw.sample(contents, 100)
+    for one in [*contents, *(damaged(content, draw) for _ in range(1000 if FULL else 50))]:
+        path.write_bytes(one)
+        said: list[str] = []
+        assert ran(said.append) == [True, one != content]
+        assert len(said) == (one != content)
+        assert ran(quiet) == [True, False]
 
 
 def test_no_damage_of_a_folder_ends_in_a_traceback(runs: Runs, tmp_path: Path) -> None:

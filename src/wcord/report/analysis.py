@@ -78,8 +78,8 @@ class Analysis:
             UsageError: if the file is missing, damaged or of another kind.
         """
         file = require_file(path, "analysis")
-        damage = damage_of_archive(file)
         try:
+            damage = damage_of_archive(file)
             if damage is not None:
                 raise ValueError(damage)
             with np.load(file, allow_pickle=False) as stored:
