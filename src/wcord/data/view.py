@@ -81,7 +81,7 @@ class View:
         Raises:
             UsageError: an operation does not apply to such images.
         """
-        channels, height, width = self(torch.zeros(1, *shape)).shape[1:]
+        channels, height, width = self(torch.empty(1, *shape, device="meta")).shape[1:]  # takes no memory
         return channels, height, width
 
 
