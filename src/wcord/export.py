@@ -14,6 +14,7 @@ from wcord.files import write_atomically
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card
 from wcord.training.as_trained import open_as_seen
+from wcord.training.consent import resume_command
 from wcord.training.run import STUDENT, RunFolder
 from wcord.usage import Format, describe_export, export_metadata
 
@@ -67,7 +68,7 @@ def export(
     """
     folder = RunFolder(run)
     if not (run / STUDENT).is_file():
-        raise UsageError(f"{str(run)!r} holds no {STUDENT}: finish it with wcord distill --resume {run}")
+        raise UsageError(f"{str(run)!r} holds no {STUDENT}: finish it with {resume_command(run, folder.configuration()[0])}")
     network, card = open_network(run / STUDENT, model=model), read_card(run / STUDENT)
     assert card is not None, "open_network refuses a file without a card"
     source, batches = _real_batches(folder, data)

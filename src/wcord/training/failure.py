@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from wcord.checks import NonFiniteError, RunError
 from wcord.data.images import UnreadableError
+from wcord.training.consent import resume_command
 from wcord.training.meter import REMEDY
 from wcord.training.run import RunFolder
 
@@ -27,6 +28,6 @@ def failing(run: RunFolder, step: Callable[[], int]) -> Iterator[None]:
     except UnreadableError as error:
         run.note_damage()
         raise RunError(
-            f"step {step()}: {error.fault}: put a whole one in its place and go on with --resume {run.path}; "
-            "the last checkpoint is kept"
+            f"step {step()}: {error.fault}: put a whole one in its place and go on with "
+            f"{resume_command(run.path, run.configuration()[0])}; the last checkpoint is kept"
         ) from None
