@@ -28,7 +28,8 @@ def describe_export(name: str, format: Format, card: ModelCard, shape: Shape, *,
         parameters: how many it has.
     """
     made = card.extra
-    teacher = f", distilled from {made['teacher']} by {made['method']}" if made.get("teacher") else ""
+    method = f" by {made['method']}" if made.get("method") else ""
+    teacher = f", distilled from {made['teacher']}{method}" if made.get("teacher") else ""
     facts = {
         "input `images`": f"float32, B×{'×'.join(map(str, shape))}, {_values(shape)}",
         **_preparation(card, shape),
@@ -113,7 +114,8 @@ def usage_code(name: str, format: Format, card: ModelCard, shape: Shape) -> list
 
 def _reached(card: ModelCard) -> dict[str, str]:
     name, measure = ("map_last", "mAP") if card.extra.get(SEVERAL_LABELS) else ("top1_last", "top-1")
-    return {f"{measure}, last epoch": f"{card.extra.get(name, float('nan')):.2f} % on the evaluation split"}
+    reached = card.extra.get(name)
+    return {} if reached is None else {f"{measure}, last epoch": f"{reached:.2f} % on the evaluation split"}
 
 
 def _literal(text: str) -> str:

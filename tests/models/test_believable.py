@@ -42,12 +42,18 @@ def test_a_small_file_cannot_ask_for_memory(tmp_path, demand):
 
 
 def test_empty_tensors_count_for_nothing(tmp_path):
-    save_file({"fc.bias": torch.zeros(10**9, 0)}, tmp_path / "a.safetensors", {"wcord": json.dumps(CARD | {"num_classes": 10**9})})
+    save_file(
+        {"fc.bias": torch.zeros(10**9, 0)},
+        tmp_path / "a.safetensors",
+        {"wcord": json.dumps(CARD | {"num_classes": 10**9})},
+    )
     with pytest.raises(UsageError, match="num_classes is 1000000000"):
         read_card(tmp_path / "a.safetensors")
 
 
-@pytest.mark.parametrize("name", ["resnet8", "mlp32x1", "simkd:resnet8:resnet8x4", "torchvision:mobilenet_v2", "timm:resnet10t"])
+@pytest.mark.parametrize(
+    "name", ["resnet8", "mlp32x1", "simkd:resnet8:resnet8x4", "torchvision:mobilenet_v2", "timm:resnet10t"]
+)
 def test_what_a_run_saves_is_believed(tmp_path, name):
     network = create_model(name, num_classes=3, in_channels=3, image_size=(8, 8))
     card = ModelCard(name, 3, 3, (8, 8), ("a", "b", "c"), (0.5,) * 3, (0.5,) * 3)

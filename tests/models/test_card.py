@@ -86,7 +86,9 @@ def test_what_no_card_holds(change, reason):
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"extra": ' + '{"a":' * 100_000, '{"num_classes": ' + "9" * 9999 + "}"])
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"extra": ' + '{"a":' * 100_000, '{"num_classes": ' + "9" * 9999 + "}"]
+)
 def test_text_that_no_parser_takes(text):
     with pytest.raises(UsageError, match="the model card is damaged"):
         card_from_metadata({"wcord": text})

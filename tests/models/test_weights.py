@@ -251,9 +251,10 @@ def test_nan_beside_a_missing_head_leaves_the_network_its_own_head(network, tmp_
 
 def test_compressed_files_of_torch_are_refused(network, tmp_path):
     torch.save({"fc.weight": torch.zeros(10**7)}, tmp_path / "a.pth")
-    with zipfile.ZipFile(tmp_path / "a.pth") as plain, zipfile.ZipFile(
-        tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED
-    ) as bomb:
+    with (
+        zipfile.ZipFile(tmp_path / "a.pth") as plain,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
         for name in plain.namelist():
             bomb.writestr(name, plain.read(name))
     assert (tmp_path / "bomb.pth").stat().st_size < 100_000

@@ -67,7 +67,7 @@ def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number of many digits
         raise UsageError(f"suite {str(path)!r} is not valid TOML: {error}") from None
 
 

@@ -2,7 +2,6 @@
 
 import io
 import math
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wcord.checks import UsageError, require_file, require_same_rows
+from wcord.data.npz import read_npz
 from wcord.evaluation.accuracy import Predictions
 from wcord.evaluation.information import map_to_teacher
 from wcord.files import write_atomically
@@ -79,9 +79,8 @@ class Analysis:
         """
         file = require_file(path, "analysis")
         try:
-            with np.load(file, allow_pickle=False) as stored:
-                return cls(**{name: stored[name] for name in stored.files})
-        except (OSError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+            return cls(**read_npz(file))
+        except (ValueError, TypeError) as error:
             raise UsageError(
                 f"analysis {str(file)!r} cannot be read ({error}): evaluate the run again, or delete the file and "
                 "the report will do without it"

@@ -319,7 +319,7 @@ def read_recipe(path: Path) -> dict[str, object]:
     checks.require_file(path, "recipe")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number of many digits
         raise UsageError(f"recipe {str(path)!r} is not valid TOML: {error}") from None
 
 
