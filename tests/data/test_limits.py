@@ -8,9 +8,8 @@ import pytest
 from PIL import Image
 
 from wcord.checks import UsageError
-from wcord.data.config import DataConfig
+from wcord.data.config import Columns, DataConfig
 from wcord.data.folder import folder_source
-from wcord.data.config import Columns
 from wcord.data.formats import is_picture_by_content, open_picture
 from wcord.data.frame import Frame
 from wcord.data.images import BadImageError, Form, decode, open_upright
@@ -27,7 +26,9 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 def bomb(width: int, height: int) -> bytes:
     """Return a PNG of a few bytes that says it has so many pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("size", [(10_000, 9_000), (30_000, 30_000), (2**31 - 1, 2**31 - 1), (1, PIXELS + 1)])
@@ -45,7 +46,9 @@ def test_a_folder_with_a_bomb_names_it_and_can_go_on_without(tmp_path: Path) -> 
         for number in range(4):
             Image.new("RGB", (8, 8)).save(tmp_path / name / f"{number}.png")
     (tmp_path / "a" / "bomb.png").write_bytes(bomb(20_000, 20_000))
-    with pytest.raises(UsageError, match=r"bomb.png' cannot be read \(it has 20000×20000 pixels, more than the 89,478,485"):
+    with pytest.raises(
+        UsageError, match=r"bomb.png' cannot be read \(it has 20000×20000 pixels, more than the 89,478,485"
+    ):
         open_data(DataConfig(data=f"imagefolder:{tmp_path}"))
     data = open_data(DataConfig(data=f"imagefolder:{tmp_path}", skip_bad_images=True))
     assert len(data.train) + len(data.test) == 8

@@ -41,7 +41,9 @@ def test_a_header_may_not_promise_more_than_there_is(tmp_path: Path, shape: tupl
         npz_source(str(path), Columns())
 
 
-@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"\x93NUMPY\1\0\xff\xff{", header((1,), "|O") + b"cos\nabort\n(tR."])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x93NUMPY", b"\x93NUMPY\1\0\xff\xff{", header((1,), "|O") + b"cos\nabort\n(tR."]
+)
 def test_damage_and_objects(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(DamagedError):
         read_npz(archive(tmp_path / "a.npz", x=content))

@@ -27,6 +27,7 @@ from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
 from wcord.models.card import SEVERAL_LABELS
 from wcord.models.network import Network
 from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code, require_as_large
+from wcord.terminal import tell
 from wcord.training.as_trained import card_in, open_as_trained
 from wcord.training.config import flatten
 from wcord.training.engine import resolve_device
@@ -49,7 +50,7 @@ def evaluate(
     pretrained: bool = False,
     ema: bool = False,
     embedding: str | None = None,
-    say: Say = print,
+    say: Say = tell,
     **settings: Any,
 ) -> dict[str, float]:
     """Return what `accuracy` measures of a network on the evaluation split: top-1, balanced accuracy and the like.

@@ -21,6 +21,7 @@ from wcord.data.split import DataSet
 from wcord.models.network import Network
 from wcord.models.weights import digest
 from wcord.report.record import Record, describe_environment, working_commit
+from wcord.terminal import tell
 from wcord.training.checkpoint import load_checkpoint
 from wcord.training.config import (
     DistillConfig,
@@ -106,7 +107,7 @@ def distill(
 
 
 def start(
-    config: TrainConfig | DistillConfig, own: Own | None = None, say: Say = print, *, claimed: bool = False
+    config: TrainConfig | DistillConfig, own: Own | None = None, say: Say = tell, *, claimed: bool = False
 ) -> Result:
     """Begin a run: check everything, then make its folder, then train.
 
@@ -139,7 +140,7 @@ def resume(
     run: str | Path,
     *,
     own: Own | None = None,
-    say: Say = print,
+    say: Say = tell,
     config: TrainConfig | DistillConfig | None = None,
     claimed: bool = False,
     model: str | None = None,

@@ -22,6 +22,7 @@ from wcord.models.network import Network, unwrap
 from wcord.models.preprocess import Preprocess
 from wcord.models.reading import damaged, read_states
 from wcord.models.simkd import simkd_names
+from wcord.terminal import tell
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -31,9 +32,7 @@ Head = Literal["kept", "new", "left", "optional"]
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def load_weights(
-    model: Module, path: str | Path, *, ema: bool = False, head: Head = "kept", say: Say = print
-) -> Module:
+def load_weights(model: Module, path: str | Path, *, ema: bool = False, head: Head = "kept", say: Say = tell) -> Module:
     """Load weights from a file into a network, in place; every key must fit, but for the head where that is said.
 
     Reads safetensors and checkpoints of torch.save, whatever lies beside the weights; prefixes that wrappers add are

@@ -18,6 +18,7 @@ from wcord import collectives
 from wcord.checks import UsageError, require_choice, require_file, shown
 from wcord.files import write_atomically
 from wcord.report.schema import require_sound_record
+from wcord.terminal import json_text
 
 SCHEMA_VERSION = 1
 
@@ -84,7 +85,7 @@ class Record:
 
     def to_json(self, path: str | Path) -> None:
         """Write the record; the file is complete or absent at any moment. NaN and infinity become null."""
-        text = json.dumps(_finite(dataclasses.asdict(self)), indent=1, ensure_ascii=False, allow_nan=False)
+        text = json_text(_finite(dataclasses.asdict(self)), indent=1)
         write_atomically(path, text.encode() + b"\n")
 
     @classmethod

@@ -324,9 +324,16 @@ def read_recipe(path: Path) -> dict[str, object]:
 
 
 def read_config(path: Path) -> TrainConfig | DistillConfig:
-    """Return the configuration that a run has saved."""
+    """Return the configuration that a run has saved.
+
+    Raises:
+        UsageError: where the file is missing or damaged.
+    """
     settings = read_recipe(path) | {"overwrite": False}
-    return configure(TrainConfig, settings) if "model" in settings else configure(DistillConfig, settings)
+    try:
+        return configure(TrainConfig, settings) if "model" in settings else configure(DistillConfig, settings)
+    except UsageError as error:
+        raise UsageError(f"the settings {str(path)!r} are not those of a run: {error}") from None
 
 
 def setting_values(config: TrainConfig | DistillConfig) -> dict[str, object]:
