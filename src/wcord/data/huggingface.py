@@ -10,6 +10,7 @@ from uuid import uuid4
 import datasets
 import numpy as np
 import pyarrow
+from datasets import config as datasets_config
 from datasets.exceptions import DatasetGenerationError, DatasetsError
 from datasets.table import InMemoryTable, table_cast
 from pyarrow import parquet
@@ -45,7 +46,7 @@ def parquet_source(place: str, columns: Columns) -> Source:
             # Rows of parquet files are not found one by one; in the library's own format they are.
             notes = (
                 *notes,
-                f"the parquet files, {size / 2**30:.1f} GiB, are copied to {datasets.config.HF_DATASETS_CACHE}",
+                f"the parquet files, {size / 2**30:.1f} GiB, are copied to {datasets_config.HF_DATASETS_CACHE}",
             )
             tables = datasets.load_dataset(
                 "parquet", data_files={split: [str(path.resolve()) for path in paths] for split, paths in files.items()}
@@ -71,7 +72,7 @@ def _held(files: Mapping[str, Sequence[Path]]) -> datasets.DatasetDict:
         whole = pyarrow.concat_tables([table_cast(part, features.arrow_schema) for part in parts])
         # A fingerprint that is not given is made of the content.
         tables[split] = datasets.Dataset(InMemoryTable(whole), fingerprint=uuid4().hex)
-    return datasets.DatasetDict(tables)
+    return datasets.DatasetDict(**tables)
 
 
 def hub_source(name: str, columns: Columns) -> Source:

@@ -116,11 +116,11 @@ def _check(content: object, file: str, hints: dict[str, Any], required: set[str]
     written = content.get("schema_version")
     if written != SCHEMA_VERSION:
         raise UsageError(
-            f"record {file!r} has schema version {written}, this wcord reads {SCHEMA_VERSION}: "
+            f"record {file!r} has schema version {shown(written)}, this wcord reads {SCHEMA_VERSION}: "
             "use the wcord that wrote it"
         )
     if unknown := sorted(content.keys() - hints.keys()):
-        raise UsageError(f"record {file!r} has unknown fields: {', '.join(unknown)}: was it written by a newer wcord?")
+        raise UsageError(f"record {file!r} has unknown fields: {shown(unknown)}: was it written by a newer wcord?")
     # Records of older versions lack what was added since, which has a default.
     if missing := sorted(required - content.keys()):
         raise UsageError(f"record {file!r} lacks the fields {', '.join(missing)}: is it a record.json of wcord?")

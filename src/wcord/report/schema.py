@@ -108,7 +108,7 @@ def require_sound_analysis(analysis: Analysis, num_classes: int) -> None:
         batch = len_of(analysis.plan_rows)
         _require_floats("plan", analysis.plan, (batch, batch))
         mass = bool(analysis.plan.size and analysis.plan.min() >= 0 and analysis.plan.sum() > 0)
-        _require("plan", mass and np.isfinite(analysis.plan).all(), "of some mass", _form(analysis.plan))
+        _require("plan", mass and bool(np.isfinite(analysis.plan).all()), "of some mass", _form(analysis.plan))
     _require_pictures(analysis.gallery, len_of(analysis.gallery_rows))
 
 
