@@ -120,7 +120,9 @@ def _check(content: object, file: str, hints: dict[str, Any], required: set[str]
             "use the wcord that wrote it"
         )
     if unknown := sorted(content.keys() - hints.keys()):
-        raise UsageError(f"record {file!r} has unknown fields: {shown(unknown)}: was it written by a newer wcord?")
+        raise UsageError(
+            f"record {file!r} has unknown fields: {', '.join(unknown)[:200]}: was it written by a newer wcord?"
+        )
     # Records of older versions lack what was added since, which has a default.
     if missing := sorted(required - content.keys()):
         raise UsageError(f"record {file!r} lacks the fields {', '.join(missing)}: is it a record.json of wcord?")
