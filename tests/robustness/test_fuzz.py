@@ -45,15 +45,28 @@ def trials(count: int) -> Callable[[Any], Any]:
     )
 
 
-def answers(call: Callable[[], object]) -> None:
-    """Fail unless a call works, or refuses in one line."""
-    try:
-        call()
-    except (UsageError, RunError) as error:
-        line = str(error)
-        assert line
-        assert len(line.splitlines()) == 1, line
-        assert len(line) < LONGEST, line
+Answers = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture
+def answers(request: pytest.FixtureRequest, tally: Callable[[str, bool], bool]) -> Answers:
+    """Return what fails unless a call works, or refuses in one line; each call is counted."""
+    kind = f"fuzz: {request.node.originalname.removeprefix('test_').replace('_', ' ')}"
+
+    def check(call: Callable[[], object]) -> None:
+        try:
+            call()
+        except (UsageError, RunError) as error:
+            line = str(error)
+            held = len(line.splitlines()) == 1 and len(line) < LONGEST
+            assert tally(kind, held), line
+        except BaseException:
+            tally(kind, False)
+            raise
+        else:
+            tally(kind, True)
+
+    return check
 
 
 def changed(content: dict[str, Any], path: tuple[str, ...], value: object) -> dict[str, Any]:
@@ -104,7 +117,9 @@ likely = st.sampled_from(
 
 @trials(40)
 @given(place=st.sampled_from(PLACES), value=values | likely, again=st.sampled_from(PLACES), other=likely | st.just(...))
-def test_cards(tmp_path: Path, place: tuple[str, ...], value: object, again: tuple[str, ...], other: object) -> None:
+def test_cards(
+    answers: Answers, tmp_path: Path, place: tuple[str, ...], value: object, again: tuple[str, ...], other: object
+) -> None:
     card = changed(CARD, place, value)
     if other is not ...:
         card = changed(card, again, other)
@@ -119,14 +134,14 @@ def test_cards(tmp_path: Path, place: tuple[str, ...], value: object, again: tup
 @given(
     text=st.text(max_size=60) | st.sampled_from(["[" * 10_000, '{"a":' * 10_000, "9" * 5000, '{"num_classes": 1e999}'])
 )
-def test_text_of_cards(tmp_path: Path, text: str) -> None:
+def test_text_of_cards(answers: Answers, tmp_path: Path, text: str) -> None:
     save_file({"fc.bias": torch.zeros(2)}, tmp_path / "a.safetensors", {"wcord": text})
     answers(lambda: api.predict_files(tmp_path / "a.safetensors", [], device="cpu"))
 
 
 @trials(60)
 @given(place=st.integers(0, 400), byte=st.integers(0, 255), cut=st.booleans())
-def test_bytes_of_weights_files(tmp_path: Path, place: int, byte: int, cut: bool) -> None:
+def test_bytes_of_weights_files(answers: Answers, tmp_path: Path, place: int, byte: int, cut: bool) -> None:
     save_file({"fc.bias": torch.zeros(2)}, tmp_path / "a.safetensors", {"wcord": json.dumps(CARD)})
     content = bytearray((tmp_path / "a.safetensors").read_bytes())
     content[place] = byte
@@ -145,7 +160,7 @@ def toml(content: dict[str, Any]) -> bytes:
 @trials(60)
 @given(name=st.sampled_from(setting_names(DistillConfig)) | st.text(max_size=9), value=values, table=st.booleans())
 @pytest.mark.parametrize("kind", [TrainConfig, DistillConfig])
-def test_recipes(tmp_path: Path, kind: Any, name: str, value: object, table: bool) -> None:
+def test_recipes(answers: Answers, tmp_path: Path, kind: Any, name: str, value: object, table: bool) -> None:
     names = {"model": "resnet8"} if kind is TrainConfig else {"teacher": "resnet8", "student": "resnet8"}
     content = {**names, "out": "x", **({"training": {name: value}} if table else {name: value})}
     (tmp_path / "r.toml").write_bytes(toml(content))
@@ -154,7 +169,7 @@ def test_recipes(tmp_path: Path, kind: Any, name: str, value: object, table: boo
 
 @trials(40)
 @given(content=st.binary(max_size=60) | st.text(max_size=60).map(str.encode) | st.just(b"a=" + b"[" * 5000))
-def test_bytes_of_recipes_and_suites(tmp_path: Path, content: bytes) -> None:
+def test_bytes_of_recipes_and_suites(answers: Answers, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "r.toml").write_bytes(content)
     answers(lambda: configuration(TrainConfig, "train", ["--recipe", str(tmp_path / "r.toml")]))
     answers(lambda: read_suite(str(tmp_path / "r.toml")))
@@ -171,7 +186,7 @@ IN_SUITES += [("data", "data"), ("teacher", "lr"), ("distill", "set")]
     place=st.sampled_from(IN_SUITES),
     value=values | st.sampled_from([["kd", "*"], [["a", "b"]], [0, 0], "r.toml", "mini"]),
 )
-def test_suites(tmp_path: Path, place: tuple[str, ...], value: object) -> None:
+def test_suites(answers: Answers, tmp_path: Path, place: tuple[str, ...], value: object) -> None:
     (tmp_path / "r.toml").write_bytes(toml(changed(MINI, place, value)))
 
     def used() -> None:
@@ -197,7 +212,7 @@ rows = st.lists(st.lists(cells, min_size=1, max_size=4), min_size=1, max_size=9)
     body=rows,
     mark=st.sampled_from(",;\t|"),
 )
-def test_tables(tmp_path: Path, header: list[str], body: list[list[str]], mark: str) -> None:
+def test_tables(answers: Answers, tmp_path: Path, header: list[str], body: list[list[str]], mark: str) -> None:
     text = "\n".join(mark.join(row) for row in [header, *body, *body])
     (tmp_path / "a.csv").write_bytes(text.encode(errors="replace"))
     answers(lambda: open_data(DataConfig(data=f"table:{tmp_path / 'a.csv'}")))
@@ -205,7 +220,7 @@ def test_tables(tmp_path: Path, header: list[str], body: list[list[str]], mark: 
 
 @trials(40)
 @given(content=st.binary(max_size=200))
-def test_bytes_of_tables(tmp_path: Path, content: bytes) -> None:
+def test_bytes_of_tables(answers: Answers, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.csv").write_bytes(content)
     answers(lambda: open_data(DataConfig(data=f"table:{tmp_path / 'a.csv'}", label="x")))
 
@@ -243,7 +258,7 @@ def pixels(content: bytes) -> None:
 
 @trials(200)
 @given(note=notes, kind=st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF"]))
-def test_exif(note: bytes, kind: str) -> None:
+def test_exif(answers: Answers, note: bytes, kind: str) -> None:
     answers(lambda: pixels(picture(kind, exif=note) if kind != "TIFF" else picture(kind) + note))
 
 
@@ -253,7 +268,7 @@ def test_exif(note: bytes, kind: str) -> None:
     changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=6),
     cut=st.integers(0, 900),
 )
-def test_bytes_of_pictures(kind: str, changes: list[tuple[int, int]], cut: int) -> None:
+def test_bytes_of_pictures(answers: Answers, kind: str, changes: list[tuple[int, int]], cut: int) -> None:
     content = bytearray(picture(kind))
     for place, byte in changes:
         content[place % len(content)] = byte
@@ -282,7 +297,7 @@ IN_RECORDS += [
 
 @trials(100)
 @given(place=st.sampled_from(IN_RECORDS), value=values)
-def test_records(tmp_path: Path, place: tuple[str, ...], value: object) -> None:
+def test_records(answers: Answers, tmp_path: Path, place: tuple[str, ...], value: object) -> None:
     (tmp_path / "record.json").write_text(json.dumps(changed(RECORD, place, value)), encoding="utf-8")
 
     def used() -> None:
