@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import wcord
 from wcord import api
@@ -289,3 +291,22 @@ def test_a_teachers_pictures_are_sized_as_in_its_training(tmp_path: Path) -> Non
     assert (pairing.teacher_image_size, pairing.teacher_crop_fraction) == (8, 1.0)
     same = {name: value for name, value in settings.items() if name not in ("teacher_data", "pair_by")}
     assert taught_as_trained(configure(DistillConfig, same)).teacher_image_size is None
+
+
+@pytest.mark.parametrize("command", ["evaluate", "probe", "predict_files", "distill"])
+def test_a_card_cannot_ask_for_memory(tmp_path, command):
+    card = {"architecture": "mlp32x1", "num_classes": 10, "mean": [0.5], "std": [0.5], "in_channels": 1}
+    weights = tmp_path / "a.safetensors"
+    metadata = {"wcord": json.dumps(card | {"image_size": [8192, 8192]})}
+    save_file({"fc.bias": torch.zeros(10), "fc.weight": torch.zeros(10, 4)}, weights, metadata)
+    calls = {
+        "evaluate": lambda: wcord.evaluate(weights=weights),
+        "probe": lambda: api.probe(weights),
+        "predict_files": lambda: api.predict_files(weights, []),
+        "distill": lambda: wcord.distill(
+            "mlp32x1", "resnet8", teacher_weights=weights, out=tmp_path / "o", image_size=8, epochs=1
+        ),
+    }
+    with pytest.raises(UsageError, match=r"a.safetensors': it holds 50 numbers, but mlp32x1 has 4,294"):
+        calls[command]()
+    assert not (tmp_path / "o").exists()

@@ -185,7 +185,7 @@ def test_a_picture_that_cannot_be_read_under_way_may_be_replaced(tmp_path: Path,
             bad.write_bytes(whole[:80])
 
     settings = {"data": f"imagefolder:{root}", "in_memory": "no", "workers": workers, "max_time": None}
-    with pytest.raises(RunError, match=r"step \d+: image '.*3\.bmp' cannot be read .* go on with --resume"):
+    with pytest.raises(RunError, match=r"step \d+: image '.*3\.bmp' cannot be read .* go on with wcord train --resume"):
         api.start(configure(TrainConfig, SMALL | {"out": tmp_path / "run"} | settings), say=damage)
     bad.write_bytes(whole[:-8] + bytes(8))  # another whole picture than the one that was there
     assert api.resume(tmp_path / "run", say=quiet).outcome.status == "finished"

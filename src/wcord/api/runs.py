@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from wcord.data.split import DataSet
 from wcord.models.network import Network
 from wcord.models.weights import digest
 from wcord.report.record import Record, describe_environment, working_commit
+from wcord.terminal import tell
 from wcord.training.checkpoint import load_checkpoint
 from wcord.training.config import (
     DistillConfig,
@@ -32,6 +33,7 @@ from wcord.training.config import (
     to_toml,
     trained_name,
 )
+from wcord.training.consent import require_consent
 from wcord.training.engine import make_accelerator, start_trackers
 from wcord.training.failure import failing, resumable
 from wcord.training.job import Job, Own, Say, opened_data, prepare
@@ -105,7 +107,7 @@ def distill(
 
 
 def start(
-    config: TrainConfig | DistillConfig, own: Own | None = None, say: Say = print, *, claimed: bool = False
+    config: TrainConfig | DistillConfig, own: Own | None = None, say: Say = tell, *, claimed: bool = False
 ) -> Result:
     """Begin a run: check everything, then make its folder, then train.
 
@@ -141,12 +143,20 @@ def resume(
     run: str | Path,
     *,
     own: Own | None = None,
-    say: Say = print,
+    say: Say = tell,
     config: TrainConfig | DistillConfig | None = None,
     claimed: bool = False,
+    model: str | None = None,
+    student: str | None = None,
+    teacher: str | None = None,
+    tracker: Sequence[str] = (),
+    trust_run: bool = False,
     **changes: Any,
 ) -> Result:
     """Go on with a stopped or killed run, bit for bit as if it had not been.
+
+    Code of your own that the run was started with (`package.module:factory`), and trackers that start a program, are
+    started again only where you name them, or trust the folder: it may come from somebody else.
 
     Args:
         run: the run's folder.
@@ -155,11 +165,16 @@ def resume(
         config: its configuration, where its files lie elsewhere today; default: the one that the folder holds, whose
             relative paths are looked for where the run was started, then in the present folder.
         claimed: whether the caller holds the claim of the run's folder.
+        model: the network of a run without a teacher, where it is code of your own.
+        student: the student, where it is code of your own.
+        teacher: the teacher, where it is code of your own.
+        tracker: the run's trackers, where they are other than tensorboard.
+        trust_run: start whatever the folder names.
         **changes: settings that may differ (device, max_time, workers, in_memory).
 
     Raises:
         UsageError: where the folder is no run or another process runs it, other settings are to be changed, or the data
-            or the teacher's weights have become others.
+            or the teacher's weights have become others; or where the folder names code that is not named here.
     """
     folder = RunFolder(Path(run))
     for name in changes:
@@ -168,6 +183,12 @@ def resume(
     notes: list[str] = []
     if config is None:
         config, notes = folder.configuration()
+        if not trust_run:
+            named = {"model": model, "student": student, "teacher": teacher, "tracker": tuple(tracker)}
+            brought = [role for role in ("student", "teacher") if own is not None and getattr(own, role) is not None]
+            if "student" in brought:
+                brought.append("model")
+            require_consent(folder.path, config, named, brought=brought)
     training = replace(config.training, **{k: v for k, v in changes.items() if k in ("device", "max_time")})
     data = replace(config.data, **{k: v for k, v in changes.items() if k in ("workers", "in_memory")})
     config = checked(replace(config, out=folder.path, training=training, data=data))

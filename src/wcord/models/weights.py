@@ -1,26 +1,27 @@
 """Weights files: read into a network, written whole or not at all, and opened as a network by their card."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
-from torch import Tensor, nn
+from torch import nn
 
 from wcord.checks import UsageError, require_file
 from wcord.files import write_atomically
+from wcord.models.believable import Shapes, build_as_stated, require_believable, require_room
 from wcord.models.card import ModelCard, card_from_metadata
 from wcord.models.catalogue import LIBRARIES
 from wcord.models.classifier import without_classifier
-from wcord.models.create import create_model
 from wcord.models.found import Found
 from wcord.models.network import Network, unwrap
 from wcord.models.preprocess import Preprocess
 from wcord.models.reading import damaged, read_states
 from wcord.models.simkd import simkd_names
 from wcord.seal import damage_of_metadata, digest_of, sealed, unsealed
+from wcord.terminal import tell
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -30,9 +31,7 @@ Head = Literal["kept", "new", "left", "optional"]
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def load_weights(
-    model: Module, path: str | Path, *, ema: bool = False, head: Head = "kept", say: Say = print
-) -> Module:
+def load_weights(model: Module, path: str | Path, *, ema: bool = False, head: Head = "kept", say: Say = tell) -> Module:
     """Load weights from a file into a network, in place; every key must fit, but for the head where that is said.
 
     Reads safetensors and checkpoints of torch.save, whatever lies beside the weights; prefixes that wrappers add are
@@ -51,8 +50,8 @@ def load_weights(
         `model`.
 
     Raises:
-        UsageError: the file cannot be read, it holds NaN, or its keys or shapes are not the network's; then nothing was
-            loaded.
+        UsageError: the file cannot be read, it holds NaN, or its keys, shapes or kinds of numbers are not the
+            network's; then nothing was loaded.
     """
     network = unwrap(model)
     found = Found.of(network, path, ema=ema, say=say)
@@ -67,10 +66,10 @@ def load_weights(
         found = found.without_head()
     if found.misfits:
         raise found.error()
+    _require_numbers(path, found)
     if head == "optional" and found.beheaded:
         without_classifier(network)
     wanted = network.state_dict()
-    _require_numbers(path, found.state)
     wanted.update(found.state)  # which keeps the versions of the layers, that some of torchvision's ask for
     network.load_state_dict(wanted)
     return model
@@ -90,6 +89,7 @@ def save_weights(model: nn.Module, path: str | Path, *, card: ModelCard | None =
         RunError: the file cannot be written.
 
     >>> import tempfile
+    >>> from wcord.models.create import create_model
     >>> network = create_model("resnet8", num_classes=10)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_weights(network, f"{folder}/a.safetensors", card=ModelCard("resnet8", 10))
@@ -131,9 +131,20 @@ def read_card(path: str | Path) -> ModelCard | None:
     """Return the card in a weights file, or None where the file is no safetensors or holds none.
 
     Raises:
-        UsageError: the file is missing or damaged.
+        UsageError: the file is missing or damaged, or its card is, or speaks of more than the file holds.
     """
-    return card_from_metadata(_metadata(path))
+    metadata = _metadata(path)
+    try:
+        card = card_from_metadata(metadata)
+        if card is not None:
+            require_believable(card, _shapes(path), own=is_own_code(card.architecture))
+    except UsageError as error:
+        raise _about(path, error) from None
+    return card
+
+
+def _about(path: str | Path, error: UsageError) -> UsageError:
+    return UsageError(f"weights file {str(path)!r}: {error}")
 
 
 def _metadata(path: str | Path) -> dict[str, str] | None:
@@ -149,6 +160,12 @@ def _metadata(path: str | Path) -> dict[str, str] | None:
     if damage is not None:
         raise damaged(found, ValueError(damage))
     return metadata
+
+
+def _shapes(path: str | Path) -> Shapes:
+    """Return the shapes of the tensors in a safetensors file, which its header gives."""
+    with safe_open(path, "pt") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # no dictionary
 
 
 def open_network(path: str | Path, *, model: str | None = None) -> Network:
@@ -167,16 +184,25 @@ def open_network(path: str | Path, *, model: str | None = None) -> Network:
         raise UsageError(f"weights file {str(path)!r} does not say what network it is: give --model and --data")
     if model is None:
         refuse_own_code(path, card.architecture)
-    backbone = create_model(
-        model or card.architecture,
-        num_classes=card.num_classes,
-        in_channels=card.in_channels,
-        image_size=card.image_size,
-        pretrained=False,  # the weights are in the file
-    )
+    require_as_large(path, card, model or card.architecture)
+    backbone = build_as_stated(card, model or card.architecture)
     preprocess = Preprocess(card.mean, card.std, card.image_size)
     network = Network(backbone, preprocess, card.classes, embedding=card.embedding or None)
     return load_weights(network, path).eval()
+
+
+def require_as_large(path: str | Path, card: ModelCard, name: str) -> None:
+    """Raise where a network of a library would be far larger, with the sizes of a file's card, than the file is.
+
+    Raises:
+        UsageError: it would be, or cannot be built with these sizes.
+    """
+    if is_own_code(name):
+        return
+    try:
+        require_room(card, _shapes(path), name)
+    except UsageError as error:
+        raise _about(path, error) from None
 
 
 def refuse_own_code(path: str | Path, architecture: str) -> None:
@@ -196,8 +222,15 @@ def is_own_code(architecture: str) -> bool:
     return bool(colon) and prefix not in LIBRARIES
 
 
-def _require_numbers(path: str | Path, state: Mapping[str, Tensor]) -> None:
-    """Raise where a network has diverged before it was saved; a mask may well hold infinity."""
-    bad = [key for key, value in state.items() if value.is_floating_point() and bool(value.isnan().any())]
+def _require_numbers(path: str | Path, found: Found) -> None:
+    """Raise where tensors cannot be copied into the network's, or hold NaN: it has diverged before it was saved.
+
+    A mask may well hold infinity.
+    """
+    for key, value in found.state.items():
+        if value.is_floating_point() != found.wanted[key].is_floating_point() or value.is_complex():
+            kinds = f"{value.dtype} where the network has {found.wanted[key].dtype}".replace("torch.", "")
+            raise UsageError(f"weights {str(path)!r} hold another kind of numbers in {key!r}: {kinds}")
+    bad = [key for key, value in found.state.items() if bool((value != value).any())]
     if bad:
         raise UsageError(f"weights {str(path)!r} hold NaN in {len(bad)} tensors ({bad[0]}, …): use an earlier file")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wcord.checks import UsageError, require_file, require_same_rows
+from wcord.data.npz import read_npz
 from wcord.evaluation.accuracy import Predictions
 from wcord.evaluation.information import map_to_teacher
 from wcord.files import write_atomically
@@ -83,8 +84,7 @@ class Analysis:
             damage = damage_of_archive(file)
             if damage is not None:
                 raise ValueError(damage)
-            with np.load(file, allow_pickle=False) as stored:
-                return cls(**{name: stored[name] for name in stored.files})
+            return cls(**read_npz(file))
         except Exception as error:  # a file of another kind may raise anything
             raise UsageError(
                 f"analysis {str(file)!r} cannot be read ({error}): evaluate the run again, or delete the file and "
