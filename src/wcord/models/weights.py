@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -71,7 +71,7 @@ def load_weights(
     if head == "optional" and found.beheaded:
         without_classifier(network)
     wanted = network.state_dict()
-    _require_numbers(path, found.state)
+    _require_numbers(path, found.state, dict(network.named_parameters()))
     wanted.update(found.state)  # which keeps the versions of the layers, that some of torchvision's ask for
     network.load_state_dict(wanted)
     return model
@@ -199,8 +199,15 @@ def is_own_code(architecture: str) -> bool:
     return bool(colon) and prefix not in LIBRARIES
 
 
-def _require_numbers(path: str | Path, state: Mapping[str, Tensor]) -> None:
-    """Raise where a network has diverged before it was saved; a mask may well hold infinity."""
-    bad = [key for key, value in state.items() if value.is_floating_point() and bool(value.isnan().any())]
+def _require_numbers(path: str | Path, state: Mapping[str, Tensor], trained: Container[str]) -> None:
+    """Raise where a network has diverged before it was saved; a mask, which is not trained, may well hold infinity."""
+    numbers = {key: value for key, value in state.items() if value.is_floating_point()}
+    bad = [
+        key for key, value in numbers.items() if bool(value.isnan().any() or (key in trained and value.isinf().any()))
+    ]
     if bad:
-        raise UsageError(f"weights {str(path)!r} hold NaN in {len(bad)} tensors ({bad[0]}, …): use an earlier file")
+        more = f" and {len(bad) - 1} more tensors" if len(bad) > 1 else ""
+        raise UsageError(f"weights {str(path)!r} hold NaN or infinity in {bad[0]}{more}: use an earlier file")
+    negative = [key for key, value in numbers.items() if key.endswith("running_var") and bool((value < 0).any())]
+    if negative:
+        raise UsageError(f"weights {str(path)!r} hold a negative variance ({negative[0]}): the file is damaged")
