@@ -78,6 +78,12 @@ def test_without_a_prefix_counts_are_left_out_and_layers_are_not():
         ("model", "swa"),
         ("student", "teacher"),
         ("state_dict", "callbacks.EMA.ema_state_dict"),
+        ("model", "model_EMA"),
+        ("model", "emaModel"),
+        ("model", "modelEma"),
+        ("model", "polyak"),
+        ("model", "momentum_model"),
+        ("model", "SWA"),
     ],
 )
 def test_a_moving_average_beside_the_weights(raw, average):
@@ -115,8 +121,16 @@ def test_several_networks_that_fit():
     with pytest.raises(UsageError, match="several networks that fit, under 'a' and 'b'"):
         choose({"": under("a.") | under("b.", 2.0)}, OWN)
     assert choose({"": under("a.") | under("b.")}, OWN)[0].state.keys() == OWN.keys()
-    taken, _ = choose({"model": under(""), "best": under("", 2.0)}, OWN)
-    assert taken.where == "model"
+
+
+@pytest.mark.parametrize("other", ["best", "best_model", "model_best", "best_state_dict", "old_model"])
+@pytest.mark.parametrize("usual", ["model", "state_dict"])
+def test_the_usual_one_of_several_networks_is_taken_and_the_other_is_named(usual: str, other: str) -> None:
+    taken, left = choose({other: under("", 2.0), usual: under("")}, OWN)
+    assert (taken.where, taken.average) == (usual, False)
+    assert left is not None
+    assert (left.where, left.average) == (other, False)
+    assert choose({other: under(""), usual: under("")}, OWN)[1] is None, "equal ones need no word"
 
 
 def test_nothing_fits():

@@ -245,7 +245,7 @@ STRANGE = {
     "sparse": (lambda value: value.to_sparse(), "fc.weight' sparse or nested"),
     "meta": (lambda value: value.to("meta"), "fc.weight' without its values"),
     "quantized": (lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8), "fc.weight' quantized"),
-    "nan": (lambda value: value * float("nan"), "hold NaN in 1 tensors"),
+    "nan": (lambda value: value * float("nan"), "hold NaN or infinity in fc.weight"),
     "whole numbers": (lambda value: value.to(torch.int8), "another kind of numbers in 'fc.weight': int8 where"),
     "complex": (lambda value: value.to(torch.complex64), "another kind of numbers in 'fc.weight': complex64 where"),
     "repeated": (lambda value: torch.zeros(1).expand(10**7), "fc.weight' as one value repeated to shape"),

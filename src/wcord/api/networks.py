@@ -24,7 +24,6 @@ from wcord.evaluation.chance import standing
 from wcord.evaluation.order import other_order
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
 from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
-from wcord.models.card import SEVERAL_LABELS
 from wcord.models.network import Network
 from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code, require_as_large
 from wcord.terminal import tell
@@ -84,6 +83,7 @@ def evaluate(
     if isinstance(model, str) and path is None and not spec.by_name and not is_own_code(name):
         raise UsageError(f"{name} has random weights, which are not worth measuring: give --weights FILE")
     opened = open_as_trained(config, path, spec.frame) if isinstance(config, DataConfig) else config
+    _require_same_kind_of_labels(path, opened)
     network = build_network(spec, opened, own=model if isinstance(model, nn.Module) else None, say=say)
     predictions = _predictions(network, opened.test, config, device)
     number = None if classes_by_number else number_by_name(opened.classes, network.classes)
@@ -95,6 +95,18 @@ def evaluate(
     for line in _doubts(predictions, opened.classes if number is None else network.classes):
         say(f"note: {line}")
     return measured
+
+
+def _require_same_kind_of_labels(weights: Path | None, data: DataSet) -> None:
+    """Raise where a network names several labels a sample and the data have one class each, or the reverse."""
+    card = None if weights is None else read_card(weights)
+    if card is None or card.several_labels == data.several_labels:
+        return
+    kinds = {True: "several labels a sample", False: "one class a sample"}
+    raise UsageError(
+        f"the network in {str(weights)!r} was trained for {kinds[card.several_labels]}, and the data have "
+        f"{kinds[data.several_labels]}: measure it on data like those of its training"
+    )
 
 
 def _doubts(predictions: Predictions, classes: tuple[str, ...]) -> list[str]:
@@ -200,7 +212,7 @@ def predict_files(
         for name, record in read.items():
             channels, height, width = record.shape[1:]
             view = View.parse(card.view).fitted((channels, height, width), card.in_channels)
-            several = bool(card.extra.get(SEVERAL_LABELS))
+            several = card.several_labels
             guesses.append(_guess(network, name, moved(view(record), where), top, several_labels=several))
     if guesses and all(guess.error for guess in guesses):
         named = any(Path(path).is_file() for path in paths)

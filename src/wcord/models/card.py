@@ -54,6 +54,11 @@ class ModelCard:
     embedding: Word = ""
 
     @property
+    def several_labels(self) -> bool:
+        """Whether each logit is the answer to a question of its own."""
+        return bool(self.extra.get(SEVERAL_LABELS))
+
+    @property
     def record(self) -> tuple[int, int, int] | None:
         """Channels, height and width of a whole record, or None where any size will do."""
         if self.record_shape is not None or self.image_size is None:

@@ -14,7 +14,7 @@ INSERTED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."
 CONTAINERS = ("model", "state_dict", "model_state_dict", "net", "network", "weights")
 """Where checkpoints keep the weights that are meant, where several sets of them would fit."""
 AVERAGE = re.compile(
-    r"(^|[._])(ema|swa|averaged?|avg|shadow|momentum_encoder|encoder_k|target_(network|encoder)|teacher)([._]|$)"
+    r"(^|[._-])(ema|swa|averaged?|avg|shadow|polyak|momentum(_\w+)?|encoder_k|target_(network|encoder)|teacher)([._-]|$)"
 )
 """Names under which scripts of the field keep a moving average of the weights beside the weights themselves."""
 
@@ -54,10 +54,10 @@ class _Candidate:
 def choose(
     states: Mapping[str, Mapping[str, Tensor]], wanted: Mapping[str, Tensor], *, average: bool = False
 ) -> tuple[Fitting, Fitting | None]:
-    """Return the tensors that fit a network best, and its other set (average or raw) where the file holds both.
+    """Return the tensors that fit a network best, and another set that fits as well, where the file holds one.
 
     Prefixes that wrappers put before keys are taken off. Of the weights and their moving average the weights are
-    taken, unless the average is asked for.
+    taken, unless the average is asked for; of several weights those under a usual name, such as `state_dict`.
 
     Args:
         states: place in the file → state dict, see `reading.read_states`.
@@ -82,13 +82,14 @@ def choose(
     if average and not averages:
         raise UsageError("the weights file holds no moving average beside the weights: leave out the flag that asks")
     chosen = averages if average or not raw else raw
-    usual = [one for one in chosen if one.where.partition(".")[0] in CONTAINERS]
-    chosen = usual or chosen
-    if len(chosen) > 1 and any(not _equal(chosen[0].state, other.state) for other in chosen[1:]):
-        names = " and ".join(repr(one.where) for one in chosen[:3])
+    usual = [one for one in chosen if one.where.partition(".")[0] in CONTAINERS] or chosen
+    if any(not _equal(usual[0].state, other.state) for other in usual[1:]):
+        names = " and ".join(repr(one.where) for one in usual[:3])
         raise UsageError(f"the weights file holds several networks that fit, under {names}: save the one that is meant")
-    other = (raw if average else averages) if raw and averages else []
-    return chosen[0], other[0] if other else None
+    others = [one for one in alike if one.average != usual[0].average] + [
+        one for one in chosen if not any(one is other for other in usual)
+    ]
+    return usual[0], next((one for one in others if not _equal(usual[0].state, one.state)), None)
 
 
 def _candidates(place: str, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Iterable[_Candidate]:
@@ -109,8 +110,13 @@ def _candidates(place: str, state: Mapping[str, Tensor], wanted: Mapping[str, Te
         under = under if prefix else {key: value for key, value in under.items() if key not in beside}
         where = ".".join(part for part in (place, prefix.rstrip(".")) if part)
         shapes = sum(key in wanted and wanted[key].shape == value.shape for key, value in under.items())
-        average = COUNTER in beside or bool(AVERAGE.search(where))
+        average = COUNTER in beside or bool(AVERAGE.search(_snake(where)))
         yield _Candidate(Fitting(under, where, average, beside), matches[prefix], shapes)
+
+
+def _snake(name: str) -> str:
+    """Return `modelEma` and `Model_EMA` as `model_ema`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def _splits(key: str) -> Iterable[tuple[str, str]]:

@@ -135,6 +135,8 @@ class Found:
 
 def _which(path: str | Path, taken: Fitting, other: Fitting) -> str:
     places = f"{taken.where or 'the file itself'!r}"
+    if taken.average == other.average:
+        return f"{str(path)!r} holds several sets of weights: those under {places} are loaded, not {other.where!r}"
     if taken.average:
         return f"{str(path)!r} holds two sets of weights: the moving average ({places}) is loaded"
     return (

@@ -1,7 +1,7 @@
 """Weights files: read into a network, written whole or not at all, and opened as a network by their card."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -66,7 +66,7 @@ def load_weights(model: Module, path: str | Path, *, ema: bool = False, head: He
         found = found.without_head()
     if found.misfits:
         raise found.error()
-    _require_numbers(path, found)
+    _require_numbers(path, found, dict(network.named_parameters()))
     if head == "optional" and found.beheaded:
         without_classifier(network)
     wanted = network.state_dict()
@@ -222,15 +222,22 @@ def is_own_code(architecture: str) -> bool:
     return bool(colon) and prefix not in LIBRARIES
 
 
-def _require_numbers(path: str | Path, found: Found) -> None:
-    """Raise where tensors cannot be copied into the network's, or hold NaN: it has diverged before it was saved.
+def _require_numbers(path: str | Path, found: Found, trained: Container[str]) -> None:
+    """Raise where tensors cannot be copied into the network's, or it has diverged before it was saved.
 
-    A mask may well hold infinity.
+    A mask, which is not trained, may well hold infinity.
     """
     for key, value in found.state.items():
         if value.is_floating_point() != found.wanted[key].is_floating_point() or value.is_complex():
             kinds = f"{value.dtype} where the network has {found.wanted[key].dtype}".replace("torch.", "")
             raise UsageError(f"weights {str(path)!r} hold another kind of numbers in {key!r}: {kinds}")
-    bad = [key for key, value in found.state.items() if bool((value != value).any())]
+    numbers = {key: value for key, value in found.state.items() if value.is_floating_point()}
+    bad = [
+        key for key, value in numbers.items() if bool(value.isnan().any() or (key in trained and value.isinf().any()))
+    ]
     if bad:
-        raise UsageError(f"weights {str(path)!r} hold NaN in {len(bad)} tensors ({bad[0]}, …): use an earlier file")
+        more = f" and {len(bad) - 1} more tensors" if len(bad) > 1 else ""
+        raise UsageError(f"weights {str(path)!r} hold NaN or infinity in {bad[0]}{more}: use an earlier file")
+    negative = [key for key, value in numbers.items() if key.endswith("running_var") and bool((value < 0).any())]
+    if negative:
+        raise UsageError(f"weights {str(path)!r} hold a negative variance ({negative[0]}): the file is damaged")

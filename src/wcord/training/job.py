@@ -348,10 +348,14 @@ def _notes_of_weights(config: TrainConfig | DistillConfig, data: DataSet) -> lis
 def _same_labels(config: TrainConfig | DistillConfig, teacher: Network | None, data: DataSet) -> bool:
     """Tell whether the teacher's logits mean the student's classes, as far as names and samples tell.
 
-    Numbers are no names.
+    Numbers are no names. Logits that answer label by label mean something else than those of classes that exclude
+    each other.
     """
-    if isinstance(config, DistillConfig) and not ask_the_same(data, config.pairing):
-        return False
+    if isinstance(config, DistillConfig):
+        card = None if config.teacher_weights is None else read_card(config.teacher_weights)
+        several = data.several_labels if card is None else card.several_labels
+        if several != data.several_labels or not ask_the_same(data, config.pairing):
+            return False
     theirs, own = teacher.classes if teacher is not None else (), data.classes
     if not theirs or len(theirs) != len(own) or theirs == own:
         return True

@@ -1,9 +1,10 @@
 """From names and weight files to networks with their preprocessing, and from a trained network to its card."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
@@ -17,6 +18,7 @@ from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess, stated_preprocess
 from wcord.models.stated import Stated
 from wcord.models.weights import Head, load_weights, read_card, require_as_large
+from wcord.training.heads import fit_head, head_keys
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -113,17 +115,34 @@ def build_network(
         image_size=size,
         pretrained=spec.by_name and spec.loads,
     )
+    before = {key: backbone.state_dict()[key].clone() for key in head_keys(backbone)} if spec.new_head else {}
     if spec.weights is not None:
         _load(backbone, spec, num_classes, channels, say)
     elif stated is not None:
         say(_start(spec, stated, num_classes))
     embedding = spec.embedding or (card.embedding if card else None) or None
-    return Network(
+    network = Network(
         backbone,
         _preprocess(spec, backbone, card, stated, data),
         _classes(spec, card, stated, data, num_classes),
         embedding=embedding,
     )
+    theirs = _classes(replace(spec, new_head=False), card, stated, data, num_classes)
+    if spec.new_head and (spec.weights is not None or (stated is not None and spec.loads)):
+
+        def fresh() -> Mapping[str, Tensor]:
+            if spec.weights is not None:
+                return before
+            with torch.random.fork_rng(devices=[]):  # what is drawn later does not depend on it
+                made = create_model(
+                    spec.name, num_classes=num_classes, in_channels=channels, image_size=size, pretrained=False
+                )
+            return made.state_dict()
+
+        several = data.several_labels if card is None else card.several_labels
+        answers_alike = several == data.several_labels
+        fit_head(network, theirs, alike=answers_alike, shape=data.train.shape, fresh=fresh, say=say)
+    return network
 
 
 def _num_classes(
@@ -151,6 +170,8 @@ def _classes(
     spec: NetworkSpec, card: ModelCard | None, stated: Stated | None, data: DataSet, num_classes: int
 ) -> tuple[str, ...]:
     """Return the names of the classes, in the order of the logits."""
+    if spec.new_head and num_classes == len(data.classes):
+        return data.classes
     if card is not None and card.num_classes == num_classes:
         return card.classes
     if stated is not None and stated.num_classes == num_classes:
