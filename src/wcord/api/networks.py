@@ -27,7 +27,7 @@ from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
 from wcord.models.card import SEVERAL_LABELS
 from wcord.models.network import Network
 from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code
-from wcord.training.as_trained import open_as_trained
+from wcord.training.as_trained import known_of, open_as_trained
 from wcord.training.config import flatten
 from wcord.training.engine import resolve_device
 from wcord.training.job import EVALUATION_BATCH
@@ -192,7 +192,7 @@ def predict_files(
     guesses: list[Guess] = []
     for file in files:
         try:
-            read = records.read_records(file, shape, card.columns, card.extra.get("categories", {}), **settings)
+            read = records.read_records(file, shape, card.columns, known_of(card), **settings)
         except UsageError as error:
             guesses.append(Guess(str(file), (), (), str(error)))
             continue

@@ -233,6 +233,7 @@ def _data_set(source: Source, chosen: Chosen, config: DataConfig, notes: tuple[s
         notes=(*notes, *more, *alike_note("classes", source.classes)),
         columns=source.columns,
         categories=source.categories,
+        formats=source.formats,
         crop_fraction=config.crop_fraction,
         pictures=source.pictures,
         files={split: samples.files for split, samples in chosen.items() if samples.by_file},

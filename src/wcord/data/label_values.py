@@ -1,6 +1,7 @@
 """What labels are before they are numbered: a class of each sample, several, shares of classes, or a quantity."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -51,7 +52,7 @@ def label_form(values: Labels) -> LabelForm:
     """
     rows = _rows(values)
     if rows is None:
-        return "several" if any(map(_is_list, values)) else "numbers"
+        return "several" if any(map(is_list, values)) else "numbers"
     if rows.ndim != 2 or rows.dtype.kind not in "biuf":
         return "several" if rows.ndim == 2 and rows.dtype.kind in "UST" else "other"
     for off in (0, -1):
@@ -142,6 +143,25 @@ def alike(names: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(group) for group in together.values() if len(group) > 1]
 
 
+def spelling_of(text: str, known: Collection[str]) -> str:
+    """Return a value in the one spelling in which it is known: 01 and 1.0 are the number 1, TRUE is true.
+
+    >>> spelling_of("1.0", ("1", "2")), spelling_of("TRUE", ("false", "true")), spelling_of("01", ("01", "1"))
+    ('1', 'true', '01')
+    """
+    if text in known:
+        return text
+    same = [name for name in known if _meaning(name) == _meaning(text)]
+    return same[0] if len(same) == 1 else text
+
+
+def _meaning(text: str) -> str | float:
+    text = text.strip()
+    if text.casefold() in ("true", "false"):
+        return text.casefold()
+    return float(text) if re.fullmatch(r"[+-]?(\d{1,15}([.]\d*)?|[.]\d+)", text) else text
+
+
 def alike_note(what: str, names: Sequence[str]) -> tuple[str, ...]:
     """Return a note where names differ by case or spaces alone: one thing that was perhaps written in several ways."""
     groups = ["/".join(map(repr, group)) for group in alike(names)]
@@ -177,7 +197,8 @@ def _objects(items: list[Any]) -> Labels:
     return array
 
 
-def _is_list(value: object) -> bool:
+def is_list(value: object) -> bool:
+    """Tell what holds several values."""
     return isinstance(value, list | tuple | set | frozenset | np.ndarray) and not isinstance(value, str)
 
 
@@ -185,7 +206,7 @@ def _rows(values: Labels) -> Labels | None:
     """Return labels of several values a sample as a matrix; None where it is one value, or their numbers differ."""
     if values.ndim != 1:
         return values
-    if values.dtype.kind != "O" or not any(map(_is_list, values)):
+    if values.dtype.kind != "O" or not any(map(is_list, values)):
         return None
     try:
         rows = np.array([list(value) for value in values])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_file, unknown
 from wcord.data.class_order import in_order
-from wcord.data.label_values import Labels, plain_labels, require_classes
+from wcord.data.label_values import Labels, plain_labels, require_classes, spelling_of
 from wcord.data.names import composed
 
 REST = "*"
@@ -61,10 +61,14 @@ def number_labels(
         number = np.array([classes.index(form) for form in forms]) if len(classes) < len(forms) else None
         numbered = plain if number is None else {split: number[values] for split, values in plain.items()}
     targets = {split: torch.as_tensor(np.asarray(values).astype(np.int64)) for split, values in numbered.items()}
-    if len(classes) < 2:
-        raise UsageError(f"a classifier needs at least 2 classes, the data has {len(classes)}: {', '.join(classes)}")
     _require_trained(targets, classes)
     return targets, classes
+
+
+def require_several_classes(classes: Sequence[str]) -> None:
+    """Raise where there is nothing to be told apart."""
+    if len(classes) < 2:
+        raise UsageError(f"a classifier needs at least 2 classes, the data has {len(classes)}: {', '.join(classes)}")
 
 
 def no_labels(count: int) -> Labels:
@@ -139,8 +143,9 @@ def number_by_name(own: Sequence[str], theirs: Sequence[str]) -> Tensor | None:
     Raises:
         UsageError: a name of ours that is none of theirs.
     """
-    if own and theirs and set(own) <= set(theirs):
-        return torch.tensor([list(theirs).index(name) for name in own])
+    spelled = [spelling_of(name, theirs) for name in own]
+    if own and theirs and set(spelled) <= set(theirs) and len(set(spelled)) == len(own):
+        return torch.tensor([list(theirs).index(name) for name in spelled])
     if not own or not theirs or any(all(name.isdecimal() for name in names) for names in (own, theirs)):
         return None
     raise unknown("class", next(name for name in own if name not in theirs), theirs)
