@@ -14,7 +14,7 @@ from wcord.checks import RunError, UsageError, require_counts, require_kind, req
 from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
-from wcord.data.labels import number_by_name
+from wcord.data.labels import number_by_name, require_several_classes
 from wcord.data.loader import Loader
 from wcord.data.several import refuse_several
 from wcord.data.split import DataSet, Split, moved
@@ -259,6 +259,7 @@ def probe(
     config = _config(data, settings)
     opened = open_as_trained(config, Path(weights)) if isinstance(config, DataConfig) else config
     refuse_several(opened.train.targets, "wcord probe")
+    require_several_classes(opened.classes)
     halves = [_predictions(network, split, config, device) for split in (opened.train, opened.test)]
     seen = Representation(halves[0].embeddings, halves[0].targets, halves[1].embeddings, halves[1].targets)
     found: dict[str, Any] = {"linear": linear_probe(seen)}

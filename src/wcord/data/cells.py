@@ -46,11 +46,6 @@ def holds_several(cell: object) -> bool:
     return isinstance(cell, dict) or is_list(cell)
 
 
-def is_gap(column: Column) -> Column:
-    """Tell which cells are empty."""
-    return texts_of(column) == ""
-
-
 @dataclass(frozen=True)
 class Kinds:
     """The different values of a column of text: which are numbers, which stand for a gap, and which are neither.

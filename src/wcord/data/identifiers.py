@@ -1,4 +1,4 @@
-"""Columns that tell the rows of a table apart rather than describe them: indices, identifiers, the label in other words."""
+"""Columns that tell the rows of a table apart or give the label away: indices, identifiers, recoded labels."""
 
 import re
 from collections.abc import Sequence
@@ -98,8 +98,8 @@ def _verdict(name: str, column: Frame, label: str, classes: NDArray[np.int64] | 
 
 def _beside_label(name: str, column: Frame, label: str, classes: NDArray[np.int64]) -> _Verdict:
     """Return whether a column is the label in other words."""
-    bare = re.sub(r"[^a-z]", "", name.lower())
-    usual = bare in LABEL_NAMES or bare == re.sub(r"[^a-z]", "", label.lower())
+    bare = _letters(name)
+    usual = bare in LABEL_NAMES or (bare != "" and bare == _letters(label))
     values = _numbered(column)
     there = values >= 0
     kinds = len(np.unique(classes))
@@ -117,6 +117,10 @@ def _beside_label(name: str, column: Frame, label: str, classes: NDArray[np.int6
     if decides:
         return _Verdict("decides it in every row", kind=LABEL)
     return _Verdict("is decided by it in every row", kind=LABEL) if _decides(classes, values) else _Verdict()
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W\d_]", "", name.casefold())
 
 
 def _numbered(column: Frame) -> NDArray[np.int64]:
@@ -143,7 +147,8 @@ def _names_splits(column: Frame) -> bool:
     """Tell a column that says of each row to which split it belongs."""
     if pd.api.types.is_numeric_dtype(column):
         return False
-    values = {value for value in scalars(column) if value is not None}
+    cells = scalars(column)
+    values = set() if any(map(holds_several, cells)) else {value for value in cells if value is not None}
     if not 1 < len(values) <= len(ROLES) or not all(isinstance(value, str) for value in values):
         return False
     roles = {role_of(str(value)) for value in values}

@@ -214,14 +214,19 @@ def names_in_map(path: str | Path) -> tuple[str, ...]:
 
 
 def csv_lines(file: Path, what: str) -> list[list[str]]:
-    """Return the cells of each line of a csv file; `what` it is stands in the error.
+    """Return the cells of each line of a csv file, also with semicolons or tabs; `what` it is stands in the error.
 
     Raises:
         UsageError: it is not csv in UTF-8.
     """
     try:
         # A spreadsheet begins its UTF-8 with a mark.
-        return list(csv.reader(file.read_text(encoding="utf-8-sig").splitlines()))
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        for separator in ",;\t":
+            rows = list(csv.reader(lines, delimiter=separator))
+            if all(len(row) > 1 for row in rows if any(map(str.strip, row))):
+                return rows
+        return list(csv.reader(lines))
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{what} {str(file)!r} cannot be read ({error}): save it as csv in UTF-8") from None
 

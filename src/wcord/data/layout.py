@@ -126,7 +126,7 @@ def find_split_files(folder: Path, files: list[Path], wanted: str) -> tuple[dict
     Raises:
         UsageError: there is no train split, or a split has several files.
     """
-    splits, others = _splits(files)
+    splits, _ = _splits(files)
     if not splits.get("train"):
         held = f"; it holds {listed([path.name for path in files])}" if files else ""
         raise UsageError(f"table folder {str(folder)!r} needs a file train{wanted}{held}")

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-
 Frame = Any
 """A pandas DataFrame, or one of its columns."""
 
@@ -107,7 +106,7 @@ def ways_to_write(
     unclear: dict[str, str] = {}
     for name, found in ways.items():
         if len(found) > 1 and known is not None:
-            found = [way for way in found if way == known.get(name, PLAIN)] or found  # noqa: PLW2901
+            found = [way for way in found if way == known.get(name, PLAIN)] or found
         if found == [PLAIN] or not found:
             continue
         if len(found) == 1:
@@ -145,12 +144,11 @@ def way_notes(chosen: Mapping[str, str]) -> list[str]:
 def both_meanings(text: str) -> str:
     """Return what 1,250 or 1.250 may mean, as advice.
 
-    >>> both_meanings("1.250")
-    'it may mean 1250 or 1.250, so write the numbers in plain digits: 1250, or 1.25'
+    >>> both_meanings("1,250"), both_meanings("1.250")
+    ('it may mean 1250 or 1.250, so write 1250 or 1.250', 'it may mean 1250 or 1.250, so write 1250 or 1,250')
     """
-    whole, decimal = re.sub("[.,]", "", text), text.replace(",", ".")
-    short = f"{float(decimal):g}" if decimal.count(".") == 1 else decimal
-    return f"it may mean {whole} or {decimal}, so write the numbers in plain digits: {whole}, or {short}"
+    whole, point = re.sub("[.,]", "", text), text.replace(",", ".")
+    return f"it may mean {whole} or {point}, so write {whole} or {text.translate(str.maketrans('.,', ',.'))}"
 
 
 def _candidates(texts: list[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """Opens a data set by name: each kind of source has its reader."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 
 from numpy.typing import ArrayLike
@@ -168,9 +168,20 @@ def from_arrays(
     """
     from wcord.data.arrays import array_source
 
-    require_list("classes", classes)
+    _require_names(classes)
     source = array_source(x_train, y_train, x_test, y_test, classes=classes, name="arrays")
+    require_several_classes(source.classes)
     return assemble(source, DataConfig(data="arrays"))
+
+
+def _require_names(classes: tuple[str, ...] | None) -> None:
+    require_list("classes", classes)
+    if isinstance(classes, Set | Mapping):
+        raise UsageError(f"classes takes names in the order of the class numbers, as a list, received {classes!r}")
+    names = list(classes or ())
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"classes holds {twice!r} {names.count(twice)} times: give each class a name of its own")
 
 
 def _digits(place: str, columns: Columns) -> Source:

@@ -1,6 +1,6 @@
 """Tables of numbers: a row is a sample, or a visit of a subject who is one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,14 @@ def files_source(files: dict[str, TableFile], name: str, columns: Columns, notes
         columns=tuple(map(str, numbers.frame.columns)),
         categories=numbers.categories,
         formats={column: way for column, way in settled.ways.items() if column in seen},
-        notes=(*notes, *(note for file in files.values() for note in file.notes), *settled.notes, *passed, *more, *numbers.notes),
+        notes=(
+            *notes,
+            *(note for file in files.values() for note in file.notes),
+            *settled.notes,
+            *passed,
+            *more,
+            *numbers.notes,
+        ),
         pictures=False,
     )
 

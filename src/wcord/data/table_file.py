@@ -109,7 +109,7 @@ def _text(path: Path, usual: str) -> TableFile:
 
     frame: Frame = read()
     truth = [name for name in frame.columns if pd.api.types.is_bool_dtype(frame[name])]
-    frame = frame.assign(**{name: column for name, column in read(truth).items()}) if truth else frame
+    frame = frame.assign(**dict(read(truth).items())) if truth else frame
     frame, bare = _without_bare(frame)
     return TableFile(frame, (*notes, *head.notes, *bare, *_short_rows(head, frame)), head.separator == ";", read)
 

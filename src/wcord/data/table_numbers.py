@@ -80,6 +80,7 @@ def see(
             notes += [] if kinds is None else _gap_notes(name, kinds)
             continue
         categories[name] = _require_few(name, kinds_of(texts[rows]))
+        untrained: dict[str, int] = {}
         for value in categories[name][1:] or categories[name] or ("",):
             place = f"{name}={value}" if value else name  # of gaps alone where it is trained on
             parts[place], untrained = _category(texts, value, set(categories[name]))
@@ -115,7 +116,7 @@ def _as_known(texts: Frame, known: Collection[str]) -> Frame:
 
 
 def _category(texts: Frame, value: str, known: Collection[str]) -> tuple[NDArray[np.float64], dict[str, int]]:
-    """Return 1 where a column has a value, 0 where it has another that is known, and a gap elsewhere; and what is unknown.
+    """Return 1 where a column has a value, 0 where it has another that is known, and gaps elsewhere.
 
     Returns:
         The numbers, and in how many rows each unknown value stands.
