@@ -211,6 +211,35 @@ class TestReadCard:
             read_card(tmp_path / "a.safetensors")
 
 
+class TestDamage:
+    @pytest.mark.parametrize("what", ["a value", "the card", "a name", "a shape", "a checksum", "an end", "a key"])
+    def test_shows_whichever_byte_is_changed(self, network, tmp_path, what):
+        path = tmp_path / "a.safetensors"
+        save_weights(network, path, card=CARD)
+        content = bytearray(path.read_bytes())
+        places = {
+            "a value": len(content) - 1001,
+            "the card": content.index(b"num_classes") + 16,
+            "a name": content.index(b"conv1.weight") + 3,
+            "a shape": content.index(b'"shape":[') + 9,
+            "a checksum": content.index(b"sha256_tensors") + 20,
+            "an end": content.index(b"data_offsets") + 17,
+            "a key": content.index(b"sha256_metadata"),
+        }
+        content[places[what]] ^= 1
+        path.write_bytes(content)
+        for read in (lambda: load_weights(create_model("resnet8", num_classes=10), path), lambda: open_network(path)):
+            with pytest.raises(UsageError, match=r"a.safetensors' is truncated, damaged or no weights file \("):
+                read()
+
+    def test_files_of_earlier_versions_are_read(self, network, tmp_path):
+        metadata = {"format": "pt"} | CARD.to_metadata()
+        safetensors.torch.save_file(network.state_dict(), tmp_path / "old.safetensors", metadata)
+        save_weights(network, tmp_path / "new.safetensors", card=CARD)
+        assert same(open_network(tmp_path / "old.safetensors").backbone, network)
+        assert digest(tmp_path / "old.safetensors") == digest(tmp_path / "new.safetensors")
+
+
 class TestOpenNetwork:
     def test_builds_what_the_card_says(self, network, tmp_path):
         save_weights(network, tmp_path / "a.safetensors", card=CARD)

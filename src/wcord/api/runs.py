@@ -33,12 +33,12 @@ from wcord.training.config import (
     trained_name,
 )
 from wcord.training.engine import make_accelerator, start_trackers
-from wcord.training.failure import failing
+from wcord.training.failure import failing, resumable
 from wcord.training.job import Job, Own, Say, opened_data, prepare
 from wcord.training.loop import Trainer
 from wcord.training.outcome import Outcome
-from wcord.training.run import RunFolder, is_used
-from wcord.training.teacher_cache import open_cache
+from wcord.training.run import RECORD, RunFolder, is_used
+from wcord.training.teacher_cache import TeacherCache, open_cache
 
 RESUMABLE = ("device", "max_time", "workers", "in_memory")
 """Settings that may differ when a run is resumed, because they do not change its result."""
@@ -127,11 +127,14 @@ def start(
     own = _with_data(config, own)
     contents = contents_of(own.data) if own.data is not None else {}
     job, say = _prepare(config, own, say, accelerator)
+    cache = open_cache(job, say)
     with _alone(config.out, accelerator, claimed=claimed):
         if accelerator.is_main_process:
             RunFolder.create(config.out, to_toml(config), overwrite=config.overwrite)
         accelerator.wait_for_everyone()
-        return _train(job, RunFolder(config.out), contents, say, deadline, accelerator)
+        run = RunFolder(config.out)
+        with resumable(run):
+            return _train(job, run, contents, say, deadline, accelerator, cache, None)
 
 
 def resume(
@@ -171,6 +174,8 @@ def resume(
     deadline = _deadline(config)
     accelerator = make_accelerator(config.training, folder.path)
     with _alone(folder.path, accelerator, claimed=claimed):
+        state = _last_state(folder, say if accelerator.is_main_process else _silent, writes=accelerator.is_main_process)
+        folder.require_settings(config)
         folder.require_teacher(teacher_weights(config))
         if accelerator.is_main_process:
             for note in notes:
@@ -178,13 +183,35 @@ def resume(
         own = _with_data(config, own)
         contents = contents_of(own.data) if own.data is not None else {}
         folder.require_data(contents)
-        fresh = load_checkpoint(folder.checkpoints) is None
-        job, say = _prepare(config, own, say, accelerator, fresh=fresh)
+        job, say = _prepare(config, own, say, accelerator, fresh=state is None)
         if "in_memory" in changes and job.data.augment == "resized-crop":
             raise UsageError(
                 "in_memory cannot change here: resized crops are cut out of the originals or of what is held"
             )
-        return _train(job, folder, contents, say, deadline, accelerator)
+        cache = open_cache(job, say)
+        with resumable(folder):
+            return _train(job, folder, contents, say, deadline, accelerator, cache, state)
+
+
+def _last_state(folder: RunFolder, say: Say, *, writes: bool) -> dict[str, Any] | None:
+    """Return the state to go on from, and bring the logs back to it; None where the run is to begin at its first step.
+
+    Raises:
+        RunError: no checkpoint can be used.
+        UsageError: the run is finished, and its checkpoints are gone.
+    """
+    state = load_checkpoint(folder.checkpoints, say)
+    if state is None and (folder.path / RECORD).is_file():
+        raise UsageError(
+            f"the run in {str(folder.path)!r} is finished and its checkpoints are gone: there is nothing to resume; "
+            "wcord report writes its page again"
+        )
+    if state is None and folder.metrics():
+        say(f"note: {str(folder.checkpoints)!r} holds no checkpoint: the run begins again at its first step")
+    if state is not None and writes:
+        for line in folder.restore(state):
+            say(f"note: {line}")
+    return state
 
 
 @contextmanager
@@ -253,6 +280,8 @@ def _train(
     say: Say,
     deadline: float | None,
     accelerator: Accelerator,
+    cache: TeacherCache | None,
+    state: dict[str, Any] | None,
 ) -> Result:
     training = job.config.training
     if training.tracker:
@@ -264,6 +293,7 @@ def _train(
             describe_environment(accelerator.device),
             teacher=None if weights is None else digest(weights),
             data=contents,
+            config=job.config,
         )
     say(f"training {trained_name(job.config)} by {job.objective.formula} into {run.path}")
     trainer = Trainer(
@@ -276,8 +306,9 @@ def _train(
         base_lr=learning_rate(training, trained_name(job.config)),
         run=run,
         accelerator=accelerator,
-        cache=open_cache(job),
+        cache=cache,
         deadline=deadline,
+        state=state,
     )
     outcome = trainer.fit()
     record = None

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from wcord.checks import UsageError, require_file
 from wcord.models.standins import CalledError, stand_in
+from wcord.seal import damage_of_tensors
 
 DEPTH = 4
 """Dictionaries within dictionaries in which state dicts are looked for."""
@@ -34,10 +34,7 @@ def read_states(path: str | Path) -> dict[str, dict[str, Tensor]]:
     if found.stat().st_size == 0:
         raise UsageError(f"weights file {str(path)!r} is empty: copy or download it again")
     if found.suffix == ".safetensors":
-        try:
-            return {"": load_file(found)}
-        except (SafetensorError, OSError) as error:
-            raise damaged(found, error) from error
+        return {"": read_safetensors(found)}
     content, replaced = _read_pickle(found)
     states = dict(_states(content, ""))
     if states:
@@ -47,6 +44,23 @@ def read_states(path: str | Path) -> dict[str, dict[str, Tensor]]:
     raise UsageError(
         f"weights file {str(path)!r} holds no state dict: save one with torch.save(model.state_dict(), path)"
     )
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, which are those that were written, where it holds a digest of them.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata, state = file.metadata(), file.get_tensors()
+    except (SafetensorError, OSError) as error:
+        raise damaged(path, error) from error
+    damage = damage_of_tensors(metadata, state)
+    if damage is not None:
+        raise damaged(path, ValueError(damage))
+    return state
 
 
 def damaged(path: Path, error: Exception) -> UsageError:

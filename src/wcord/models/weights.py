@@ -1,12 +1,10 @@
 """Weights files: read into a network, written whole or not at all, and opened as a network by their card."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 from torch import Tensor, nn
@@ -22,6 +20,7 @@ from wcord.models.network import Network, unwrap
 from wcord.models.preprocess import Preprocess
 from wcord.models.reading import damaged, read_states
 from wcord.models.simkd import simkd_names
+from wcord.seal import damage_of_metadata, digest_of, sealed, unsealed
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -80,6 +79,8 @@ def load_weights(
 def save_weights(model: nn.Module, path: str | Path, *, card: ModelCard | None = None) -> None:
     """Write a network's weights as safetensors, with its card; the file is there whole or not at all.
 
+    Digests of the tensors and of the card lie in the file's metadata, and are compared when it is read.
+
     Args:
         model: the network; where it is wrapped, the inner one is written, under its own keys.
         path: the file, overwritten where it exists; its folder is made.
@@ -98,7 +99,7 @@ def save_weights(model: nn.Module, path: str | Path, *, card: ModelCard | None =
     # safetensors refuses tensors that share memory, so each is written from a copy of its own.
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in unwrap(model).state_dict().items()}
     metadata = {"format": "pt"} | (card.to_metadata() if card else {})
-    write_atomically(path, _in_order(safetensors.save(tensors, metadata)))
+    write_atomically(path, _in_order(safetensors.save(tensors, sealed(metadata, tensors))))
 
 
 def _in_order(content: bytes) -> bytes:
@@ -121,17 +122,9 @@ def digest(path: str | Path) -> str:
     # One state dict counts as the same wherever it lies in a checkpoint.
     places = {place: f"{place} " if len(states) > 1 else "" for place in states}
     state = {f"{places[place]}{key}": value for place, found in states.items() for key, value in found.items()}
-    return digest_of(state, json.dumps(_metadata(path), sort_keys=True))
-
-
-def digest_of(state: Mapping[str, Tensor], about: str) -> str:
-    """Return a digest of tensors, their names, and a text about them."""
-    whole = hashlib.sha256(about.encode())
-    for name in sorted(state):
-        value = state[name].detach().cpu().contiguous()
-        whole.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        whole.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return whole.hexdigest()
+    metadata = _metadata(path)
+    # Files of earlier versions hold no digests, and equal teachers are one teacher.
+    return digest_of(state, json.dumps(None if metadata is None else unsealed(metadata), sort_keys=True))
 
 
 def read_card(path: str | Path) -> ModelCard | None:
@@ -149,9 +142,13 @@ def _metadata(path: str | Path) -> dict[str, str] | None:
         return None
     try:
         with safe_open(found, "pt") as file:
-            return file.metadata()
+            metadata = file.metadata()
     except (SafetensorError, OSError) as error:
         raise damaged(found, error) from error
+    damage = damage_of_metadata(metadata)
+    if damage is not None:
+        raise damaged(found, ValueError(damage))
+    return metadata
 
 
 def open_network(path: str | Path, *, model: str | None = None) -> Network:

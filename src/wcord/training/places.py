@@ -1,10 +1,11 @@
 """Files that a run's settings name by relative paths, found again when it is gone on with from another folder."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wcord.training.config import DistillConfig, TrainConfig
+from wcord.training.config import DistillConfig, TrainConfig, setting_values
 
 Config = TypeVar("Config", bound=TrainConfig | DistillConfig)
 
@@ -14,6 +15,19 @@ DATA = ("data", "teacher_data")
 """Settings that name a source of data."""
 FILES = ("label_map", "class_weights")
 """Settings of text that may name a file; all others that name one are paths."""
+
+FREE = ("out", "overwrite", "device", "max_time", "workers", "in_memory")
+"""Settings that do not change what a run computes."""
+
+
+def lasting(config: DistillConfig | TrainConfig) -> dict[str, Any]:
+    """Return the settings that a run keeps to its end, as JSON holds them; what files hold is compared by itself."""
+    values = {
+        name: value
+        for name, value in setting_values(config).items()
+        if name not in (*FREE, *DATA, *FILES) and not isinstance(value, Path)
+    }
+    return json.loads(json.dumps(values))
 
 
 def as_started(config: Config, folder: Path) -> tuple[Config, list[str]]:
