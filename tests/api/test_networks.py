@@ -63,6 +63,17 @@ def test_a_table_with_fewer_or_other_classes_is_measured_by_name(flowers: Path, 
     assert main(["evaluate", "--weights", str(flowers), "--data", strange, "--classes-by-number"]) == 0
 
 
+def test_a_file_of_one_class_is_measured_and_probed_in_vain(flowers: Path, tmp_path: Path) -> None:
+    frame = iris()
+    frame[frame["target"] == frame["target"].iloc[-1]].to_csv(tmp_path / "one.csv", index=False)
+    place = f"table:{tmp_path / 'one.csv'}"
+    assert 0 <= api.evaluate(weights=flowers, data=place)["top1"] <= 100
+    with pytest.raises(UsageError, match="at least 2 classes, the data has 1"):
+        api.probe(flowers, data=place)
+    with pytest.raises(UsageError, match="at least 2 classes, the data has 1"):
+        open_data(DataConfig(data=place))
+
+
 def test_a_network_that_is_gone_on_with_knows_its_new_classes(flowers: Path, tmp_path: Path) -> None:
     iris().replace({"setosa": "z", "versicolor": "y", "virginica": "x"}).to_csv(tmp_path / "t.csv", index=False)
     on = trained(tmp_path / "run", data=f"table:{tmp_path / 't.csv'}", weights=flowers)

@@ -1,12 +1,15 @@
 """Arrays of images in every usual layout, and what is wrong with others."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from wcord.checks import UsageError
 from wcord.data.arrays import array_source, as_images, digits_source, npz_source
-from wcord.data.config import Columns
+from wcord.data.config import Columns, DataConfig
+from wcord.data.sources import from_arrays, open_data
 
 
 @pytest.mark.parametrize(
@@ -86,3 +89,77 @@ def test_digits_hold_scikit_learns_pixels() -> None:
     assert isinstance(source.train.store, torch.Tensor)
     expected = np.rint(load_digits().images * 255 / 16)
     np.testing.assert_array_equal(source.train.store[:, 0].numpy(), expected)
+
+
+def test_archives_under_the_usual_names(tmp_path) -> None:
+    x, y = np.zeros((6, 4, 4), np.uint8), np.arange(6) % 2
+    for names, told in (
+        (("x_train", "y_train", "x_val", "y_val"), "x_val and y_val are the test split"),
+        (("X_train", "Y_train", "X_test", "y_test"), None),
+        (("train_images", "train_labels", "val_images", "val_labels"), "x_val and y_val are the test split"),
+        (
+            ("x_train", "y_train", "x_test", "y_test", "x_val", "y_val", "w"),
+            "arrays not read: w, x_val, y_val",
+        ),
+    ):
+        held = {name: y[:3] if name[0].lower() == "y" or "labels" in name else x[:3] for name in names}
+        held |= {name: y if name[0].lower() == "y" or "labels" in name else x for name in names[:2]}
+        np.savez(tmp_path / "a.npz", **held)
+        data = open_data(DataConfig(data=f"npz:{tmp_path / 'a.npz'}"))
+        assert (len(data.train), len(data.test)) == (6, 3)
+        assert told is None or told in data.notes
+    np.savez(tmp_path / "a.npz", x_train=x, X_train=x, y_train=y)
+    with pytest.raises(UsageError, match="holds x_train and X_train, which may mean the same"):
+        open_data(DataConfig(data=f"npz:{tmp_path / 'a.npz'}"))
+
+
+def test_tensors_of_any_kind_and_masks() -> None:
+    x, y = torch.rand(10, 1, 4, 4), [0, 1] * 5
+    for tensor in (x.bfloat16(), x.clone().requires_grad_(), x.double(), x.half()):
+        assert from_arrays(tensor, y).train.shape == (1, 4, 4)
+    hidden = np.ma.masked_greater(x.numpy(), 0.9)
+    with pytest.raises(UsageError, match=r"x_train is a masked array that hides \d+ values"):
+        from_arrays(hidden, y)
+    assert from_arrays(np.ma.array(x.numpy()), y).train.shape == (1, 4, 4)
+    with pytest.raises(UsageError, match="1 samples without a label, the first in row 0"):
+        from_arrays(x, np.ma.array(y, mask=[True] + [False] * 9))
+
+
+@pytest.mark.parametrize(
+    ("classes", "told"), [({"a", "b"}, "as a list"), ({0: "a", 1: "b"}, "as a list"), (["a", "a"], "'a' 2 times")]
+)
+def test_names_of_classes_have_an_order(classes: Any, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        from_arrays(np.zeros((4, 4, 4), np.uint8), [0, 1] * 2, classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "told"),
+    [
+        (
+            np.array([[1, -1, 0]] * 4),
+            None,
+            "they hold -1; where a sample may have several labels, give rows",
+        ),
+        (np.array([[1, 255, 0]] * 4), None, "they hold 255"),
+        (np.array([[1, 3, 2]] * 4), None, "they hold 2, 3"),
+        (np.array([[1, np.nan, 0]] * 4), None, "they hold nan"),
+        (
+            np.array([[1, 1, 0]] * 4),
+            np.zeros(4, int),
+            r"received y_train .*\(4, 3\) and y_test .*\(4,\)",
+        ),
+    ],
+)
+def test_rows_that_are_no_marks_are_told(train: np.ndarray, test: np.ndarray | None, told: str) -> None:
+    x = np.zeros((4, 4, 4), np.uint8)
+    with pytest.raises(UsageError, match=told):
+        from_arrays(x, train, None if test is None else x, test)
+
+
+def test_a_code_for_gaps_among_labels_is_noted() -> None:
+    x = np.zeros((12, 4, 4), np.uint8)
+    for code in (-999, -100, -9):
+        assert any(f"class '{code}'" in note for note in from_arrays(x, [0, 1, code] * 4).notes)
+    assert not any("below 0" in note for note in from_arrays(x, [-1, 1] * 6).notes)
+    assert set(from_arrays(x, np.array([1, 2**64 - 1] * 6, np.uint64)).classes) == {"1", str(2**64 - 1)}

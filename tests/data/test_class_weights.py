@@ -50,6 +50,9 @@ def test_auto_weights_from_three_times_on(counts: tuple[int, ...], weighted: boo
     "text",
     [
         "none,1\nmild,2.5\nsevere,4\n",
+        "Class,Weight\nnone,1\nmild,2.5\nsevere,4\n",
+        "CLASS;WEIGHT\nnone;1\nmild;2.5\nsevere;4\n",
+        "none\t1\nmild\t2.5\n\nsevere\t4\n",
         "class,weight\nsevere, 4\nnone ,1\n\nmild,2.5",
         '\ufeffmild,2.5\r\nsevere,4e0\r\n"none",1.0\r\n',
     ],

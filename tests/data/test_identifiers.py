@@ -34,7 +34,22 @@ SHUFFLED = DRAW.permutation(N)
         ("record no", DRAW.choice(10**7, N, replace=False)),
         ("uuid", [f"{n:032x}" for n in DRAW.choice(10**7, N, replace=False)]),
         ("file", [f"scans/{n}.png" for n in SHUFFLED]),
+        ("store_id", list(range(30)) * 2),
+        ("row", np.arange(N) // 2),
+        ("sample_index", np.arange(N) // 2),
+        ("Unnamed: 0", [*range(N // 2), *range(N // 2)]),
+        ("index", [*range(35), *range(N - 35)]),
+        ("split", ["train", "test", "val"] * (N // 3)),
+        ("fold", ["Training", "Validation"] * (N // 2)),
         ("label.1", LABEL),
+        ("species", np.where(LABEL == "x", "cat", "dog")),
+        ("code", np.where(LABEL == "x", 1, 2)),
+        ("outcome2", (LABEL == "x").astype(float)),
+        ("LABEL", (LABEL == "y").astype(int)),
+        ("died", np.where(LABEL == "x", "yes", "")),
+        ("copy", [None, *np.where(LABEL == "x", "p", "q")[1:]]),
+        ("target", DRAW.normal(size=N)),
+        ("class", [f"{name}{n % 2}" for n, name in enumerate(LABEL)]),
         ("Target", LABEL),
     ],
 )
@@ -46,7 +61,8 @@ def test_what_tells_rows_apart_is_left_out_and_seen_where_it_is_named(tmp_path: 
     frame.to_csv(tmp_path / "t.csv", index=False)
     data = open_data(DataConfig(data=f"table:{tmp_path / 't.csv'}", label="label"))
     assert data.columns == ("width",)
-    assert any(f"not seen: {name!r} (" in note and "--input" in note for note in data.notes)
+    remedy = "--input" if name not in ("split", "fold") else "train.csv and test.csv"
+    assert any(f"not seen: {name!r} (" in note and remedy in note for note in data.notes)
     if frame[name].dtype.kind in "if":
         assert open_data(DataConfig(data=f"table:{tmp_path / 't.csv'}", label="label", input=(name,))).columns == (
             name,
@@ -58,7 +74,8 @@ def test_what_tells_rows_apart_is_left_out_and_seen_where_it_is_named(tmp_path: 
     [
         ("income", DRAW.choice(10**7, N, replace=False), True),
         ("age", np.sort(DRAW.normal(size=N)), True),
-        ("store_id", list(range(30)) * 2, True),
+        ("heat_index", list(range(30)) * 2, True),
+        ("block", np.arange(N) // 2, True),
         ("age", DRAW.integers(18, 80, N), False),
         ("acid", DRAW.normal(size=N), False),
         ("id", [0, 1, 2] * (N // 3), False),
@@ -71,6 +88,22 @@ def test_features_are_seen(name: str, values, noted: bool) -> None:
     out, notes = left_out(frame, [name, "width"], "label")
     assert not out
     assert any(repr(name) in note for note in notes) == noted
+
+
+def test_columns_that_go_with_the_label_are_told_apart_from_rows() -> None:
+    width = DRAW.normal(size=N)
+    three = pd.DataFrame({"kind": list("abc") * (N // 3), "width": width})
+    three["is_a"] = (three["kind"] == "a").astype(int)
+    three["fine"] = three["kind"] + pd.Series([str(n // 3 % 2) for n in range(N)])
+    out, (note,) = left_out(three, ["width", "is_a", "fine"], "kind")
+    assert not out
+    assert "may give the label away: 'is_a' (is decided by it in every row), 'fine' (decides it in every row)" in note
+    two = pd.DataFrame({"label": LABEL, "y": width, "class": list("abc") * (N // 3)})
+    out, (note,) = left_out(two, ["y", "class"], "label")
+    assert not out
+    assert "seen, though they may give the label away: 'y' (is named as a label is), 'class'" in note
+    few = pd.DataFrame({"label": [0, 1] * 4, "b": [True, False] * 4, "target": ["p", "q"] * 4})
+    assert list(left_out(few, ["b", "target"], "label")[0]) == ["target"]
 
 
 def test_pandas_own_index_is_left_out_wherever_it_comes_from(tmp_path: Path) -> None:

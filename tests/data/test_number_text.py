@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wcord.data.number_text import in_plain_digits, is_number_like
+from wcord.data.number_text import in_plain_digits, is_number_like, way_notes, ways_to_write
 
 
 def plain(**columns: list[str]) -> tuple[dict[str, list[str]], list[str]]:
-    frame, notes = in_plain_digits(pd.DataFrame(columns, dtype=object))
-    return {name: frame[name].tolist() for name in frame.columns}, notes
+    frame = pd.DataFrame(columns, dtype=object)
+    ways = ways_to_write({name: frame[name].unique().tolist() for name in frame.columns}).chosen
+    written = {n: (in_plain_digits(frame[n], ways[n]) if n in ways else frame[n]).tolist() for n in frame.columns}
+    return written, way_notes(ways)
 
 
 @pytest.mark.parametrize(
@@ -45,8 +47,7 @@ def test_what_is_not_certain_stays_as_it_is(texts: list[str]) -> None:
 def test_another_column_tells_what_commas_mean() -> None:
     assert plain(a=["1,234", "987"], b=["0,5", "1"])[0]["a"] == ["1.234", "987"]
     assert plain(a=["1,234", "987"], b=["1,234,567", "1"])[0]["a"] == ["1234", "987"]
-    frame = pd.DataFrame({"a": ["1,234", "987"]}, dtype=object)
-    assert in_plain_digits(frame, "decimal commas")[0]["a"].tolist() == ["1.234", "987"]
+    assert ways_to_write({"a": ["1,234", "987"]}, semicolons=True).chosen == {"a": "decimal commas"}
 
 
 @given(st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1, max_size=20))

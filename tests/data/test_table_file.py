@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 
 from wcord.checks import UsageError
 from wcord.data.table_file import read_table
+from wcord.data.table_types import settle
 
 ROWS = {"a": [1.5, 2.0, -3.25], "b": [1, 2, 3], "label": ["x", "y", "x"]}
 
 
 def read(folder: Path, content: str | bytes, name: str = "t.csv") -> tuple[pd.DataFrame, tuple[str, ...]]:
     (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_table(folder / name)
+    table = read_table(folder / name)
+    settled = settle({"train": table})
+    return settled.frames["train"], (*table.notes, *settled.notes)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
@@ -72,7 +75,7 @@ def test_an_index_of_parquet_is_a_column_and_its_names_are_different(tmp_path: P
 
     frame = pd.DataFrame(ROWS).set_index("label")
     frame.to_parquet(tmp_path / "t.parquet")
-    assert set(read_table(tmp_path / "t.parquet")[0].columns) == {"label", "a", "b"}
+    assert set(read_table(tmp_path / "t.parquet").frame.columns) == {"label", "a", "b"}
     two = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
     pq.write_table(two, tmp_path / "two.parquet")
     with pytest.raises(UsageError, match="has 2 columns named 'a'"):

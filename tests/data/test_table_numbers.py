@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from wcord.checks import UsageError
-from wcord.data.config import DataConfig
+from wcord.data.config import DataConfig, Known
 from wcord.data.sources import open_data
 from wcord.data.table import read_rows
 from wcord.data.table_numbers import see
@@ -81,16 +81,16 @@ def test_training_and_prediction_read_a_file_alike(tmp_path: Path) -> None:
     data = open_data(DataConfig(data=place, holdout=0.25))
     assert data.classes == ("NA", "None", "ill")
     seen = torch_rows(data)
-    rows = read_rows(tmp_path / "t.csv", data.columns, data.categories).flatten(1).numpy()
+    rows = read_rows(tmp_path / "t.csv", data.columns, Known(data.categories, data.formats)).flatten(1).numpy()
     assert sorted(map(str, seen.round(6))) == sorted(map(str, rows.astype(np.float32).round(6)))
     again = open_data(DataConfig(data=place, holdout=0.25, input=data.columns))
     np.testing.assert_array_equal(torch_rows(again), seen)
     frame.query("doors != '5more'").head(3).to_csv(tmp_path / "few.csv", index=False)
-    few = read_rows(tmp_path / "few.csv", data.columns, data.categories).flatten(1).numpy()
+    few = read_rows(tmp_path / "few.csv", data.columns, Known(data.categories, data.formats)).flatten(1).numpy()
     kept = frame.query("doors != '5more'").index[:3]
     np.testing.assert_array_equal(few, rows[kept])
     frame.assign(cells="?").head(3).to_csv(tmp_path / "gaps.csv", index=False)
-    gaps = read_rows(tmp_path / "gaps.csv", data.columns, data.categories).flatten(1).numpy()
+    gaps = read_rows(tmp_path / "gaps.csv", data.columns, Known(data.categories, data.formats)).flatten(1).numpy()
     assert np.isnan(gaps[:, data.columns.index("cells")]).all()
 
 

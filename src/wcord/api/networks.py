@@ -14,7 +14,7 @@ from wcord.checks import RunError, UsageError, require_counts, require_kind, req
 from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
-from wcord.data.labels import number_by_name
+from wcord.data.labels import number_by_name, require_several_classes
 from wcord.data.loader import Loader
 from wcord.data.several import refuse_several
 from wcord.data.split import DataSet, Split, moved
@@ -27,7 +27,7 @@ from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
 from wcord.models.network import Network
 from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code, require_as_large
 from wcord.terminal import tell
-from wcord.training.as_trained import card_in, open_as_trained
+from wcord.training.as_trained import card_in, known_of, open_as_trained
 from wcord.training.config import flatten
 from wcord.training.engine import resolve_device
 from wcord.training.job import EVALUATION_BATCH
@@ -205,7 +205,7 @@ def predict_files(
     guesses: list[Guess] = []
     for file in files:
         try:
-            read = records.read_records(file, shape, card.columns, card.extra.get("categories", {}), **settings)
+            read = records.read_records(file, shape, card.columns, known_of(card), **settings)
         except UsageError as error:
             guesses.append(Guess(str(file), (), (), str(error)))
             continue
@@ -272,6 +272,7 @@ def probe(
     config = _config(data, settings)
     opened = open_as_trained(config, Path(weights)) if isinstance(config, DataConfig) else config
     refuse_several(opened.train.targets, "wcord probe")
+    require_several_classes(opened.classes)
     halves = [_predictions(network, split, config, device) for split in (opened.train, opened.test)]
     seen = Representation(halves[0].embeddings, halves[0].targets, halves[1].embeddings, halves[1].targets)
     found: dict[str, Any] = {"linear": linear_probe(seen)}

@@ -1,5 +1,7 @@
 """Sources that are arrays already: Python arrays, npz files, and scikit-learn's digits."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from wcord.checks import UsageError, require_file
 from wcord.data.config import Columns
 from wcord.data.label_values import as_labels, unlabelled
 from wcord.data.labels import no_labels, number_labels
+from wcord.data.layout import ROLES, role_of
 from wcord.data.npz import DamagedError, read_npz
 from wcord.data.samples import Source, all_rows
 from wcord.data.selection import held_out
@@ -39,27 +42,59 @@ def npz_source(path: str, columns: Columns) -> Source:
         held = read_npz(file)
     except DamagedError as error:
         raise UsageError(f"npz file {path!r} cannot be read ({error}): write it by np.savez") from None
+    named, unread = _by_split(path, held)
     if not columns.labels:
-        held |= {
-            f"y_{split}": no_labels(held[f"x_{split}"].size and len(np.atleast_1d(held[f"x_{split}"])))
-            for split in ("train", "test")
-            if f"x_{split}" in held
-        }
-    missing = [name for name in ("x_train", "y_train") if name not in held]
-    if missing or ("x_test" in held) != ("y_test" in held):
+        named |= {("y", split): no_labels(len(np.atleast_1d(named[x, split]))) for x, split in list(named) if x == "x"}
+    pairs = [split for split in SPLITS if ("x", split) in named and ("y", split) in named]
+    odd = [split for split in SPLITS if (("x", split) in named) != (("y", split) in named)]
+    if "train" not in pairs or odd:
         raise UsageError(
             f"npz file {path!r} must hold x_train and y_train, and either both or none of x_test and y_test; "
             f"it holds {', '.join(held) or 'nothing'}"
         )
-    return array_source(
-        held["x_train"],
-        held["y_train"],
-        held.get("x_test"),
-        held.get("y_test"),
+    test = pairs[1] if len(pairs) > 1 else None
+    unread += [f"{one}_{split}" for split in pairs[2:] for one in "xy"]
+    notes = [f"x_{test} and y_{test} are the test split"] if test not in (None, "test") else []
+    notes += [f"arrays not read: {', '.join(unread)}"] if unread else []
+    source = array_source(
+        named["x", "train"],
+        named["y", "train"],
+        named.get(("x", str(test))),
+        named.get(("y", str(test))),
         classes=None,
         name=Path(path).stem,
         partial=columns.partial,
     )
+    return replace(source, notes=(*notes, *source.notes))
+
+
+SPLITS = tuple(ROLES)
+"""In this order; the first that is there after train is the test split."""
+_SAMPLES = {(), ("x",), ("inputs",), ("features",)}
+_LABELS = {("y",), ("label",), ("labels",), ("target",), ("targets",)}
+
+
+def _by_split(path: str, held: Mapping[str, Array]) -> tuple[dict[tuple[str, str], Array], list[str]]:
+    """Return arrays by what they are, x or y, and their split, and the names of the others.
+
+    They may be called as they usually are: x_train, X_train, train_images, val_labels.
+
+    Raises:
+        UsageError: two arrays are the same thing.
+    """
+    named: dict[tuple[str, str], Array] = {}
+    names: dict[tuple[str, str], str] = {}
+    unread: list[str] = []
+    for name, array in held.items():
+        role, words = role_of(name)
+        if role is None or words not in _SAMPLES | _LABELS:
+            unread.append(name)
+            continue
+        place = "x" if words in _SAMPLES else "y", role
+        if place in named:
+            raise UsageError(f"npz file {path!r} holds {names[place]} and {name}, which may mean the same: remove one")
+        named[place], names[place] = array, name
+    return named, unread
 
 
 def array_source(
@@ -78,10 +113,10 @@ def array_source(
     """
     if (x_test is None) != (y_test is None):
         raise UsageError("x_test and y_test go together: give both or none")
-    images = {"train": as_images("x_train", np.asarray(x_train))}
+    images = {"train": as_images("x_train", _as_array("x_train", x_train))}
     labels = {"train": _flat(as_labels(y_train))}
     if x_test is not None and y_test is not None:
-        images["test"] = as_images("x_test", np.asarray(x_test))
+        images["test"] = as_images("x_test", _as_array("x_test", x_test))
         labels["test"] = _flat(as_labels(y_test))
     for split in images:
         if labels[split].ndim == 0:
@@ -99,10 +134,30 @@ def array_source(
     if bare and (partial or bare == len(labels["test"])):
         del images["test"], labels["test"]
         notes = (f"the test split is passed over: {bare} of its samples have no label",)
+    _require_one_form(labels)
     targets, names = (label_marks if marks_several(labels) else number_labels)(labels, classes)
     samples = {split: all_rows(images[split], targets[split]) for split in images}
     pictures = images["train"].shape[3] > 1
     return Source(samples["train"], samples.get("test"), names, name, augment="none", notes=notes, pictures=pictures)
+
+
+def _as_array(name: str, values: ArrayLike | Tensor) -> Array:
+    """Return images as an array; a tensor may need a gradient, lie elsewhere, or be of a type that NumPy lacks."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    masked = int(np.ma.getmaskarray(values).sum()) if isinstance(values, np.ma.MaskedArray) else 0
+    if masked:
+        raise UsageError(f"{name} is a masked array that hides {masked} values: give them values, or leave samples out")
+    return np.asarray(values)
+
+
+def _require_one_form(labels: Mapping[str, Array]) -> None:
+    """Raise where one split has a class for each sample and the other a row of marks."""
+    shapes = {split: values.shape for split, values in labels.items()}
+    if len({len(shape) for shape in shapes.values()}) > 1:
+        told = " and ".join(f"y_{split} of shape {shape}" for split, shape in shapes.items())
+        raise UsageError(f"labels must be class numbers, or rows of 0 and 1, in both splits; received {told}")
 
 
 def as_images(name: str, array: Array) -> Tensor:

@@ -11,7 +11,7 @@ from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.form import find_form
 from wcord.data.frame import Frame
 from wcord.data.images import Form
-from wcord.data.label_values import alike_note
+from wcord.data.label_values import alike_note, gap_code_note
 from wcord.data.memory import check_all, decode_all, resize_all, without_bad
 from wcord.data.pairing import Partners, find_partners, number_by_student, origin_of
 from wcord.data.samples import Samples, Source
@@ -215,6 +215,30 @@ def _readable(sides: list[Chosen], config: DataConfig) -> tuple[list[Chosen], tu
     return sides, tuple(notes)
 
 
+def _class_notes(classes: tuple[str, ...]) -> tuple[str, ...]:
+    return (*alike_note("classes", classes), *gap_code_note(classes))
+
+
+def _untrained_notes(source: Source, chosen: Chosen) -> tuple[str, ...]:
+    """Name the values of a table's columns of text that only rows held out have: no weight is trained for them."""
+    notes: list[str] = []
+    for column, values in source.categories.items():
+        for value in values:
+            if (name := f"{column}={value}") not in source.columns:  # the first, which the others tell
+                continue
+            place = source.columns.index(name)
+            train, test = (_marked(chosen[split], place) for split in ("train", "test"))
+            if test and not train:
+                notes.append(f"column {column!r}: {value!r} stands in {test} test rows and in no training row")
+    return tuple(notes)
+
+
+def _marked(samples: Samples, place: int) -> int:
+    """Return how many rows of a table, or visits, have 1 in a column."""
+    assert isinstance(samples.store, Tensor)
+    return int((samples.store[samples.rows, place] == 1).sum())
+
+
 def _data_set(source: Source, chosen: Chosen, config: DataConfig, notes: tuple[str, ...]) -> DataSet:
     store = chosen["train"].store
     if isinstance(store, Tensor) and store.shape[3] == 1 and (config.image_size or config.augment not in FOR_TABLES):
@@ -230,9 +254,16 @@ def _data_set(source: Source, chosen: Chosen, config: DataConfig, notes: tuple[s
         classes=source.classes,
         name=source.name,
         augment=_suitable(source, bases["train"]) if config.augment == "auto" else config.augment,
-        notes=(*notes, *more, *alike_note("classes", source.classes)),
+        notes=(
+            *notes,
+            *more,
+            *_untrained_notes(source, chosen),
+            *alike_note("classes", source.classes),
+            *gap_code_note(source.classes),
+        ),
         columns=source.columns,
         categories=source.categories,
+        formats=source.formats,
         crop_fraction=config.crop_fraction,
         pictures=source.pictures,
         files={split: samples.files for split, samples in chosen.items() if samples.by_file},

@@ -9,17 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from wcord.checks import UsageError
-from wcord.data.number_text import is_number_like
+from wcord.data.label_values import is_list
+from wcord.data.names import composed
+from wcord.data.number_text import GAP_WORDS, both_meanings, is_number_like
 
 Column = Any
 """A pandas Series: its type stubs do not follow what is done with it."""
 
 FEW = 20
 """Different texts up to which a column of text is taken as categories, each a column of 0 and 1."""
-GAP_WORDS = frozenset(
-    {"na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "null", "none", "nil", "?", "-", "--", "."}
-)
-"""What stands for a gap among numbers, in lower case; among text only the empty cell does."""
 TRUTH = {"true": 1.0, "false": 0.0}
 STRANGE = 0.1
 """Share of cells that are no numbers up to which a column is one of numbers, with mistakes."""
@@ -31,14 +29,21 @@ def texts_of(column: Column) -> Column:
     >>> texts_of(pd.Series([1.0, None, 2.5])).tolist(), texts_of(pd.Series(["NA", None, " "])).tolist()
     (['1', '', '2.5'], ['NA', '', ''])
     """
+    if pd.api.types.is_object_dtype(column) and any(map(holds_several, column)):
+        found = next(filter(holds_several, column))
+        shown = found.tolist() if isinstance(found, np.ndarray) else found
+        raise UsageError(
+            f"column {column.name!r} holds {shown!r} ({type(shown).__name__}) in one cell, where one number or text is "
+            "wanted: write a column for each of the values, or choose other columns by --input"
+        )
     kinds = pd.Series(column.unique())
     written = {kind: _text(kind) for kind in kinds[kinds.notna()].tolist()}
     return column.map(written).astype(object).where(column.notna(), "")
 
 
-def is_gap(column: Column) -> Column:
-    """Tell which cells are empty."""
-    return texts_of(column) == ""
+def holds_several(cell: object) -> bool:
+    """Tell a cell that holds a list or the like, as parquet files may."""
+    return isinstance(cell, dict) or is_list(cell)
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,8 @@ def scalars(column: Column) -> NDArray[Any]:
     >>> scalars(pd.Series(["7", "7.0", "NA"])).tolist(), scalars(pd.Series(["x", "NA", ""])).tolist()
     ([7, 7, None], ['x', 'NA', None])
     """
+    if pd.api.types.is_object_dtype(column) and any(map(holds_several, column)):
+        return np.fromiter(column, object, len(column))
     texts = texts_of(column)
     if pd.api.types.is_bool_dtype(column):
         return texts.to_numpy(object)
@@ -148,7 +155,7 @@ def no_number(name: str, texts: Column, culprit: str) -> UsageError:
     plain = culprit.strip().lstrip("+-")
     hint = "repair it, or leave the cell empty"
     if re.fullmatch(r"[1-9]\d{0,2},\d{3}", plain):
-        hint = f"it may mean {plain.replace(',', '')} or {plain.replace(',', '.')}, so write the numbers without commas"
+        hint = both_meanings(plain)
     elif is_number_like(plain):
         hint = "write all numbers of the column in one format, at best in plain digits such as 1234.5"
     return UsageError(f"column {name!r} holds {culprit!r} in {row_of(texts == culprit)}, which is no number: {hint}")
@@ -168,7 +175,7 @@ def _text(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     text = str(value)
-    return text if text.strip() else ""
+    return (text if text.isascii() else composed(text)) if text.strip() else ""
 
 
 def _digits(text: str) -> str:

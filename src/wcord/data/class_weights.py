@@ -70,7 +70,7 @@ def read_weights(path: str, classes: Sequence[str]) -> Tensor:
     weights: dict[int, float] = {}
     for row, line in enumerate(csv_lines(file, "file of class weights"), 1):
         cells = [cell.strip() for cell in line]
-        if not any(cells) or (row == 1 and cells == ["class", "weight"]):
+        if not any(cells) or (row == 1 and [cell.casefold() for cell in cells] == ["class", "weight"]):
             continue
         where = f"class weights {path!r}, line {row}"
         if len(cells) != 2:

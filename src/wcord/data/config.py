@@ -1,6 +1,7 @@
 """What can be said about the data: the only source of these defaults. Imports nothing heavy."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from wcord.bounds import Bounds, Name, OptionalName, Seed, SideOrSides, Workers
@@ -62,6 +63,19 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What the file of a network says of the data that it was trained on, by which others are read.
+
+    Attributes:
+        categories: column of text → its values.
+        formats: column → how its numbers are written, where that is not in plain digits; None where it is not known.
+    """
+
+    categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    formats: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
 class Columns:
     """What is asked of a source besides its samples: columns by name (see `DataConfig`), and what samples are called.
 
@@ -71,6 +85,7 @@ class Columns:
         unseen: columns that a network must not see, such as the labels of the other.
         labels: whether there are labels to be read.
         partial: whether a test split that lacks what is asked for is passed over, and not refused.
+        known: what the file of the network says that the data are read for, if one is there already.
     """
 
     input: tuple[str, ...] = ()
@@ -83,6 +98,7 @@ class Columns:
     unseen: tuple[str, ...] = ()
     labels: bool = True
     partial: bool = False
+    known: Known | None = None
 
 
 @dataclass(frozen=True)

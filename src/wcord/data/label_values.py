@@ -1,6 +1,7 @@
 """What labels are before they are numbered: a class of each sample, several, shares of classes, or a quantity."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -28,8 +29,10 @@ def as_labels(values: object) -> Labels:
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         return (values.float() if values.is_floating_point() else values).numpy()
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        return _objects(values.tolist())  # None where a value is hidden
     if isinstance(values, np.ndarray):
-        return values
+        return np.asarray(values)
     items = list(values) if isinstance(values, Iterable) else [values]
     try:
         array = np.asarray(values)
@@ -51,14 +54,15 @@ def label_form(values: Labels) -> LabelForm:
     """
     rows = _rows(values)
     if rows is None:
-        return "several" if any(map(_is_list, values)) else "numbers"
+        if any(isinstance(value, dict) for value in values):
+            return "other"
+        return "several" if any(map(is_list, values)) else "numbers"
     if rows.ndim != 2 or rows.dtype.kind not in "biuf":
         return "several" if rows.ndim == 2 and rows.dtype.kind in "UST" else "other"
     for off in (0, -1):
         if np.isin(rows, (off, 1)).all():
             return "one-hot" if bool(((rows == 1).sum(1) == 1).all()) else "several"
-    shares = rows.dtype.kind == "f" and (rows >= 0).all() and np.allclose(rows.sum(1), 1, atol=1e-3)
-    return "shares" if shares else "other"
+    return "shares" if _are_shares(rows) else "other"
 
 
 ADVICE: dict[LabelForm, str] = {
@@ -86,7 +90,7 @@ def plain_labels(split: str, values: Labels) -> Labels:
     if form != "numbers":
         raise UsageError(
             f"the labels of the {split} split must be one value a sample, received shape {tuple(values.shape)}: "
-            f"{ADVICE[form]}"
+            f"{_strange_marks(values) if form == 'other' else ADVICE[form]}"
         )
     if values.dtype.kind == "f":
         missing = np.isnan(values)
@@ -101,6 +105,18 @@ def plain_labels(split: str, values: Labels) -> Labels:
             f"{int(missing.argmax())} (counted from 0): remove them, or choose another label column"
         )
     return _whole(split, values) if values.dtype.kind == "f" else _of_one_kind(split, values)
+
+
+def _strange_marks(values: Labels) -> str:
+    """Return what to do about rows that are neither marks nor shares."""
+    rows = _rows(values)
+    if rows is None or rows.ndim != 2 or rows.shape[1] < 2 or rows.dtype.kind not in "biuf":
+        return ADVICE["other"]
+    strange = [value for value in np.unique(rows).tolist() if value not in (0, 1)]
+    return (
+        f"they hold {', '.join(f'{value:g}' for value in strange[:3])}; where a sample may have several labels, give "
+        "rows of 0 and 1, else one class number or name for each sample"
+    )
 
 
 def is_missing(value: object) -> bool:
@@ -142,6 +158,25 @@ def alike(names: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(group) for group in together.values() if len(group) > 1]
 
 
+def spelling_of(text: str, known: Collection[str]) -> str:
+    """Return a value in the one spelling in which it is known: 01 and 1.0 are the number 1, TRUE is true.
+
+    >>> spelling_of("1.0", ("1", "2")), spelling_of("TRUE", ("false", "true")), spelling_of("01", ("01", "1"))
+    ('1', 'true', '01')
+    """
+    if text in known:
+        return text
+    same = [name for name in known if _meaning(name) == _meaning(text)]
+    return same[0] if len(same) == 1 else text
+
+
+def _meaning(text: str) -> str | float:
+    text = text.strip()
+    if text.casefold() in ("true", "false"):
+        return text.casefold()
+    return float(text) if re.fullmatch(r"[+-]?(\d{1,15}([.]\d*)?|[.]\d+)", text) else text
+
+
 def alike_note(what: str, names: Sequence[str]) -> tuple[str, ...]:
     """Return a note where names differ by case or spaces alone: one thing that was perhaps written in several ways."""
     groups = ["/".join(map(repr, group)) for group in alike(names)]
@@ -149,6 +184,20 @@ def alike_note(what: str, names: Sequence[str]) -> tuple[str, ...]:
         return ()
     more = ", …" if len(groups) > 3 else ""
     return (f"{what} differ by case or spaces alone, and are not merged: {', '.join(groups[:3])}{more}",)
+
+
+def gap_code_note(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return a note where one class has a negative number and all others do not: programs write -999 for a gap.
+
+    >>> gap_code_note(("-999", "0", "1"))[0][:35], gap_code_note(("-1", "1")), gap_code_note(("a", "b"))
+    ("class '-999' is the only one below ", (), ())
+    """
+    if len(classes) < 2 or not all(re.fullmatch(r"-?\d+", name) for name in classes):
+        return ()
+    below = [name for name in classes if int(name) < 0]
+    if len(below) != 1 or sorted(map(int, classes)) == [-1, 1]:
+        return ()
+    return (f"class {below[0]!r} is the only one below 0: if it stands for an unknown label, leave its samples out",)
 
 
 def require_classes(what: str, values: Labels) -> None:
@@ -171,13 +220,18 @@ def require_classes(what: str, values: Labels) -> None:
         )
 
 
+def _are_shares(rows: Labels) -> bool:
+    return rows.dtype.kind == "f" and bool((rows >= 0).all()) and np.allclose(rows.sum(1), 1, atol=1e-3)
+
+
 def _objects(items: list[Any]) -> Labels:
     array = np.empty(len(items), object)
     array[:] = items
     return array
 
 
-def _is_list(value: object) -> bool:
+def is_list(value: object) -> bool:
+    """Tell what holds several values."""
     return isinstance(value, list | tuple | set | frozenset | np.ndarray) and not isinstance(value, str)
 
 
@@ -185,14 +239,16 @@ def _rows(values: Labels) -> Labels | None:
     """Return labels of several values a sample as a matrix; None where it is one value, or their numbers differ."""
     if values.ndim != 1:
         return values
-    if values.dtype.kind != "O" or not any(map(_is_list, values)):
+    if values.dtype.kind != "O" or not any(map(is_list, values)):
         return None
     try:
         rows = np.array([list(value) for value in values])
     except (ValueError, TypeError):
         return None
     # Lists of class numbers, all of one length, are no rows of marks.
-    return rows if rows.ndim == 2 and rows.shape[1] > 1 and np.isin(rows, (0, 1)).all() else None
+    if rows.ndim != 2 or rows.shape[1] < 2 or rows.dtype.kind not in "biuf":
+        return None
+    return rows if np.isin(rows, (0, 1)).all() or _are_shares(rows) else None
 
 
 def _whole(split: str, values: Labels) -> Labels:
@@ -227,7 +283,10 @@ def _of_one_kind(split: str, values: Labels) -> Labels:
         return np.array([composed(_decoded(value)) for value in values])
     if "truth values" in found:
         return values.astype(bool)
-    return _whole(split, values.astype(np.float64)) if _fractions(values) else values.astype(np.int64)
+    if _fractions(values):
+        return _whole(split, values.astype(np.float64))
+    small = all(abs(int(value)) < 2**63 for value in values)
+    return values.astype(np.int64) if small else np.array([str(value) for value in values])
 
 
 def _fractions(values: Labels) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_file, unknown
 from wcord.data.class_order import in_order
-from wcord.data.label_values import Labels, plain_labels, require_classes
+from wcord.data.label_values import Labels, plain_labels, require_classes, spelling_of
 from wcord.data.names import composed
 
 REST = "*"
@@ -61,10 +61,14 @@ def number_labels(
         number = np.array([classes.index(form) for form in forms]) if len(classes) < len(forms) else None
         numbered = plain if number is None else {split: number[values] for split, values in plain.items()}
     targets = {split: torch.as_tensor(np.asarray(values).astype(np.int64)) for split, values in numbered.items()}
-    if len(classes) < 2:
-        raise UsageError(f"a classifier needs at least 2 classes, the data has {len(classes)}: {', '.join(classes)}")
     _require_trained(targets, classes)
     return targets, classes
+
+
+def require_several_classes(classes: Sequence[str]) -> None:
+    """Raise where there is nothing to be told apart."""
+    if len(classes) < 2:
+        raise UsageError(f"a classifier needs at least 2 classes, the data has {len(classes)}: {', '.join(classes)}")
 
 
 def no_labels(count: int) -> Labels:
@@ -139,8 +143,9 @@ def number_by_name(own: Sequence[str], theirs: Sequence[str]) -> Tensor | None:
     Raises:
         UsageError: a name of ours that is none of theirs.
     """
-    if own and theirs and set(own) <= set(theirs):
-        return torch.tensor([list(theirs).index(name) for name in own])
+    spelled = [spelling_of(name, theirs) for name in own]
+    if own and theirs and set(spelled) <= set(theirs) and len(set(spelled)) == len(own):
+        return torch.tensor([list(theirs).index(name) for name in spelled])
     if not own or not theirs or any(all(name.isdecimal() for name in names) for names in (own, theirs)):
         return None
     raise unknown("class", next(name for name in own if name not in theirs), theirs)
@@ -208,14 +213,19 @@ def names_in_map(path: str | Path) -> tuple[str, ...]:
 
 
 def csv_lines(file: Path, what: str) -> list[list[str]]:
-    """Return the cells of each line of a csv file; `what` it is stands in the error.
+    """Return the cells of each line of a csv file, also with semicolons or tabs; `what` it is stands in the error.
 
     Raises:
         UsageError: it is not csv in UTF-8.
     """
     try:
         # A spreadsheet begins its UTF-8 with a mark.
-        return list(csv.reader(file.read_text(encoding="utf-8-sig").splitlines()))
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        for separator in ",;\t":
+            rows = list(csv.reader(lines, delimiter=separator))
+            if all(len(row) > 1 for row in rows if any(map(str.strip, row))):
+                return rows
+        return list(csv.reader(lines))
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{what} {str(file)!r} cannot be read ({error}): save it as csv in UTF-8") from None
 

@@ -115,14 +115,51 @@ def _entered(root: Path, kind: Kind, *, labels: bool) -> tuple[Path, list[Path]]
     return top, inside
 
 
+def find_split_files(folder: Path, files: list[Path], wanted: str) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Return the files of the splits "train" and, where there is one, "test", by their names; and a note on the others.
+
+    Args:
+        folder: where they lie.
+        files: those that may be one.
+        wanted: endings, for messages.
+
+    Raises:
+        UsageError: there is no train split, or a split has several files.
+    """
+    splits, _ = _splits(files)
+    if not splits.get("train"):
+        held = f"; it holds {listed([path.name for path in files])}" if files else ""
+        raise UsageError(f"table folder {str(folder)!r} needs a file train{wanted}{held}")
+    serving = [role for role in ROLES if splits.get(role)][:2]
+    chosen: dict[str, Path] = {}
+    for split, role in zip(("train", "test"), serving, strict=False):
+        exact = [path for path in splits[role] if path.stem == role] or splits[role]
+        if len(exact) > 1:
+            raise UsageError(
+                f"table folder {str(folder)!r} has several files that may be its {split} split "
+                f"({listed([path.name for path in exact])}): take all but one out"
+            )
+        chosen[split] = exact[0]
+    unread = sorted(path.name for path in files if path not in chosen.values())
+    used = f"{chosen['test'].name!r} is read as the test split"
+    notes = [used] if "test" in chosen and chosen["test"].stem.lower() != "test" else []
+    if unread:
+        notes.append(f"files beside {chosen['train'].name!r} that are not read: {', '.join(map(repr, unread))}")
+    return chosen, tuple(notes)
+
+
+def _bare_name(path: Path) -> str:
+    return path.name if path.is_dir() else path.stem
+
+
 def _splits(folders: list[Path]) -> tuple[Splits, list[Path]]:
-    """Return the folders that are called as splits are, and the others.
+    """Return the folders (or files) that are called as splits are, and the others.
 
     A name may have more words where another has the same: seg_train and seg_test, but not train_station.
     """
     by_words: dict[tuple[str, ...], Splits] = defaultdict(lambda: defaultdict(list))
     for path in folders:
-        role, words = _role_of(path.name)
+        role, words = role_of(_bare_name(path))
         if role is not None:
             by_words[words][role].append(path)
     found = by_words.get((), {})
@@ -133,8 +170,8 @@ def _splits(folders: list[Path]) -> tuple[Splits, list[Path]]:
     return dict(found), [path for path in folders if path not in chosen]
 
 
-def _role_of(name: str) -> tuple[str | None, tuple[str, ...]]:
-    """Return which split a folder's name says it is, and the words of the name that say something else."""
+def role_of(name: str) -> tuple[str | None, tuple[str, ...]]:
+    """Return which split a name says something is, and the words of the name that say something else."""
     roles, rest = [], []
     for word in (word.lower() for word in _WORDS.findall(name)):
         glued = _GLUED.fullmatch(word)

@@ -1,18 +1,23 @@
 """Numbers as people write them in tables: decimal commas, groups of thousands, percent signs."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import pandas as pd
 
 Frame = Any
 """A pandas DataFrame, or one of its columns."""
 
 _GROUP = "[ \u00a0\u202f']"
 _PLAIN = r"[+-]?(\d+[.]?\d*|[.]\d+)(e[+-]?\d+)?"
-_MARKS = re.compile(r"[,%'\u00a0\u202f\u2212]|\d \d")
+_MARKS = re.compile(r"[,%'\u00a0\u202f\u2212]|\d \d|[.]\d{3}")
 """What a cell holds that is no plain number but may be one."""
+PLAIN = "plain digits"
+PERCENT, COMMAS, DOTS = "percent signs", "decimal commas", "dots between thousands"
+GAP_WORDS = frozenset(
+    {"na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "null", "none", "nil", "?", "-", "--", "."}
+)
+"""What stands for a gap among numbers, in lower case; among text only the empty cell does."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,8 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 FORMATS: dict[str, Format] = {
-    "percent signs": Format(_pattern(r"[+-]?(\d+[.,]?\d*|[.]\d+)\s*%"), _pattern("(?!)"), r"[%\s]", 0.01),
-    "decimal commas": Format(
+    PERCENT: Format(_pattern(r"[+-]?(\d+[.,]?\d*|[.]\d+)\s*%"), _pattern("(?!)"), r"[%\s]", 0.01),
+    COMMAS: Format(
         _pattern(rf"[+-]?(\d*|\d{{1,3}}([.]\d{{3}}|{_GROUP}\d{{3}})+),\d+(e[+-]?\d+)?"),
         _pattern(rf"[+-]?(\d+(e[+-]?\d+)?|\d{{1,3}}({_GROUP}\d{{3}})+)"),
         rf"[.]|{_GROUP}",
@@ -51,6 +56,7 @@ FORMATS: dict[str, Format] = {
     "groups of thousands": Format(
         _pattern(rf"[+-]?\d{{1,3}}((,\d{{3}})+|({_GROUP}\d{{3}})+)([.]\d+)?"), _pattern(_PLAIN), rf",|{_GROUP}"
     ),
+    DOTS: Format(_pattern(r"[+-]?[1-9]\d{0,2}([.]\d{3})+"), _pattern(r"[+-]?\d+"), "[.]"),
 }
 
 
@@ -63,28 +69,105 @@ def is_number_like(text: str) -> bool:
     return bool(re.fullmatch(_PLAIN, text, re.IGNORECASE)) or any(f.mark.fullmatch(text) for f in FORMATS.values())
 
 
-def in_plain_digits(frame: Frame, usual: str | None = None) -> tuple[Frame, list[str]]:
-    """Write the numbers of a table of text in plain digits, where the format of a column is certain; and notes.
+@dataclass(frozen=True)
+class Ways:
+    """How the numbers in the columns of a table are written.
+
+    Attributes:
+        chosen: column → one of `FORMATS`, where it is certain; others are written in plain digits, or hold text.
+        unclear: column → a number that means 1250 to some and 1.25 to others, where nothing settles it.
+    """
+
+    chosen: dict[str, str]
+    unclear: dict[str, str]
+
+
+def ways_to_write(
+    texts: Mapping[str, Sequence[str]], *, semicolons: bool = False, known: Mapping[str, str] | None = None
+) -> Ways:
+    """Tell how the numbers of each column are written, from all columns of all files of a table together.
 
     1,234 is 1234 to some and 1.234 to others: which is meant, another number of the column or another column of the
-    table must say, or else what is usual in such a file. Columns that remain unclear stay as they are.
+    table must say, or else what is usual in such a file. 1.250 is a plain number unless commas mark decimals.
+
+    Args:
+        texts: column → its different values, of all files.
+        semicolons: whether semicolons stand between the columns, as where commas mark decimals.
+        known: how the columns were written that a network was trained on; those that it lacks in plain digits.
     """
-    words = {name: frame[name].fillna("") for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])}
-    texts = {name: _texts(column) for name, column in words.items() if column.map(_MARKS.search).any()}
-    ways = {name: [way for way, form in FORMATS.items() if _reads(form, found)] for name, found in texts.items()}
-    certain = {found[0] for found in ways.values() if len(found) == 1} - {"percent signs"} or {usual}
-    written: dict[str, list[str]] = {}
+    stripped = {name: [text for text in map(_stripped, found) if text] for name, found in texts.items()}
+    ways = {name: _candidates(found) for name, found in stripped.items() if any(map(_MARKS.search, found))}
+    certain = {found[0] for found in ways.values() if len(found) == 1} - {PERCENT, PLAIN}
+    if certain & {COMMAS, DOTS}:
+        certain |= {COMMAS, DOTS}
+    usual = certain or ({COMMAS} if semicolons else set())
+    points = any(map(_has_point, stripped.values()))
+    chosen: dict[str, str] = {}
+    unclear: dict[str, str] = {}
     for name, found in ways.items():
-        sure = found if len(found) == 1 else [way for way in found if way in certain]
-        if len(sure) == 1:
-            frame = frame.assign(**{name: _rewritten(frame[name], FORMATS[sure[0]])})
-            written.setdefault(sure[0], []).append(repr(name))
-    return frame, [f"numbers are written with {way} in {', '.join(names)}" for way, names in written.items()]
+        if len(found) > 1 and known is not None:
+            found = [way for way in found if way == known.get(name, PLAIN)] or found
+        if found == [PLAIN] or not found:
+            continue
+        if len(found) == 1:
+            chosen[name] = found[0]
+        elif PLAIN in found:  # 1.250
+            if DOTS in certain and not points:
+                chosen[name] = DOTS
+            elif DOTS in certain or (semicolons and not points):
+                unclear[name] = next(filter(FORMATS[DOTS].mark.fullmatch, stripped[name]))
+        elif len(sure := [way for way in found if way in usual]) == 1:
+            chosen[name] = sure[0]
+    return Ways(chosen, unclear)
 
 
-def _texts(column: Frame) -> list[str]:
-    """Return the different values of a column, with minus signs as programs write them."""
-    return [text for text in map(_stripped, map(str, column.unique())) if text]
+def in_plain_digits(column: Frame, way: str) -> Frame:
+    """Return a column of text with the numbers that are written in some way in plain digits."""
+    form = FORMATS[way]
+
+    def plain(text: str) -> str:
+        stripped = _stripped(text)
+        grouped = form.mark.fullmatch(stripped) or (form.beside.fullmatch(stripped) and re.search(_GROUP, stripped))
+        return form.plain(stripped) if grouped else text
+
+    return column.map({text: plain(text) for text in column.dropna().unique()})
+
+
+def way_notes(chosen: Mapping[str, str]) -> list[str]:
+    """Return a note for each way to write numbers."""
+    columns: dict[str, list[str]] = {}
+    for name, way in chosen.items():
+        columns.setdefault(way, []).append(repr(name))
+    return [f"numbers are written with {way} in {', '.join(names)}" for way, names in columns.items()]
+
+
+def both_meanings(text: str) -> str:
+    """Return what 1,250 or 1.250 may mean, as advice.
+
+    >>> both_meanings("1,250"), both_meanings("1.250")
+    ('it may mean 1250 or 1.250, so write 1250 or 1.250', 'it may mean 1250 or 1.250, so write 1250 or 1,250')
+    """
+    whole, point = re.sub("[.,]", "", text), text.replace(",", ".")
+    return f"it may mean {whole} or {point}, so write {whole} or {text.translate(str.maketrans('.,', ',.'))}"
+
+
+def _candidates(texts: list[str]) -> list[str]:
+    """Return the ways in which the numbers of a column may be written."""
+    found = [way for way, form in FORMATS.items() if _reads(form, texts)]
+    numbers = [text for text in texts if is_number_like(text)]
+    plain = bool(numbers) and all(_plain(text) for text in numbers)
+    return [*found, *([PLAIN] if plain else [])]
+
+
+def _plain(text: str) -> bool:
+    return re.fullmatch(_PLAIN, text, re.IGNORECASE) is not None
+
+
+def _has_point(texts: list[str]) -> bool:
+    """Tell a column in which points surely mark decimals: 0.5, 3.25, but not 1.250."""
+    numbers = [text for text in texts if is_number_like(text)]
+    plain = bool(numbers) and all(map(_plain, numbers))
+    return plain and any("." in text and not FORMATS[DOTS].mark.fullmatch(text) for text in numbers)
 
 
 def _stripped(text: str) -> str:
@@ -97,12 +180,3 @@ def _reads(form: Format, texts: list[str]) -> bool:
     numbers = [text for text in texts if form.mark.fullmatch(text) or form.beside.fullmatch(text)]
     others = any(is_number_like(text) for text in set(texts) - set(numbers))
     return bool(marked) and not others and 2 * len(numbers) >= len(texts)
-
-
-def _rewritten(column: Frame, form: Format) -> Frame:
-    def plain(text: str) -> str:
-        stripped = _stripped(text)
-        grouped = form.mark.fullmatch(stripped) or (form.beside.fullmatch(stripped) and re.search(_GROUP, stripped))
-        return form.plain(stripped) if grouped else text
-
-    return column.map({text: plain(text) for text in column.dropna().unique()})

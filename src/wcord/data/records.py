@@ -1,6 +1,6 @@
 """Records outside of any data set, in the form that a network wants: pictures, sounds, rows of tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from wcord.checks import UsageError
 from wcord.data import audio, table
 from wcord.data.augment import to_unit
+from wcord.data.config import Known
 from wcord.data.formats import open_picture, picture_endings
 from wcord.data.frame import Frame
 from wcord.data.images import BadImageError, Form, decode, kind_of, open_upright
@@ -71,7 +72,7 @@ def read_records(
     path: Path,
     shape: tuple[int, int, int],
     columns: Sequence[str] = (),
-    categories: Mapping[str, Sequence[str]] | None = None,
+    known: Known | None = None,
     *,
     fraction: float = 1.0,
     sounds: bool | None = None,
@@ -82,7 +83,7 @@ def read_records(
         path: the file; one of unknown suffix is taken for a picture.
         shape: channels, height and width of a record; a picture keeps the channels that it has.
         columns: of a table, in the order that the network knows; none where it sees no table.
-        categories: the values that its columns of text may have.
+        known: of a table, what the file of the network says of the one that it was trained on.
         fraction: share of a resized picture's side that is kept in its middle.
         sounds: whether the network was trained on sounds, so that one of another size is resized as they were; None
             where its file does not say it.
@@ -96,7 +97,7 @@ def read_records(
     if kind not in wanted and not (sounds is None and {kind, wanted} == {"sound", "image"}):  # its size will tell
         raise UsageError(f"{kind} {str(path)!r} is not what the network was trained on: it is for {wanted}s")
     if kind == "table":
-        rows = table.read_rows(path, columns, categories or {})
+        rows = table.read_rows(path, columns, known or Known())
         return {f"{path}, row {number}": row.unsqueeze(0) for number, row in enumerate(rows, start=1)}
     if kind == "sound":
         record = torch.from_numpy(audio.spectrogram(path)).unsqueeze(0)

@@ -1,6 +1,6 @@
 """Samples before they are read: where the images lie, which rows of them are used, and their class numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wcord.checks import UsageError
+from wcord.data.label_values import spelling_of
+from wcord.data.number_text import PERCENT, PLAIN
 from wcord.data.stores import ImageStore
 
 Names = NDArray[Any]
@@ -83,6 +85,7 @@ class Source:
         augment: the training augmentation that suits it, or None where that follows from the images' form.
         columns: the columns of a table that are seen.
         categories: the values of each of its columns of text.
+        formats: how the numbers of a column are written, where that is not in plain digits.
         notes: what a reader of the result should know about how the samples came about.
         pictures: whether samples are pictures, not rows of a table or spectrograms.
     """
@@ -94,6 +97,7 @@ class Source:
     augment: str | None = None
     columns: tuple[str, ...] = ()
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    formats: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     pictures: bool = True
 
@@ -137,9 +141,32 @@ def require_known(categories: Mapping[str, Sequence[str]], known: Mapping[str, S
         known: column → its values in the table that the network was trained on.
     """
     for column, values in categories.items():
-        strange = [value for value in values if value not in known.get(column, values)]
+        theirs = known.get(column, values)
+        strange = [value for value in values if spelling_of(value, theirs) not in theirs]
         if strange:
             raise UsageError(
                 f"column {column!r} holds {strange[0]!r}, which the network was not trained with "
                 f"({', '.join(known[column])}): write it as one of these, or leave it empty"
+            )
+
+
+def require_same_format(
+    formats: Mapping[str, str], columns: Sequence[str], known: Mapping[str, str] | None, empty: Collection[str] = ()
+) -> None:
+    """Raise where a network was trained on 37 % and sees 37, or the reverse: one is 0.37 to it, and one 37.
+
+    Args:
+        formats: how the numbers of a column are written; those that it lacks in plain digits.
+        columns: those that the network sees.
+        known: how those were written that it was trained on; None where its file does not say it.
+        empty: columns without numbers.
+    """
+    if known is None:
+        return
+    for name in columns:
+        now, then = formats.get(name, PLAIN), known.get(name, PLAIN)
+        if now != then and PERCENT in (now, then) and name not in empty:
+            raise UsageError(
+                f"column {name!r} is written with {now}, and with {then} in the table that the network was trained on: "
+                "write it in the same way"
             )

@@ -1,6 +1,6 @@
 """Opens a data set by name: each kind of source has its reader."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 
 from numpy.typing import ArrayLike
@@ -9,14 +9,16 @@ from torch import Tensor
 from wcord.bounds import checked
 from wcord.checks import UsageError, require_choice, require_kind, require_list
 from wcord.data.assemble import assemble, assemble_pairs, teacher_config
-from wcord.data.config import Columns, DataConfig, PairingConfig
-from wcord.data.labels import merge_classes, parts_of
+from wcord.data.config import Columns, DataConfig, Known, PairingConfig
+from wcord.data.labels import merge_classes, parts_of, require_several_classes
 from wcord.data.samples import Source, forget_labels
 from wcord.data.several import refuse_several
 from wcord.data.split import DataSet
 
 
-def open_data(config: DataConfig, pairing: PairingConfig | None = None, *, partial: bool = False) -> DataSet:
+def open_data(
+    config: DataConfig, pairing: PairingConfig | None = None, *, partial: bool = False, known: Known | None = None
+) -> DataSet:
     """Open the data set that a configuration names, and what the teacher sees of it.
 
     >>> data = open_data(DataConfig(data="digits"))
@@ -27,6 +29,8 @@ def open_data(config: DataConfig, pairing: PairingConfig | None = None, *, parti
         config: source, columns, choice of samples, augmentation.
         pairing: what the teacher sees, where that is something else.
         partial: whether a test split that lacks what is seen is passed over, as for the teacher, and not refused.
+        known: what the file of a network says of the data that it was trained on, where these are opened to measure it:
+            tables are read alike, and one class is enough.
 
     Raises:
         UsageError: whatever is wrong with the name, the files, the samples or the pairs.
@@ -34,7 +38,7 @@ def open_data(config: DataConfig, pairing: PairingConfig | None = None, *, parti
     require_kind("config", config, DataConfig, "a DataConfig")
     config, pairing = checked(config), None if pairing is None else checked(pairing)
     if pairing is None:
-        return assemble(_merged(_read(config, PairingConfig(), (), partial=partial), config.merge), config)
+        return assemble(_merged(_read(config, PairingConfig(), (), partial=partial, known=known), config.merge), config)
     _refuse_idle(pairing)
     theirs = teacher_config(config, pairing)
     unseen = tuple(label for label in (config.label, theirs.label) if label is not None)
@@ -59,8 +63,15 @@ def _refuse_idle(pairing: PairingConfig) -> None:
             raise UsageError(f"--{flag} says how samples of --teacher-data find their partners: give that too")
 
 
-def _read(config: DataConfig, pairing: PairingConfig, unseen: tuple[str, ...], *, partial: bool = False) -> Source:
-    """Read the source of a configuration, with its classes as they are; `partial`: see `Columns`."""
+def _read(
+    config: DataConfig,
+    pairing: PairingConfig,
+    unseen: tuple[str, ...],
+    *,
+    partial: bool = False,
+    known: Known | None = None,
+) -> Source:
+    """Read the source of a configuration, with its classes as they are; `partial` and `known`: see `Columns`."""
     kind, _, place = config.data.partition(":")
     if kind == OWN:
         raise UsageError(f"{config.data!r} was a data set that the caller brought: give it again, in Python by own=")
@@ -78,6 +89,7 @@ def _read(config: DataConfig, pairing: PairingConfig, unseen: tuple[str, ...], *
         unseen=unseen,
         labels=not config.no_labels,
         partial=partial or config.holdout > 0,  # of which the test split is not read
+        known=known,
     )
     _refuse_columns(kind, columns)
     source = READERS[kind](place, columns)
@@ -85,6 +97,8 @@ def _read(config: DataConfig, pairing: PairingConfig, unseen: tuple[str, ...], *
         if config.merge:
             raise UsageError("--merge takes classes together, of which --no-labels reads none: give one of the two")
         return forget_labels(source)
+    if known is None:
+        require_several_classes(source.classes)
     return source
 
 
@@ -120,7 +134,7 @@ def _refuse_columns(kind: str, columns: Columns) -> None:
         raise UsageError(f"--class-order goes with {able}; data of kind {kind!r} number their classes themselves")
     known = COLUMNS.get(kind, ())
     for name, value in vars(columns).items():
-        if value and name not in (*known, "class_order", "unseen", "labels", "partial"):
+        if value and name not in (*known, "class_order", "unseen", "labels", "partial", "known"):
             flag = "join" if name == "key" else name.replace("_", "-")
             able = ", ".join(f"{other}:" for other, names in COLUMNS.items() if name in names)
             raise UsageError(f"--{flag} names a column, which data of kind {kind!r} do not have: it goes with {able}")
@@ -154,9 +168,20 @@ def from_arrays(
     """
     from wcord.data.arrays import array_source
 
-    require_list("classes", classes)
+    _require_names(classes)
     source = array_source(x_train, y_train, x_test, y_test, classes=classes, name="arrays")
+    require_several_classes(source.classes)
     return assemble(source, DataConfig(data="arrays"))
+
+
+def _require_names(classes: tuple[str, ...] | None) -> None:
+    require_list("classes", classes)
+    if isinstance(classes, Set | Mapping):
+        raise UsageError(f"classes takes names in the order of the class numbers, as a list, received {classes!r}")
+    names = list(classes or ())
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"classes holds {twice!r} {names.count(twice)} times: give each class a name of its own")
 
 
 def _digits(place: str, columns: Columns) -> Source:

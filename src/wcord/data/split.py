@@ -229,6 +229,7 @@ class DataSet:
         notes: what a reader of the result should know about how the data came about.
         columns: the columns of a table that are seen.
         categories: the values of each of its columns of text.
+        formats: how the numbers of a column are written, where that is not in plain digits.
         crop_fraction: share of a resized picture's side that is kept in its middle.
         cut: which samples are held out, where that is a part of the training samples: the settings that decided it
             (`choice.CUT`), how many samples there were, and a digest of those held out.
@@ -246,6 +247,7 @@ class DataSet:
     notes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    formats: Mapping[str, str] = field(default_factory=dict)
     crop_fraction: float = 1.0
     cut: Mapping[str, object] = field(default_factory=dict)
     pictures: bool = True

@@ -1,7 +1,7 @@
 """Tables of numbers: a row is a sample, or a visit of a subject who is one."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,17 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_choice, unknown
 from wcord.data.cells import kinds_of, row_of, scalars, texts_of
-from wcord.data.config import Columns
+from wcord.data.config import Columns, Known
 from wcord.data.identifiers import left_out
 from wcord.data.label_values import LABEL_NAMES
 from wcord.data.labels import no_labels, number_labels
-from wcord.data.samples import Samples, Source, require_known
+from wcord.data.layout import find_split_files
+from wcord.data.names import composed
+from wcord.data.samples import Samples, Source, require_known, require_same_format
 from wcord.data.table_file import READERS as READERS
-from wcord.data.table_file import Frame, read_table
+from wcord.data.table_file import Frame, TableFile, read_table
 from wcord.data.table_numbers import see
+from wcord.data.table_types import settle
 from wcord.data.visits import names_in, stack_visits, visits_of
 
 EMBEDDED = ("breast_cancer", "iris", "wine")
@@ -39,15 +42,12 @@ def table_source(place: str, columns: Columns) -> Source:
             differ between the visits of a subject.
     """
     path = Path(place)
+    notes: tuple[str, ...] = ()
+    paths = {"train": path}
     if path.is_dir():
-        files = {split: _file(path, split) for split in ("train", "test")}
-        if files["train"] is None:
-            raise UsageError(f"table folder {place!r} needs a file train.csv, .tsv or .parquet")
-        loaded = {split: read_table(file) for split, file in files.items() if file is not None}
-    else:
-        loaded = {"train": read_table(path)}
-    notes = tuple(note for _, told in loaded.values() for note in told)
-    return frames_source({split: frame for split, (frame, _) in loaded.items()}, path.resolve().stem, columns, notes)
+        inside = [file for file in sorted(path.iterdir()) if file.suffix.lower() in READERS and file.name[0] != "."]
+        paths, notes = find_split_files(path, inside, ".csv, .tsv or .parquet")
+    return files_source({split: read_table(file) for split, file in paths.items()}, path.resolve().stem, columns, notes)
 
 
 def sklearn_source(name: str, columns: Columns) -> Source:
@@ -58,24 +58,31 @@ def sklearn_source(name: str, columns: Columns) -> Source:
     bunch = {"breast_cancer": datasets.load_breast_cancer, "iris": datasets.load_iris, "wine": datasets.load_wine}[name]
     held: Any = bunch(as_frame=True)
     frame = held.frame.assign(target=[str(held.target_names[number]) for number in held.target])
-    return frames_source({"train": frame}, name, columns)
+    return files_source({"train": TableFile(frame)}, name, columns)
 
 
-def frames_source(frames: dict[str, Frame], name: str, columns: Columns, notes: tuple[str, ...] = ()) -> Source:
-    """Return loaded tables as a source, with notes on how they were read."""
+def files_source(files: dict[str, TableFile], name: str, columns: Columns, notes: tuple[str, ...] = ()) -> Source:
+    """Return loaded tables as a source, with notes on how they were found."""
+    columns = _composed(columns)
     if (columns.order_by is None) != (columns.visits_of is None):
         raise UsageError("visits_of and order_by go together: whose visits, and in which order they were")
-    known = list(frames["train"].columns)
+    known = list(files["train"].frame.columns)
     label = _label(known, columns.label) if columns.labels else None
     named = [c for c in (label, columns.key, columns.group_by, columns.visits_of, columns.order_by) if c is not None]
     for column in (*named, *map(_raw(known), columns.input)):
         if column not in known:
             raise unknown("column", column, known)
+    labels_as_written = [column for column in (label, *columns.unseen) if column is not None]
+    categories = [_raw(known)(column) for column in columns.input if column not in known]
+    settled = settle(files, labels=labels_as_written, categories=categories, known=columns.known)
+    frames = settled.frames
     seen, more = _seen(frames["train"], columns, label, named)
     frames, passed = _with_test(frames, [*named, *map(_raw(known), seen)], label, columns)
     whole: Frame = pd.concat(frames, names=["split"])
     labels = None if label is None else _labels(whole, label)
-    numbers = see(whole, seen)
+    settled.require_clear(seen)
+    rows = np.arange(len(whole)) < len(frames["train"])
+    numbers = see(whole, seen, trained=rows, known=None if columns.known is None else columns.known.categories)
     values = numbers.frame.to_numpy(np.float64)
     sides: dict[str, _Side] = {}
     start = 0
@@ -95,30 +102,64 @@ def frames_source(frames: dict[str, Frame], name: str, columns: Columns, notes: 
         augment="none",
         columns=tuple(map(str, numbers.frame.columns)),
         categories=numbers.categories,
-        notes=(*notes, *passed, *more, *numbers.notes),
+        formats={column: way for column, way in settled.ways.items() if column in seen},
+        notes=(
+            *notes,
+            *(note for file in files.values() for note in file.notes),
+            *settled.notes,
+            *passed,
+            *more,
+            *numbers.notes,
+        ),
         pictures=False,
     )
 
 
-def read_rows(path: Path, columns: Sequence[str], known: Mapping[str, Sequence[str]]) -> Tensor:
+def read_rows(path: Path, columns: Sequence[str], known: Known) -> Tensor:
     """Return the rows of a file as samples, N×C×1×1, float64.
 
     Args:
         path: the file.
         columns: what is seen of it, by the names that a source gave them.
-        known: the values that its columns of text may have.
+        known: what the file of the network says of the table that it was trained on.
 
     Raises:
         UsageError: a file that cannot be read, a column that is not there, or holds text in place of numbers or other
             text than is known.
     """
-    frame, _ = read_table(path)
-    for column in map(_raw(list(frame.columns)), columns):
-        if column not in frame.columns:
-            raise unknown("column", column, frame.columns)
-    numbers = see(frame, columns, numeric=True)
-    require_known(numbers.categories, known)
+    file = read_table(path)
+    columns = [composed(column) for column in columns]
+    whole = list(map(_raw(list(file.frame.columns)), columns))
+    for column in whole:
+        if column not in file.frame.columns:
+            raise unknown("column", column, file.frame.columns)
+    categories = [column for column, name in zip(whole, columns, strict=True) if column != name]
+    settled = settle({"file": file}, categories=categories, known=known)
+    settled.require_clear(whole)
+    frame = settled.frames["file"]
+    empty = [column for column in whole if frame[column].isna().all()]
+    require_same_format(settled.ways, [column for column in columns if column in whole], known.formats, empty)
+    numbers = see(frame, columns, numeric=True, known=known.categories)
+    require_known(numbers.categories, known.categories)
     return torch.tensor(numbers.frame.to_numpy(np.float64))[:, :, None, None]
+
+
+def _composed(columns: Columns) -> Columns:
+    """Return the names of columns in the Unicode form in which files are read."""
+
+    def form(name: str | None) -> str | None:
+        return None if name is None else composed(name)
+
+    return replace(
+        columns,
+        input=tuple(map(composed, columns.input)),
+        label=form(columns.label),
+        key=form(columns.key),
+        group_by=form(columns.group_by),
+        visits_of=form(columns.visits_of),
+        order_by=form(columns.order_by),
+        unseen=tuple(map(composed, columns.unseen)),
+    )
 
 
 def _seen(train: Frame, columns: Columns, label: str | None, named: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
@@ -239,8 +280,3 @@ def _label(known: Sequence[str], chosen: str | None) -> str:
 
 def _likely_labels(known: Sequence[str]) -> list[str]:
     return [name for name in known if name.lower() in LABEL_NAMES]
-
-
-def _file(folder: Path, split: str) -> Path | None:
-    found = sorted(path for path in folder.iterdir() if path.stem.lower() == split and path.suffix.lower() in READERS)
-    return found[0] if found else None

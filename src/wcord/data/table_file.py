@@ -4,14 +4,16 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from wcord.checks import UsageError, require_file
-from wcord.data.number_text import in_plain_digits
+from wcord.data.names import composed, listed
+from wcord.data.table_head import SPACES, Head, cells_of, find_head, require_different
 
 Frame = Any
 """A pandas DataFrame: its type stubs do not follow `frame[name]`."""
@@ -19,78 +21,97 @@ Frame = Any
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 """Suffix of a text file → what usually stands between its columns."""
 READERS = (*SEPARATORS, ".parquet")
-OTHER_SEPARATORS = (",", ";", "\t", "|")
-LOOKED_AT = 50
-"""Lines by which the separator is found."""
-NAMES = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
 
 
-def read_table(path: Path) -> tuple[Frame, tuple[str, ...]]:
+@dataclass(frozen=True)
+class TableFile:
+    """What a file holds, of which the types of the columns are not settled yet: other files have a say in them.
+
+    Attributes:
+        frame: the table; of a text file, columns in which pandas finds nothing but numbers are numbers.
+        notes: what is unusual about the file.
+        semicolons: whether semicolons stand between the columns, so that decimal commas are usual.
+        texts: reads some columns again as they are written; None where the file itself says of which type they are.
+    """
+
+    frame: Frame
+    notes: tuple[str, ...] = ()
+    semicolons: bool = False
+    texts: Callable[[list[str]], Frame] | None = None
+
+    def written(self, names: Sequence[str]) -> "TableFile":
+        """Return the file with some columns as they are written, where they are not yet."""
+        numbers = [name for name in names if name in self.frame.columns and is_typed(self.frame[name])]
+        if self.texts is None or not numbers:
+            return self
+        again = self.texts(numbers)
+        return TableFile(self.frame.assign(**{n: again[n] for n in numbers}), self.notes, self.semicolons, self.texts)
+
+
+def is_typed(column: Frame) -> bool:
+    """Tell a column whose cells are not text."""
+    return bool(pd.api.types.is_numeric_dtype(column))
+
+
+def read_table(path: Path) -> TableFile:
     """Return the table in a file, and what is unusual about the file.
 
-    Columns of a text file that hold anything but plain numbers and empty cells stay text.
-
     Raises:
-        UsageError: a file that cannot be read, holds no rows, or has two columns of one name.
+        UsageError: a file that cannot be read, holds no rows, has no header, or has two columns of one name.
     """
     require_file(path, "table")
     suffix = path.suffix.lower()
     if suffix not in READERS:
         raise UsageError(f"table {str(path)!r} must be a {', '.join(READERS)} file")
     try:
-        frame, notes = _parquet(path) if suffix == ".parquet" else _text(path, SEPARATORS[suffix])
+        table = _parquet(path) if suffix == ".parquet" else _text(path, SEPARATORS[suffix])
     except (UsageError, MemoryError):
         raise
     except (ValueError, OSError, csv.Error) as error:  # pandas' own errors are ValueErrors
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(f"table {str(path)!r} cannot be read ({reason}): check the file") from None
-    if frame.empty:
+    if table.frame.empty:
         raise UsageError(f"table {str(path)!r} holds no rows")
-    return frame, tuple(f"table {path.name!r}: {note}" for note in notes)
+    notes = tuple(f"table {path.name!r}: {note}" for note in table.notes)
+    return TableFile(table.frame, notes, table.semicolons, table.texts)
 
 
-def _parquet(path: Path) -> tuple[Frame, list[str]]:
+def _parquet(path: Path) -> TableFile:
     import pyarrow.parquet as pq
 
-    _require_different(path, [str(name).strip() for name in pq.read_schema(path).names])
+    require_different(path, [composed(str(name).strip()) for name in pq.read_schema(path).names])
     frame: Frame = pd.read_parquet(path)
     if not isinstance(frame.index, pd.RangeIndex):  # a column that was made the index is data as any other
         frame = frame.reset_index()
-    frame = frame.rename(columns=lambda name: str(name).strip())
-    _require_different(path, list(frame.columns))
-    return frame, []
+    frame = frame.rename(columns=lambda name: composed(str(name).strip()))
+    require_different(path, list(frame.columns))
+    return TableFile(frame)
 
 
-def _text(path: Path, usual: str) -> tuple[Frame, list[str]]:
+def _text(path: Path, usual: str) -> TableFile:
     text, notes = _decoded(path.read_bytes())
-    first, _, rest = text.partition("\n")
-    stated = re.fullmatch(r"sep=(.)\r?", first, re.IGNORECASE)  # a line that Excel writes
-    if stated is not None:
-        text = rest
-    separator = stated[1] if stated else _separator(text, usual)
-    if separator != usual:
-        notes.append(f"read with {NAMES.get(separator, repr(separator))} between the columns")
-    rows = _first_rows(text, separator)
-    if not rows:
-        raise ValueError("it is empty")
-    names = _column_names(path, rows)
-    frame: Frame = pd.read_csv(
-        io.StringIO(text),
-        sep=separator,
-        header=0,
-        names=names,
-        index_col=False if len(names) == max(map(len, rows)) else None,
-        keep_default_na=False,  # NA, None and null are words
-        na_values=[""],
-        skipinitialspace=True,
-        low_memory=False,
-    )
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for the names of the rows
-        raise ValueError("its rows have more cells than its header has names")
+    head = find_head(path, text if text.isascii() else composed(text), usual)
+
+    def read(columns: list[str] | None = None) -> Frame:
+        return pd.read_csv(
+            io.StringIO(head.text),
+            sep=r"\s+" if head.separator == SPACES else head.separator,
+            header=0,
+            names=head.names,
+            usecols=columns,
+            dtype=None if columns is None else str,
+            index_col=False,
+            keep_default_na=False,  # NA, None and null are words
+            na_values=[""],
+            skipinitialspace=True,
+            low_memory=False,
+        )
+
+    frame: Frame = read()
+    truth = [name for name in frame.columns if pd.api.types.is_bool_dtype(frame[name])]
+    frame = frame.assign(**dict(read(truth).items())) if truth else frame
     frame, bare = _without_bare(frame)
-    # Where commas stand in numbers, something else stands between the columns.
-    frame, formats = in_plain_digits(frame, "decimal commas" if separator == ";" else None)
-    return frame, [*notes, *bare, *formats]
+    return TableFile(frame, (*notes, *head.notes, *bare, *_short_rows(head, frame)), head.separator == ";", read)
 
 
 def _decoded(raw: bytes) -> tuple[str, list[str]]:
@@ -105,47 +126,14 @@ def _decoded(raw: bytes) -> tuple[str, list[str]]:
         return raw.decode(), []
     except UnicodeDecodeError:
         pass
-    try:
-        return raw.decode("cp1252"), ["no UTF-8, read as Windows-1252"]
-    except UnicodeDecodeError:
-        return raw.decode("latin-1"), ["no UTF-8, read as Latin-1"]
-
-
-def _separator(text: str, usual: str) -> str:
-    """Return what divides header and first rows into the same number of columns, at least two; else the usual."""
-    widths = {}
-    for separator in dict.fromkeys((usual, *OTHER_SEPARATORS)):
-        rows = _first_rows(text, separator)
-        if rows and len(rows[0]) > 1 and {len(row) - len(rows[0]) for row in rows[1:]} in ({0}, {1}, set()):
-            widths[separator] = len(rows[0])
-    return max(widths, key=lambda separator: widths[separator], default=usual)
-
-
-def _first_rows(text: str, separator: str) -> list[list[str]]:
-    lines = text[: 2**20].splitlines(keepends=True)[: LOOKED_AT + 1]
-    rows = [row for row in csv.reader(lines, delimiter=separator, skipinitialspace=True) if row]
-    return rows[:-1] if len(lines) > LOOKED_AT else rows  # the last may have been cut inside quotes
-
-
-def _column_names(path: Path, rows: list[list[str]]) -> list[str]:
-    """Return the names in the header; a column without one is called by its place, as pandas does.
-
-    R writes no name above the names of the rows; some programs write a separator at the end of each row.
-    """
-    names = [name.strip() for name in rows[0]]
-    extra = {len(row) - len(names) for row in rows[1:]}
-    if extra == {1}:
-        names = [*names, ""] if all(not row[-1].strip() for row in rows[1:]) else ["", *names]
-    _require_different(path, [name for name in names if name])
-    return [name or f"Unnamed: {place}" for place, name in enumerate(names)]
-
-
-def _require_different(path: Path, names: Sequence[str]) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise UsageError(
-            f"table {str(path)!r} has {names.count(twice[0])} columns named {twice[0]!r}: rename or remove one"
-        )
+    for encoding, name in (("cp1252", "Windows-1252"), ("latin-1", "Latin-1")):
+        try:
+            text = raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        words = list(dict.fromkeys(re.findall(r"\w*[^\x00-\x7f][^\W\d_]*", text[: 2**20])))
+        return text, [f"no UTF-8, read as {name}, which gives {listed(words)}; if that is wrong, save it as UTF-8"]
+    raise ValueError("its encoding is unknown")
 
 
 def _without_bare(frame: Frame) -> tuple[Frame, list[str]]:
@@ -154,6 +142,19 @@ def _without_bare(frame: Frame) -> tuple[Frame, list[str]]:
     if not bare:
         return frame, []
     return frame.drop(columns=bare), [f"{len(bare)} columns without name and values are passed over"]
+
+
+def _short_rows(head: Head, frame: Frame) -> list[str]:
+    """Return a note on rows that have fewer cells than the header, which pandas fills with gaps."""
+    last = head.names[-1]
+    if last not in frame.columns or not frame[last].isna().any():
+        return []
+    rows = [row for row in cells_of(head.text.splitlines(keepends=True), head.separator) if row][1:]
+    short = [number for number, row in enumerate(rows, 1) if len(row) < len(head.names)]
+    if not short:
+        return []
+    which = f"{len(short)} rows have fewer cells than the header, the first row {short[0]}"
+    return [f"{which}: taken as empty: {listed(head.names[len(rows[short[0] - 1]) :])}"]
 
 
 def is_unnamed(name: str) -> bool:

@@ -1,6 +1,6 @@
 """From the columns of a table to columns of numbers: numbers with gaps, and categories as columns of 0 and 1."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wcord.checks import UsageError
 from wcord.data.cells import FEW, Kinds, kinds_of, numbers_of, texts_of
-from wcord.data.label_values import alike_note
+from wcord.data.label_values import alike_note, spelling_of
 
 Frame = Any
 LARGEST, SMALLEST = 1e30, 1e-30
@@ -34,7 +34,14 @@ class Numbers:
     notes: tuple[str, ...]
 
 
-def see(frame: Frame, seen: Sequence[str], *, numeric: bool = False) -> Numbers:
+def see(
+    frame: Frame,
+    seen: Sequence[str],
+    *,
+    numeric: bool = False,
+    trained: NDArray[np.bool_] | None = None,
+    known: Mapping[str, Sequence[str]] | None = None,
+) -> Numbers:
     """Return columns as numbers, each by its name; gaps stay gaps.
 
     Few different texts become columns of 0 and 1, `sex=M` for all but the first in their order: of two, one says it
@@ -44,37 +51,46 @@ def see(frame: Frame, seen: Sequence[str], *, numeric: bool = False) -> Numbers:
         frame: the table.
         seen: names of columns, or of categories of them.
         numeric: whether whole columns are known to hold numbers, whatever these rows hold.
+        trained: which rows are trained on, whose values are the categories; others elsewhere are taken for gaps, as a
+            network would have no trained weight for them. None: all.
+        known: column → the values that a network knows, which are no gaps either.
 
     Raises:
         UsageError: a column holds many different texts, or infinity, or a word among numbers, or text under a name with
             =; or there is none.
     """
+    rows = np.ones(len(frame), bool) if trained is None else trained
     parts: dict[str, NDArray[np.float64]] = {}
     categories: dict[str, tuple[str, ...]] = {}
     notes: list[str] = []
     for name in seen:
-        column = frame[name] if name in frame.columns else frame[name.partition("=")[0]]
-        texts = None if pd.api.types.is_numeric_dtype(column) else texts_of(column)
-        if name not in frame.columns:  # a category that a network knows
-            texts = _as_categories(texts_of(column))
-            source, _, value = name.partition("=")
-            categories[source] = _values(kinds_of(texts))
-            parts[name] = _category(texts, value)
+        source = name if name in frame.columns else name.partition("=")[0]
+        column = frame[source]
+        texts = None if name == source and pd.api.types.is_numeric_dtype(column) else texts_of(column)
+        if texts is not None and name != source:  # a category that a network knows
+            value = name.partition("=")[2]
+            texts = _as_known(texts, {value, *(known or {}).get(source, ())})
+            categories[source] = _values(kinds_of(texts[rows]))
+            parts[name], untrained = _category(texts, value, {*categories[source], *(known or {}).get(source, ())})
+            notes += _untrained_notes(source, untrained)
             continue
         kinds = None if texts is None else kinds_of(texts)
         if texts is None or kinds is None or numeric or kinds.numeric or kinds.culprit():
             parts[name] = numbers_of(name, column)
             notes += [] if kinds is None else _gap_notes(name, kinds)
             continue
-        categories[name] = _require_few(name, kinds)
-        parts |= {f"{name}={value}": _category(texts, value) for value in categories[name][1:] or categories[name]}
-        notes += _category_notes(name, kinds)
+        categories[name] = _require_few(name, kinds_of(texts[rows]))
+        untrained: dict[str, int] = {}
+        for value in categories[name][1:] or categories[name] or ("",):
+            place = f"{name}={value}" if value else name  # of gaps alone where it is trained on
+            parts[place], untrained = _category(texts, value, set(categories[name]))
+        notes += [*_untrained_notes(name, untrained), *_category_notes(name, kinds)]
     if not parts:
         raise UsageError("the table has no column to be seen besides the label: name some in --input")
     for name, values in parts.items():
         _require_size(name, values)
     numbers: Frame = pd.DataFrame(parts, index=frame.index)
-    return Numbers(numbers, categories, (*notes, *_idle_notes(parts)))
+    return Numbers(numbers, categories, (*dict.fromkeys(notes), *_idle_notes(parts)))
 
 
 def _require_few(name: str, kinds: Kinds) -> tuple[str, ...]:
@@ -93,16 +109,28 @@ def _values(kinds: Kinds) -> tuple[str, ...]:
     return tuple(sorted(kinds.counts))
 
 
-def _as_categories(texts: Frame) -> Frame:
-    """Return the values of a column of categories; of one that happens to hold numbers alone, 1.0 as 1."""
-    kinds = kinds_of(texts)
-    whole = {text: str(int(number)) for text, number in kinds.numbers.items() if number == int(number)}
-    return texts.map(lambda text: whole.get(text, text)) if kinds.numeric else texts
+def _as_known(texts: Frame, known: Collection[str]) -> Frame:
+    """Return the values of a column of categories in the spelling in which they are known: 1.0 for 1, True for TRUE."""
+    spelled = {text: spelling_of(text, known) for text in texts.unique().tolist() if text}
+    return texts.map(lambda text: spelled.get(text, text))
 
 
-def _category(texts: Frame, value: str) -> NDArray[np.float64]:
-    """Return 1 where a column has a value, 0 where it has another, and a gap where it has none."""
-    return (texts == value).astype(float).where(texts != "").to_numpy(np.float64)
+def _category(texts: Frame, value: str, known: Collection[str]) -> tuple[NDArray[np.float64], dict[str, int]]:
+    """Return 1 where a column has a value, 0 where it has another that is known, and gaps elsewhere.
+
+    Returns:
+        The numbers, and in how many rows each unknown value stands.
+    """
+    unknown = (texts != "") & ~texts.isin(list(known))
+    numbers = (texts == value).astype(float).where((texts != "") & ~unknown).to_numpy(np.float64)
+    return numbers, texts[unknown].value_counts().to_dict()
+
+
+def _untrained_notes(name: str, untrained: dict[str, int]) -> list[str]:
+    if not untrained:
+        return []
+    told = ", ".join(f"{value!r} in {count} rows" for value, count in list(untrained.items())[:SHOWN])
+    return [f"column {name!r}: values that no training row has are taken for gaps: {told}"]
 
 
 def _require_size(name: str, values: NDArray[np.float64]) -> None:

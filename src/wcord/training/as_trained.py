@@ -11,9 +11,9 @@ from typing import Any
 
 from wcord.checks import UsageError
 from wcord.data.choice import CUT
-from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.config import DataConfig, Known, PairingConfig
 from wcord.data.frame import Frame
-from wcord.data.samples import require_known
+from wcord.data.samples import require_known, require_same_format
 from wcord.data.sources import has_columns, is_table, open_data
 from wcord.data.split import DataSet, TeacherSide, base_and_view
 from wcord.data.view import View
@@ -38,6 +38,11 @@ def as_trained(config: DataConfig, weights: Path | None, stated: Frame | None = 
     seen = config.input or (card.columns if has_columns(config.data) else ())
     view = card.view if config.view is None else config.view  # an empty one is said on purpose: all of it
     return replace(config, view=view or None, input=seen)
+
+
+def known_of(card: ModelCard) -> Known:
+    """Return what the file of a network says of the data that it was trained on."""
+    return Known(card.extra.get("categories", {}), card.extra.get("formats"))
 
 
 def frame_of(card: ModelCard | None) -> Frame | None:
@@ -84,7 +89,7 @@ def open_as_seen(
     card, config = card_in(weights), as_trained(config, weights, stated)
     if card is None:
         return open_data(config, partial=partial)
-    whole = open_data(replace(config, view=None), partial=partial)
+    whole = open_data(replace(config, view=None), partial=partial, known=known_of(card))
     return whole.through(View.parse(config.view).fitted(whole.train.shape, card.in_channels).text)
 
 
@@ -120,6 +125,7 @@ def open_as_trained(config: DataConfig, weights: Path | None, stated: Frame | No
                 "other data, or --holdout to measure on these nonetheless"
             )
     require_known(data.categories, card.extra.get("categories", {}))
+    require_same_format(data.formats, data.columns, card.extra.get("formats"))
     return data
 
 

@@ -200,6 +200,7 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
         "categories": {name: list(values) for name, values in data.categories.items()},
         "sounds": not data.pictures and width > 1,
     }
+    formats = {"formats": dict(data.formats)} if data.columns else {}  # none says that all are in plain digits
     return ModelCard(
         architecture=architecture,
         num_classes=len(data.classes),
@@ -213,7 +214,7 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
         record_shape=base.shape,
         crop_fraction=data.crop_fraction,
         embedding=network.embedding or "",
-        extra={**extra, **{name: value for name, value in held.items() if value or value is False}},
+        extra={**extra, **{name: value for name, value in held.items() if value or value is False}, **formats},
     )
 
 
