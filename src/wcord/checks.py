@@ -5,6 +5,7 @@ Nothing here imports torch, so that the command line can complain without loadin
 
 import difflib
 import math
+import os
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -20,6 +21,10 @@ LISTED = 150
 
 class UsageError(ValueError):
     """A user's mistake, told in one line; the command line exits with code 2."""
+
+
+class WrongTypeError(UsageError, TypeError):
+    """A value of another type than the one that is meant: a `TypeError` to Python, a user's mistake to the commands."""
 
 
 class DoesNotFitError(UsageError):
@@ -203,13 +208,81 @@ def require_text(what: str, value: object) -> None:
 
 
 def require_file(path: str | Path, what: str) -> Path:
-    """Return `path` if it is a file, else raise saying which `what` is missing."""
-    found = Path(path)
+    """Return `path` if it is a file, else raise saying which `what` is missing, and what is there instead."""
+    found = _path(path, what)
     if found.is_dir():
         raise UsageError(f"{what} {str(path)!r} is a folder: name a file in it")
+    _require_there(found, what)
     if not found.is_file():
-        raise UsageError(f"{what} {str(path)!r} does not exist: check the path")
+        raise UsageError(f"{what} {str(path)!r} is no regular file but a pipe or device: name a file")
     return found
+
+
+def require_folder(path: str | Path, what: str) -> Path:
+    """Return `path` if it is a folder, else raise saying which `what` is missing, and what is there instead."""
+    found = _path(path, what)
+    _require_there(found, what)
+    if found.is_file():
+        raise UsageError(f"{what} {str(path)!r} is a file: name its folder")
+    if not found.is_dir():
+        raise UsageError(f"{what} {str(path)!r} is a pipe or device: name a folder")
+    return found
+
+
+def require_place(path: str | Path, what: str, *, folder: bool = False) -> Path:
+    """Return `path` if a file, or a folder, can be written there; what there is not yet is not made.
+
+    Args:
+        path: where something will be written.
+        what: what it is, for the message.
+        folder: whether a folder is meant, and not a file.
+
+    Raises:
+        UsageError: the path leads through a file, or to a file where a folder is meant, or into what cannot be written.
+    """
+    place = _path(path, what)
+    ground = next(there for there in (place.absolute(), *place.absolute().parents) if os.path.lexists(there))
+    if ground == place.absolute() and not folder:
+        if ground.is_dir():
+            raise UsageError(f"{what} {str(path)!r} is a folder: name a file in it")
+        ground = ground.parent
+    if not ground.is_dir():
+        raise UsageError(f"{what} {str(path)!r} cannot be written: {str(ground)!r} is no folder, name another place")
+    if not os.access(ground, os.W_OK) or _is_of_the_system(ground):
+        raise UsageError(f"{what} {str(path)!r} cannot be written: {str(ground)!r} takes no files, name another place")
+    return place
+
+
+def _is_of_the_system(ground: Path) -> bool:
+    """Tell whether a folder is one in which the system shows itself, and nobody can make a file."""
+    return ground.resolve().parts[1:2] in (("proc",), ("sys",))
+
+
+def require_short_names(name: str, path: str | Path) -> None:
+    """Raise where a part of a path is longer than file systems take."""
+    longest = max((len(os.fsencode(part)) for part in Path(path).parts), default=0)
+    if longest > LONGEST_NAME:
+        raise UsageError(
+            f"{name} holds a name of {longest} bytes, received {shown(str(path))}: use at most {LONGEST_NAME}"
+        )
+
+
+LONGEST_NAME = 255
+"""Bytes in the name of a file, on most file systems."""
+
+
+def _path(path: object, what: str) -> Path:
+    if not isinstance(path, str | Path):
+        raise WrongTypeError(f"{what} must be a path, received {shown(path)}")
+    if "\0" in str(path):
+        raise UsageError(f"{what} {shown(str(path))} holds a null character: check the path")
+    require_short_names(what, path)
+    return Path(path)
+
+
+def _require_there(path: Path, what: str) -> None:
+    if not path.exists():
+        raise UsageError(f"{what} {str(path)!r} does not exist: check the path")
 
 
 def require_tensor(name: str, value: object) -> None:
@@ -217,14 +290,18 @@ def require_tensor(name: str, value: object) -> None:
     from torch import Tensor  # the command line complains without it
 
     if not isinstance(value, Tensor):
-        raise TypeError(f"{name} must be a tensor, received {type(value).__name__}: convert it with torch.as_tensor")
+        raise WrongTypeError(
+            f"{name} must be a tensor, received {type(value).__name__}: convert it with torch.as_tensor"
+        )
 
 
 def require_matrix(name: str, tensor: "Tensor", *, min_rows: int = 1) -> None:
     """Raise unless `tensor` is a floating-point batch × features matrix with enough rows."""
     require_tensor(name, tensor)
     if not tensor.is_floating_point():
-        raise TypeError(f"{name} must hold floating-point numbers, received {tensor.dtype}: convert it with .float()")
+        raise WrongTypeError(
+            f"{name} must hold floating-point numbers, received {tensor.dtype}: convert it with .float()"
+        )
     if tensor.dim() != 2:
         raise UsageError(f"{name} must be a matrix (batch × features), received shape {tuple(tensor.shape)}")
     if tensor.shape[1] == 0:

@@ -26,12 +26,13 @@ from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe
 from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
 from wcord.models.card import SEVERAL_LABELS
 from wcord.models.network import Network
+from wcord.models.trial import on_trial, try_network
 from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code
 from wcord.training.as_trained import open_as_trained
 from wcord.training.config import flatten
 from wcord.training.engine import resolve_device
 from wcord.training.job import EVALUATION_BATCH
-from wcord.training.networks import NetworkSpec, Say, build_network
+from wcord.training.networks import NetworkSpec, Say, build_network, wrong_channels
 
 COLLAPSED = 1e-3
 """Spread of embeddings, relative to their length, below which they tell samples apart by rounding at most."""
@@ -209,7 +210,7 @@ def predict_files(
 
 
 def _guess(network: Network, name: str, record: Tensor, top: int, *, several_labels: bool) -> Guess:
-    with torch.inference_mode():
+    with torch.inference_mode(), on_trial("network", record.shape):
         logits = network(record).float()[0].cpu()
     if not bool(logits.isfinite().all()):
         raise UsageError(
@@ -259,6 +260,9 @@ def probe(
     config = _config(data, settings)
     opened = open_as_trained(config, Path(weights)) if isinstance(config, DataConfig) else config
     refuse_several(opened.train.targets, "wcord probe")
+    if card.in_channels != opened.train.shape[0]:
+        raise wrong_channels(f"the weights {str(weights)!r}", card.in_channels, opened.train.shape[0])
+    try_network("network", network, opened.train.shape)
     halves = [_predictions(network, split, config, device) for split in (opened.train, opened.test)]
     seen = Representation(halves[0].embeddings, halves[0].targets, halves[1].embeddings, halves[1].targets)
     found: dict[str, Any] = {"linear": linear_probe(seen)}
@@ -316,6 +320,8 @@ def _name(model: str | None, path: Path | None) -> str:
     """Return the name of a network's architecture: what was said, else what its weights' card says."""
     card = None if path is None else read_card(path)
     name = model or (card.architecture if card else None)
+    if name is None and path is not None:
+        raise UsageError(f"weights file {str(path)!r} does not say what network it is: give --model with it")
     if name is None:
         raise UsageError("nothing to evaluate: give --weights of a student, or --model with its --weights")
     if model is None and path is not None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_bool, require_counts, require_fraction, require_tensor
+from wcord.checks import UsageError, WrongTypeError, require_bool, require_counts, require_fraction, require_tensor
 from wcord.numerics import full_precision, unit_rows
 
 MOMENTUM = 0.5
@@ -93,7 +93,9 @@ class Bank(nn.Module):
         """
         require_tensor("index", index)
         if index.is_floating_point() or index.dtype == torch.bool:
-            raise TypeError(f"index must hold row numbers of the training set, received {index.dtype}: use torch.long")
+            raise WrongTypeError(
+                f"index must hold row numbers of the training set, received {index.dtype}: use torch.long"
+            )
         if index.numel() == 0:
             return
         low, high = torch.stack(index.aminmax()).tolist()

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from wcord.checks import UsageError, require_finite, require_matrix, require_same_rows, require_tensor
+from wcord.checks import UsageError, WrongTypeError, require_finite, require_matrix, require_same_rows, require_tensor
 
 SHARE_TOLERANCE = 1e-3
 """How far shares of classes may add up to something else than 1, by rounding."""
@@ -54,7 +54,7 @@ def require_classes(target: Tensor, logits: Tensor) -> None:
     if target.dim() != 1:
         raise UsageError(f"target must hold one class number per sample, received shape {tuple(target.shape)}")
     if target.is_floating_point() or target.is_complex():
-        raise TypeError(f"target must hold class numbers, received {target.dtype}: convert it with .long()")
+        raise WrongTypeError(f"target must hold class numbers, received {target.dtype}: convert it with .long()")
     require_same_rows("logits", logits, "target", target)
     if target.device.type == "cpu" and not 0 <= int(target.min()) <= int(target.max()) < logits.shape[1]:
         raise UsageError(

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import UsageError, require_finite, require_same_rows, require_tensor
+from wcord.checks import UsageError, WrongTypeError, require_finite, require_same_rows, require_tensor
 
 
 def require_map(name: str, tensor: Tensor, *, min_rows: int = 1, any_shape: bool = False) -> None:
@@ -19,7 +19,9 @@ def require_map(name: str, tensor: Tensor, *, min_rows: int = 1, any_shape: bool
     """
     require_tensor(name, tensor)
     if not tensor.is_floating_point():
-        raise TypeError(f"{name} must hold floating-point numbers, received {tensor.dtype}: convert it with .float()")
+        raise WrongTypeError(
+            f"{name} must hold floating-point numbers, received {tensor.dtype}: convert it with .float()"
+        )
     if any_shape and tensor.dim() < 2:
         raise UsageError(f"{name} must be features with the batch first, received shape {tuple(tensor.shape)}")
     if not any_shape and tensor.dim() != 4:

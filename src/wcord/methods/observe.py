@@ -10,6 +10,7 @@ from wcord.checks import UsageError, require_counts, require_number
 from wcord.data.batch import Batch
 from wcord.features import Features, capture, map_names, unwrap
 from wcord.methods.term import Objective, Setting
+from wcord.models.trial import on_trial
 
 GUESSED_SIDE = 32
 """Side of the images that are tried where no sample is given."""
@@ -151,14 +152,8 @@ def _dry_run(
     device = next((p.device for p in network.parameters()), sample.device)
     network.eval()
     try:
-        with torch.no_grad(), capture(network, maps, embedding) as tap:
+        with torch.no_grad(), capture(network, maps, embedding) as tap, on_trial(role, sample.shape):
             return tap(sample.to(device))
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(
-            f"the {role} cannot take an input of shape {tuple(sample.shape)} ({reason}): "
-            "give a sample of what it sees, or check its input channels and size"
-        ) from None
     finally:
         for module, training in modes:
             module.training = training

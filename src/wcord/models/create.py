@@ -195,7 +195,7 @@ def _own(module_name: str, factory_name: str, num_classes: int, in_channels: int
         raise UsageError(f"{name} is a {type(factory).__name__}: name a function or class that returns a new network")
     try:
         network = factory(**_accepted(factory, num_classes, in_channels))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise cannot_build(name, error) from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"{name} must return a torch.nn.Module, received {type(network).__name__}")
@@ -231,5 +231,5 @@ def _import(module_name: str, name: str) -> ModuleType:
                 "seen from the current folder, others timm:NAME, torchvision:NAME or hf:NAME"
             ) from error
         raise cannot_build(name, error) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise cannot_build(name, error) from error

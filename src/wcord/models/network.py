@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from wcord.checks import WrongTypeError
 from wcord.models.preprocess import Preprocess
 
 
@@ -107,7 +108,7 @@ def logits_of(output: object) -> Tensor:
     """
     logits = output.logits if not isinstance(output, Tensor) and isinstance(output, _HoldsLogits) else output
     if not isinstance(logits, Tensor):
-        raise TypeError(
+        raise WrongTypeError(
             f"the network must return logits as a tensor, or an output with .logits, received {type(output).__name__}: "
             "wrap it in a module that returns the logits alone"
         )

@@ -167,7 +167,10 @@ def open_network(path: str | Path, *, model: str | None = None) -> Network:
     """
     card = read_card(path)
     if card is None or not card.mean:
-        raise UsageError(f"weights file {str(path)!r} does not say what network it is: give --model and --data")
+        raise UsageError(
+            f"weights file {str(path)!r} does not say what network it is and what it sees: name a student.safetensors "
+            "of wcord train or wcord distill, or a file that save_weights has written with a card"
+        )
     if model is None:
         refuse_own_code(path, card.architecture)
     backbone = create_model(

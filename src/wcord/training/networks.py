@@ -16,6 +16,7 @@ from wcord.models.create import create_model, name_with_weights, stated_by_name,
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess, stated_preprocess
 from wcord.models.stated import Stated
+from wcord.models.trial import try_network
 from wcord.models.weights import Head, load_weights, read_card
 
 Say = Callable[[str], None]
@@ -94,13 +95,14 @@ def build_network(
     if isinstance(own, Network):
         if spec.weights is not None:
             raise UsageError(f"the {spec.role} is a Network, which has its weights: give one of the two")
+        try_network(spec.role, own, data.train.shape)
         return own
     card = None if spec.weights is None else read_card(spec.weights)
     stated = stated_by_name(spec.name) if spec.by_name and own is None else None
     num_classes = _num_classes(spec, card, stated, data, own)
     channels = data.train.shape[0]
     if card is not None and card.in_channels != channels:
-        raise _wrong_channels(spec, card.in_channels, channels)
+        raise wrong_channels(f"the {spec.role}'s weights {str(spec.weights)!r}", card.in_channels, channels)
     given = (data.train.shape[1], data.train.shape[2])
     # A perceptron is built for one size, which is that of its own input.
     size = (spec.size, spec.size) if spec.size else (card and card.image_size) or given
@@ -116,12 +118,14 @@ def build_network(
     elif stated is not None:
         say(_start(spec, stated, num_classes))
     embedding = spec.embedding or (card.embedding if card else None) or None
-    return Network(
+    network = Network(
         backbone,
         _preprocess(spec, backbone, card, stated, data),
         _classes(spec, card, stated, data, num_classes),
         embedding=embedding,
     )
+    try_network(spec.role, network, data.train.shape)
+    return network
 
 
 def _num_classes(
@@ -243,9 +247,10 @@ def _fits(spec: NetworkSpec, num_classes: int, channels: int) -> bool:
     return True
 
 
-def _wrong_channels(spec: NetworkSpec, wanted: int, given: int) -> UsageError:
+def wrong_channels(what: str, wanted: int, given: int) -> UsageError:
+    """Return the error for weights that are shown inputs of another number of channels than they are for."""
     names = {1: " (grey)", 3: " (colour)"}
     return UsageError(
-        f"the {spec.role}'s weights {str(spec.weights)!r} are for {wanted}-channel{names.get(wanted, '')} images, but "
-        f"it is shown {given}-channel{names.get(given, '')} ones: use other data or weights, or the view that it had"
+        f"{what} are for {wanted}-channel{names.get(wanted, '')} images, but they are shown "
+        f"{given}-channel{names.get(given, '')} ones: use other data or weights, or the view that they had"
     )

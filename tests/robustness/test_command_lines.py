@@ -1,0 +1,120 @@
+"""Command lines that are wrong: each is told in one line, with its exit code, and leaves nothing behind."""
+
+import os
+import re
+import shlex
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from wcord.cli import main
+from wcord.models.card import ModelCard
+from wcord.models.create import create_model
+from wcord.models.weights import save_weights
+
+CORPUS: dict[str, Any] = tomllib.loads(Path(__file__).with_name("command_lines.toml").read_text(encoding="utf-8"))
+FILES: dict[str, str] = CORPUS.pop("files")
+LINES = [(command, *entry) for command, entries in CORPUS.items() for entry in entries]
+TEACHER = "--teacher resnet8 --teacher-weights run/student.safetensors --allow-weak-teacher --epochs 1 --subset 4"
+SECONDS = 20
+"""What a wrong line may take, on a machine that does other things, too."""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs, weights and data, whole ones and broken ones, in which the lines are run."""
+    folder = tmp_path_factory.mktemp("world")
+    make_world(folder)
+    return folder
+
+
+def make_world(folder: Path) -> None:
+    for name, text in FILES.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    (folder / "empty").mkdir()
+    os.mkfifo(folder / "pipe")
+    (folder / "bytes.toml").write_bytes(b"model = '\xff'\n")
+    _make_data(folder)
+    _make_weights(folder)
+    small = ["--data", "digits", "--subset", "4", "--batch-size", "16", "--epochs", "2", "--device", "cpu"]
+    assert main(["train", "--model", "resnet8", *small, "--out", str(folder / "run")]) == 0
+    assert main(["train", "--model", "resnet8", *small, "--out", str(folder / "stopped"), "--max-time", "1e-6"]) == 0
+
+
+def _make_data(folder: Path) -> None:
+    for split in ("train", "test"):
+        for number, name in enumerate("ab"):
+            (folder / "pics" / split / name).mkdir(parents=True)
+            for i in range(4):
+                Image.new("RGB", (8, 8), (60 * number, i, 0)).save(folder / "pics" / split / name / f"{i}.png")
+    images, labels = np.zeros((6, 8, 8), np.uint8), np.arange(6) % 2
+    np.savez(folder / "scalar.npz", x_train=images, y_train=np.array(1))
+    np.savez(folder / "other_names.npz", images=images, labels=labels)
+    np.savez(folder / "short.npz", x_train=images, y_train=labels[:3])
+
+
+def _make_weights(folder: Path) -> None:
+    own = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    state = {f"body.{key}": value for key, value in own.state_dict().items()}
+    torch.save(state, folder / "own.pth")
+    torch.save({**state, "body.1.weight": torch.full((10, 64), float("nan"))}, folder / "nan.pth")
+    torch.save(own, folder / "pickle.pth")
+    torch.save([1, 2], folder / "list.pth")
+    (folder / "cut.pth").write_bytes((folder / "own.pth").read_bytes()[:500])
+    (folder / "tar.pth").write_bytes(b"storages\0" + bytes(4096))
+    flowers = ("setosa", "versicolor", "virginica")
+    columns = ("petal length (cm)", "petal width (cm)")
+    card = ModelCard("mlp8x1", 3, 2, (1, 1), flowers, (3.0, 1.0), (1.0, 1.0), columns=columns)
+    network = create_model("mlp8x1", num_classes=3, in_channels=2, image_size=(1, 1))
+    save_weights(network, folder / "flowers.safetensors", card=card)
+    digits = ModelCard("nets:plain", 10, 1, (8, 8), tuple("0123456789"), (0.5,), (0.5,))
+    save_weights(nn.ModuleDict({"body": own}), folder / "own.safetensors", card=digits)
+    few = ModelCard("resnet8", 2, 1, (8, 8), ("0", "1"), (0.5,), (0.5,))
+    save_weights(create_model("resnet8", num_classes=2, in_channels=1), folder / "few_classes.safetensors", card=few)
+
+
+def contents(folder: Path) -> dict[str, tuple[int, int]]:
+    found = {path: path.lstat() for path in folder.rglob("*")}
+    return {
+        str(path.relative_to(folder)): (stat.st_size, stat.st_mtime_ns)
+        for path, stat in found.items()
+        if "__pycache__" not in path.parts and not path.is_dir()
+    }
+
+
+def words_of(command: str, line: str, out: Path) -> list[str]:
+    words = shlex.split(line.replace("TEACHER", TEACHER, 1) if line.startswith("TEACHER") else line)
+    places = {"OUT": str(out), "LONG": str(out.parent / ("long" * 75))}
+    return [*([] if command == "none" else [command]), *(places.get(word, word) for word in words)]
+
+
+@pytest.mark.parametrize("entry", LINES, ids=[f"{command} {line}"[:80] for command, line, *_ in LINES])
+def test_a_wrong_line_is_told_in_one(
+    entry: tuple[Any, ...],
+    world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    command, line, code, pattern, *more = entry
+    monkeypatch.chdir(world)
+    for name, value in (more[0] if more else {}).items():
+        monkeypatch.setenv(name, value)
+    before, began = contents(world), time.monotonic()
+    assert main(words_of(command, line, tmp_path / "out")) == code
+    assert time.monotonic() - began < SECONDS
+    told = [said for said in capfd.readouterr().err.splitlines() if not said.startswith("note: ")]
+    assert len(told) == 1, told
+    assert re.match(rf"wcord: .*{pattern}", told[0]), told[0]
+    assert "Traceback" not in told[0]
+    assert contents(world) == before
+    assert code == 1 or not (tmp_path / "out").exists()
