@@ -295,13 +295,21 @@ def require_tensor(name: str, value: object) -> None:
         )
 
 
+def require_fractions(name: str, value: object) -> None:
+    """Raise unless `value` is a tensor of floating-point numbers."""
+    from torch import Tensor  # the command line complains without it
+
+    require_tensor(name, value)
+    assert isinstance(value, Tensor)
+    if not value.is_floating_point():
+        raise WrongTypeError(
+            f"{name} must hold floating-point numbers, received {value.dtype}: convert it with .float()"
+        )
+
+
 def require_matrix(name: str, tensor: "Tensor", *, min_rows: int = 1) -> None:
     """Raise unless `tensor` is a floating-point batch × features matrix with enough rows."""
-    require_tensor(name, tensor)
-    if not tensor.is_floating_point():
-        raise WrongTypeError(
-            f"{name} must hold floating-point numbers, received {tensor.dtype}: convert it with .float()"
-        )
+    require_fractions(name, tensor)
     if tensor.dim() != 2:
         raise UsageError(f"{name} must be a matrix (batch × features), received shape {tuple(tensor.shape)}")
     if tensor.shape[1] == 0:

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import UsageError, WrongTypeError, require_finite, require_same_rows, require_tensor
+from wcord.checks import UsageError, require_finite, require_fractions, require_same_rows
 
 
 def require_map(name: str, tensor: Tensor, *, min_rows: int = 1, any_shape: bool = False) -> None:
@@ -17,11 +17,7 @@ def require_map(name: str, tensor: Tensor, *, min_rows: int = 1, any_shape: bool
         ...
     wcord.checks.UsageError: student_map must be a feature map (batch × channels × height × width), received shape ...
     """
-    require_tensor(name, tensor)
-    if not tensor.is_floating_point():
-        raise WrongTypeError(
-            f"{name} must hold floating-point numbers, received {tensor.dtype}: convert it with .float()"
-        )
+    require_fractions(name, tensor)
     if any_shape and tensor.dim() < 2:
         raise UsageError(f"{name} must be features with the batch first, received shape {tuple(tensor.shape)}")
     if not any_shape and tensor.dim() != 4:

@@ -102,7 +102,7 @@ def build_network(
     num_classes = _num_classes(spec, card, stated, data, own)
     channels = data.train.shape[0]
     if card is not None and card.in_channels != channels:
-        raise wrong_channels(f"the {spec.role}'s weights {str(spec.weights)!r}", card.in_channels, channels)
+        raise wrong_channels(_weights_of(spec), card.in_channels, channels)
     given = (data.train.shape[1], data.train.shape[2])
     # A perceptron is built for one size, which is that of its own input.
     size = (spec.size, spec.size) if spec.size else (card and card.image_size) or given
@@ -233,7 +233,7 @@ def _load(backbone: nn.Module, spec: NetworkSpec, num_classes: int, channels: in
     except UsageError:
         for other in {1, 3} - {channels}:
             if _fits(spec, num_classes, other):
-                raise _wrong_channels(spec, other, channels) from None
+                raise wrong_channels(_weights_of(spec), other, channels) from None
         raise
 
 
@@ -245,6 +245,10 @@ def _fits(spec: NetworkSpec, num_classes: int, channels: int) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _weights_of(spec: NetworkSpec) -> str:
+    return f"the {spec.role}'s weights {str(spec.weights)!r}"
 
 
 def wrong_channels(what: str, wanted: int, given: int) -> UsageError:
