@@ -59,6 +59,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
 def require_choice(kind: str, name: str, known: Iterable[str]) -> None:
     """Raise unless `name` is one of `known`."""
     options = list(known)
+    if not isinstance(name, str):
+        raise WrongTypeError(f"{kind} must be one of {', '.join(map(repr, options[:LISTED]))}, received {shown(name)}")
     if name not in options:
         raise unknown(kind, name, options)
 
@@ -183,7 +185,7 @@ def require_bool(name: str, value: object) -> None:
 def require_kind(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
     """Raise unless `value` is of one of the kinds, which `expected` names."""
     if not isinstance(value, kinds):
-        raise UsageError(f"{name} must be {expected}, received {shown(value)}")
+        raise WrongTypeError(f"{name} must be {expected}, received {shown(value)}")
 
 
 def require_list(name: str, value: object) -> None:
@@ -192,6 +194,16 @@ def require_list(name: str, value: object) -> None:
         raise UsageError(f"{name} must be a list, received {shown(str(value))}: write [{shown(str(value))}]")
     if value is not None and not isinstance(value, Iterable):
         raise UsageError(f"{name} must be a list, received {shown(value)}")
+
+
+def require_names(name: str, value: object) -> None:
+    """Raise unless `value` is a list of texts."""
+    require_list(name, value)
+    if value is None:
+        raise WrongTypeError(f"{name} must be a list of names, received None: write ()")
+    assert isinstance(value, Iterable)
+    for one in value:
+        require_kind(f"each of {name}", one, str, "text")
 
 
 def require_text(what: str, value: object) -> None:
@@ -276,6 +288,8 @@ def _path(path: object, what: str) -> Path:
         raise WrongTypeError(f"{what} must be a path, received {shown(path)}")
     if "\0" in str(path):
         raise UsageError(f"{what} {shown(str(path))} holds a null character: check the path")
+    if not str(path).strip():
+        raise UsageError(f"{what} must not be empty: name a path")
     require_short_names(what, path)
     return Path(path)
 
@@ -286,13 +300,30 @@ def _require_there(path: Path, what: str) -> None:
 
 
 def require_tensor(name: str, value: object) -> None:
-    """Raise unless `value` is a tensor."""
-    from torch import Tensor  # the command line complains without it
+    """Raise unless `value` is a dense tensor that holds values."""
+    import torch  # the command line complains without it
 
-    if not isinstance(value, Tensor):
-        raise WrongTypeError(
-            f"{name} must be a tensor, received {type(value).__name__}: convert it with torch.as_tensor"
-        )
+    if not isinstance(value, torch.Tensor):
+        kind = type(value).__name__
+        raise WrongTypeError(f"{name} must be a tensor, received {kind}: convert it with torch.as_tensor")
+    if value.is_meta:
+        raise UsageError(f"{name} is on the meta device and holds no values: compute it on the CPU or a GPU")
+    if value.layout is not torch.strided:
+        raise WrongTypeError(f"{name} must be a dense tensor, received {value.layout}: convert it with .to_dense()")
+
+
+def require_whole_numbers(name: str, value: object, rows: int | None = None) -> None:
+    """Raise unless `value` is a vector of whole numbers, one for each of so many samples where they are counted."""
+    from torch import Tensor
+    from torch import bool as truth
+
+    require_tensor(name, value)
+    assert isinstance(value, Tensor)
+    if value.is_floating_point() or value.is_complex() or value.dtype is truth:
+        raise WrongTypeError(f"{name} must hold whole numbers, received {value.dtype}: convert it with .long()")
+    if value.dim() != 1 or (rows is not None and len(value) != rows):
+        count = "one number" if rows is None else f"{rows} numbers, one"
+        raise UsageError(f"{name} must hold {count} for each sample, received shape {tuple(value.shape)}")
 
 
 def require_fractions(name: str, value: object) -> None:

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from wcord.bounds import checked
-from wcord.checks import UsageError, require_choice, require_kind, require_list
+from wcord.checks import UsageError, WrongTypeError, require_choice, require_kind, require_names, shown
 from wcord.data.assemble import assemble, assemble_pairs, teacher_config
 from wcord.data.config import Columns, DataConfig, PairingConfig
 from wcord.data.labels import merge_classes, parts_of
@@ -154,9 +155,24 @@ def from_arrays(
     """
     from wcord.data.arrays import array_source
 
-    require_list("classes", classes)
+    if classes is not None:
+        require_names("classes", classes)
+    given = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+    for name, values in given.items():
+        if values is not None or name.endswith("train"):
+            _require_rows(name, values)
     source = array_source(x_train, y_train, x_test, y_test, classes=classes, name="arrays")
     return assemble(source, DataConfig(data="arrays"))
+
+
+def _require_rows(name: str, values: object) -> None:
+    """Raise unless values can be an array of one entry or more for each sample."""
+    try:
+        dimensions = values.dim() if isinstance(values, Tensor) else np.ndim(values)  # pyright: ignore[reportArgumentType]
+    except ValueError:
+        raise UsageError(f"{name} holds rows of different lengths: give an array of one shape") from None
+    if dimensions == 0:
+        raise WrongTypeError(f"{name} must be an array, received {shown(values)}")
 
 
 def _digits(place: str, columns: Columns) -> Source:

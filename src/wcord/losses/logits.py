@@ -1,5 +1,6 @@
 """What the losses on logits share: the checks of both networks' logits and of the classes."""
 
+import torch
 from torch import Tensor
 
 from wcord.checks import UsageError, WrongTypeError, require_finite, require_matrix, require_same_rows, require_tensor
@@ -53,7 +54,7 @@ def require_classes(target: Tensor, logits: Tensor) -> None:
     require_tensor("target", target)
     if target.dim() != 1:
         raise UsageError(f"target must hold one class number per sample, received shape {tuple(target.shape)}")
-    if target.is_floating_point() or target.is_complex():
+    if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
         raise WrongTypeError(f"target must hold class numbers, received {target.dtype}: convert it with .long()")
     require_same_rows("logits", logits, "target", target)
     if target.device.type == "cpu" and not 0 <= int(target.min()) <= int(target.max()) < logits.shape[1]:

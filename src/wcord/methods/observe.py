@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_counts, require_number
+from wcord.checks import UsageError, require_bool, require_counts, require_number, require_tensor
 from wcord.data.batch import Batch
 from wcord.features import Features, capture, map_names, unwrap
 from wcord.methods.term import Objective, Setting
@@ -62,6 +62,10 @@ def observe(
         if value is not None:
             require_counts(**{name: value})
     require_number("label_smoothing", label_smoothing, low=0, below=1)
+    require_bool("several_labels", several_labels)
+    for name, sample in (("sample", student_sample), ("teacher_sample", teacher_sample)):
+        if sample is not None:
+            _require_sample(name, sample)
     student_sample = _guess(student) if student_sample is None else student_sample
     teacher_sample = student_sample if teacher_sample is None else teacher_sample
     student_features = _dry_run("student", student, student_sample, student_maps, student_embedding)
@@ -134,6 +138,12 @@ def rehearse(
         ) from None
     finally:
         objective.train(training)
+
+
+def _require_sample(name: str, sample: Tensor) -> None:
+    require_tensor(name, sample)
+    if sample.dim() == 0 or len(sample) == 0:
+        raise UsageError(f"{name} must be a batch of at least one input, received shape {tuple(sample.shape)}")
 
 
 def _shapes(features: Features) -> dict[str, tuple[int, ...]]:

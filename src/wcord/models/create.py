@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from wcord.checks import LARGEST_COUNT, UsageError, require_counts, require_number, require_size, unknown
+from wcord.checks import LARGEST_COUNT, UsageError, require_counts, require_kind, require_number, require_size, unknown
 from wcord.models import timm_networks, torchvision_networks, transformers_networks
 from wcord.models.catalogue import CIFAR_MODELS, TABLE_MODELS, names_weights, network_spec
 from wcord.models.classifier import without_classifier
@@ -85,6 +85,7 @@ def create_model(
     >>> sum(p.numel() for p in create_model("resnet20").parameters())
     278324
     """
+    require_kind("name", name, str, "the name of a network")
     require_counts(in_channels=in_channels)
     if image_size is not None:
         require_size("image_size", image_size)

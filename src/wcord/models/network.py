@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from wcord.checks import WrongTypeError
+from wcord.checks import WrongTypeError, require_kind, require_names
 from wcord.models.preprocess import Preprocess
 
 
@@ -42,8 +42,11 @@ class Network(nn.Module):
         embedding: str | None = None,
     ) -> None:
         super().__init__()
+        require_kind("backbone", backbone, nn.Module, "a torch.nn.Module")
+        require_kind("preprocess", preprocess, Preprocess, "a Preprocess")
         self.backbone = backbone
         self.preprocess = preprocess
+        require_names("classes", classes)
         self.classes = tuple(classes)
         self.embedding = embedding
         self.register_buffer("merge", merge, persistent=False)
@@ -122,6 +125,7 @@ def unwrap(model: nn.Module) -> nn.Module:
     >>> unwrap(Network(backbone, Preprocess((0.0,), (1.0,)))) is backbone
     True
     """
+    require_kind("model", model, nn.Module, "a torch.nn.Module")
     while True:
         if isinstance(model, DistributedDataParallel):
             model = model.module

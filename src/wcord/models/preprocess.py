@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wcord.checks import LEAST_STD, UsageError, WrongTypeError, require_number, require_size
+from wcord.checks import LEAST_STD, UsageError, WrongTypeError, require_number, require_size, require_tensor
 
 
 class Preprocess(nn.Module):
@@ -52,6 +52,7 @@ class Preprocess(nn.Module):
             TypeError: the images are integers.
             UsageError: they have another number of channels than `mean`.
         """
+        require_tensor("images", images)
         if not images.is_floating_point():
             raise WrongTypeError(
                 f"images must be floating point in [0, 1], received {images.dtype}: divide bytes by 255"

@@ -87,7 +87,7 @@ def _load(path: Path, *, mappings: bool) -> tuple[object, list[str]]:
     replaced: dict[str, Any] = {}
     while True:
         try:
-            known = [(standin, name) for name, standin in replaced.items()]
+            known: list[Any] = [(standin, name) for name, standin in replaced.items()]
             with torch.serialization.safe_globals(known), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PyTorch's words about old files precede our line and say less
                 return torch.load(path, map_location="cpu", weights_only=True), list(replaced)

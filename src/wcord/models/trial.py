@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from wcord.checks import UsageError, WrongTypeError
 from wcord.models.network import is_compiled, logits_of
@@ -91,7 +92,7 @@ def require_gradient(role: str, network: nn.Module, sample: Tensor) -> None:
 def _require_values(role: str, network: nn.Module) -> None:
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     for name, tensor in tensors.items():
-        if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+        if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
             raise UsageError(
                 f"the {role}'s {name!r} has no shape yet: run the network once, or use layers that are not lazy"
             )

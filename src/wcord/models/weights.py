@@ -4,14 +4,14 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_file
+from wcord.checks import UsageError, require_bool, require_choice, require_file, require_kind, require_place
 from wcord.files import write_atomically
 from wcord.models.card import ModelCard, card_from_metadata
 from wcord.models.catalogue import LIBRARIES
@@ -56,6 +56,8 @@ def load_weights(
             loaded.
     """
     network = unwrap(model)
+    require_bool("ema", ema)
+    require_choice("head", head, get_args(Head))
     found = Found.of(network, path, ema=ema, say=say)
     if head == "left":
         found = found.without_head()
@@ -95,6 +97,9 @@ def save_weights(model: nn.Module, path: str | Path, *, card: ModelCard | None =
     ...     read_card(f"{folder}/a.safetensors").architecture
     'resnet8'
     """
+    require_place(path, "weights file")
+    if card is not None:
+        require_kind("card", card, ModelCard, "a ModelCard")
     # safetensors refuses tensors that share memory, so each is written from a copy of its own.
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in unwrap(model).state_dict().items()}
     metadata = {"format": "pt"} | (card.to_metadata() if card else {})
@@ -165,6 +170,8 @@ def open_network(path: str | Path, *, model: str | None = None) -> Network:
     Raises:
         UsageError: the file is missing, damaged, or has no (complete) card, or it does not fit the architecture.
     """
+    if model is not None:
+        require_kind("model", model, str, "the name of a network")
     card = read_card(path)
     if card is None or not card.mean:
         raise UsageError(
