@@ -73,7 +73,7 @@ def shown(value: object) -> str:
     """
     if isinstance(value, int) and abs(value) >= 10**40:
         return f"a number of {math.floor(math.log10(abs(value))) + 1} digits"
-    text = str(value) if isinstance(value, float) else repr(value)
+    text = str(value) if isinstance(value, float) else " ".join(repr(value).split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 

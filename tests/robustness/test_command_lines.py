@@ -1,6 +1,7 @@
 """Command lines that are wrong: each is told in one line, with its exit code, and leaves nothing behind."""
 
 import os
+import pickle
 import re
 import shlex
 import time
@@ -43,6 +44,7 @@ def make_world(folder: Path) -> None:
     (folder / "empty").mkdir()
     os.mkfifo(folder / "pipe")
     (folder / "bytes.toml").write_bytes(b"model = '\xff'\n")
+    (folder / "wide.toml").write_text("model = 'resnet8'\n", encoding="utf-16")
     _make_data(folder)
     _make_weights(folder)
     small = ["--data", "digits", "--subset", "4", "--batch-size", "16", "--epochs", "2", "--device", "cpu"]
@@ -69,6 +71,7 @@ def _make_weights(folder: Path) -> None:
     torch.save({**state, "body.1.weight": torch.full((10, 64), float("nan"))}, folder / "nan.pth")
     torch.save(own, folder / "pickle.pth")
     torch.save([1, 2], folder / "list.pth")
+    (folder / "plain_pickle.pth").write_bytes(pickle.dumps({key: value.numpy() for key, value in state.items()}))
     (folder / "cut.pth").write_bytes((folder / "own.pth").read_bytes()[:500])
     (folder / "tar.pth").write_bytes(b"storages\0" + bytes(4096))
     flowers = ("setosa", "versicolor", "virginica")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from wcord.bounds import checked
-from wcord.checks import RunError, UsageError, require_counts, require_kind, require_list
+from wcord.checks import RunError, UsageError, require_bool, require_counts, require_file, require_kind, require_list
 from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
@@ -77,8 +77,10 @@ def evaluate(
         UsageError: for a mistake in what was given, or data with a class that is none of the network's.
     """
     require_kind("model", model, (str, nn.Module, NoneType), "the name of a network or a torch.nn.Module")
+    for flag, value in (("classes_by_number", classes_by_number), ("pretrained", pretrained), ("ema", ema)):
+        require_bool(flag, value)
     config = _config(data, settings)
-    path = None if weights is None else Path(weights)
+    path = None if weights is None else require_file(weights, "weights file")
     name = type(model).__name__ if isinstance(model, nn.Module) else _name(model, path)
     spec = NetworkSpec("model", name, path, mean=mean, std=std, pretrained=pretrained, ema=ema, embedding=embedding)
     if isinstance(model, str) and path is None and not spec.by_name and not is_own_code(name):

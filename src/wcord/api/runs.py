@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from wcord.bounds import checked
-from wcord.checks import UsageError, require_kind, require_place, require_text
+from wcord.checks import UsageError, require_folder, require_kind, require_place, require_text
 from wcord.claim import claim, holder, is_claimed
 from wcord.conclude import conclude
 from wcord.data.contents import contents_of
@@ -157,7 +157,7 @@ def resume(
         UsageError: where the folder is no run or another process runs it, other settings are to be changed, or the data
             or the teacher's weights have become others.
     """
-    folder = RunFolder(Path(run))
+    folder = RunFolder(require_folder(run, "run folder"))
     for name in changes:
         if name not in RESUMABLE:
             raise UsageError(f"{name} cannot change when a run is resumed: start a new run; {', '.join(RESUMABLE)} can")

@@ -33,6 +33,8 @@ def open_data(config: DataConfig, pairing: PairingConfig | None = None, *, parti
         UsageError: whatever is wrong with the name, the files, the samples or the pairs.
     """
     require_kind("config", config, DataConfig, "a DataConfig")
+    if pairing is not None:
+        require_kind("pairing", pairing, PairingConfig, "a PairingConfig")
     config, pairing = checked(config), None if pairing is None else checked(pairing)
     if pairing is None:
         return assemble(_merged(_read(config, PairingConfig(), (), partial=partial), config.merge), config)

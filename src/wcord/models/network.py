@@ -47,6 +47,8 @@ class Network(nn.Module):
         self.backbone = backbone
         self.preprocess = preprocess
         require_names("classes", classes)
+        if embedding is not None:
+            require_kind("embedding", embedding, str, "the path of a module")
         self.classes = tuple(classes)
         self.embedding = embedding
         self.register_buffer("merge", merge, persistent=False)
