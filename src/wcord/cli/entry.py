@@ -21,6 +21,7 @@ from wcord.cli.predict import predict
 from wcord.cli.probe import probe
 from wcord.cli.results import export, report
 from wcord.cli.runs import distill, train
+from wcord.memory import lack_of_memory
 from wcord.own_code import of_own_code, said_by
 from wcord.terminal import plain
 
@@ -91,6 +92,9 @@ def _run(arguments: list[str]) -> int:
 
 def _unexpected(error: BaseException) -> str:
     """Return what to say of an error that nobody foresaw: the user's own code, the system, or a mistake of ours."""
+    lack = lack_of_memory(error)
+    if lack is not None:
+        return f"{lack}: end other programs, or choose a smaller network, --image-size, --batch-size or --subset"
     own = of_own_code(error)
     if own is not None:
         return f"your own code failed: {own}; {TRACEBACK}=1 shows the traceback"

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from wcord.checks import UsageError, WrongTypeError
+from wcord.memory import lack_of_memory
 from wcord.models.network import is_compiled, logits_of
 from wcord.own_code import of_own_code, said_by
 
@@ -25,9 +26,11 @@ def on_trial(role: str, shape: Sequence[int]) -> Iterator[None]:
     """
     try:
         yield
-    except (UsageError, MemoryError, torch.OutOfMemoryError):
+    except UsageError:
         raise
     except (Exception, SystemExit) as error:
+        if lack_of_memory(error) is not None:
+            raise
         raise UsageError(
             f"the {role} fails on an input of shape {tuple(shape)}: {of_own_code(error) or said_by(error)}; check its "
             "code, and the channels and the size of its input (image_size)"
