@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from wcord.checks import require_kind, require_list, require_names, require_positive
-from wcord.methods.build import Options, build_objective
+from wcord.methods.build import Options, build_objective, parse_method
 from wcord.methods.observe import observe
 from wcord.methods.term import Objective
 from wcord.training.trainable import require_own_weights
@@ -84,6 +84,8 @@ def build_method(
         if path is not None:
             require_kind(name, path, str, "the path of a module")
     _require_options(options)
+    if any(name != "ce" for name in parse_method(method)):
+        require_own_weights(student, teacher)
     setting = observe(
         student,
         teacher,
@@ -100,10 +102,7 @@ def build_method(
         student_embedding=student_embedding,
         teacher_embedding=teacher_embedding,
     )
-    objective = build_objective(method, setting, options=options)
-    if objective.uses_teacher:
-        require_own_weights(student, teacher)
-    return objective
+    return build_objective(method, setting, options=options)
 
 
 def _require_options(options: object) -> None:

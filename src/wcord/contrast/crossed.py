@@ -4,7 +4,9 @@ from torch import Tensor, nn
 
 from wcord.checks import (
     UsageError,
+    require_bool,
     require_counts,
+    require_fraction,
     require_matrix,
     require_same_shape,
     require_tensor,
@@ -63,6 +65,8 @@ class CrossedNCE(nn.Module):
     ) -> None:
         super().__init__()
         require_counts(embedding_dim=embedding_dim, queue_size=queue_size)
+        require_fraction("momentum", momentum)
+        require_bool("renormalize", renormalize)
 
         def memory() -> Bank | Queue:
             if num_samples is None:

@@ -316,11 +316,11 @@ def _checked(
         raise UsageError(f"anchor and rows must have one width, received {anchor.shape[1]} and {rows.shape[1]}")
     if index is not None:
         require_draw(index, anchor.shape[0], rows.shape[0])
+    if (labels is None) != (row_labels is None):
+        raise UsageError("labels and row_labels belong together, received only one: give both or neither")
     for name, classes, count in (("labels", labels, len(anchor)), ("row_labels", row_labels, len(rows))):
         if classes is not None:
             require_whole_numbers(name, classes, count)
-    if (labels is None) != (row_labels is None):
-        raise UsageError("labels and row_labels belong together, received only one: give both or neither")
     if num_negatives is not None:
         require_counts(num_negatives=num_negatives)
     drawn = rows.shape[0] if index is None else index.shape[-1]

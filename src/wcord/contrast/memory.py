@@ -189,7 +189,7 @@ class Queue(nn.Module):
 
 def _require_rows(rows: Tensor, storage: Tensor, count: int | None = None) -> None:
     """Raise unless there are rows of the storage's width, as many as are counted, on an accelerator or the CPU."""
-    require_matrix("rows", rows)
+    require_matrix("rows", rows, min_rows=0)
     if rows.shape[1] != storage.shape[1] or (count is not None and len(rows) != count):
         wanted = (len(rows) if count is None else count, storage.shape[1])
         raise UsageError(f"rows must have the shape {wanted}, received {tuple(rows.shape)}")

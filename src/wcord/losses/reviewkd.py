@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_counts, require_same_rows, require_same_shape, require_widths
+from wcord.checks import UsageError, require_counts, require_kind, require_same_rows, require_same_shape, require_widths
 from wcord.losses.maps import require_lists, require_map
 from wcord.numerics import FullPrecisionModule, autocast_off, full_precision, in_precision_of
 
@@ -139,6 +139,8 @@ class ReviewKDLoss(FullPrecisionModule):
     ) -> None:
         super().__init__()
         require_counts(max_width=max_width)
+        for name, channels in (("student_channels", student_channels), ("teacher_channels", teacher_channels)):
+            require_kind(name, channels, (list, tuple), "a list of channels, one number for each map")
         if len(student_channels) != len(teacher_channels) or not student_channels:
             raise UsageError(
                 "reviewkd pairs the maps of both networks one by one, received "

@@ -33,7 +33,7 @@ def on_trial(role: str, shape: Sequence[int]) -> Iterator[None]:
             raise
         raise UsageError(
             f"the {role} fails on an input of shape {tuple(shape)}: {of_own_code(error) or said_by(error)}; check its "
-            "code, and the channels and the size of its input (image_size)"
+            "code, and the channels and the size of its input (image_size, sample)"
         ) from error
 
 
