@@ -51,9 +51,9 @@ def test_what_a_network_does_wrong_is_said(then: Callable[[Tensor], object], sai
 
 
 def test_weights_without_values_are_refused() -> None:
-    with pytest.raises(UsageError, match="'body.1.weight' is on the meta device"):
+    with pytest.raises(UsageError, match=r"'body.1.weight' is on the meta device"):
         try_network("teacher", Does(lambda logits: logits).to("meta"), SHAPE)
-    with pytest.raises(UsageError, match="'1.weight' has no shape yet"):
+    with pytest.raises(UsageError, match=r"'1.weight' has no shape yet"):
         try_network("teacher", nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), SHAPE)
 
 
