@@ -221,7 +221,7 @@ def require_text(what: str, value: object) -> None:
 
 def require_file(path: str | Path, what: str) -> Path:
     """Return `path` if it is a file, else raise saying which `what` is missing, and what is there instead."""
-    found = _path(path, what)
+    found = require_path(path, what)
     if found.is_dir():
         raise UsageError(f"{what} {str(path)!r} is a folder: name a file in it")
     _require_there(found, what)
@@ -232,7 +232,7 @@ def require_file(path: str | Path, what: str) -> Path:
 
 def require_folder(path: str | Path, what: str) -> Path:
     """Return `path` if it is a folder, else raise saying which `what` is missing, and what is there instead."""
-    found = _path(path, what)
+    found = require_path(path, what)
     _require_there(found, what)
     if found.is_file():
         raise UsageError(f"{what} {str(path)!r} is a file: name its folder")
@@ -252,7 +252,7 @@ def require_place(path: str | Path, what: str, *, folder: bool = False) -> Path:
     Raises:
         UsageError: the path leads through a file, or to a file where a folder is meant, or into what cannot be written.
     """
-    place = _path(path, what)
+    place = require_path(path, what)
     ground = next(there for there in (place.absolute(), *place.absolute().parents) if os.path.lexists(there))
     if ground == place.absolute() and not folder:
         if ground.is_dir():
@@ -283,7 +283,8 @@ LONGEST_NAME = 255
 """Bytes in the name of a file, on most file systems."""
 
 
-def _path(path: object, what: str) -> Path:
+def require_path(path: object, what: str) -> Path:
+    """Return `path` as one, else raise: it is no text, empty, or holds what no file system takes."""
     if not isinstance(path, str | Path):
         raise WrongTypeError(f"{what} must be a path, received {shown(path)}")
     if "\0" in str(path):

@@ -11,7 +11,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_bool, require_choice, require_file, require_kind, require_place
+from wcord.checks import (
+    UsageError,
+    require_bool,
+    require_choice,
+    require_file,
+    require_kind,
+    require_path,
+)
 from wcord.files import write_atomically
 from wcord.models.card import ModelCard, card_from_metadata
 from wcord.models.catalogue import LIBRARIES
@@ -97,7 +104,8 @@ def save_weights(model: nn.Module, path: str | Path, *, card: ModelCard | None =
     ...     read_card(f"{folder}/a.safetensors").architecture
     'resnet8'
     """
-    require_place(path, "weights file")
+    if require_path(path, "weights file").is_dir():
+        raise UsageError(f"weights file {str(path)!r} is a folder: name a file in it")
     if card is not None:
         require_kind("card", card, ModelCard, "a ModelCard")
     # safetensors refuses tensors that share memory, so each is written from a copy of its own.
