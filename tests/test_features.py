@@ -170,7 +170,7 @@ class TestErrors:
         assert torch.allclose(features.embedding, features.logits)
 
     def test_a_string_of_maps(self):
-        with pytest.raises(TypeError, match=r"received the string 'stem': write \['stem'\]"):
+        with pytest.raises(UsageError, match=r"maps must be a list, received 'stem': write \['stem'\]"):
             capture(create_model("resnet8"), maps="stem").__enter__()
 
     def test_data_parallel(self):

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast
 
-from wcord.checks import LARGEST_SIDE, LEAST_STD, UsageError, require_number, shown
+from wcord.checks import LARGEST_SIDE, LEAST_STD, UsageError, require_number, require_short_names, shown
 
 Configuration = TypeVar("Configuration")
 
@@ -224,6 +224,7 @@ def _plain(hint: Any) -> Any:
 
 def _as_type(name: str, value: Any, kind: type) -> Any:
     if kind is Path and isinstance(value, str | Path):
+        require_short_names(name, value)
         return Path(value)
     if kind in (int, float):
         require_number(name, value, whole=kind is int)

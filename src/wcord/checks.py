@@ -5,6 +5,7 @@ Nothing here imports torch, so that the command line can complain without loadin
 
 import difflib
 import math
+import os
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -20,6 +21,10 @@ LISTED = 150
 
 class UsageError(ValueError):
     """A user's mistake, told in one line; the command line exits with code 2."""
+
+
+class WrongTypeError(UsageError, TypeError):
+    """A value of another type than the one that is meant: a `TypeError` to Python, a user's mistake to the commands."""
 
 
 class DoesNotFitError(UsageError):
@@ -54,6 +59,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
 def require_choice(kind: str, name: str, known: Iterable[str]) -> None:
     """Raise unless `name` is one of `known`."""
     options = list(known)
+    if not isinstance(name, str):
+        raise WrongTypeError(f"{kind} must be one of {', '.join(map(repr, options[:LISTED]))}, received {shown(name)}")
     if name not in options:
         raise unknown(kind, name, options)
 
@@ -66,7 +73,7 @@ def shown(value: object) -> str:
     """
     if isinstance(value, int) and abs(value) >= 10**40:
         return f"a number of {math.floor(math.log10(abs(value))) + 1} digits"
-    text = str(value) if isinstance(value, float) else repr(value)
+    text = str(value) if isinstance(value, float) else " ".join(repr(value).split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
@@ -178,7 +185,7 @@ def require_bool(name: str, value: object) -> None:
 def require_kind(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
     """Raise unless `value` is of one of the kinds, which `expected` names."""
     if not isinstance(value, kinds):
-        raise UsageError(f"{name} must be {expected}, received {shown(value)}")
+        raise WrongTypeError(f"{name} must be {expected}, received {shown(value)}")
 
 
 def require_list(name: str, value: object) -> None:
@@ -187,6 +194,16 @@ def require_list(name: str, value: object) -> None:
         raise UsageError(f"{name} must be a list, received {shown(str(value))}: write [{shown(str(value))}]")
     if value is not None and not isinstance(value, Iterable):
         raise UsageError(f"{name} must be a list, received {shown(value)}")
+
+
+def require_names(name: str, value: object) -> None:
+    """Raise unless `value` is a list of texts."""
+    require_list(name, value)
+    if value is None:
+        raise WrongTypeError(f"{name} must be a list of names, received None: write ()")
+    assert isinstance(value, Iterable)
+    for one in value:
+        require_kind(f"each of {name}", one, str, "text")
 
 
 def require_text(what: str, value: object) -> None:
@@ -203,28 +220,128 @@ def require_text(what: str, value: object) -> None:
 
 
 def require_file(path: str | Path, what: str) -> Path:
-    """Return `path` if it is a file, else raise saying which `what` is missing."""
-    found = Path(path)
+    """Return `path` if it is a file, else raise saying which `what` is missing, and what is there instead."""
+    found = require_path(path, what)
     if found.is_dir():
         raise UsageError(f"{what} {str(path)!r} is a folder: name a file in it")
+    _require_there(found, what)
     if not found.is_file():
-        raise UsageError(f"{what} {str(path)!r} does not exist: check the path")
+        raise UsageError(f"{what} {str(path)!r} is no regular file but a pipe or device: name a file")
     return found
 
 
+def require_folder(path: str | Path, what: str) -> Path:
+    """Return `path` if it is a folder, else raise saying which `what` is missing, and what is there instead."""
+    found = require_path(path, what)
+    _require_there(found, what)
+    if found.is_file():
+        raise UsageError(f"{what} {str(path)!r} is a file: name its folder")
+    if not found.is_dir():
+        raise UsageError(f"{what} {str(path)!r} is a pipe or device: name a folder")
+    return found
+
+
+def require_place(path: str | Path, what: str, *, folder: bool = False) -> Path:
+    """Return `path` if a file, or a folder, can be written there; what there is not yet is not made.
+
+    Args:
+        path: where something will be written.
+        what: what it is, for the message.
+        folder: whether a folder is meant, and not a file.
+
+    Raises:
+        UsageError: the path leads through a file, or to a file where a folder is meant, or into what cannot be written.
+    """
+    place = require_path(path, what)
+    ground = next(there for there in (place.absolute(), *place.absolute().parents) if os.path.lexists(there))
+    if ground == place.absolute() and not folder:
+        if ground.is_dir():
+            raise UsageError(f"{what} {str(path)!r} is a folder: name a file in it")
+        ground = ground.parent
+    if not ground.is_dir():
+        raise UsageError(f"{what} {str(path)!r} cannot be written: {str(ground)!r} is no folder, name another place")
+    if not os.access(ground, os.W_OK) or _is_of_the_system(ground):
+        raise UsageError(f"{what} {str(path)!r} cannot be written: {str(ground)!r} takes no files, name another place")
+    return place
+
+
+def _is_of_the_system(ground: Path) -> bool:
+    """Tell whether a folder is one in which the system shows itself, and nobody can make a file."""
+    return ground.resolve().parts[1:2] in (("proc",), ("sys",))
+
+
+def require_short_names(name: str, path: str | Path) -> None:
+    """Raise where a part of a path is longer than file systems take."""
+    longest = max((len(os.fsencode(part)) for part in Path(path).parts), default=0)
+    if longest > LONGEST_NAME:
+        raise UsageError(
+            f"{name} holds a name of {longest} bytes, received {shown(str(path))}: use at most {LONGEST_NAME}"
+        )
+
+
+LONGEST_NAME = 255
+"""Bytes in the name of a file, on most file systems."""
+
+
+def require_path(path: object, what: str) -> Path:
+    """Return `path` as one, else raise: it is no text, empty, or holds what no file system takes."""
+    if not isinstance(path, str | Path):
+        raise WrongTypeError(f"{what} must be a path, received {shown(path)}")
+    if "\0" in str(path):
+        raise UsageError(f"{what} {shown(str(path))} holds a null character: check the path")
+    if not str(path).strip():
+        raise UsageError(f"{what} must not be empty: name a path")
+    require_short_names(what, path)
+    return Path(path)
+
+
+def _require_there(path: Path, what: str) -> None:
+    if not path.exists():
+        raise UsageError(f"{what} {str(path)!r} does not exist: check the path")
+
+
 def require_tensor(name: str, value: object) -> None:
-    """Raise unless `value` is a tensor."""
+    """Raise unless `value` is a dense tensor that holds values."""
+    import torch  # the command line complains without it
+
+    if not isinstance(value, torch.Tensor):
+        kind = type(value).__name__
+        raise WrongTypeError(f"{name} must be a tensor, received {kind}: convert it with torch.as_tensor")
+    if value.is_meta:
+        raise UsageError(f"{name} is on the meta device and holds no values: compute it on the CPU or a GPU")
+    if value.layout is not torch.strided:
+        raise WrongTypeError(f"{name} must be a dense tensor, received {value.layout}: convert it with .to_dense()")
+
+
+def require_whole_numbers(name: str, value: object, rows: int | None = None) -> None:
+    """Raise unless `value` is a vector of whole numbers, one for each of so many samples where they are counted."""
+    from torch import Tensor
+    from torch import bool as truth
+
+    require_tensor(name, value)
+    assert isinstance(value, Tensor)
+    if value.is_floating_point() or value.is_complex() or value.dtype is truth:
+        raise WrongTypeError(f"{name} must hold whole numbers, received {value.dtype}: convert it with .long()")
+    if value.dim() != 1 or (rows is not None and len(value) != rows):
+        count = "one number" if rows is None else f"{rows} numbers, one"
+        raise UsageError(f"{name} must hold {count} for each sample, received shape {tuple(value.shape)}")
+
+
+def require_fractions(name: str, value: object) -> None:
+    """Raise unless `value` is a tensor of floating-point numbers."""
     from torch import Tensor  # the command line complains without it
 
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name} must be a tensor, received {type(value).__name__}: convert it with torch.as_tensor")
+    require_tensor(name, value)
+    assert isinstance(value, Tensor)
+    if not value.is_floating_point():
+        raise WrongTypeError(
+            f"{name} must hold floating-point numbers, received {value.dtype}: convert it with .float()"
+        )
 
 
 def require_matrix(name: str, tensor: "Tensor", *, min_rows: int = 1) -> None:
     """Raise unless `tensor` is a floating-point batch × features matrix with enough rows."""
-    require_tensor(name, tensor)
-    if not tensor.is_floating_point():
-        raise TypeError(f"{name} must hold floating-point numbers, received {tensor.dtype}: convert it with .float()")
+    require_fractions(name, tensor)
     if tensor.dim() != 2:
         raise UsageError(f"{name} must be a matrix (batch × features), received shape {tuple(tensor.shape)}")
     if tensor.shape[1] == 0:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from wcord.checks import LONGEST_NAME
+
 PATIENCE = 0.3
 """Seconds that a process tries for; a look at whether a run is claimed holds the lock for much less."""
 INSIDE = ".lock"
 """Name of the lock in the run's folder, where none can lie beside it."""
-LONGEST_NAME = 255
-"""Bytes in the name of a file, on most file systems."""
 
 
 @contextmanager

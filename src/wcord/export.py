@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wcord.checks import RunError, UsageError
+from wcord.checks import RunError, UsageError, require_place
 from wcord.data.loader import Loader
 from wcord.files import write_atomically
 from wcord.models.network import Network
@@ -74,7 +74,7 @@ def export(
     network, card = open_network(run / STUDENT, model=model), read_card(run / STUDENT)
     assert card is not None, "open_network refuses a file without a card"
     source, batches = _real_batches(folder, data)
-    target = out or run / f"student{SUFFIX[format]}"
+    target = require_place(out or run / f"student{SUFFIX[format]}", "export")
     write = {"onnx": _write_onnx, "torch": _write_torch}[format]
     channels, height, width = batches[0].shape[1:]
     metadata = export_metadata(card, (channels, height, width))

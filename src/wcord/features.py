@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import DoesNotFitError, UsageError
+from wcord.checks import DoesNotFitError, UsageError, require_kind, require_names
 from wcord.models.classifier import classifier_paths, joined_classifiers, stated_widths
 from wcord.models.network import (
     StatesMaps,
@@ -145,8 +145,9 @@ class Tap:
     """What `capture` yields: calls the model and gathers what its hooks saw."""
 
     def __init__(self, model: nn.Module, maps: Sequence[str], embedding: str | None) -> None:
-        if isinstance(maps, str):
-            raise TypeError(f"maps must be a list of names, received the string {maps!r}: write [{maps!r}]")
+        require_names("maps", maps)
+        if embedding is not None:
+            require_kind("embedding", embedding, str, "the path of a module")
         if isinstance(model, nn.DataParallel):
             raise UsageError("nn.DataParallel splits what the hooks see: use DistributedDataParallel")
         self.model = model

@@ -64,7 +64,7 @@ def test_a_file_of_ones_own_may_build_on_another_beside_it(tmp_path: Path) -> No
     [
         (MINIMAL.replace("seeds", "seed"), "unknown key of a suite 'seed': did you mean 'seeds'"),
         (MINIMAL.replace("title", "baseline"), "lacks title"),
-        (MINIMAL.replace("[0]", '"0"'), "seeds must be of type list, received '0'"),
+        (MINIMAL.replace("[0]", '"0"'), "seeds must be a list, received '0'"),
         (MINIMAL.replace("[0]", "[0, 0]"), "seeds must be whole numbers of 0 or more, each once"),
         (MINIMAL.replace("[0]", "[true]"), "seeds must be whole numbers of 0 or more, each once"),
         (MINIMAL.replace('["resnet14", "resnet8"]', '["resnet14"]'), r'a pair is \["TEACHER", "STUDENT"\]'),

@@ -110,14 +110,14 @@ def test_mistakes_get_one_line(suite: str, tmp_path: Path, capsys: pytest.Captur
     assert "unknown method 'kdd'" in mistake(capsys, suite, "--baseline", "kdd", *out)
     assert "max_time must be a finite number above 0, received nan" in mistake(capsys, suite, "--max-time", "nan", *out)
     assert "must be a finite number above 0, received 0.0" in mistake(capsys, suite, "--max-time", "0", *out)
-    assert "Error parsing --max-time" in mistake(capsys, suite, "--max-time", "x", *out)
-    assert "Unrecognized options: stray; wcord benchmark --help" in mistake(capsys, suite, "stray", *out)
+    assert "max_time must be a finite number above 0, received 'x'" in mistake(capsys, suite, "--max-time", "x", *out)
+    assert "'stray' belongs to no option: leave it out" in mistake(capsys, suite, "stray", *out)
     assert "--seeds takes whole numbers of 0 or more" in mistake(capsys, suite, "--seeds=-1", *out)
     assert "unknown method 'warm'" in mistake(capsys, suite, "--methods", "warm+ce", *out)
     assert not (tmp_path / "out").exists()
     for flag in ("--out", "--records"):
-        assert f"{suite!r} is a file, name a folder" in mistake(capsys, suite, flag, f"{suite}/there")
-        assert "is a file, name a folder" in mistake(capsys, suite, flag, suite, "--status")
+        assert f"{suite!r} is no folder, name another place" in mistake(capsys, suite, flag, f"{suite}/there")
+        assert "is no folder, name another place" in mistake(capsys, suite, flag, suite, "--status")
     broken = tmp_path / "broken.toml"
     broken.write_text("title = ")
     assert f"suite {str(broken)!r} is not valid TOML" in mistake(capsys, str(broken), *out)

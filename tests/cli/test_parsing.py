@@ -23,7 +23,7 @@ def test_flags_are_checked_before_they_are_parsed() -> None:
     assert parse_checked(Asked, "x", ["--count", "5"]).count == 5
     with pytest.raises(UsageError, match="unknown option '--cuont': did you mean '--count'"):
         parse_checked(Asked, "x", ["--cuont", "5"])
-    with pytest.raises(UsageError, match=r"invalid literal for int.*; wcord x --help tells more"):
+    with pytest.raises(UsageError, match="count must be a whole number, received 'many'"):
         parse_checked(Asked, "x", ["--count", "many"])
 
 

@@ -38,7 +38,7 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) 
 
 def test_a_wrong_value_gets_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = mistake(capsys, *TRAIN[:3], "--epochs", "x", "--out", str(tmp_path / "new"))
-    assert told.startswith("wcord: Error parsing --epochs: invalid literal for int() with base 10: 'x'; wcord train")
+    assert told == "wcord: epochs must be a whole number between 1 and 1000000, received 'x'"
 
 
 def test_train_distill_evaluate_predict_report(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

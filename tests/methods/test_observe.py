@@ -25,7 +25,7 @@ def test_widths_and_classes_are_found_and_nothing_moves() -> None:
 
 def test_a_sample_that_does_not_fit_is_told() -> None:
     student = create_model("resnet8", num_classes=7)
-    with pytest.raises(UsageError, match=r"the student cannot take an input of shape \(2, 1, 32, 32\)"):
+    with pytest.raises(UsageError, match=r"the student fails on an input of shape \(2, 1, 32, 32\)"):
         observe(student, student, student_sample=torch.zeros(2, 1, 32, 32))
 
 

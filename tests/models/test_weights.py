@@ -304,7 +304,9 @@ class TestOpenNetwork:
 
     def test_without_a_card(self, network, tmp_path):
         save_weights(network, tmp_path / "a.safetensors")
-        with pytest.raises(UsageError, match=r"does not say what network it is: give --model"):
+        with pytest.raises(
+            UsageError, match=r"does not say what network it is and what it sees: name a student.safetensors"
+        ):
             open_network(tmp_path / "a.safetensors")
 
     def test_code_of_ones_own_is_run_only_when_named(self, tmp_path):

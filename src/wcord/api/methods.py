@@ -1,12 +1,12 @@
 """A method for any loop."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import require_kind, require_list, require_positive
-from wcord.methods.build import Options, build_objective
+from wcord.checks import require_kind, require_list, require_names, require_positive
+from wcord.methods.build import Options, build_objective, parse_method
 from wcord.methods.observe import observe
 from wcord.methods.term import Objective
 from wcord.training.trainable import require_own_weights
@@ -78,7 +78,14 @@ def build_method(
         for weight in class_weights:
             require_positive("class_weights", weight)
     for name, names in (("student_maps", student_maps), ("teacher_maps", teacher_maps)):
-        require_list(name, names)
+        if names is not None:
+            require_names(name, names)
+    for name, path in (("student_embedding", student_embedding), ("teacher_embedding", teacher_embedding)):
+        if path is not None:
+            require_kind(name, path, str, "the path of a module")
+    _require_options(options)
+    if any(name != "ce" for name in parse_method(method)):
+        require_own_weights(student, teacher)
     setting = observe(
         student,
         teacher,
@@ -95,7 +102,13 @@ def build_method(
         student_embedding=student_embedding,
         teacher_embedding=teacher_embedding,
     )
-    objective = build_objective(method, setting, options=options)
-    if objective.uses_teacher:
-        require_own_weights(student, teacher)
-    return objective
+    return build_objective(method, setting, options=options)
+
+
+def _require_options(options: object) -> None:
+    expected = "a mapping of summand → option → value, such as {'kd': {'temperature': 2}}"
+    if options is not None:
+        require_kind("options", options, Mapping, expected)
+        assert isinstance(options, Mapping)
+        for chosen in options.values():
+            require_kind("options", chosen, Mapping, expected)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from wcord.bounds import checked
-from wcord.checks import RunError, UsageError, require_counts, require_kind, require_list
+from wcord.checks import RunError, UsageError, require_bool, require_counts, require_file, require_kind, require_list
 from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
@@ -25,13 +25,14 @@ from wcord.evaluation.order import other_order
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
 from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
 from wcord.models.network import Network
+from wcord.models.trial import on_trial, try_network
 from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code, require_as_large
 from wcord.terminal import tell
 from wcord.training.as_trained import card_in, known_of, open_as_trained
 from wcord.training.config import flatten
 from wcord.training.engine import resolve_device
 from wcord.training.job import EVALUATION_BATCH
-from wcord.training.networks import NetworkSpec, Say, build_network
+from wcord.training.networks import NetworkSpec, Say, build_network, wrong_channels
 
 COLLAPSED = 1e-3
 """Spread of embeddings, relative to their length, below which they tell samples apart by rounding at most."""
@@ -76,8 +77,10 @@ def evaluate(
         UsageError: for a mistake in what was given, or data with a class that is none of the network's.
     """
     require_kind("model", model, (str, nn.Module, NoneType), "the name of a network or a torch.nn.Module")
+    for flag, value in (("classes_by_number", classes_by_number), ("pretrained", pretrained), ("ema", ema)):
+        require_bool(flag, value)
     config = _config(data, settings)
-    path = None if weights is None else Path(weights)
+    path = None if weights is None else require_file(weights, "weights file")
     name = type(model).__name__ if isinstance(model, nn.Module) else _name(model, path)
     spec = NetworkSpec("model", name, path, mean=mean, std=std, pretrained=pretrained, ema=ema, embedding=embedding)
     if isinstance(model, str) and path is None and not spec.by_name and not is_own_code(name):
@@ -222,7 +225,7 @@ def predict_files(
 
 
 def _guess(network: Network, name: str, record: Tensor, top: int, *, several_labels: bool) -> Guess:
-    with torch.inference_mode():
+    with torch.inference_mode(), on_trial("network", record.shape):
         logits = network(record).float()[0].cpu()
     if not bool(logits.isfinite().all()):
         raise UsageError(
@@ -273,6 +276,9 @@ def probe(
     opened = open_as_trained(config, Path(weights)) if isinstance(config, DataConfig) else config
     refuse_several(opened.train.targets, "wcord probe")
     require_several_classes(opened.classes)
+    if card.in_channels != opened.train.shape[0]:
+        raise wrong_channels(f"the weights {str(weights)!r}", card.in_channels, opened.train.shape[0])
+    try_network("network", network, opened.train.shape)
     halves = [_predictions(network, split, config, device) for split in (opened.train, opened.test)]
     seen = Representation(halves[0].embeddings, halves[0].targets, halves[1].embeddings, halves[1].targets)
     found: dict[str, Any] = {"linear": linear_probe(seen)}
@@ -330,6 +336,8 @@ def _name(model: str | None, path: Path | None) -> str:
     """Return the name of a network's architecture: what was said, else what its weights' card says."""
     card = None if path is None else read_card(path)
     name = model or (card.architecture if card else None)
+    if name is None and path is not None:
+        raise UsageError(f"weights file {str(path)!r} does not say what network it is: give --model with it")
     if name is None:
         raise UsageError("nothing to evaluate: give --weights of a student, or --model with its --weights")
     if model is None and path is not None:

@@ -1,6 +1,5 @@
 """Runs: begin one and go on with it."""
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from wcord.bounds import checked
-from wcord.checks import UsageError, require_kind, require_text
+from wcord.checks import UsageError, require_folder, require_kind, require_place, require_text
 from wcord.claim import claim, holder, is_claimed
 from wcord.conclude import conclude
 from wcord.data.contents import contents_of
@@ -176,7 +175,7 @@ def resume(
         UsageError: where the folder is no run or another process runs it, other settings are to be changed, or the data
             or the teacher's weights have become others; or where the folder names code that is not named here.
     """
-    folder = RunFolder(Path(run))
+    folder = RunFolder(require_folder(run, "run folder"))
     for name in changes:
         if name not in RESUMABLE:
             raise UsageError(f"{name} cannot change when a run is resumed: start a new run; {', '.join(RESUMABLE)} can")
@@ -281,9 +280,9 @@ def _refuse_taken(config: TrainConfig | DistillConfig, *, claimed: bool) -> None
         require_text(f"--{name.replace('_', '-')}", value)
     if is_used(out) and not config.overwrite:
         raise UsageError(f"--out {str(out)!r} exists: name another folder, give --overwrite, or go on with --resume")
-    ground = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
-    if not ground.is_dir() or not os.access(ground, os.W_OK):
-        raise UsageError(f"--out {str(out)!r} cannot be written: {str(ground)!r} is no folder that can be written")
+    require_place(out, "--out", folder=True)
+    if config.training.teacher_cache is not None:
+        require_place(config.training.teacher_cache, "--teacher-cache", folder=True)
     if not claimed and is_claimed(out):
         raise _taken(out)
 

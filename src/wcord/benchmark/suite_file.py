@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from wcord.benchmark.suite import Pair, Suite, Variant
 from wcord.checks import UsageError, shown
 from wcord.methods.catalogue import METHODS
 from wcord.methods.options import parse_options
+from wcord.toml import read_toml
 
 EVERY_METHOD = "*"
 """Stands in a suite's list for every method of the catalogue by itself."""
@@ -54,7 +54,7 @@ def _find(suite: str, folder: Path) -> Path:
 
 
 def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    content = _read(path)
+    content = read_toml(path, "suite")
     base = content.pop("base", None)
     if base is None:
         return content
@@ -62,13 +62,6 @@ def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise UsageError(f"suite {str(path)!r}: base must name another suite, not itself, received {shown(base)}")
     under = _content(_find(base, path.parent), (path, *above))
     return under | {key: _laid_over(under.get(key), value) for key, value in content.items()}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number of many digits
-        raise UsageError(f"suite {str(path)!r} is not valid TOML: {error}") from None
 
 
 def _laid_over(under: object, value: object) -> object:
@@ -95,14 +88,18 @@ _FORMS: dict[str, tuple[type, ...]] = {
 }
 
 
+_KINDS = {str: "text", list: "a list", dict: "a table", bool: "true or false"}
+"""Types as messages call them."""
+
+
 def _checked(name: str, content: Mapping[str, Any], file: str) -> Suite:
     for key, value in content.items():
         if key not in _FORMS:
             raise checks.unknown("key of a suite", key, [*_FORMS, "base"])
+        if key == "methods" and isinstance(value, list) and not all(isinstance(one, str) for one in value):
+            raise UsageError(f"suite {file!r}: methods must be a list of names, received {shown(value)}")
         if not isinstance(value, _FORMS[key]):
-            raise UsageError(
-                f"suite {file!r}: {key} must be of type {_FORMS[key][0].__name__}, received {shown(value)}"
-            )
+            raise UsageError(f"suite {file!r}: {key} must be {_KINDS[_FORMS[key][0]]}, received {shown(value)}")
     required = [f.name for f in dataclasses.fields(Suite) if f.default is f.default_factory is dataclasses.MISSING]
     missing = [key for key in required if key not in content and key != "name"]
     if missing:

@@ -1,6 +1,5 @@
 """`wcord benchmark`: run a suite, look at it, or make its tables."""
 
-import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from wcord.bounds import Device, File, Minutes, Name, OptionalName
-from wcord.checks import UsageError
+from wcord.checks import UsageError, require_place
 from wcord.cli.console import ERR, OUT, complain, print_path, say
 from wcord.cli.parsing import parse_checked
 
@@ -72,8 +71,9 @@ def benchmark(arguments: list[str]) -> int:
     asked = parse_checked(Benchmark, "benchmark", arguments, more=f" Suites: {names}.")
     if not asked.suite:
         raise UsageError(f"name a suite: {names}, or a TOML file of your own")
-    for flag, folder in (("--out", asked.out), ("--records", asked.records)):
-        _require_folder(flag, folder)
+    require_place(asked.out, "--out", folder=True)
+    if asked.records is not None:
+        require_place(asked.records, "--records", folder=True)
     suite = read_suite(asked.suite)
     suite.variant(asked.baseline or suite.baseline)
     place = Place(
@@ -160,17 +160,6 @@ def _write_records(suite: "Suite", out: Path, records: Path) -> int:
     written = [keep(entry, records) for entry in entries_of_runs(suite, out)]
     OUT.print(f"{len(written)} records of {suite.name} in {records / suite.name}", soft_wrap=True)
     return 0
-
-
-def _require_folder(flag: str, folder: Path | None) -> None:
-    """Refuse what is no folder, and can become none, before any work is done for it."""
-    if folder is None:
-        return
-    ground = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not ground.is_dir():
-        raise UsageError(f"{flag} {str(folder)!r} cannot be used: {str(ground)!r} is a file, name a folder")
-    if not folder.exists() and not os.access(ground, os.W_OK):
-        raise UsageError(f"{flag} {str(folder)!r} cannot be made: {str(ground)!r} cannot be written")
 
 
 def _list(text: str) -> list[str]:

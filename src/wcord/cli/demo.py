@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wcord.bounds import File, Seed
+from wcord.checks import require_place
 from wcord.cli.console import print_path, print_records, say
 from wcord.cli.parsing import parse_checked
 
@@ -21,6 +22,7 @@ class Demo:
 def demo(arguments: list[str]) -> int:
     """Run the demo and print its table."""
     asked = parse_checked(Demo, "demo", arguments)
+    require_place(asked.out, "--out", folder=True)
     from wcord.demo import run_demo
 
     records, page = run_demo(asked.out, seed=asked.seed, say=say)

@@ -3,7 +3,10 @@
 import io
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, metadata
 
 from rich.table import Table
 
@@ -18,6 +21,8 @@ from wcord.cli.predict import predict
 from wcord.cli.probe import probe
 from wcord.cli.results import export, report
 from wcord.cli.runs import distill, train
+from wcord.memory import lack_of_memory
+from wcord.own_code import of_own_code, said_by
 from wcord.terminal import plain
 
 COMMANDS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
@@ -35,6 +40,10 @@ COMMANDS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
 """Command → what it does in a few words, and what runs it."""
 TOGETHER = ("train", "distill")
 """Commands that torchrun and accelerate may start in several processes."""
+TRACEBACK = "WCORD_TRACEBACK"
+"""Environment variable with which an error shows its traceback."""
+LAUNCHERS = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT")
+"""Environment variables by which launchers tell processes of each other."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,20 +57,63 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     _show_what_cannot_be_encoded()
     try:
-        if arguments[0] not in COMMANDS:
-            raise checks.unknown("command", arguments[0], COMMANDS)
-        _refuse_company(arguments[0])
-        return COMMANDS[arguments[0]][1](arguments[1:])
-    except UsageError as error:
-        return complain(error, 2)
-    except BrokenPipeError:
-        # The reader of our output left (`wcord list | head`): not our failure, and nothing more can be printed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (RunError, OSError) as error:
-        return complain(error, 1)
-    except KeyboardInterrupt:
-        return complain("interrupted", 130)
+        return _run(arguments)
+    except BaseException as error:
+        if isinstance(error, SystemExit) and of_own_code(error) is None:  # --help
+            raise
+        if os.environ.get(TRACEBACK):
+            traceback.print_exc()
+        return _code_of(error)
+
+
+def _code_of(error: BaseException) -> int:
+    """Say in one line what ended a command, and return its exit code."""
+    match error:
+        case UsageError():
+            return complain(error, 2)
+        case RunError():
+            return complain(error, 1)
+        case BrokenPipeError():
+            # The reader of our output left (`wcord list | head`): not our failure, and nothing more can be printed.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        case KeyboardInterrupt():
+            return complain("interrupted", 130)
+        case _:
+            return complain(_unexpected(error), 1)
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments[0] not in COMMANDS:
+        raise checks.unknown("command", arguments[0], COMMANDS)
+    _refuse_company(arguments[0])
+    return COMMANDS[arguments[0]][1](arguments[1:])
+
+
+def _unexpected(error: BaseException) -> str:
+    """Return what to say of an error that nobody foresaw: the user's own code, the system, or a mistake of ours."""
+    lack = lack_of_memory(error)
+    if lack is not None:
+        return f"{lack}: end other programs, or choose a smaller network, --image-size, --batch-size or --subset"
+    own = of_own_code(error)
+    if own is not None:
+        return f"your own code failed: {own}; {TRACEBACK}=1 shows the traceback"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"cannot use {os.fsdecode(error.filename)!r}: " if error.filename else ""
+        return f"{where}{error.strerror}: check the path and the disk; {TRACEBACK}=1 shows the traceback"
+    return (
+        f"unexpected error: {said_by(error)}; {TRACEBACK}=1 shows the traceback, please report it{_where_to_report()}"
+    )
+
+
+def _where_to_report() -> str:
+    """Return the address of the issues as the installed package states it, if it does."""
+    with suppress(PackageNotFoundError):
+        for entry in metadata("wcord").get_all("Project-URL") or ():
+            label, _, address = entry.partition(",")
+            if label.strip().lower() in ("issues", "bug tracker", "tracker"):
+                return f" at {address.strip()}"
+    return ""
 
 
 def _show_what_cannot_be_encoded() -> None:
@@ -73,6 +125,13 @@ def _show_what_cannot_be_encoded() -> None:
 
 def _refuse_company(command: str) -> None:
     """Say that processes which a launcher ties together can train one network, and do nothing else."""
+    for name in LAUNCHERS:
+        text = os.environ.get(name, "0")
+        if not text.isdecimal():
+            raise UsageError(
+                f"the environment variable {name} must be a whole number, received {text!r}: unset it, or start "
+                "several processes with torchrun, which sets it"
+            )
     together = int(os.environ.get("WORLD_SIZE", "1"))
     if together > 1 and command not in TOGETHER:
         hint = ", as often as you like over one folder" if command == "benchmark" else ""

@@ -12,6 +12,7 @@ import tyro
 from wcord import checks
 from wcord.bounds import checked, takes_empty_text
 from wcord.checks import UsageError
+from wcord.cli.values import require_given, require_values
 from wcord.training.config import (
     BESIDE_A_TEACHER,
     DistillConfig,
@@ -40,6 +41,7 @@ def parse_checked(kind: type[Parsed], name: str, arguments: list[str], *, more: 
         UsageError: on an unknown option; the nearest is offered.
     """
     _refuse_unknown_flags(kind, arguments)
+    require_given(kind, arguments)
     return _parse(kind, name, arguments, more=more)
 
 
@@ -87,6 +89,7 @@ def _parse(kind: type[Parsed], name: str, arguments: list[str], *, default: Any 
     options: dict[str, Any] = {} if default is None else {"default": default}
     told = io.StringIO()
     _refuse_empty(kind, arguments)
+    require_values(kind, arguments)
     try:
         with contextlib.redirect_stderr(told):
             parsed = tyro.cli(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from rich.table import Table
 
 from wcord.bounds import Bounds, Device, File, Name
-from wcord.checks import UsageError
+from wcord.checks import UsageError, require_place
 from wcord.cli.console import OUT, print_json, say
 from wcord.cli.parsing import parse_checked, with_recipe
 from wcord.data.config import DataConfig
@@ -46,6 +46,8 @@ def probe(arguments: list[str]) -> int:
     asked = parse_checked(Probe, "probe", with_recipe(Probe, arguments), more=RECIPE_HELP)
     if not asked.weights:
         raise UsageError("nothing to probe: name --weights, one file or more")
+    if asked.out is not None:
+        require_place(asked.out, "--out")
     from wcord import api
 
     found = []

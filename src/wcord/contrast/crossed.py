@@ -2,7 +2,16 @@
 
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_counts, require_tensor
+from wcord.checks import (
+    UsageError,
+    require_bool,
+    require_counts,
+    require_fraction,
+    require_matrix,
+    require_same_shape,
+    require_tensor,
+    require_whole_numbers,
+)
 from wcord.contrast.estimate import Objective
 from wcord.contrast.memory import Bank, Queue
 from wcord.contrast.nce import NCE, Constant, Estimator, NegativeChoice
@@ -56,6 +65,8 @@ class CrossedNCE(nn.Module):
     ) -> None:
         super().__init__()
         require_counts(embedding_dim=embedding_dim, queue_size=queue_size)
+        require_fraction("momentum", momentum)
+        require_bool("renormalize", renormalize)
 
         def memory() -> Bank | Queue:
             if num_samples is None:
@@ -94,6 +105,11 @@ class CrossedNCE(nn.Module):
             labels: classes, B, for `other_class`.
             negative_index: the draw, B×K; made here, once for both directions, when None.
         """
+        require_matrix("student", student)
+        require_matrix("teacher", teacher)
+        require_same_shape("student", student, "teacher", teacher)
+        if labels is not None:
+            require_whole_numbers("labels", labels, len(student))
         student_row, teacher_row = self._stored(student, teacher, index)
         if negative_index is None:
             negative_index = self.student_nce.draw(self.teacher_memory, student.shape[0], labels=labels)

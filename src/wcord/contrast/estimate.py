@@ -17,6 +17,7 @@ from torch import Tensor
 
 from wcord.checks import (
     UsageError,
+    WrongTypeError,
     require_choice,
     require_counts,
     require_matrix,
@@ -24,6 +25,7 @@ from wcord.checks import (
     require_positive,
     require_same_shape,
     require_tensor,
+    require_whole_numbers,
 )
 from wcord.numerics import autocast_off, full_precision
 
@@ -313,14 +315,29 @@ def _checked(
     if rows.shape[1] != anchor.shape[1]:
         raise UsageError(f"anchor and rows must have one width, received {anchor.shape[1]} and {rows.shape[1]}")
     if index is not None:
-        require_tensor("index", index)
-    if index is not None and index.shape[:-1] not in ((), anchor.shape[:1]):
-        raise UsageError(
-            f"index must have shape (K,) or (batch, K) with a batch of {anchor.shape[0]}, received {tuple(index.shape)}"
-        )
+        require_draw(index, anchor.shape[0], rows.shape[0])
     if (labels is None) != (row_labels is None):
         raise UsageError("labels and row_labels belong together, received only one: give both or neither")
+    for name, classes, count in (("labels", labels, len(anchor)), ("row_labels", row_labels, len(rows))):
+        if classes is not None:
+            require_whole_numbers(name, classes, count)
     if num_negatives is not None:
         require_counts(num_negatives=num_negatives)
     drawn = rows.shape[0] if index is None else index.shape[-1]
     return Negatives(full_precision(rows), index, num_negatives or drawn, labels, row_labels)
+
+
+def require_draw(index: Tensor, batch: int, rows: int) -> None:
+    """Raise unless a draw holds numbers of rows: K that all samples share, or K for each sample.
+
+    Whether the rows exist is looked at on the CPU only: on an accelerator the question would stall the queue.
+    """
+    require_tensor("index", index)
+    if index.dtype not in (torch.int32, torch.int64):
+        raise WrongTypeError(f"index must hold row numbers, received {index.dtype}: convert it with .long()")
+    if index.dim() == 0 or index.numel() == 0 or index.shape[:-1] not in ((), (batch,)):
+        raise UsageError(
+            f"index must have shape (K,) or (batch, K) with a batch of {batch}, received {tuple(index.shape)}"
+        )
+    if index.device.type == "cpu" and not 0 <= int(index.min()) <= int(index.max()) < rows:
+        raise UsageError(f"index holds {int(index.min())} to {int(index.max())}, and there are {rows} rows from 0 on")

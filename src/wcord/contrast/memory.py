@@ -3,7 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_bool, require_counts, require_fraction, require_tensor
+from wcord.checks import (
+    UsageError,
+    WrongTypeError,
+    require_bool,
+    require_counts,
+    require_fraction,
+    require_matrix,
+    require_tensor,
+    require_whole_numbers,
+)
 from wcord.numerics import full_precision, unit_rows
 
 MOMENTUM = 0.5
@@ -77,7 +86,10 @@ class Bank(nn.Module):
     def write(self, rows: Tensor, index: Tensor, labels: Tensor | None = None) -> None:
         """Move the rows at `index` towards `rows`, and note their classes where `labels` are given."""
         self.check(index)
-        require_tensor("rows", rows)
+        require_whole_numbers("index", index)
+        _require_rows(rows, self.storage, len(index))
+        if labels is not None:
+            require_whole_numbers("labels", labels, len(index))
         index, order = index.sort(stable=True)
         # Equal indices all take the last one's values: no order of writing, not even a GPU's, can change the result.
         last = order[torch.searchsorted(index, index, right=True) - 1]
@@ -92,8 +104,10 @@ class Bank(nn.Module):
         Asked on an accelerator too, although it waits: the alternative is a failed device that no message mends.
         """
         require_tensor("index", index)
-        if index.is_floating_point() or index.dtype == torch.bool:
-            raise TypeError(f"index must hold row numbers of the training set, received {index.dtype}: use torch.long")
+        if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+            raise WrongTypeError(
+                f"index must hold row numbers of the training set, received {index.dtype}: use torch.long"
+            )
         if index.numel() == 0:
             return
         low, high = torch.stack(index.aminmax()).tolist()
@@ -161,13 +175,24 @@ class Queue(nn.Module):
     @torch.no_grad()
     def write(self, rows: Tensor, labels: Tensor | None = None) -> None:
         """Put `rows` in the places of the oldest ones, with their classes where `labels` are given."""
+        _require_rows(rows, self.storage)
         size, written = self.storage.shape[0], rows.shape[0]
+        if labels is not None:
+            require_whole_numbers("labels", labels, written)
         newest = torch.arange(max(0, written - size), written, device=rows.device)
         place = (self.pointer + newest) % size
         self.storage[place] = full_precision(rows[newest]).to(self.storage.dtype)
         self.classes[place] = UNKNOWN if labels is None else labels[newest]
         self.pointer.copy_((self.pointer + written) % size)
         self.count.copy_((self.count + written).clamp(max=size))
+
+
+def _require_rows(rows: Tensor, storage: Tensor, count: int | None = None) -> None:
+    """Raise unless there are rows of the storage's width, as many as are counted, on an accelerator or the CPU."""
+    require_matrix("rows", rows, min_rows=0)
+    if rows.shape[1] != storage.shape[1] or (count is not None and len(rows) != count):
+        wanted = (len(rows) if count is None else count, storage.shape[1])
+        raise UsageError(f"rows must have the shape {wanted}, received {tuple(rows.shape)}")
 
 
 def _forget(queue: Queue, _: object) -> None:

@@ -6,9 +6,17 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_choice, require_counts, require_positive
+from wcord.checks import (
+    UsageError,
+    require_choice,
+    require_counts,
+    require_kind,
+    require_matrix,
+    require_positive,
+    require_same_shape,
+)
 from wcord.contrast.draws import draw_other_class, draw_rows
-from wcord.contrast.estimate import Negatives, Objective, log_mean_exp_score, nce_loss
+from wcord.contrast.estimate import Negatives, Objective, log_mean_exp_score, nce_loss, require_draw
 from wcord.contrast.memory import Bank, Queue
 
 Estimator = Literal["sampled", "expected", "shared"]
@@ -109,11 +117,21 @@ class NCE(nn.Module):
             index: the draw, as `draw` returns it; drawn here when None. Two directions may share one.
             labels: classes of the anchors, for `other_class`.
         """
+        require_kind("memory", memory, (Bank, Queue), "a Bank or a Queue")
+        require_matrix("anchor", anchor)
+        require_matrix("positive", positive)
+        require_same_shape("anchor", anchor, "positive", positive)
+        if memory.storage.shape[1] != anchor.shape[1]:
+            raise UsageError(
+                f"anchor must be as wide as the memory, {memory.storage.shape[1]}, received {anchor.shape[1]}"
+            )
         if memory.num_valid == 0:
             return (anchor.sum() + positive.sum()) * 0.0
         labels = self._needed(labels)
         if index is None:
             index = self.draw(memory, anchor.shape[0], labels=labels)
+        else:
+            require_draw(index, anchor.shape[0], memory.num_valid)
         row_labels = None if labels is None else memory.labels
         drawn = Negatives(memory.rows, index, self._total(index), labels, row_labels)
         return nce_loss(

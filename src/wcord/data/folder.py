@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wcord.checks import UsageError
+from wcord.checks import UsageError, require_folder
 from wcord.data.class_order import in_order
 from wcord.data.config import Columns
 from wcord.data.labels import number_labels
@@ -44,9 +44,7 @@ def class_folders(place: str, kind: Kind, store: Store, columns: Columns) -> Sou
         store: from files to what a split reads.
         columns: whether there are labels, and in which order classes are numbered.
     """
-    root = Path(place)
-    if not root.is_dir():
-        raise UsageError(f"{kind.noun} folder {place!r} does not exist: check the path")
+    root = require_folder(place, f"{kind.noun} folder")
     passed = PassedOver()
     layout = find_layout(root, kind, passed, labels=columns.labels)
     read = _with_classes if columns.labels else _without_classes

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wcord.checks import UsageError
+from wcord.checks import UsageError, require_folder
 from wcord.data.walk import Kind, PassedOver, files_below
 
 SPLITS = {
@@ -44,10 +44,7 @@ def find_splits(place: str) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
     Raises:
         UsageError: no such folder or no training files; several data sets; a part that is missing.
     """
-    root = Path(place)
-    if not root.is_dir():
-        what = "is a file: name its folder" if root.exists() else "does not exist: check the path"
-        raise UsageError(f"parquet folder {place!r} {what}")
+    root = require_folder(place, "parquet folder")
     found = files_below(root, PARQUET, PassedOver())
     known = [file for path in found if (file := _file_of(path, root)) is not None]
     places = sorted({file.place for file in known if file.split == "train"})

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wcord.checks import UsageError
+from wcord.checks import UsageError, require_file
 from wcord.data import audio, table
 from wcord.data.augment import to_unit
 from wcord.data.config import Known
@@ -54,10 +54,8 @@ def find_files(paths: Sequence[Path], kind: Kind, passed: PassedOver) -> list[Pa
                 raise UsageError(f"folder {str(path)!r} holds no {kind.noun}s{held}: name another")
             found += inside
             passed.add(here)
-        elif path.is_file():
-            found.append(path)
         else:
-            raise UsageError(f"file {str(path)!r} does not exist: check the path")
+            found.append(require_file(path, "file"))
     return found
 
 

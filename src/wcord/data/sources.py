@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 
+import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from wcord.bounds import checked
-from wcord.checks import UsageError, require_choice, require_kind, require_list
+from wcord.checks import UsageError, WrongTypeError, require_choice, require_kind, require_names, shown
 from wcord.data.assemble import assemble, assemble_pairs, teacher_config
 from wcord.data.config import Columns, DataConfig, Known, PairingConfig
 from wcord.data.labels import merge_classes, parts_of, require_several_classes
@@ -36,6 +37,8 @@ def open_data(
         UsageError: whatever is wrong with the name, the files, the samples or the pairs.
     """
     require_kind("config", config, DataConfig, "a DataConfig")
+    if pairing is not None:
+        require_kind("pairing", pairing, PairingConfig, "a PairingConfig")
     config, pairing = checked(config), None if pairing is None else checked(pairing)
     if pairing is None:
         return assemble(_merged(_read(config, PairingConfig(), (), partial=partial, known=known), config.merge), config)
@@ -168,20 +171,35 @@ def from_arrays(
     """
     from wcord.data.arrays import array_source
 
-    _require_names(classes)
+    _require_classes(classes)
+    given = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+    for name, values in given.items():
+        if values is not None or name.endswith("train"):
+            _require_rows(name, values)
     source = array_source(x_train, y_train, x_test, y_test, classes=classes, name="arrays")
     require_several_classes(source.classes)
     return assemble(source, DataConfig(data="arrays"))
 
 
-def _require_names(classes: tuple[str, ...] | None) -> None:
-    require_list("classes", classes)
+def _require_classes(classes: tuple[str, ...] | None) -> None:
     if isinstance(classes, Set | Mapping):
         raise UsageError(f"classes takes names in the order of the class numbers, as a list, received {classes!r}")
+    if classes is not None:
+        require_names("classes", classes)
     names = list(classes or ())
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UsageError(f"classes holds {twice!r} {names.count(twice)} times: give each class a name of its own")
+
+
+def _require_rows(name: str, values: object) -> None:
+    """Raise unless values can be an array of one entry or more for each sample."""
+    try:
+        dimensions = values.dim() if isinstance(values, Tensor) else np.ndim(values)  # pyright: ignore[reportArgumentType]
+    except ValueError:
+        raise UsageError(f"{name} holds rows of different lengths: give an array of one shape") from None
+    if dimensions == 0:
+        raise WrongTypeError(f"{name} must be an array, received {shown(values)}")
 
 
 def _digits(place: str, columns: Columns) -> Source:

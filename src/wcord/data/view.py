@@ -39,7 +39,10 @@ class View:
         Raises:
             UsageError: on an unknown operation, or a value that it cannot have.
         """
-        view = cls(",".join(part.strip() for part in (text or "").split(",") if part.strip()))
+        parts = [part.strip() for part in text.split(",")] if text else []
+        if not all(parts):
+            raise UsageError(f"view {text!r} has an empty step: name one on each side of a comma, as in gray,resize=16")
+        view = cls(",".join(parts))
         _operations(view.text)
         return view
 

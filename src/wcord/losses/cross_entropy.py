@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import UsageError, require_fraction, require_matrix, require_tensor
+from wcord.checks import UsageError, WrongTypeError, require_fraction, require_matrix, require_tensor
 from wcord.losses.logits import require_classes, require_shares
 from wcord.numerics import autocast_off, full_precision
 
@@ -65,6 +65,9 @@ def require_class_weights(weights: Tensor, classes: int) -> Tensor:
         ...
     wcord.checks.UsageError: class_weights must be finite numbers above 0, received 0.0 for class 1
     """
+    require_tensor("class_weights", weights)
+    if weights.is_complex() or weights.dtype == torch.bool:
+        raise WrongTypeError(f"class_weights must be numbers, received {weights.dtype}: convert them with .float()")
     if tuple(weights.shape) != (classes,):
         raise UsageError(
             f"class_weights must hold one number for each of the {classes} classes, received shape "

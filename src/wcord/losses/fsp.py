@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from wcord.checks import UsageError, require_same_rows
-from wcord.losses.maps import pool_to_smaller, require_map
+from wcord.losses.maps import pool_to_smaller, require_lists, require_map
 from wcord.numerics import autocast_off, full_precision
 
 Maps = Sequence[Tensor]
@@ -41,6 +41,7 @@ def fsp_loss(student_maps: Maps, teacher_maps: Maps) -> Tensor:
         >>> fsp_loss(maps, [3 * maps[0], maps[1]])  # G is 1 and 3
         tensor(4.)
     """
+    require_lists(student_maps, teacher_maps)
     if len(student_maps) != len(teacher_maps) or len(student_maps) < 2:
         raise UsageError(
             "fsp compares neighbouring maps and needs at least two of each network, as many of both, "

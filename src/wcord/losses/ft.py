@@ -52,7 +52,7 @@ def ft_loss(student_factor: Tensor, teacher_factor: Tensor, *, p1: int = 2, p2: 
     """
     require_number("p1", p1, low=1, high=LARGEST_POWER, whole=True)
     require_number("p2", p2, low=1, high=LARGEST_POWER)
-    require_maps(student_factor, teacher_factor)
+    require_maps(student_factor, teacher_factor, kind="factor")
     with autocast_off(student_factor):
         student, teacher = pool_to_smaller(full_precision(student_factor), full_precision(teacher_factor.detach()))
         difference = (_unit_positions(student, p1) - _unit_positions(teacher, p1).to(student.dtype)).abs()

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wcord.checks import UsageError, require_counts, require_same_rows
-from wcord.losses.maps import require_map
+from wcord.losses.maps import require_lists, require_map
 from wcord.numerics import autocast_off, full_precision
 
 SPARE = 3
@@ -72,6 +72,7 @@ def kdsvd_loss(student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor], *
 
 def _require_sequences(student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor], k: int) -> None:
     require_counts(k=k)
+    require_lists(student_maps, teacher_maps)
     if len(student_maps) != len(teacher_maps) or len(student_maps) < 2:
         raise UsageError(
             "kdsvd compares the change from map to map: give two or more maps of each network and as many of both, "

@@ -1,8 +1,9 @@
 """What the losses on logits share: the checks of both networks' logits and of the classes."""
 
+import torch
 from torch import Tensor
 
-from wcord.checks import UsageError, require_finite, require_matrix, require_same_rows, require_tensor
+from wcord.checks import UsageError, WrongTypeError, require_finite, require_matrix, require_same_rows, require_tensor
 
 SHARE_TOLERANCE = 1e-3
 """How far shares of classes may add up to something else than 1, by rounding."""
@@ -53,8 +54,8 @@ def require_classes(target: Tensor, logits: Tensor) -> None:
     require_tensor("target", target)
     if target.dim() != 1:
         raise UsageError(f"target must hold one class number per sample, received shape {tuple(target.shape)}")
-    if target.is_floating_point() or target.is_complex():
-        raise TypeError(f"target must hold class numbers, received {target.dtype}: convert it with .long()")
+    if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
+        raise WrongTypeError(f"target must hold class numbers, received {target.dtype}: convert it with .long()")
     require_same_rows("logits", logits, "target", target)
     if target.device.type == "cpu" and not 0 <= int(target.min()) <= int(target.max()) < logits.shape[1]:
         raise UsageError(

@@ -1,9 +1,11 @@
 """What the losses on feature maps share: the checks of their shapes, and one size for both."""
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import UsageError, require_finite, require_same_rows, require_tensor
+from wcord.checks import UsageError, require_finite, require_fractions, require_kind, require_same_rows
 
 
 def require_map(name: str, tensor: Tensor, *, min_rows: int = 1, any_shape: bool = False) -> None:
@@ -17,9 +19,7 @@ def require_map(name: str, tensor: Tensor, *, min_rows: int = 1, any_shape: bool
         ...
     wcord.checks.UsageError: student_map must be a feature map (batch × channels × height × width), received shape ...
     """
-    require_tensor(name, tensor)
-    if not tensor.is_floating_point():
-        raise TypeError(f"{name} must hold floating-point numbers, received {tensor.dtype}: convert it with .float()")
+    require_fractions(name, tensor)
     if any_shape and tensor.dim() < 2:
         raise UsageError(f"{name} must be features with the batch first, received shape {tuple(tensor.shape)}")
     if not any_shape and tensor.dim() != 4:
@@ -33,11 +33,20 @@ def require_map(name: str, tensor: Tensor, *, min_rows: int = 1, any_shape: bool
     require_finite(name, tensor)
 
 
-def require_maps(student_map: Tensor, teacher_map: Tensor, *, min_rows: int = 1, any_shape: bool = False) -> None:
+def require_maps(
+    student_map: Tensor, teacher_map: Tensor, *, min_rows: int = 1, any_shape: bool = False, kind: str = "map"
+) -> None:
     """Raise unless both are finite feature maps (`require_map`) of the same samples; all else may differ."""
-    require_map("student_map", student_map, min_rows=min_rows, any_shape=any_shape)
-    require_map("teacher_map", teacher_map, min_rows=min_rows, any_shape=any_shape)
-    require_same_rows("student_map", student_map, "teacher_map", teacher_map)
+    student, teacher = f"student_{kind}", f"teacher_{kind}"
+    require_map(student, student_map, min_rows=min_rows, any_shape=any_shape)
+    require_map(teacher, teacher_map, min_rows=min_rows, any_shape=any_shape)
+    require_same_rows(student, student_map, teacher, teacher_map)
+
+
+def require_lists(student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor]) -> None:
+    """Raise unless both are lists of maps."""
+    for name, maps in (("student_maps", student_maps), ("teacher_maps", teacher_maps)):
+        require_kind(name, maps, (list, tuple), "a list of feature maps")
 
 
 def pool_to_smaller(student_map: Tensor, teacher_map: Tensor) -> tuple[Tensor, Tensor]:

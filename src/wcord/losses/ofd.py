@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from wcord.checks import UsageError, require_finite
+from wcord.checks import UsageError, require_finite, require_fractions
 from wcord.losses.maps import pool_to_smaller, require_maps
 from wcord.numerics import autocast_off, full_precision
 
@@ -46,6 +46,7 @@ def ofd_loss(student_map: Tensor, teacher_map: Tensor, margin: Tensor) -> Tensor
         tensor(4.2500)
     """
     require_maps(student_map, teacher_map)
+    _require_vector("margin", margin)
     if student_map.shape[1] != teacher_map.shape[1] or margin.numel() != teacher_map.shape[1]:
         raise UsageError(
             "ofd compares channel by channel and wants a margin for each, received "
@@ -89,7 +90,9 @@ def ofd_margin(weight: Tensor, bias: Tensor) -> Tensor:
         >>> ofd_margin(torch.tensor([1.0, 1.0]), torch.tensor([0.0, 5.0]))  # -√(2/π), and -3
         tensor([-0.7979, -3.0000], dtype=torch.float64)
     """
-    if weight.shape != bias.shape or weight.dim() != 1:
+    _require_vector("weight", weight)
+    _require_vector("bias", bias)
+    if weight.shape != bias.shape:
         raise UsageError(
             "weight and bias must be the numbers of one batch normalisation, received shapes "
             f"{tuple(weight.shape)} and {tuple(bias.shape)}"
@@ -103,3 +106,9 @@ def ofd_margin(weight: Tensor, bias: Tensor) -> Tensor:
     expected = mean - spread * density / negative.clamp_min(RARELY_NEGATIVE)
     margin = torch.where(negative > RARELY_NEGATIVE, expected, -FAR_BELOW * spread)
     return torch.where(spread > 0, margin, mean).clamp_max(0.0)
+
+
+def _require_vector(name: str, value: Tensor) -> None:
+    require_fractions(name, value)
+    if value.dim() != 1:
+        raise UsageError(f"{name} must hold one number for each channel, received shape {tuple(value.shape)}")

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_counts, require_same_rows, require_same_shape, require_widths
-from wcord.losses.maps import require_map
+from wcord.checks import UsageError, require_counts, require_kind, require_same_rows, require_same_shape, require_widths
+from wcord.losses.maps import require_lists, require_map
 from wcord.numerics import FullPrecisionModule, autocast_off, full_precision, in_precision_of
 
 Maps = Sequence[Tensor]
@@ -43,6 +43,7 @@ def hcl_loss(student_maps: Maps, teacher_maps: Maps) -> Tensor:
         >>> hcl_loss([student], [teacher])
         tensor(1.)
     """
+    require_lists(student_maps, teacher_maps)
     if len(student_maps) != len(teacher_maps) or not student_maps:
         raise UsageError(
             "the hierarchical context loss compares maps one by one, "
@@ -138,6 +139,8 @@ class ReviewKDLoss(FullPrecisionModule):
     ) -> None:
         super().__init__()
         require_counts(max_width=max_width)
+        for name, channels in (("student_channels", student_channels), ("teacher_channels", teacher_channels)):
+            require_kind(name, channels, (list, tuple), "a list of channels, one number for each map")
         if len(student_channels) != len(teacher_channels) or not student_channels:
             raise UsageError(
                 "reviewkd pairs the maps of both networks one by one, received "
@@ -156,6 +159,7 @@ class ReviewKDLoss(FullPrecisionModule):
 
     def forward(self, student_maps: Maps, teacher_maps: Maps) -> Tensor:
         """Return the loss of one batch."""
+        require_lists(student_maps, teacher_maps)
         if not len(student_maps) == len(teacher_maps) == len(self.fusions):
             raise UsageError(
                 f"reviewkd was built for {len(self.fusions)} maps of each network, "

@@ -35,8 +35,11 @@ def parse_method(method: str) -> dict[str, float]:
     Raises:
         UsageError: on an unknown or repeated summand; the nearest name is offered.
     """
+    checks.require_kind("method", method, str, "the name of a method, such as 'wcord+kd'")
     names = [name.strip() for name in method.split("+")]
     for name in names:
+        if not name:
+            raise UsageError(f"method {method!r} has an empty summand: name one on each side of +, as in wcord+kd")
         checks.require_choice("method", name, METHODS)
         if names.count(name) > 1:
             raise UsageError(f"method {method!r} holds {name} more than once: name each summand once")

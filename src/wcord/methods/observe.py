@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wcord.checks import UsageError, require_counts, require_number
+from wcord.checks import UsageError, require_bool, require_counts, require_number, require_tensor
 from wcord.data.batch import Batch
 from wcord.features import Features, capture, map_names, unwrap
 from wcord.methods.term import Objective, Setting
+from wcord.models.trial import on_trial
 
 GUESSED_SIDE = 32
 """Side of the images that are tried where no sample is given."""
@@ -61,6 +62,10 @@ def observe(
         if value is not None:
             require_counts(**{name: value})
     require_number("label_smoothing", label_smoothing, low=0, below=1)
+    require_bool("several_labels", several_labels)
+    for name, sample in (("sample", student_sample), ("teacher_sample", teacher_sample)):
+        if sample is not None:
+            _require_sample(name, sample)
     student_sample = _guess(student) if student_sample is None else student_sample
     teacher_sample = student_sample if teacher_sample is None else teacher_sample
     student_features = _dry_run("student", student, student_sample, student_maps, student_embedding)
@@ -135,6 +140,12 @@ def rehearse(
         objective.train(training)
 
 
+def _require_sample(name: str, sample: Tensor) -> None:
+    require_tensor(name, sample)
+    if sample.dim() == 0 or len(sample) == 0:
+        raise UsageError(f"{name} must be a batch of at least one input, received shape {tuple(sample.shape)}")
+
+
 def _shapes(features: Features) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape[1:]) for name, value in features.maps.items()}
 
@@ -151,14 +162,8 @@ def _dry_run(
     device = next((p.device for p in network.parameters()), sample.device)
     network.eval()
     try:
-        with torch.no_grad(), capture(network, maps, embedding) as tap:
+        with torch.no_grad(), capture(network, maps, embedding) as tap, on_trial(role, sample.shape):
             return tap(sample.to(device))
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(
-            f"the {role} cannot take an input of shape {tuple(sample.shape)} ({reason}): "
-            "give a sample of what it sees, or check its input channels and size"
-        ) from None
     finally:
         for module, training in modes:
             module.training = training

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from wcord.checks import LARGEST_COUNT, UsageError, require_counts, require_number, require_size, unknown
+from wcord.checks import LARGEST_COUNT, UsageError, require_counts, require_kind, require_number, require_size, unknown
 from wcord.models import timm_networks, torchvision_networks, transformers_networks
 from wcord.models.catalogue import CIFAR_MODELS, TABLE_MODELS, names_weights, network_spec
 from wcord.models.classifier import without_classifier
@@ -85,6 +85,7 @@ def create_model(
     >>> sum(p.numel() for p in create_model("resnet20").parameters())
     278324
     """
+    require_kind("name", name, str, "the name of a network")
     require_counts(in_channels=in_channels)
     if image_size is not None:
         require_size("image_size", image_size)
@@ -195,7 +196,7 @@ def _own(module_name: str, factory_name: str, num_classes: int, in_channels: int
         raise UsageError(f"{name} is a {type(factory).__name__}: name a function or class that returns a new network")
     try:
         network = factory(**_accepted(factory, num_classes, in_channels))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise cannot_build(name, error) from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"{name} must return a torch.nn.Module, received {type(network).__name__}")
@@ -231,5 +232,5 @@ def _import(module_name: str, name: str) -> ModuleType:
                 "seen from the current folder, others timm:NAME, torchvision:NAME or hf:NAME"
             ) from error
         raise cannot_build(name, error) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise cannot_build(name, error) from error

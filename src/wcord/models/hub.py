@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from wcord.checks import UsageError
+from wcord.own_code import of_own_code, said_by
 
 
 def hub_file(name: str, repository: str, files: Sequence[str]) -> Path:
@@ -83,9 +84,9 @@ def unknown_network(source: str, name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"{source} has no network {name!r} (it has {len(options)}): {hint}")
 
 
-def cannot_build(name: str, error: Exception) -> UsageError:
-    """Return the error for a network whose own code fails."""
-    return UsageError(f"model {name!r} could not be built: {type(error).__name__}: {_first_line(error)}")
+def cannot_build(name: str, error: BaseException) -> UsageError:
+    """Return the error for a network whose own code fails, or ends the program."""
+    return UsageError(f"model {name!r} could not be built: {of_own_code(error) or said_by(error)}")
 
 
 def cannot_load(name: str, path: Path, error: Exception) -> UsageError:

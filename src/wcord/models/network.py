@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from wcord.checks import WrongTypeError, require_kind, require_names
 from wcord.models.preprocess import Preprocess
 
 
@@ -41,8 +42,13 @@ class Network(nn.Module):
         embedding: str | None = None,
     ) -> None:
         super().__init__()
+        require_kind("backbone", backbone, nn.Module, "a torch.nn.Module")
+        require_kind("preprocess", preprocess, Preprocess, "a Preprocess")
         self.backbone = backbone
         self.preprocess = preprocess
+        require_names("classes", classes)
+        if embedding is not None:
+            require_kind("embedding", embedding, str, "the path of a module")
         self.classes = tuple(classes)
         self.embedding = embedding
         self.register_buffer("merge", merge, persistent=False)
@@ -107,7 +113,7 @@ def logits_of(output: object) -> Tensor:
     """
     logits = output.logits if not isinstance(output, Tensor) and isinstance(output, _HoldsLogits) else output
     if not isinstance(logits, Tensor):
-        raise TypeError(
+        raise WrongTypeError(
             f"the network must return logits as a tensor, or an output with .logits, received {type(output).__name__}: "
             "wrap it in a module that returns the logits alone"
         )
@@ -121,6 +127,7 @@ def unwrap(model: nn.Module) -> nn.Module:
     >>> unwrap(Network(backbone, Preprocess((0.0,), (1.0,)))) is backbone
     True
     """
+    require_kind("model", model, nn.Module, "a torch.nn.Module")
     while True:
         if isinstance(model, DistributedDataParallel):
             model = model.module

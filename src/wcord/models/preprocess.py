@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wcord.checks import LEAST_STD, UsageError, require_number, require_size
+from wcord.checks import LEAST_STD, UsageError, WrongTypeError, require_number, require_size, require_tensor
 
 
 class Preprocess(nn.Module):
@@ -52,8 +52,11 @@ class Preprocess(nn.Module):
             TypeError: the images are integers.
             UsageError: they have another number of channels than `mean`.
         """
+        require_tensor("images", images)
         if not images.is_floating_point():
-            raise TypeError(f"images must be floating point in [0, 1], received {images.dtype}: divide bytes by 255")
+            raise WrongTypeError(
+                f"images must be floating point in [0, 1], received {images.dtype}: divide bytes by 255"
+            )
         if images.dim() < 2 or images.shape[1] != self.channels:
             raise self._wrong_channels(images)
         if self.size is not None and images.shape[2:] != self.size and images.shape[2:][-1:] == self.size[-1:] == (1,):

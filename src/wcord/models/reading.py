@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -135,7 +136,9 @@ def _load(path: Path, *, mappings: bool) -> tuple[object, list[str]]:
     replaced: dict[str, Any] = {}
     while True:
         try:
-            with torch.serialization.safe_globals([(standin, name) for name, standin in replaced.items()]):
+            known: list[Any] = [(standin, name) for name, standin in replaced.items()]
+            with torch.serialization.safe_globals(known), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # PyTorch's words about old files precede our line and say less
                 return torch.load(path, map_location="cpu", weights_only=True), list(replaced)
         except pickle.UnpicklingError as error:
             name = _named(error)
@@ -155,8 +158,11 @@ def _load(path: Path, *, mappings: bool) -> tuple[object, list[str]]:
                 raise _UnsuitedError from error
             if "TorchScript" in str(error) or ".tar format" in str(error):
                 raise _refused(path, "TorchScript or a very old format") from error
+            if isinstance(error, (KeyError, IndexError, AttributeError, TypeError)):  # the reader itself stumbled
+                raise damaged(path, ValueError("not what torch.save writes")) from error
             # PyTorch's reason goes on with advice about its own internals after the first sentence.
-            raise damaged(path, ValueError(str(error).split(". ")[0])) from error
+            reason = str(error).split(". ")[0] or "not what torch.save writes"
+            raise damaged(path, ValueError(reason)) from error
 
 
 def _named(error: pickle.UnpicklingError) -> str | None:

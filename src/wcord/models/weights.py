@@ -3,13 +3,20 @@
 import json
 from collections.abc import Callable, Container
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 from torch import nn
 
-from wcord.checks import UsageError, require_file
+from wcord.checks import (
+    UsageError,
+    require_bool,
+    require_choice,
+    require_file,
+    require_kind,
+    require_path,
+)
 from wcord.files import write_atomically
 from wcord.models.believable import Shapes, build_as_stated, require_believable, require_room
 from wcord.models.card import ModelCard, card_from_metadata
@@ -54,6 +61,8 @@ def load_weights(model: Module, path: str | Path, *, ema: bool = False, head: He
             network's; then nothing was loaded.
     """
     network = unwrap(model)
+    require_bool("ema", ema)
+    require_choice("head", head, get_args(Head))
     found = Found.of(network, path, ema=ema, say=say)
     if head == "left":
         found = found.without_head()
@@ -96,6 +105,10 @@ def save_weights(model: nn.Module, path: str | Path, *, card: ModelCard | None =
     ...     read_card(f"{folder}/a.safetensors").architecture
     'resnet8'
     """
+    if require_path(path, "weights file").is_dir():
+        raise UsageError(f"weights file {str(path)!r} is a folder: name a file in it")
+    if card is not None:
+        require_kind("card", card, ModelCard, "a ModelCard")
     # safetensors refuses tensors that share memory, so each is written from a copy of its own.
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in unwrap(model).state_dict().items()}
     metadata = {"format": "pt"} | (card.to_metadata() if card else {})
@@ -179,9 +192,14 @@ def open_network(path: str | Path, *, model: str | None = None) -> Network:
     Raises:
         UsageError: the file is missing, damaged, or has no (complete) card, or it does not fit the architecture.
     """
+    if model is not None:
+        require_kind("model", model, str, "the name of a network")
     card = read_card(path)
     if card is None or not card.mean:
-        raise UsageError(f"weights file {str(path)!r} does not say what network it is: give --model and --data")
+        raise UsageError(
+            f"weights file {str(path)!r} does not say what network it is and what it sees: name a student.safetensors "
+            "of wcord train or wcord distill, or a file that save_weights has written with a card"
+        )
     if model is None:
         refuse_own_code(path, card.architecture)
     require_as_large(path, card, model or card.architecture)

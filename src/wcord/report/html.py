@@ -10,7 +10,7 @@ import tomli_w
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from wcord.checks import UsageError
+from wcord.checks import UsageError, require_folder, require_place
 from wcord.files import write_atomically
 from wcord.report import canvas, tables
 from wcord.report.analysis import Analysis
@@ -39,9 +39,7 @@ def load_run(folder: str | Path) -> Run:
     Raises:
         UsageError: if the folder is missing, or holds no finished run; the message names what is missing.
     """
-    path = Path(folder)
-    if not path.is_dir():
-        raise UsageError(f"run folder {str(path)!r} does not exist: give a folder made by wcord train or wcord distill")
+    path = require_folder(folder, "run folder")
     if not (path / RECORD).is_file():
         if (path / CONFIG).is_file():
             raise UsageError(f"run {str(path)!r} is not finished: it holds no {RECORD} yet; resume it first")
@@ -99,13 +97,7 @@ def write_report(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     resolved = [Path(folder).resolve() for folder in run_dirs]
     if len(set(resolved)) < len(resolved):
         raise UsageError("a run folder is named twice: name each run once")
-    target = Path(out)
-    if target.is_dir():
-        raise UsageError(
-            f"the report's file {str(target)!r} is a folder: name a file, such as {target / 'report.html'}"
-        )
-    if not target.parent.is_dir():
-        raise UsageError(f"the report's folder {str(target.parent)!r} does not exist: make it, or name another file")
+    target = require_place(out, "report")
     write_atomically(target, render([load_run(folder) for folder in run_dirs]).encode(errors="replace"))
     return target
 

@@ -1,7 +1,6 @@
 """What can be said about a run: the only source of these defaults, and how recipes fill them. Imports no torch."""
 
 import dataclasses
-import tomllib
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from wcord.bounds import (
 )
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig, PairingConfig
+from wcord.toml import read_toml
 
 SMALL_RATE_STUDENTS = ("MobileNetV2", "ShuffleV1", "ShuffleV2")
 """The CRD benchmark trains these with a fifth of the learning rate."""
@@ -316,11 +316,7 @@ def read_recipe(path: Path) -> dict[str, object]:
     Raises:
         UsageError: where the file is missing or is not TOML.
     """
-    checks.require_file(path, "recipe")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number of many digits
-        raise UsageError(f"recipe {str(path)!r} is not valid TOML: {error}") from None
+    return read_toml(path, "recipe")
 
 
 def read_config(path: Path) -> TrainConfig | DistillConfig:

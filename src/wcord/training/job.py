@@ -19,6 +19,7 @@ from wcord.methods.observe import observe, rehearse
 from wcord.methods.options import parse_options
 from wcord.methods.term import Objective
 from wcord.models.network import Network
+from wcord.models.trial import require_gradient
 from wcord.models.weights import read_card
 from wcord.training.as_trained import in_their_channels, note_of_frame, note_of_split, seen_by_both
 from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
@@ -145,6 +146,7 @@ def prepare(
     )
     smallest = _smallest_batch(len(data.train), training.batch_size) * config.data.views // processes
     require_normalisable(student, _samples(data)[0], smallest)
+    require_gradient("student", student, _samples(data)[0])
     same_labels = _same_labels(config, teacher, data)
     weights, told = _class_weights(config, data)
     note(told)

@@ -17,6 +17,7 @@ from wcord.models.create import create_model, name_with_weights, stated_by_name,
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess, stated_preprocess
 from wcord.models.stated import Stated
+from wcord.models.trial import try_network
 from wcord.models.weights import Head, load_weights, read_card, require_as_large
 from wcord.training.heads import fit_head, head_keys
 
@@ -96,13 +97,14 @@ def build_network(
     if isinstance(own, Network):
         if spec.weights is not None:
             raise UsageError(f"the {spec.role} is a Network, which has its weights: give one of the two")
+        try_network(spec.role, own, data.train.shape)
         return own
     card = None if spec.weights is None else read_card(spec.weights)
     stated = stated_by_name(spec.name) if spec.by_name and own is None else None
     num_classes = _num_classes(spec, card, stated, data, own)
     channels = data.train.shape[0]
     if card is not None and card.in_channels != channels:
-        raise _wrong_channels(spec, card.in_channels, channels)
+        raise wrong_channels(_weights_of(spec), card.in_channels, channels)
     if card is not None and spec.weights is not None and own is None:
         require_as_large(spec.weights, card, spec.full_name)
     given = (data.train.shape[1], data.train.shape[2])
@@ -127,6 +129,7 @@ def build_network(
         _classes(spec, card, stated, data, num_classes),
         embedding=embedding,
     )
+    try_network(spec.role, network, data.train.shape)
     theirs = _classes(replace(spec, new_head=False), card, stated, data, num_classes)
     if spec.new_head and (spec.weights is not None or (stated is not None and spec.loads)):
 
@@ -253,7 +256,7 @@ def _load(backbone: nn.Module, spec: NetworkSpec, num_classes: int, channels: in
     except UsageError:
         for other in {1, 3} - {channels}:
             if _fits(spec, num_classes, other):
-                raise _wrong_channels(spec, other, channels) from None
+                raise wrong_channels(_weights_of(spec), other, channels) from None
         raise
 
 
@@ -267,9 +270,14 @@ def _fits(spec: NetworkSpec, num_classes: int, channels: int) -> bool:
     return True
 
 
-def _wrong_channels(spec: NetworkSpec, wanted: int, given: int) -> UsageError:
+def _weights_of(spec: NetworkSpec) -> str:
+    return f"the {spec.role}'s weights {str(spec.weights)!r}"
+
+
+def wrong_channels(what: str, wanted: int, given: int) -> UsageError:
+    """Return the error for weights that are shown inputs of another number of channels than they are for."""
     names = {1: " (grey)", 3: " (colour)"}
     return UsageError(
-        f"the {spec.role}'s weights {str(spec.weights)!r} are for {wanted}-channel{names.get(wanted, '')} images, but "
-        f"it is shown {given}-channel{names.get(given, '')} ones: use other data or weights, or the view that it had"
+        f"{what} are for {wanted}-channel{names.get(wanted, '')} images, but they are shown "
+        f"{given}-channel{names.get(given, '')} ones: use other data or weights, or the view that they had"
     )

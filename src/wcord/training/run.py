@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from wcord.checks import ChangedInputError, RunError, UsageError, shown
+from wcord.checks import ChangedInputError, RunError, UsageError, require_folder, shown
 from wcord.claim import INSIDE
 from wcord.files import sha256, write_atomically
 from wcord.training.config import DistillConfig, TrainConfig, read_config
@@ -35,12 +35,13 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.is_dir():
-            raise UsageError(f"run folder {str(path)!r} does not exist: check the path")
+        require_folder(path, "run folder")
         if not (path / CONFIG).is_file():
             raise UsageError(f"{str(path)!r} is not a run folder: it holds no {CONFIG}")
         self.path = path
         self.checkpoints = path / "checkpoints"
+        if self.checkpoints.exists():
+            require_folder(self.checkpoints, "folder of checkpoints")
         self._metrics = Log(path / METRICS)
         self._starts = Log(path / STARTS)
 

@@ -75,7 +75,7 @@ def shared_cost_transport(
     require_settings(epsilon, iterations, None)
     if largest is not None:
         require_positive("largest", largest)
-    _require_problem(a.detach(), b.detach(), cost.detach())
+    _require_problem(a, b, cost)
     with autocast_off(a):
         rows, columns, costs = in_common_precision(a, b.detach(), cost.detach())
         rows, columns = rows / rows.sum(dim=1, keepdim=True), columns / columns.sum(dim=1, keepdim=True)

@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 from torch import Tensor
 
-from wcord.checks import UsageError, require_counts, require_finite, require_matrix, require_positive
+from wcord.checks import UsageError, require_counts, require_finite, require_fractions, require_matrix, require_positive
 from wcord.numerics import autocast_off, full_precision
 from wcord.transport.plan import DEFAULT_TOLERANCE, ConvergenceWarning, Plan
 
@@ -223,6 +223,7 @@ def weights(name: str, given: Tensor | None, size: int, like: Tensor) -> Tensor:
     """Return checked weights of `size` points, uniform if None, that sum to 1, in the dtype and place of `like`."""
     if given is None:
         return uniform(size, like)
+    require_fractions(name, given)
     if given.shape != (size,):
         raise UsageError(f"{name} must hold one weight a point ({size}), received shape {tuple(given.shape)}")
     found = given.detach().to(like)
@@ -238,6 +239,7 @@ def uniform(size: int, like: Tensor) -> Tensor:
 def require_prior(prior: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Return the prior in the dtype and place of the weights, checked: shape, sign, sum, and that some plan fits it."""
     shape = (a.shape[0], b.shape[0])
+    require_fractions("prior", prior)
     if prior.shape != shape:
         raise UsageError(f"prior must have the shape of the cost {shape}, received {tuple(prior.shape)}")
     found = prior.detach().to(a)

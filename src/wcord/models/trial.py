@@ -1,0 +1,112 @@
+"""A network's first forward pass: whatever its code raises is said in one line that names the network and its input."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+from wcord.checks import UsageError, WrongTypeError
+from wcord.memory import lack_of_memory
+from wcord.models.network import is_compiled, logits_of
+from wcord.own_code import of_own_code, said_by
+
+
+@contextmanager
+def on_trial(role: str, shape: Sequence[int]) -> Iterator[None]:
+    """Turn whatever a network raises into a mistake of the user's, for the time of its first forward pass.
+
+    Args:
+        role: the network as messages call it: student, teacher, network.
+        shape: of its input.
+
+    Raises:
+        UsageError: instead of any error but a lack of memory.
+    """
+    try:
+        yield
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:
+        if lack_of_memory(error) is not None:
+            raise
+        raise UsageError(
+            f"the {role} fails on an input of shape {tuple(shape)}: {of_own_code(error) or said_by(error)}; check its "
+            "code, and the channels and the size of its input (image_size, sample)"
+        ) from error
+
+
+def try_network(role: str, network: nn.Module, shape: Sequence[int]) -> None:
+    """Raise unless a network gives logits for blank inputs; it is left as it was.
+
+    A compiled network is passed over: what reads its features has to be there before it first runs.
+
+    Args:
+        role: the network as messages call it.
+        network: takes B×C×H×W; in eval mode and without gradients.
+        shape: channels, height and width of its input.
+
+    Raises:
+        UsageError: its weights hold no values, its code fails, or it gives something else than B×classes.
+
+    >>> try_network("student", nn.Flatten(0), (3, 2, 2))
+    Traceback (most recent call last):
+        ...
+    wcord.checks.UsageError: the student must return logits, batch × classes, received shape (24,) of 2 inputs
+    """
+    _require_values(role, network)
+    if any(is_compiled(module) for module in network.modules()):
+        return
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        with torch.no_grad(), on_trial(role, (2, *shape)):
+            logits = logits_of(network(torch.zeros(2, *shape, device=device)))
+    finally:
+        for module, training in modes:
+            module.training = training
+    _require_logits(role, logits)
+
+
+def require_gradient(role: str, network: nn.Module, sample: Tensor) -> None:
+    """Raise where a network cuts its logits off from its weights, so that it cannot be trained.
+
+    Args:
+        role: the network as messages call it.
+        network: in eval mode for the time of the call.
+        sample: a batch of its inputs.
+    """
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        with torch.enable_grad(), on_trial(role, sample.shape):
+            cut = not logits_of(network(sample)).requires_grad
+    finally:
+        for module, training in modes:
+            module.training = training
+    if cut:
+        raise UsageError(
+            f"the {role} cannot be trained: its logits have no gradient; leave out detach and no_grad in it"
+        )
+
+
+def _require_values(role: str, network: nn.Module) -> None:
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    for name, tensor in tensors.items():
+        if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
+            raise UsageError(
+                f"the {role}'s {name!r} has no shape yet: run the network once, or use layers that are not lazy"
+            )
+        if tensor.is_meta:
+            raise UsageError(f"the {role}'s {name!r} is on the meta device and holds no values: build it on the CPU")
+
+
+def _require_logits(role: str, logits: Tensor) -> None:
+    if logits.dim() != 2 or len(logits) != 2:
+        raise UsageError(
+            f"the {role} must return logits, batch × classes, received shape {tuple(logits.shape)} of 2 inputs"
+        )
+    if not logits.is_floating_point():
+        raise WrongTypeError(f"the {role} must return logits as floating-point numbers, received {logits.dtype}")
