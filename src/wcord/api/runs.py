@@ -20,6 +20,7 @@ from wcord.data.sources import OWN
 from wcord.data.split import DataSet
 from wcord.models.network import Network
 from wcord.models.weights import digest
+from wcord.overwriting import is_free, require_removable
 from wcord.report.record import Record, describe_environment, working_commit
 from wcord.training.checkpoint import load_checkpoint
 from wcord.training.config import (
@@ -37,7 +38,8 @@ from wcord.training.failure import failing
 from wcord.training.job import Job, Own, Say, opened_data, prepare
 from wcord.training.loop import Trainer
 from wcord.training.outcome import Outcome
-from wcord.training.run import RunFolder, is_used
+from wcord.training.places import needed
+from wcord.training.run import RUN, RunFolder, exists
 from wcord.training.teacher_cache import open_cache
 
 RESUMABLE = ("device", "max_time", "workers", "in_memory")
@@ -129,7 +131,7 @@ def start(
     job, say = _prepare(config, own, say, accelerator)
     with _alone(config.out, accelerator, claimed=claimed):
         if accelerator.is_main_process:
-            RunFolder.create(config.out, to_toml(config), overwrite=config.overwrite)
+            RunFolder.create(config.out, to_toml(config), overwrite=config.overwrite, needed=needed(config))
         accelerator.wait_for_everyone()
         return _train(job, RunFolder(config.out), contents, say, deadline, accelerator)
 
@@ -231,8 +233,10 @@ def _refuse_taken(config: TrainConfig | DistillConfig, *, claimed: bool) -> None
     out = config.out
     for name, value in setting_values(config).items():
         require_text(f"--{name.replace('_', '-')}", value)
-    if is_used(out) and not config.overwrite:
-        raise UsageError(f"--out {str(out)!r} exists: name another folder, give --overwrite, or go on with --resume")
+    if not is_free(out, RUN):
+        if not config.overwrite:
+            raise exists(out)
+        require_removable(out, RUN, needed=needed(config))
     ground = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     if not ground.is_dir() or not os.access(ground, os.W_OK):
         raise UsageError(f"--out {str(out)!r} cannot be written: {str(ground)!r} is no folder that can be written")
@@ -258,6 +262,7 @@ def _train(
     if training.tracker:
         start_trackers(accelerator, {"config": to_toml(job.config)}, run.path)
     if accelerator.is_main_process:
+        run.tidy()
         weights = teacher_weights(job.config)
         run.note_start(
             working_commit(Path(__file__).parent),

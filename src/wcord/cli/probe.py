@@ -12,7 +12,10 @@ from wcord.checks import UsageError
 from wcord.cli.console import OUT, json_text, print_json, say
 from wcord.cli.parsing import parse_checked, with_recipe
 from wcord.data.config import DataConfig
-from wcord.files import write_atomically
+from wcord.marks import is_probe
+from wcord.overwriting import Output, require_writable, write_output
+
+OUTPUT = Output("a result of wcord probe", (".json",), is_probe)
 
 RECIPE_HELP = """
 
@@ -35,7 +38,7 @@ class Probe:
     device: Device = "auto"
     """auto | cpu | cuda | cuda:1 | mps"""
     out: File | None = None
-    """Also write the result as JSON into this file."""
+    """Also write the result as JSON into this file; an existing one is replaced only if it is such a result."""
     json: bool = False
     """Print JSON instead of a table."""
 
@@ -45,6 +48,8 @@ def probe(arguments: list[str]) -> int:
     asked = parse_checked(Probe, "probe", with_recipe(Probe, arguments), more=RECIPE_HELP)
     if not asked.weights:
         raise UsageError("nothing to probe: name --weights, one file or more")
+    if asked.out is not None:
+        require_writable(asked.out, OUTPUT)
     from wcord import api
 
     found = []
@@ -63,7 +68,7 @@ def probe(arguments: list[str]) -> int:
         for line in values["doubts"]:
             say(f"note: {weights}: {line}")
     if asked.out is not None:
-        write_atomically(asked.out, (json_text(found, indent=1) + "\n").encode())
+        write_output(asked.out, (json_text(found, indent=1) + "\n").encode(), OUTPUT)
     if asked.json:
         print_json(found)
     else:

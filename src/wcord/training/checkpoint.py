@@ -11,6 +11,7 @@ import torch
 
 from wcord.checks import RunError
 from wcord.files import write_atomically
+from wcord.overwriting import discard
 
 KEPT = 2
 """The newest checkpoint, and the one before it in case the disk loses the newest."""
@@ -30,7 +31,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     path = folder / f"step-{step:09d}.pt"
     write_atomically(path, buffer.getvalue())
     for old in _newest_first(folder)[KEPT:]:
-        old.unlink()
+        discard(old)
     return path
 
 
