@@ -219,7 +219,7 @@ def needed_inside(folder: Path) -> dict[str, list[str]]:
             "--teacher-weights",
             "x",
             "--teacher-data",
-            f"npz:{folder.parent / 'home' / data.name}",
+            teacher_data,
         ],
         "--label-map": [*distill, "--teacher-weights", "x", "--label-map", str(folder / "metrics.jsonl")],
         "--class-weights": [*TRAIN, "--class-weights", str(there / "metrics.jsonl")],
