@@ -11,13 +11,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from wcord.training.config import read_config
 
-FULL = os.environ.get("WCORD_ROBUSTNESS") == "full"
 COMMON = ["--data", "sklearn:iris", "--epochs", "3", "--batch-size", "30", "--checkpoint-every", "3", "--device", "cpu"]
 TEACHER = ["train", "--model", "mlp16x1", *COMMON]
 STUDENT = [
@@ -34,6 +33,14 @@ STUDENT = [
 VOLATILE = ("created", "wall_seconds", "environment", "commit", "cost", "name", "config")
 AT_MOST = 7
 """Disturbances of one run."""
+
+
+class Tally(Protocol):
+    """What counts the trials; see `conftest.py`."""
+
+    def __call__(self, kind: str, held: bool) -> bool: ...
+
+    def share(self, ci: int, full: int) -> int: ...
 
 
 class Nursery:
@@ -144,9 +151,9 @@ def disturb(nursery: Nursery, out: Path, kind: str, seconds: float, draw: random
     [("SIGKILL", 7, 80), ("SIGKILL at a file", 6, 80), ("SIGTERM", 3, 20), ("full disk", 3, 40)],
 )
 def test_a_disturbed_run_ends_like_an_undisturbed_one(
-    kind: str, few: int, many: int, nursery: Nursery, undisturbed: tuple[Path, float], request: pytest.FixtureRequest
+    kind: str, few: int, many: int, nursery: Nursery, undisturbed: tuple[Path, float], tally: Tally
 ) -> None:
-    draw, (whole, seconds), left = random.Random(kind), undisturbed, many if FULL else few
+    draw, (whole, seconds), left = random.Random(kind), undisturbed, tally.share(few, many)
     expected, number = measured(whole), 0
     while left > 0:
         out = nursery.folder / f"{kind}{number}"
@@ -156,22 +163,22 @@ def test_a_disturbed_run_ends_like_an_undisturbed_one(
         held = code == 0 and False not in disturbances and measured(out) == expected
         tried = sum(one is not None for one in disturbances)
         left -= tried
-        request.node.user_properties += [("robustness", [kind, held])] * tried
+        for _ in range(tried):
+            tally(kind, held)
         assert code == 0, nursery.told
         assert False not in disturbances, nursery.told
         assert measured(out) == expected
 
 
 def test_a_kill_while_a_run_is_replaced_leaves_what_can_be_replaced(
-    nursery: Nursery, undisturbed: tuple[Path, float], request: pytest.FixtureRequest
+    nursery: Nursery, undisturbed: tuple[Path, float], tally: Tally
 ) -> None:
     whole, _ = undisturbed
     out = nursery.folder / "replaced"
     assert nursery.run(beginning(nursery, out)) == 0, nursery.told
-    for number in range(18, -1, -1 if FULL else -6):
+    for number in range(18, -1, -tally.share(6, 1)):
         code = nursery.run([*beginning(nursery, out), "--overwrite"], die_at=number)
         held = code == -signal.SIGKILL and "Traceback" not in nursery.told
-        request.node.user_properties.append(("robustness", ["SIGKILL while a run is replaced", held]))
-        assert held, nursery.told
+        assert tally("SIGKILL while a run is replaced", held), nursery.told
     assert nursery.run([*beginning(nursery, out), "--overwrite"]) == 0, nursery.told
     assert measured(out) == measured(whole)

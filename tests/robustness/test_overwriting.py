@@ -132,7 +132,11 @@ def snapshot(folder: Path) -> dict[str, str]:
 
 
 def refused(
-    arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest, kind: str
+    arguments: list[str],
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    tally: Callable[[str, bool], bool],
+    kind: str,
 ) -> str:
     """Run a command that must refuse, and return the line that it says."""
     before = snapshot(folder)
@@ -140,7 +144,7 @@ def refused(
     code = main(arguments)
     said = capsys.readouterr().err.strip()
     held = code == 2 and said.startswith("wcord: ") and "Traceback" not in said and snapshot(folder) == before
-    request.node.user_properties.append(("robustness", [kind, held]))
+    tally(kind, held)
     assert snapshot(folder) == before
     assert (code, said[:7]) == (2, "wcord: ")
     return said
@@ -152,12 +156,12 @@ def test_folders_that_are_no_run_are_left_alone(
     run: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    request: pytest.FixtureRequest,
+    tally: Callable[[str, bool], bool],
 ) -> None:
     make(tmp_path / "out", run)
     out = ["--out", str(tmp_path / "out")]
     for command in ([*TRAIN, *out], [*TRAIN, *out, "--overwrite"], ["demo", *out]):
-        refused(command, tmp_path, capsys, request, "folders of others")
+        refused(command, tmp_path, capsys, tally, "folders of others")
 
 
 @pytest.mark.parametrize("make", [hugo, git, run_with_notes, data_and_a_record, link_to_a_run])
@@ -166,7 +170,7 @@ def test_a_suite_leaves_other_things_in_the_folders_of_its_runs_alone(
     run: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    request: pytest.FixtureRequest,
+    tally: Callable[[str, bool], bool],
 ) -> None:
     row = tmp_path / "out" / "mini" / "resnet14x2-resnet8" / "kd" / "seed0"
     row.parent.mkdir(parents=True)
@@ -185,18 +189,18 @@ def test_a_suite_leaves_other_things_in_the_folders_of_its_runs_alone(
         "--seeds",
         "0",
     ]
-    said = refused([*command, "--out", str(tmp_path / "out")], tmp_path, capsys, request, "folders of others")
+    said = refused([*command, "--out", str(tmp_path / "out")], tmp_path, capsys, tally, "folders of others")
     assert "seed0" in said
 
 
 @pytest.mark.parametrize("name", ["tables.md", "tables.csv", "tables.html"])
 def test_a_suite_leaves_other_tables_alone(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], tally: Callable[[str, bool], bool]
 ) -> None:
     fill(tmp_path / "out" / "mini", name)
     out = ["--out", str(tmp_path / "out")]
     for command in (["benchmark", "mini", "--data", "digits", *out], ["benchmark", "mini", "--tables", *out]):
-        assert name in refused(command, tmp_path, capsys, request, "files of others")
+        assert name in refused(command, tmp_path, capsys, tally, "files of others")
 
 
 def needed_inside(folder: Path) -> dict[str, list[str]]:
@@ -228,12 +232,12 @@ def needed_inside(folder: Path) -> dict[str, list[str]]:
 
 
 def test_what_a_run_needs_is_not_removed_for_it(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], tally: Callable[[str, bool], bool]
 ) -> None:
     shutil.copytree(run, tmp_path / "out")
     for flag, command in needed_inside(tmp_path / "out").items():
         out = ["--out", str(tmp_path / "out"), "--overwrite"]
-        said = refused([*command, *out], tmp_path, capsys, request, "what a run needs")
+        said = refused([*command, *out], tmp_path, capsys, tally, "what a run needs")
         assert f"holds {flag} " in said
 
 
@@ -256,7 +260,7 @@ def test_results_are_not_written_over_other_files(
     run: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    request: pytest.FixtureRequest,
+    tally: Callable[[str, bool], bool],
 ) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
@@ -265,7 +269,7 @@ def test_results_are_not_written_over_other_files(
     what = ["--weights", str(copy / "student.safetensors")] if command == "probe" else [str(copy)]
     data = ["--data", "sklearn:iris"] if command == "probe" else []
     out = ["--out", str(copy / name)]
-    assert name in refused([*command.split(), *what, *data, *out], tmp_path, capsys, request, "files of others")
+    assert name in refused([*command.split(), *what, *data, *out], tmp_path, capsys, tally, "files of others")
 
 
 @pytest.mark.parametrize(
@@ -286,13 +290,11 @@ def test_files_of_the_right_name_are_looked_at(
     run: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    request: pytest.FixtureRequest,
+    tally: Callable[[str, bool], bool],
 ) -> None:
     fill(tmp_path, f"{name}{more}")
     what = (
         ["--data", "sklearn:iris", "--weights", str(run / "student.safetensors")] if command == "probe" else [str(run)]
     )
-    said = refused(
-        [*command.split(), *what, "--out", str(tmp_path / name)], tmp_path, capsys, request, "files of others"
-    )
+    said = refused([*command.split(), *what, "--out", str(tmp_path / name)], tmp_path, capsys, tally, "files of others")
     assert f"{name}{more}' exists and is not" in said
