@@ -7,6 +7,9 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from wcord.checks import UsageError
 from wcord.claim import claim, is_claimed
 
 HOLD = """
@@ -60,3 +63,13 @@ def test_a_claim_does_not_wait_long(tmp_path: Path) -> None:
         assert time.monotonic() - started < 2
         with claim(tmp_path / "b") as mine:
             assert mine
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "folder"])
+def test_a_file_of_another_program_is_not_taken_for_a_lock(tmp_path: Path, kind: str) -> None:
+    lock, precious = tmp_path / ".run.lock", tmp_path / "precious"
+    precious.write_text("years of work")
+    {"file": lambda: precious.rename(lock), "link": lambda: lock.symlink_to(precious), "folder": lock.mkdir}[kind]()
+    with pytest.raises(UsageError, match="is another program's file"), claim(tmp_path / "run"):
+        raise AssertionError("it was claimed")
+    assert kind == "folder" or (lock if kind == "file" else precious).read_text() == "years of work"

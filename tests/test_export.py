@@ -10,6 +10,7 @@ import wcord
 from wcord import export as export_module
 from wcord.checks import RunError, UsageError
 from wcord.export import export
+from wcord.marks import is_description, is_exported_onnx, is_exported_program
 from wcord.models.weights import open_network
 
 
@@ -34,7 +35,7 @@ def test_onnx_runs_elsewhere_with_the_same_logits(run: Path, tmp_path: Path) -> 
     with torch.no_grad():
         expected = open_network(run / "student.safetensors").eval()(images)
     np.testing.assert_allclose(logits, expected.numpy(), rtol=1e-3, atol=1e-4)
-    card = (tmp_path / "small.md").read_text()
+    card = (tmp_path / "small.onnx.md").read_text()
     assert "B×1×8×8" in card
     assert "resnet8, distilled from resnet8 by kd" in card
 
@@ -61,3 +62,25 @@ def test_unfinished_runs_are_told(run: Path, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text((run / "config.toml").read_text())
     with pytest.raises(UsageError, match=r"holds no student\.safetensors: finish it"):
         export(tmp_path, "onnx")
+
+
+def test_only_exports_are_replaced(run: Path, tmp_path: Path) -> None:
+    again = export(run, "torch", out=tmp_path / "a.pt2")
+    assert is_exported_program(again.path)
+    assert is_description(tmp_path / "a.pt2.md")
+    export(run, "torch", out=tmp_path / "a.pt2")
+    for name, file in (("b.pt2", "b.pt2"), ("c.pt2", "c.pt2.md")):
+        (tmp_path / file).write_text("mine")
+        with pytest.raises(UsageError, match=rf"{file}' exists and is not"):
+            export(run, "torch", out=tmp_path / name)
+        assert (tmp_path / file).read_text() == "mine"
+    with pytest.raises(UsageError, match=r"must end in \.pt2"):
+        export(run, "torch", out=run / "student.safetensors")
+
+
+@pytest.mark.slow
+def test_an_onnx_export_is_known_again(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
+    for _ in range(2):
+        assert is_exported_onnx(export(run, "onnx", out=tmp_path / "a.onnx").path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.onnx", "a.onnx.md"]

@@ -78,14 +78,14 @@ def test_the_lines_for_pictures_do_as_predict_does(
     pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
     run = trained(tmp_path / "run", model, pictures(tmp_path / "set", mode), **settings)
     export(run, "onnx")
-    text = (run / "student.md").read_text()
+    text = (run / "student.onnx.md").read_text()
     assert all(one in text for one in told)
     turned = Image.open(tmp_path / "set" / "ant" / "3.png")
     exif = turned.getexif()
     exif[274] = 6
     turned.convert("RGB").resize((70, 44)).save(tmp_path / "turned.jpg", exif=exif)
     for file in (tmp_path / "set" / "ant" / "0.png", tmp_path / "set" / "bee" / "5.png", tmp_path / "turned.jpg"):
-        found = executed(run / "student.md", "picture.png", file)
+        found = executed(run / "student.onnx.md", "picture.png", file)
         np.testing.assert_allclose(found, predicted(run, file), atol=1e-4)
 
 
@@ -115,7 +115,7 @@ def table(path: Path) -> str:
 def test_the_lines_for_a_table_do_as_predict_does(tmp_path: Path, format: Format) -> None:
     run = trained(tmp_path / "run", "mlp16x1", table(tmp_path / "t.csv"))
     export(run, format)
-    description = run / ("student.md" if format == "onnx" else "student.pt2.md")
+    description = run / ("student.onnx.md" if format == "onnx" else "student.pt2.md")
     text = description.read_text()
     assert "in [0, 1]" not in text
     assert "the columns as they are in the table, NaN where a value is missing" in text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from wcord.checks import LONGEST_NAME
+from wcord.checks import LONGEST_NAME, UsageError
 
 PATIENCE = 0.3
 """Seconds that a process tries for; a look at whether a run is claimed holds the lock for much less."""
@@ -66,7 +66,22 @@ def _sign(folder: Path, text: str) -> None:
 def _lock(folder: Path) -> FileLock:
     path = _path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink() or (path.exists() and not _is_ours(path)):
+        raise UsageError(
+            f"{str(path)!r} is needed for a lock, but is another program's file: move it away, or name another folder"
+        )
     return FileLock(path, poll_interval=PATIENCE / 10)
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether a file is a lock: it is empty, or says which process holds it."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(8) in (b"", b"process ")
+    except OSError:  # some systems let nobody read a locked file
+        return True
 
 
 def _path(folder: Path) -> Path:

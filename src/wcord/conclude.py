@@ -19,13 +19,13 @@ from wcord.models.card import SEVERAL_LABELS
 from wcord.models.network import Network
 from wcord.models.weights import save_weights
 from wcord.report.analysis import analyse
-from wcord.report.html import write_report
+from wcord.report.html import write_own_report
 from wcord.report.record import Record
 from wcord.training.config import TrainConfig, to_settings, trained_name
 from wcord.training.job import Job
 from wcord.training.networks import describe
 from wcord.training.outcome import Outcome
-from wcord.training.run import ANALYSIS, RECORD, REPORT, STUDENT, RunFolder
+from wcord.training.run import ANALYSIS, RECORD, STUDENT, RunFolder
 from wcord.training.shipped import Shipped
 
 
@@ -94,7 +94,7 @@ def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, devic
         notes=[*job.notes, *shipped.notes, *_doubts(job, found, taught, metrics)],
     )
     record.to_json(run.path / RECORD)
-    write_report([run.path], run.path / REPORT)
+    write_own_report(run.path)
     return record
 
 

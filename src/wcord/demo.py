@@ -1,19 +1,25 @@
 """The whole product on the embedded digits: a teacher, four students, a table and a page, in about two minutes."""
 
-import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from wcord.api import Say, start
 from wcord.checks import RunError, UsageError
+from wcord.claim import claim, holder, is_claimed
+from wcord.marks import is_page_of
+from wcord.overwriting import Kind, clear, is_free, mark
 from wcord.report.html import write_report
 from wcord.report.record import Record
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.run import CONFIG, REPORT, STUDENT
+from wcord.training.run import CONFIG, REPORT, RUN, STUDENT, is_config, settings_of
 
 TEACHER, STUDENT_NAME = "resnet20", "resnet8"
 METHODS = ("ce", "kd", "wcord", "wcord+kd")
+RUNS = ("teacher", *METHODS)
+"""Folders of the runs."""
 TEACHER_SETTINGS: dict[str, object] = {"epochs": 15, "lr": 0.1, "schedule": "cosine"}
 STUDENT_SETTINGS: dict[str, object] = {
     "epochs": 60,
@@ -28,16 +34,25 @@ STUDENT_SETTINGS: dict[str, object] = {
 def run_demo(out: Path, *, seed: int, say: Say) -> tuple[list[Record], Path]:
     """Run the demo in a folder of its own and return the students' records and the page.
 
+    An earlier demo in the folder, finished or not, is replaced.
+
     Raises:
-        UsageError: where the folder holds other things.
+        UsageError: where the folder holds anything else, or another demo is at work in it.
         RunError: where a run is stopped.
     """
-    runs = (
-        [child for child in out.iterdir() if child.name != REPORT and child.suffix != ".lock"] if out.exists() else []
-    )
-    if any(not (child / CONFIG).is_file() for child in runs):
-        raise UsageError(f"--out {str(out)!r} holds other things than a demo: name another folder")
-    shutil.rmtree(out, ignore_errors=True)
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {str(out)!r} is a file: name a folder")
+    with claim(out) as mine:
+        busy = next((run for run in (out / name for name in RUNS) if is_claimed(run)), None) if mine else out
+        if busy is not None:
+            raise UsageError(f"{str(busy)!r} is being run by {holder(busy)}: wait until that has ended, or stop it")
+        if not is_free(out, DEMO):
+            clear(out, DEMO)
+        mark(out, DEMO)
+        return _run(out, seed=seed, say=say)
+
+
+def _run(out: Path, *, seed: int, say: Say) -> tuple[list[Record], Path]:
     # Networks this small gain nothing from threads, and lose much when another program makes the threads wait.
     torch.set_num_threads(1)
     say(f"1. a teacher, {TEACHER}, on all training digits")
@@ -64,3 +79,20 @@ def _finished(config: TrainConfig | DistillConfig, say: Say) -> Record:
     if result.record is None:
         raise RunError(f"the demo was stopped ({result.outcome.reason}): start it again")
     return result.record
+
+
+def _is_config_of(name: str, path: Path) -> bool:
+    """Tell whether a file holds the settings of one of the demo's runs, or is damaged beyond reading."""
+    settings = settings_of(path)
+    if settings is None or name == "teacher":
+        return is_config(path) and (settings is None or settings.get("model") == TEACHER)
+    return (settings.get("teacher"), settings.get("student"), settings.get("method")) == (TEACHER, STUDENT_NAME, name)
+
+
+DEMO = Kind(
+    "demo",
+    {name: replace(RUN, names={**RUN.names, CONFIG: partial(_is_config_of, name)}) for name in RUNS}
+    | {REPORT: is_page_of("report")},
+    stays=tuple(f".{name}.lock" for name in RUNS),
+)
+"""What the demo makes in its folder."""

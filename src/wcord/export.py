@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wcord.checks import RunError, UsageError, require_place
+from wcord.checks import RunError, UsageError
 from wcord.data.loader import Loader
-from wcord.files import write_atomically
+from wcord.marks import is_description, is_exported_onnx, is_exported_program
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card
+from wcord.overwriting import Output, require_writable, write_output
 from wcord.training.as_trained import open_as_seen
 from wcord.training.consent import resume_command
 from wcord.training.run import STUDENT, RunFolder
@@ -23,7 +24,11 @@ TOLERANCE = 1e-4
 BATCHES = (8, 3)
 """Sizes of the real batches that are compared; two, so that the free batch axis is tried."""
 
-SUFFIX: dict[Format, str] = {"onnx": ".onnx", "torch": ".pt2"}
+OUTPUT: dict[Format, Output] = {
+    "onnx": Output("a model of wcord export", (".onnx",), is_exported_onnx),
+    "torch": Output("a program of wcord export --format torch", (".pt2",), is_exported_program),
+}
+DESCRIPTION = Output("a description of wcord export", (".md",), is_description)
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ def export(
 
     The input, `images`, is a batch of what the student sees after its view, B×C×H×W with free B: pictures in [0, 1], or
     the columns of a table as they are; normalisation is inside. The output is `logits`. The file holds the student's
-    card as metadata, and `student.md` beside it (of torch.export: `student.pt2.md`) says how records are prepared.
+    card as metadata, and `student.onnx.md` (`student.pt2.md`) beside it says how records are prepared.
 
     The file counts only after it has given PyTorch's logits, within 1e-4 of the largest, on real images; else nothing
     is left behind.
@@ -58,12 +63,13 @@ def export(
     Args:
         run: folder of a finished run.
         format: "onnx" or "torch" (torch.export).
-        out: file to write; default: beside the student.
+        out: file to write; default: beside the student. Existing files are replaced only if they are such exports.
         data: source of the images for the check; default: the run's own.
         model: the student's architecture, where that is code of your own.
 
     Raises:
-        UsageError: where the run is not finished, or a needed library is missing.
+        UsageError: where the run is not finished, `out` or the file of the description is another file, or a needed
+            library is missing.
         RunError: where the exported program differs from PyTorch.
     """
     folder = RunFolder(run)
@@ -73,22 +79,24 @@ def export(
         )
     network, card = open_network(run / STUDENT, model=model), read_card(run / STUDENT)
     assert card is not None, "open_network refuses a file without a card"
+    suffix = OUTPUT[format].suffixes[0]
+    target = out or run / f"student{suffix}"
+    described = target.with_name(f"{target.name}.md")
+    require_writable(target, OUTPUT[format])
+    require_writable(described, DESCRIPTION, flag="the description")
     source, batches = _real_batches(folder, data)
-    target = require_place(out or run / f"student{SUFFIX[format]}", "export")
     write = {"onnx": _write_onnx, "torch": _write_torch}[format]
     channels, height, width = batches[0].shape[1:]
     metadata = export_metadata(card, (channels, height, width))
     with tempfile.TemporaryDirectory() as scratch:
-        draft = Path(scratch) / f"student{SUFFIX[format]}"
+        draft = Path(scratch) / f"student{suffix}"
         runner = write(network, batches[0], draft, metadata)
         difference = max(_compare(network, runner, images) for images in batches)
         content = draft.read_bytes()
+    write_output(target, content, OUTPUT[format])
     parameters = sum(p.numel() for p in network.parameters())
     text = describe_export(target.name, format, card, (channels, height, width), parameters=parameters)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, content)
-    described = target.with_suffix(".md") if format == "onnx" else target.with_name(f"{target.name}.md")
-    write_atomically(described, text.encode())
+    write_output(described, text.encode(), DESCRIPTION, flag="the description")
     return Exported(target, sum(len(images) for images in batches), source, difference)
 
 

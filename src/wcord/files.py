@@ -2,10 +2,22 @@
 
 import hashlib
 import os
-from contextlib import suppress
+import re
+import secrets
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from wcord.checks import RunError
+
+if sys.platform != "win32":
+    import fcntl
+
+_PART = re.compile(r"\.(.+)\.[0-9a-z]+\.part", re.DOTALL)
+"""Name of a file that is being written: that of the file to be, hidden, with a token."""
 
 
 def sha256(path: Path) -> str:
@@ -17,25 +29,90 @@ def sha256(path: Path) -> str:
 def write_atomically(path: str | Path, content: bytes) -> None:
     """Write a file so that a reader, or a kill at any moment, finds the old content or the new one.
 
-    Folders on the way are made.
+    Folders on the way are made. What killed processes left of the same file is removed.
 
     Raises:
         RunError: if the folder cannot be written or the disk is full.
     """
     target = Path(path)
-    scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with scratch.open("wb") as file:
+        remove_parts(target.parent, lambda name: name == target.name)
+        with _part(target) as (part, file):
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(scratch, target)
+            if sys.platform == "win32":
+                file.close()  # which renames no open file
+            os.replace(part, target)
     except OSError as error:
         raise RunError(
             f"cannot write {str(target)!r} ({error.strerror}): free some space or name another folder"
         ) from error
+
+
+def written_name(name: str) -> str | None:
+    """Return the name of the file that a `.part` file was to become; None for the name of any other file.
+
+    >>> written_name(".config.toml.0a1b2c3d.part"), written_name("config.toml")
+    ('config.toml', None)
+    """
+    found = _PART.fullmatch(name)
+    return None if found is None else found[1]
+
+
+def remove_parts(folder: Path, of: Callable[[str], bool]) -> None:
+    """Remove what killed processes left half written in a folder; what a live process is writing stays.
+
+    Args:
+        folder: it need not exist.
+        of: tells by its name whether a file's parts are meant.
+    """
+    with suppress(OSError):  # no such folder, or one that cannot be read
+        for path in list(folder.iterdir()):
+            name = written_name(path.name)
+            if name is not None and of(name) and not is_being_written(path):
+                with suppress(OSError):
+                    path.unlink()
+
+
+def is_being_written(part: Path) -> bool:
+    """Return whether a live process writes a `.part` file, which it holds locked; also true of what is no file."""
+    try:
+        if not stat.S_ISREG(part.lstat().st_mode):
+            return True
+        if sys.platform == "win32":
+            return False  # which removes no open file
+        with part.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # it is locked, or nobody can tell
+        return True
+    return False
+
+
+@contextmanager
+def _part(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Give a new file beside the target, open and locked, and remove it if it is left."""
+    part, file = _new_part(target)
+    try:
+        with file:
+            yield part, file
     finally:
-        # After a success there is nothing to remove; where the folder itself is wrong, nothing can be.
-        with suppress(OSError):
-            scratch.unlink()
+        with suppress(OSError):  # after a success there is nothing to remove
+            part.unlink()
+
+
+def _new_part(target: Path) -> tuple[Path, BinaryIO]:
+    """Make a file beside the target, whose name no process on any machine uses, and lock it."""
+    while True:
+        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        try:
+            file = part.open("xb")
+        except FileExistsError:
+            continue
+        if sys.platform != "win32":
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+        if part.exists():
+            return part, file
+        file.close()  # another process took it for what a dead one left, before it was locked

@@ -48,7 +48,7 @@ def student(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> api.Resu
 def test_a_distillation_leaves_everything_that_a_run_holds(student: api.Result) -> None:
     names = {path.name for path in student.run.iterdir()}
     files = ("analysis.npz", "config.toml", "metrics.jsonl", "record.json", "report.html", "student.safetensors")
-    assert names == {*files, "checkpoints", "starts.jsonl"}
+    assert names == {*files, "checkpoints", "starts.jsonl", ".wcord-run"}
     record = Record.from_json(student.run / "record.json")
     assert record == student.record
     assert set(record.epochs[0]["parts"]) == {"ce", "gckt", "lckt", "kd"}

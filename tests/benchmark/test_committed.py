@@ -96,3 +96,15 @@ def test_damage_is_told(tmp_path: Path, content: str, message: str) -> None:
         read_committed(tmp_path / "a.json", "x")
     with pytest.raises(UsageError, match="does not exist"):
         read_committed(tmp_path / "none.json", "x")
+
+
+@pytest.mark.parametrize("content", ["{}", '{"format": 2}', "notes", '{\n "status": "done"}'])
+def test_only_records_are_replaced(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "seed0.json"
+    for status in ("failed", "not applicable"):
+        write_committed(path, "a/b/kd", status, "why", None)
+    assert read_committed(path, "a/b/kd") == ("not applicable", "why", None)
+    path.write_text(content)
+    with pytest.raises(UsageError, match="exists and is not a record of wcord benchmark"):
+        write_committed(path, "a/b/kd", "failed", "why", None)
+    assert path.read_text() == content

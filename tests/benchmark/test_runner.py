@@ -16,6 +16,7 @@ from wcord.benchmark.suite_file import read_suite
 from wcord.benchmark.teachers import Teachers, find_teachers
 from wcord.checks import UsageError
 from wcord.claim import claim
+from wcord.report.record import Record
 from wcord.training.outcome import Outcome
 
 
@@ -185,6 +186,51 @@ def test_weights_are_options_too(tiny_file: Path, place: Place, made: list[str])
     suite = read_suite(str(tiny_file))
     work(choose(suite, methods=["warm"], seeds=[0]), teachers(suite, place), place, say=lambda line: None)
     assert made[-1] == "tiny/resnet14-resnet8/warm/0"
+
+
+def test_a_run_that_was_killed_before_its_page_gets_it(
+    tiny: Suite, place: Place, made: list[str], made_up: Callable[..., Record]
+) -> None:
+    row, other = Row(tiny, tiny.pairs[0], "kd", 0), Row(tiny, tiny.pairs[0], "kd", 1)
+    for one in (row, other):
+        one.folder(place.out).mkdir(parents=True)
+        made_up(one, 70.0).to_json(one.folder(place.out) / "record.json")
+    (other.folder(place.out) / "record.json").write_text(
+        '{"epochs": [], "metrics": {"top1_last": 1}, "wall_seconds": 1}'
+    )
+    said: list[str] = []
+    with claim(row.folder(place.out)):
+        assert work([row], teachers(tiny, place), place, say=said.append) == Ending()
+        assert not (row.folder(place.out) / "report.html").exists()
+    assert work([row, other], teachers(tiny, place), place, say=said.append) == Ending()
+    assert (row.folder(place.out) / "report.html").stat().st_size > 1000
+    assert [line for line in said if line.startswith(f"{other.name} gets no page: record")]
+    assert "tiny/resnet14-resnet8/kd/0" not in made
+
+
+def test_a_folder_of_other_things_is_refused_before_any_run(tiny: Suite, place: Place, made: list[str]) -> None:
+    last = choose(tiny)[-1].folder(place.out)
+    last.mkdir(parents=True)
+    (last / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"holds other things than a run \(notes\.txt\)"):
+        work(choose(tiny), teachers(tiny, place), place)
+    assert not made
+    assert [path.name for path in last.iterdir()] == ["notes.txt"]
+
+
+def test_failed_runs_of_earlier_versions_are_tried_again_but_not_with_other_things(
+    tiny: Suite, place: Place, made: list[str]
+) -> None:
+    row = choose(tiny)[0]
+    folder = row.folder(place.out)
+    folder.mkdir(parents=True)
+    (folder / "failed.txt").write_text("step 3: kd became NaN")
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"notes\.txt"):
+        work([row], teachers(tiny, place), place, retry=True)
+    (folder / "notes.txt").unlink()
+    work([row], teachers(tiny, place), place, retry=True, say=lambda line: None)
+    assert look(folder).status == "done"
 
 
 def test_a_worker_in_earnest(tiny: Suite, place: Place) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig
-from wcord.training.places import as_started
+from wcord.training.places import as_started, needed
 
 
 @pytest.fixture
@@ -67,3 +67,26 @@ def test_weights_caches_and_maps_are_found_but_names_are_no_paths(folders: tuple
     assert (found.method, found.out) == ("kd", Path("cache"))
     assert len(notes) == 4
     assert as_started(config, here) == (config, [])
+
+
+def test_what_a_run_reads_is_named_by_its_flags(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, _ = folders
+    monkeypatch.chdir(begun)
+    config = DistillConfig(
+        teacher="t",
+        student="s",
+        teacher_weights=Path("w.pth"),
+        student_weights=Path("none.pth"),
+        out=Path("cache"),
+        data=DataConfig(data="torchvision:MNIST@sets"),
+        pairing=PairingConfig(teacher_data="table:t.csv", label_map="map.csv"),
+        training=TrainingConfig(teacher_cache=Path("cache"), class_weights="auto"),
+    )
+    assert dict(needed(config)) == {
+        "--teacher-weights": Path("w.pth"),
+        "--data": Path("sets"),
+        "--teacher-data": Path("t.csv"),
+        "--label-map": Path("map.csv"),
+        "--teacher-cache": Path("cache"),
+    }
+    assert needed(TrainConfig(model="m", out=Path("w.pth"))) == []

@@ -19,6 +19,7 @@ from wcord.data.sources import OWN
 from wcord.data.split import DataSet
 from wcord.models.network import Network
 from wcord.models.weights import digest
+from wcord.overwriting import is_free, require_removable
 from wcord.report.record import Record, describe_environment, working_commit
 from wcord.terminal import tell
 from wcord.training.checkpoint import load_checkpoint
@@ -38,7 +39,8 @@ from wcord.training.failure import failing, resumable
 from wcord.training.job import Job, Own, Say, opened_data, prepare
 from wcord.training.loop import Trainer
 from wcord.training.outcome import Outcome
-from wcord.training.run import RECORD, RunFolder, is_used
+from wcord.training.places import needed
+from wcord.training.run import RECORD, RUN, RunFolder, exists
 from wcord.training.teacher_cache import TeacherCache, open_cache
 
 RESUMABLE = ("device", "max_time", "workers", "in_memory")
@@ -131,7 +133,7 @@ def start(
     cache = open_cache(job, say)
     with _alone(config.out, accelerator, claimed=claimed):
         if accelerator.is_main_process:
-            RunFolder.create(config.out, to_toml(config), overwrite=config.overwrite)
+            RunFolder.create(config.out, to_toml(config), overwrite=config.overwrite, needed=needed(config))
         accelerator.wait_for_everyone()
         run = RunFolder(config.out)
         with resumable(run):
@@ -278,8 +280,10 @@ def _refuse_taken(config: TrainConfig | DistillConfig, *, claimed: bool) -> None
     out = config.out
     for name, value in setting_values(config).items():
         require_text(f"--{name.replace('_', '-')}", value)
-    if is_used(out) and not config.overwrite:
-        raise UsageError(f"--out {str(out)!r} exists: name another folder, give --overwrite, or go on with --resume")
+    if not is_free(out, RUN):
+        if not config.overwrite:
+            raise exists(out)
+        require_removable(out, RUN, needed=needed(config))
     require_place(out, "--out", folder=True)
     if config.training.teacher_cache is not None:
         require_place(config.training.teacher_cache, "--teacher-cache", folder=True)
@@ -307,6 +311,7 @@ def _train(
     if training.tracker:
         start_trackers(accelerator, {"config": to_toml(job.config)}, run.path)
     if accelerator.is_main_process:
+        run.tidy()
         weights = teacher_weights(job.config)
         run.note_start(
             working_commit(Path(__file__).parent),

@@ -10,7 +10,7 @@ from typing import Literal
 from wcord import api
 from wcord.benchmark.rows import Place, Row, TeacherRun
 from wcord.benchmark.settings import TODAY, flat_settings, told
-from wcord.benchmark.state import forget, look, note_failure, note_not_applicable
+from wcord.benchmark.state import forget, look, note_failure, note_not_applicable, require_forgettable
 from wcord.checks import ChangedInputError, DoesNotFitError, RunError, UsageError
 from wcord.claim import claim
 from wcord.data.config import DataConfig, PairingConfig
@@ -104,8 +104,8 @@ class Attempts:
             stopped: `stop` tells why.
 
         Raises:
-            UsageError: for a device or a data source of today that cannot be used, which would meet every run, and
-                for another teacher or other data than the run began with.
+            UsageError: for a device or a data source of today that cannot be used, which would meet every run, for
+                another teacher or other data than the run began with, and for a folder that holds anything else.
         """
         folder = config.out
         with claim(folder) as mine:
@@ -113,6 +113,8 @@ class Attempts:
                 return "taken"
             if look(folder).settled:
                 return "settled"
+            if not (folder / CONFIG).is_file():
+                require_forgettable(folder)
             resolve_device(config.training.device)
             self._data(config)
             announce()

@@ -9,7 +9,8 @@ from wcord import checks
 from wcord.benchmark.settings import FOLDER
 from wcord.benchmark.state import Status
 from wcord.checks import UsageError
-from wcord.files import write_atomically
+from wcord.marks import is_record_of_suite
+from wcord.overwriting import Output, write_output
 from wcord.report.record import Record
 from wcord.report.schema import require_sound_record
 
@@ -28,6 +29,9 @@ DIGITS = 6
 """Significant digits of what was measured."""
 
 
+RECORD = Output("a record of wcord benchmark", (".json",), is_record_of_suite)
+
+
 def write_committed(path: Path, row: str, status: Status, reason: str, record: Record | None) -> None:
     """Write a run as it is kept: a record, or the reason why there is none."""
     content: dict[str, Any] = {"format": FORMAT, "row": row, "status": status}
@@ -36,7 +40,7 @@ def write_committed(path: Path, row: str, status: Status, reason: str, record: R
     if record is not None:
         content["record"] = _slim(record)
         content["epochs"] = _columns(record.epochs)
-    write_atomically(path, (_text(content) + "\n").encode())
+    write_output(path, (_text(content) + "\n").encode(), RECORD, flag="the record")
 
 
 def read_committed(path: Path, row: str) -> tuple[Status, str, Record | None]:

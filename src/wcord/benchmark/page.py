@@ -8,6 +8,7 @@ from markupsafe import Markup, escape
 
 from wcord.benchmark.results import Line, PairTable, SuiteTable
 from wcord.benchmark.wording import SuiteText
+from wcord.marks import generator
 from wcord.report import canvas
 from wcord.terminal import printable
 
@@ -21,6 +22,7 @@ def page(text: SuiteText, table: SuiteTable) -> str:
     template = importlib.resources.files("wcord.benchmark").joinpath("page.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
+        generator=Markup(generator("benchmark")),
         suite=text,
         pairs=[
             (one, _figure(pair, number), any(line.published is not None for line in pair.lines if line.top1))

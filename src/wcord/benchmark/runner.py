@@ -7,14 +7,17 @@ from pathlib import Path
 from wcord import checks
 from wcord.benchmark.attempt import Attempts, Clock
 from wcord.benchmark.rows import Place, Row, TeacherRun
-from wcord.benchmark.state import forget, look
+from wcord.benchmark.state import forget, look, require_forgettable
 from wcord.benchmark.status import overview
 from wcord.benchmark.teachers import Teachers
+from wcord.checks import UsageError
 from wcord.claim import claim
 from wcord.methods.build import WEIGHT, option_names, parse_method
 from wcord.methods.options import parse_options
+from wcord.report.html import write_own_report
 from wcord.terminal import tell
 from wcord.training.job import Say
+from wcord.training.run import REPORT
 
 POLL = 2.0
 """Seconds between looks at a teacher that another process trains."""
@@ -64,6 +67,7 @@ def work(
     check(rows, teachers, place)
     if retry:
         _forget_failed(rows, teachers, place.out)
+    _write_missing_pages(rows, teachers, place.out, say)
     clock = Clock(max_time)
     attempts = Attempts(place, clock, say)
     said: set[str] = set()
@@ -117,16 +121,33 @@ def _forget_failed(rows: Sequence[Row], teachers: Teachers, out: Path) -> None:
                     forget(folder)
 
 
+def _write_missing_pages(rows: Sequence[Row], teachers: Teachers, out: Path, say: Say) -> None:
+    """Write the page of each run that was killed after its record and before its page."""
+    for row in [*teachers.trained.values(), *rows]:
+        folder = row.folder(out)
+        if look(folder).status != "done" or (folder / REPORT).exists():
+            continue
+        with claim(folder) as mine:
+            if mine and not (folder / REPORT).exists():
+                try:
+                    write_own_report(folder)
+                except UsageError as error:  # damage in one folder must not cost the others
+                    say(f"{row.name} gets no page: {error}")
+
+
 def check(rows: Sequence[Row], teachers: Teachers, place: Place) -> None:
-    """Refuse settings and options that do not exist, before any run is made for them.
+    """Refuse settings and options that do not exist, and folders that hold other things, before any run is made.
 
     Raises:
-        UsageError: on the first of them; the nearest name is offered.
+        UsageError: on the first of them; of names, the nearest is offered.
     """
     for training in teachers.trained.values():
         training.config(place)
     for row in rows:
         row.config(place, None)
+    for run in [*teachers.trained.values(), *rows]:
+        if look(run.folder(place.out)).status == "left":
+            require_forgettable(run.folder(place.out))
     for variant in dict.fromkeys(row.suite.settings(row.pair, row.label) for row in rows):
         summands = parse_method(variant.method)
         for summand, options in parse_options(variant.set).items():

@@ -1,22 +1,19 @@
 """How far a run has come, as its folder tells. Imports no torch."""
 
 import json
-import shutil
 import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from wcord.claim import is_claimed
+from wcord.claim import INSIDE, is_claimed
 from wcord.files import write_atomically
+from wcord.overwriting import is_free, mark, remove, require_removable
 from wcord.training.log import counting_up, read_lines
-from wcord.training.run import CONFIG, METRICS, RECORD
-
-FAILED = "failed.txt"
-NOT_APPLICABLE = "not_applicable.txt"
+from wcord.training.run import CONFIG, FAILED, METRICS, NOT_APPLICABLE, RECORD, RUN
 
 Status = Literal["done", "failed", "not applicable", "running", "stopped", "left"]
 
@@ -63,18 +60,43 @@ def look(folder: Path) -> State:
 def note_failure(folder: Path, reason: str, details: str = "") -> None:
     """Write down why a run failed: the reason in the first line, then what a developer wants to know."""
     line = " ".join(reason.split())
+    mark(folder, RUN)
     write_atomically(folder / FAILED, f"{line}\n{details}".encode())
 
 
 def note_not_applicable(folder: Path, reason: str) -> None:
     """Write down why a method cannot be used on a pair."""
     line = " ".join(reason.split())
+    mark(folder, RUN)
     write_atomically(folder / NOT_APPLICABLE, f"{line}\n".encode())
 
 
 def forget(folder: Path) -> None:
-    """Remove a run, so that it is begun anew."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a run, so that it is begun anew.
+
+    Raises:
+        UsageError: as `require_forgettable`.
+    """
+    remove(folder, ROW, flag="the run's folder")
+
+
+def require_forgettable(folder: Path) -> None:
+    """Raise where a folder holds anything but a run.
+
+    Raises:
+        UsageError: naming what it holds.
+    """
+    if not is_free(folder, ROW):
+        require_removable(folder, ROW, flag="the run's folder")
+
+
+def _is_older_row(folder: Path) -> bool:
+    """Tell whether an earlier version left a folder without a mark: a run, or a reason why there is none."""
+    return RUN.older(folder) or {path.name for path in folder.iterdir()} <= {FAILED, NOT_APPLICABLE, INSIDE}
+
+
+ROW = replace(RUN, older=_is_older_row)
+"""What a run of a suite leaves in its folder."""
 
 
 def _read(file: Path, read: Callable[[], State]) -> State:

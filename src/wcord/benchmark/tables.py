@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,49 @@ from wcord.benchmark.page import page
 from wcord.benchmark.results import Line, PairTable, SuiteTable
 from wcord.benchmark.statistics import Difference, deviation, mean
 from wcord.benchmark.wording import SuiteText, put_in_words
-from wcord.files import write_atomically
+from wcord.marks import comment, is_page_of, is_table, is_text_of
+from wcord.overwriting import Output, require_writable, write_output
 from wcord.terminal import printable
 
 
+def _or_older(marked: Callable[[Path], bool]) -> Callable[[Path], bool]:
+    """Return what also knows files of earlier versions, which only the table beside them tells."""
+    return lambda path: marked(path) or is_table(path.with_name("tables.csv"))
+
+
+TABLES = {
+    "tables.md": Output("a table of wcord benchmark", (".md",), _or_older(is_text_of("benchmark"))),
+    "tables.csv": Output("a table of wcord benchmark", (".csv",), is_table),
+    "tables.html": Output("a page of wcord benchmark", (".html",), _or_older(is_page_of("benchmark"))),
+}
+
+
 def write_tables(table: SuiteTable, folder: Path) -> list[Path]:
-    """Write tables.md, tables.csv and tables.html into a folder and return their paths."""
+    """Write tables.md, tables.csv and tables.html into a folder and return their paths.
+
+    Raises:
+        UsageError: as `require_tables`.
+    """
+    require_tables(folder)
     text = put_in_words(table)
-    contents = {"tables.md": markdown(text), "tables.csv": csv_text(table), "tables.html": page(text, table)}
+    contents = {
+        "tables.md": f"{comment('benchmark')}\n\n{markdown(text)}",
+        "tables.html": page(text, table),
+        "tables.csv": csv_text(table),
+    }
     for name, content in contents.items():
-        write_atomically(folder / name, content.encode())
-    return [folder / name for name in contents]
+        write_output(folder / name, content.encode(), TABLES[name], flag="the suite's file")
+    return [folder / name for name in TABLES]
+
+
+def require_tables(folder: Path) -> None:
+    """Raise where a suite's tables would replace other files.
+
+    Raises:
+        UsageError: naming the first of them.
+    """
+    for name, output in TABLES.items():
+        require_writable(folder / name, output, flag="the suite's file")
 
 
 def markdown(text: SuiteText, *, level: int = 1) -> str:

@@ -98,8 +98,10 @@ def benchmark(arguments: list[str]) -> int:
 
 def _work(rows: "list[Row]", place: "Place", asked: Benchmark, arguments: list[str]) -> int:
     from wcord.benchmark.runner import work
+    from wcord.benchmark.tables import require_tables
 
     teachers = _teachers(rows, asked)
+    require_tables(asked.out / rows[0].suite.name)
     ending = work(rows, teachers, place, max_time=asked.max_time, retry=asked.retry, say=say)
     _write_tables(rows[0].suite, asked)
     _show(rows, asked)

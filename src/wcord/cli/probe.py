@@ -8,12 +8,15 @@ from typing import Annotated, Any
 from rich.table import Table
 
 from wcord.bounds import Bounds, Device, File, Name
-from wcord.checks import UsageError, require_place
+from wcord.checks import UsageError
 from wcord.cli.console import OUT, print_json, say
 from wcord.cli.parsing import parse_checked, with_recipe
 from wcord.data.config import DataConfig
-from wcord.files import write_atomically
+from wcord.marks import is_probe
+from wcord.overwriting import Output, require_writable, write_output
 from wcord.terminal import json_text
+
+OUTPUT = Output("a result of wcord probe", (".json",), is_probe)
 
 RECIPE_HELP = """
 
@@ -36,7 +39,7 @@ class Probe:
     device: Device = "auto"
     """auto | cpu | cuda | cuda:1 | mps"""
     out: File | None = None
-    """Also write the result as JSON into this file."""
+    """Also write the result as JSON into this file; an existing one is replaced only if it is such a result."""
     json: bool = False
     """Print JSON instead of a table."""
 
@@ -47,7 +50,7 @@ def probe(arguments: list[str]) -> int:
     if not asked.weights:
         raise UsageError("nothing to probe: name --weights, one file or more")
     if asked.out is not None:
-        require_place(asked.out, "--out")
+        require_writable(asked.out, OUTPUT)
     from wcord import api
 
     found = []
@@ -66,7 +69,7 @@ def probe(arguments: list[str]) -> int:
         for line in values["doubts"]:
             say(f"note: {weights}: {line}")
     if asked.out is not None:
-        write_atomically(asked.out, (json_text(found, indent=1) + "\n").encode())
+        write_output(asked.out, (json_text(found, indent=1) + "\n").encode(), OUTPUT)
     if asked.json:
         print_json(found)
     else:

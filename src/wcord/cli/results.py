@@ -19,7 +19,7 @@ class Report:
     runs: tyro.conf.Positional[tuple[File, ...]]
     """Folders of runs."""
     out: File = Path("report.html")
-    """The page to write."""
+    """The page to write; an existing file is replaced only if it is such a page."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Export:
     format: Literal["onnx", "torch"] = "onnx"
     """onnx: ONNX; torch: a torch.export program."""
     out: File | None = None
-    """File to write; default: student.onnx or student.pt2 in the run's folder."""
+    """File to write; default: student.onnx or student.pt2 in the run's folder. An existing file is replaced only if it
+    is such an export."""
     data: Name | None = None
     """Data for the check, where that of the run has moved."""
     model: Name | None = None

@@ -10,8 +10,10 @@ import tomli_w
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from wcord.checks import UsageError, require_folder, require_place
+from wcord.checks import UsageError, require_folder
 from wcord.files import write_atomically
+from wcord.marks import generator, is_page_of
+from wcord.overwriting import Output, require_writable, write_output
 from wcord.report import canvas, tables
 from wcord.report.analysis import Analysis
 from wcord.report.figures import Series
@@ -20,7 +22,9 @@ from wcord.report.pictures import thumbnail
 from wcord.report.record import Record
 from wcord.report.schema import require_sound_analysis
 from wcord.report.sections import Shown, sections
-from wcord.training.run import ANALYSIS, CONFIG, RECORD
+from wcord.training.run import ANALYSIS, CONFIG, RECORD, REPORT
+
+PAGE = Output("a page of wcord report", (".html", ".htm"), is_page_of("report"))
 
 
 @dataclass(frozen=True)
@@ -86,10 +90,11 @@ def write_report(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
 
     Args:
         run_dirs: folders of finished runs, at least one.
-        out: the file to write; replaced if it exists, complete or untouched at any moment.
+        out: the file to write, complete or untouched at any moment; an existing one is replaced only if it is such a
+            page.
 
     Raises:
-        UsageError: if a folder is no finished run, is named twice, or `out` is a folder or lies in none.
+        UsageError: if a folder is no finished run, is named twice, or `out` is another file, a folder or lies in none.
         RunError: if the file cannot be written.
     """
     if not run_dirs:
@@ -97,9 +102,20 @@ def write_report(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     resolved = [Path(folder).resolve() for folder in run_dirs]
     if len(set(resolved)) < len(resolved):
         raise UsageError("a run folder is named twice: name each run once")
-    target = require_place(out, "report")
-    write_atomically(target, render([load_run(folder) for folder in run_dirs]).encode(errors="replace"))
+    target = Path(out)
+    require_writable(target, PAGE)
+    write_output(target, _page(run_dirs), PAGE)
     return target
+
+
+def write_own_report(run: Path) -> Path:
+    """Write the page of a finished run into its folder, and return its path."""
+    write_atomically(run / REPORT, _page([run]))
+    return run / REPORT
+
+
+def _page(run_dirs: Sequence[str | Path]) -> bytes:
+    return render([load_run(folder) for folder in run_dirs]).encode(errors="replace")
 
 
 def render(runs: Sequence[Run]) -> str:
@@ -112,6 +128,7 @@ def render(runs: Sequence[Run]) -> str:
     template = importlib.resources.files("wcord.report").joinpath("template.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
+        generator=Markup(generator("report")),
         title=_title(shown),
         headline=headline(subject, baseline, teacher).replace(" %", "\u00a0%"),  # no line starts with a %
         certainty=certainty(subject, baseline),

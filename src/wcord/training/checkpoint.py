@@ -3,7 +3,6 @@
 import io
 import random
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +12,7 @@ import torch
 from wcord.checks import RunError
 from wcord.files import write_atomically
 from wcord.methods.term import Stage
+from wcord.overwriting import discard
 from wcord.seal import damage_of_archive, seal_archive
 
 KEPT = 2
@@ -52,8 +52,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     # Later ones could not be used: the run has gone on from one before them.
     later = [other for other in others if _step(other) > step]
     for old in [*later, *before[KEPT - 1 :]]:
-        with suppress(OSError):
-            old.unlink()
+        discard(old)
     return path
 
 

@@ -152,7 +152,7 @@ class TrainConfig:
     out: File
     """Folder of the run; it must not exist yet."""
     overwrite: bool = False
-    """Replace what --out holds."""
+    """Replace the run that --out holds; refused where anything else lies there, or what the new run needs."""
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -206,7 +206,7 @@ class DistillConfig:
     out: File
     """Folder of the run; it must not exist yet."""
     overwrite: bool = False
-    """Replace what --out holds."""
+    """Replace the run that --out holds; refused where anything else lies there, or what the new run needs."""
     data: DataConfig = field(default_factory=DataConfig)
     pairing: PairingConfig = field(default_factory=PairingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -1,4 +1,4 @@
-"""Files that a run's settings name by relative paths, found again when it is gone on with from another folder."""
+"""Files that a run's settings name: found again when it goes on from another folder, and kept while it needs them."""
 
 import dataclasses
 import json
@@ -61,22 +61,33 @@ def _as_started(config: Any, folder: Path, notes: list[str]) -> Any:
     return dataclasses.replace(config, **changes)
 
 
+def needed(config: TrainConfig | DistillConfig) -> list[tuple[str, Path]]:
+    """Return the files and folders that a run reads: the flag that names each, and its path."""
+    named = [(name, _named(name, value)) for name, value in setting_values(config).items() if name != "out"]
+    return [(f"--{name.replace('_', '-')}", place[1]) for name, place in named if place and place[1].exists()]
+
+
 def _found(name: str, value: object, folder: Path) -> str | Path | None:
     """Return a setting as an absolute path below a folder; None where it names nothing there, or nothing relative."""
+    named = _named(name, value)
+    if named is None or named[1].is_absolute() or not (folder / named[1]).exists():
+        return None
+    before, path = named
+    return folder / path if isinstance(value, Path) else f"{before}{folder / path}"
+
+
+def _named(name: str, value: object) -> tuple[str, Path] | None:
+    """Return the path that a setting names, and the text before it; None where it names none."""
     if isinstance(value, Path):
-        return folder / value if _is_there(value, folder) else None
+        return "", value
     if not isinstance(value, str):
         return None
     if name in FILES:
-        return str(folder / value) if _is_there(Path(value), folder) else None
+        return "", Path(value)
     if name not in DATA:
         return None
     kind, _, place = value.partition(":")
     before, at, last = place.rpartition("@")
     if kind == "torchvision" and at:
-        return f"{kind}:{before}@{folder / last}" if _is_there(Path(last), folder) else None
-    return f"{kind}:{folder / place}" if kind in FOLDERS and place and _is_there(Path(place), folder) else None
-
-
-def _is_there(path: Path, folder: Path) -> bool:
-    return not path.is_absolute() and (folder / path).exists()
+        return f"{kind}:{before}@", Path(last)
+    return (f"{kind}:", Path(place)) if kind in FOLDERS and place else None

@@ -1,6 +1,6 @@
 """The folder of a run: who may write it, its configuration, how it was started and its log of metrics."""
 
-import shutil
+import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +9,8 @@ from typing import Any
 from wcord.checks import ChangedInputError, RunError, UsageError, require_folder, shown
 from wcord.claim import INSIDE
 from wcord.files import sha256, write_atomically
+from wcord.marks import is_description, is_exported_onnx, is_exported_program
+from wcord.overwriting import Kind, Needed, by_name, clear, is_free, mark, remove_left_over
 from wcord.training.config import DistillConfig, TrainConfig, read_config
 from wcord.training.log import Entry, Log, counting_up
 from wcord.training.places import as_started, lasting
@@ -22,6 +24,10 @@ ANALYSIS = "analysis.npz"
 REPORT = "report.html"
 DAMAGED = "damaged_data"
 """Entry of a start during which a sample could not be read."""
+CHECKPOINTS = "checkpoints"
+TRACKER = "tracker"
+FAILED = "failed.txt"
+NOT_APPLICABLE = "not_applicable.txt"
 
 
 class RunFolder:
@@ -39,31 +45,45 @@ class RunFolder:
         if not (path / CONFIG).is_file():
             raise UsageError(f"{str(path)!r} is not a run folder: it holds no {CONFIG}")
         self.path = path
-        self.checkpoints = path / "checkpoints"
+        self.checkpoints = path / CHECKPOINTS
         if self.checkpoints.exists():
             require_folder(self.checkpoints, "folder of checkpoints")
         self._metrics = Log(path / METRICS)
         self._starts = Log(path / STARTS)
 
     @classmethod
-    def create(cls, path: Path, config: str, *, overwrite: bool = False) -> "RunFolder":
+    def create(cls, path: Path, config: str, *, overwrite: bool = False, needed: Needed = ()) -> "RunFolder":
         """Make a new run folder that holds its resolved configuration.
+
+        Args:
+            path: the folder.
+            config: the configuration, as TOML.
+            overwrite: whether a run in the folder is replaced.
+            needed: what the run reads, which must not be removed for it.
 
         Raises:
             UsageError: where the folder exists and may not be replaced, or cannot be written.
         """
         if path.exists() and not path.is_dir():
             raise UsageError(f"--out {str(path)!r} is a file: name a folder")
-        if is_used(path):
-            _clear(path, overwrite=overwrite)
+        if not is_free(path, RUN):
+            if not overwrite:
+                raise exists(path)
+            clear(path, RUN, needed=needed)
         try:
             path.mkdir(parents=True, exist_ok=True)
+            mark(path, RUN)
             write_atomically(path / CONFIG, config.encode())
         except OSError as error:
             raise UsageError(f"--out {str(path)!r} cannot be written: {error.strerror}") from None
         except RunError as error:
             raise UsageError(f"--out: {error}") from None
         return cls(path)
+
+    def tidy(self) -> None:
+        """Remove what killed writes have left, and mark a run of an earlier version; its claim must be held."""
+        mark(self.path, RUN)
+        remove_left_over(self.path, RUN)
 
     def log(self, entry: Mapping[str, object]) -> None:
         """Append one line to the metrics."""
@@ -249,20 +269,64 @@ def kept_logs(state: Mapping[str, Any]) -> dict[str, list[Entry]]:
     return logs if isinstance(logs, dict) else {}
 
 
-def is_used(path: Path) -> bool:
-    """Tell whether a folder holds anything; a lock alone says that nothing has been made yet."""
-    return path.is_dir() and any(child.name != INSIDE for child in path.iterdir())
+def exists(path: Path) -> UsageError:
+    """Return the error for a folder that is taken."""
+    return UsageError(f"--out {str(path)!r} exists: name another folder, give --overwrite, or go on with --resume")
 
 
-def _clear(path: Path, *, overwrite: bool) -> None:
-    if not overwrite:
-        raise UsageError(f"--out {str(path)!r} exists: name another folder, give --overwrite, or go on with --resume")
-    if not (path / CONFIG).is_file():
-        raise UsageError(
-            f"--out {str(path)!r} holds other things than a run and is not overwritten: name another folder"
-        )
-    for child in path.iterdir():
-        if child.is_dir() and not child.is_symlink():
-            shutil.rmtree(child)
-        elif child.name != INSIDE:
-            child.unlink()
+def settings_of(path: Path) -> dict[str, Any] | None:
+    """Return what a run's `config.toml` holds, or None where the file is missing or another program's.
+
+    A run writes all of its settings, so that some of them tell a configuration of wcord.
+    """
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    data, training = settings.get("data"), settings.get("training")
+    named = "model" in settings or {"teacher", "student", "method"} <= settings.keys()
+    if not named or not isinstance(data, dict) or not isinstance(training, dict):
+        return None
+    return settings if "data" in data and {"epochs", "batch_size", "seed"} <= training.keys() else None
+
+
+def is_config(path: Path) -> bool:
+    """Tell whether a marked run's `config.toml` is its own; one that is damaged beyond reading is taken for it."""
+    try:
+        tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return settings_of(path) is not None
+
+
+def _is_older_run(folder: Path) -> bool:
+    """Tell whether a folder without a mark is the run of an earlier version: it has settings and has begun."""
+    begun = any((folder / name).exists() for name in (STARTS, METRICS, RECORD, FAILED, CHECKPOINTS))
+    return begun and not (folder / CONFIG).is_symlink() and settings_of(folder / CONFIG) is not None
+
+
+RUN = Kind(
+    "run",
+    {
+        # A kill after the first leaves what can neither be resumed nor be taken for a finished run.
+        RECORD: by_name,
+        CONFIG: is_config,
+        f"{CHECKPOINTS}/step-[0-9]*.pt": by_name,
+        METRICS: by_name,
+        STARTS: by_name,
+        STUDENT: by_name,
+        ANALYSIS: by_name,
+        REPORT: by_name,
+        "*.onnx": is_exported_onnx,
+        "*.pt2": is_exported_program,
+        "*.md": is_description,
+        f"{TRACKER}/wcord/events.out.tfevents.*": by_name,
+        f"{TRACKER}/wcord/*/events.out.tfevents.*": by_name,
+        f"{TRACKER}/wcord/*/hparams.yml": by_name,
+        FAILED: by_name,
+        NOT_APPLICABLE: by_name,
+    },
+    stays=(INSIDE,),
+    older=_is_older_run,
+)
+"""What a run writes into its folder."""
