@@ -101,7 +101,10 @@ def test_classes_that_are_called_like_splits_stay_classes(classes: str, tmp_path
         ("{fit,score}/a {fit,score}/b fit", "'fit', 'score' in .* look like splits"),  # a picture beside the classes
         ("{fit,score}/a {fit,score}/b unlabelled", "'fit', 'score' in .* look like splits"),
         ("{trainA,trainB,testA,testB}", "several folders that may be the train split .'trainA', 'trainB'."),
-        ("images/train/{a,b} images/test/{a,b} docs", "class folder 'images' .*'train', 'test'.: if .* name '.*images'"),
+        (
+            "images/train/{a,b} images/test/{a,b} docs",
+            "class folder 'images' .*'train', 'test'.: if .* name '.*images'",
+        ),
         ("{images,masks}/train/a {images,masks}/val/a", "class folder 'images' .*'train', 'val'"),
         ("train/{images,masks}/train/a train/{images,masks}/val/a", "class folder 'images' .*'train', 'val'"),
         ("cat/{train,test} dog/{train,test}", "put the splits first and the classes into them"),
