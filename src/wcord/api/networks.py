@@ -91,6 +91,8 @@ def evaluate(
     if number is not None:
         predictions = replace(predictions, targets=_renumbered(predictions.targets, number, predictions.num_classes))
     measured = accuracy(predictions)
+    for line in opened.notes if isinstance(config, DataConfig) else ():
+        say(f"note: {line}")
     for line in _doubts(predictions, opened.classes if number is None else network.classes):
         say(f"note: {line}")
     return measured

@@ -202,7 +202,7 @@ def _doubts_of_classes(top: Path, inside: list[Path], kind: Kind, *, meant: bool
         top: the folder in which the classes would be.
         inside: the folders in it.
         kind: what the data are made of.
-        meant: whether `top` is called as a train split is, so that the folders in it are classes unless they hold splits.
+        meant: whether `top` is a train split by its name: the folders in it are classes, unless they hold splits.
 
     Raises:
         UsageError: they hold splits, or clearly are splits.
@@ -223,8 +223,8 @@ def _doubts_of_classes(top: Path, inside: list[Path], kind: Kind, *, meant: bool
         return []
     holders = listed([path.name for path, names in held.items() if names & common])
     return [
-        f"class folders {holders} hold folders of the same names ({listed(sorted(common))}), which are read as parts of "
-        "the outer ones: if they are the classes, name one of the outer folders as the data"
+        f"class folders {holders} hold folders of the same names ({listed(sorted(common))}), which are read as parts "
+        "of the outer ones: if they are the classes, name one of the outer folders as the data"
     ]
 
 
