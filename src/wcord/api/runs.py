@@ -37,6 +37,7 @@ from wcord.training.failure import failing
 from wcord.training.job import Job, Own, Say, opened_data, prepare
 from wcord.training.loop import Trainer
 from wcord.training.outcome import Outcome
+from wcord.training.places import digests_of_files
 from wcord.training.run import RunFolder, is_used
 from wcord.training.teacher_cache import open_cache
 
@@ -125,7 +126,7 @@ def start(
     _refuse_taken(config, claimed=claimed)
     accelerator.wait_for_everyone()  # before the first one makes the folder
     own = _with_data(config, own)
-    contents = contents_of(own.data) if own.data is not None else {}
+    contents = _contents(config, own)
     job, say = _prepare(config, own, say, accelerator)
     with _alone(config.out, accelerator, claimed=claimed):
         if accelerator.is_main_process:
@@ -176,7 +177,7 @@ def resume(
             for note in notes:
                 say(f"note: {note}")
         own = _with_data(config, own)
-        contents = contents_of(own.data) if own.data is not None else {}
+        contents = _contents(config, own)
         folder.require_data(contents)
         fresh = load_checkpoint(folder.checkpoints) is None
         job, say = _prepare(config, own, say, accelerator, fresh=fresh)
@@ -211,6 +212,12 @@ def _with_data(config: TrainConfig | DistillConfig, own: Own | None) -> Own:
     """Return what the caller brings, and the data, opened before anything else can go wrong."""
     own = own or Own()
     return replace(own, data=opened_data(config, own), opened=True)
+
+
+def _contents(config: TrainConfig | DistillConfig, own: Own) -> dict[str, Any]:
+    """Return digests of the data, and of the files that settings name beside them."""
+    assert own.data is not None
+    return contents_of(own.data) | {"files": digests_of_files(config)}
 
 
 def _prepare(

@@ -33,7 +33,7 @@ def crossing(split: str, own: Tensor, theirs: Tensor, classes: Sequence[str], ot
     >>> import torch
     >>> labels = torch.tensor([0, 0, 1])
     >>> print(crossing("train", labels, labels, ["cat", "dog"], ["hund", "katze"]).text)
-    classes of student and teacher have other names; the train pairs join 'cat' with 'hund', 'dog' with 'katze': where these ...
+    classes of student and teacher have other names; the train pairs join 'cat' with 'hund', 'dog' with 'katze': ...
 
     Args:
         split: its name.

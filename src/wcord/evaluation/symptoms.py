@@ -79,8 +79,9 @@ def training_gap(found: Standing, train_top1: float) -> list[str]:
         return []
     return [
         f"training accuracy is {train_top1:.2f} % (last epoch, as trained with augmentation), but test accuracy "
-        f"{100 * found.top1:.2f} %. Usual causes: too few training samples or too little augmentation, or test samples "
-        "of another kind than the training samples"
+        f"{100 * found.top1:.2f} %. Usual causes: too few training samples or too little augmentation, test samples of "
+        "another kind than the training samples, or running statistics of a normalization layer of your own that have "
+        "not settled"
     ]
 
 

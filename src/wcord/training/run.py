@@ -149,7 +149,7 @@ class RunFolder:
         noted = [start for start in self._starts() if "data" in start]
         if not noted:
             return
-        but = ("samples_hold",) if noted[-1].get("damaged_data") else ()
+        but = ("content",) if noted[-1].get("damaged_data") else ()
         changed = difference(noted[-1]["data"], contents, but=but)
         if changed is not None:
             raise ChangedInputError(
