@@ -1,10 +1,10 @@
-# make demo: see it work. make test: every check. Both set themselves up in .venv first.
+# make demo: see it work. make test: every check. make robustness: kills, damage and bad input at length. All set up .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test format benchmark clean
+.PHONY: demo test robustness format benchmark clean
 
 demo: $(READY)
 	$(BIN)/wcord demo --out runs/demo
@@ -16,6 +16,11 @@ test: $(READY)
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+# Many more trials of what tests/robustness tries in every test run; writes their table.
+robustness: $(READY)
+	WCORD_ROBUSTNESS=full WCORD_ROBUSTNESS_TABLE=docs/robustness.md OMP_NUM_THREADS=1 \
+		$(BIN)/pytest -n 2 --dist worksteal tests/robustness
 
 format: $(READY)
 	$(BIN)/ruff format .

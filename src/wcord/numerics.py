@@ -1,7 +1,7 @@
 """The guarded operations that every loss shares: enough precision, and unit rows with a bounded gradient."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 import torch
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 NORM_EPS = 1e-6
 """Added to the squared norm before the root: bounds the gradient at a zero row by 1/sqrt(1e-6) = 1000."""
+BLOCK_ENTRIES = 2**22
+"""Entries of a block of rows: what is computed in between then takes 16 MB in single precision."""
 
 
 def full_precision(tensor: Tensor) -> Tensor:
@@ -55,6 +57,30 @@ class FullPrecisionModule(nn.Module):
             return full_precision(tensor).to(moved.device) if narrow else moved
 
         return super()._apply(widened, recurse)
+
+
+def row_blocks(*matrices: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the rows of matrices that have as many of them, some at a time.
+
+    What is computed of a block, such as its softmax, then needs little memory however many samples and classes there
+    are.
+
+    >>> [block.shape[0] for (block,) in row_blocks(torch.zeros(5, 2**21))]
+    [2, 2, 1]
+    """
+    rows = max(1, BLOCK_ENTRIES // max(1, *(matrix[:1].numel() for matrix in matrices)))
+    yield from zip(*(matrix.split(rows) for matrix in matrices), strict=True)
+
+
+def evenly_spaced(total: int, limit: int) -> Tensor:
+    """Return at most `limit` of the numbers below `total`, evenly spaced.
+
+    >>> evenly_spaced(5, 3), evenly_spaced(2, 3)
+    (tensor([0, 2, 4]), tensor([0, 1]))
+    """
+    if total <= limit:
+        return torch.arange(total)
+    return torch.linspace(0, total - 1, limit, dtype=torch.float64).round().long()
 
 
 def autocast_off(tensor: Tensor) -> torch.autocast:

@@ -40,7 +40,7 @@ def test_confusions_are_counted_one_by_one():
     counts = np.zeros((10, 10), int)
     for truth, said in zip(kept.targets, kept.student_top1, strict=True):
         counts[truth, said] += 1
-    np.testing.assert_array_equal(pictures.confusion_counts(kept, 10), counts)
+    np.testing.assert_array_equal(pictures.confusions(kept, 10).table(), counts)
     accuracy = pictures.class_accuracy(kept.student_top1, kept.targets, 10)
     np.testing.assert_allclose(accuracy, 100 * np.diag(counts) / counts.sum(axis=1))
 
@@ -52,8 +52,8 @@ def test_every_picture_is_drawn_for_any_number_of_classes(classes):
     difference = pictures.correlation_difference(kept)
     for svg in (
         pictures.class_gains(gains, names(classes), "gains", "its teacher"),
-        pictures.confusion(kept, names(classes), "confusion"),
-        pictures.confused_pairs(kept, names(classes), "pairs"),
+        pictures.confusion(pictures.confusions(kept, classes), names(classes), "confusion"),
+        pictures.confused_pairs(pictures.confusions(kept, classes), names(classes), "pairs"),
         pictures.plan_figure(kept, names(classes), "plan"),
         pictures.correlations(difference, 0.2, "run", "correlation"),
     ):
@@ -67,7 +67,7 @@ def test_gains_leave_out_classes_without_samples():
 def test_nothing_confused_is_nothing_drawn():
     sure = predictions(0, 4, noise=0.0)
     kept = analyse(sure, None, lambda rows: rows)
-    assert pictures.confused_pairs(kept, names(4), "pairs") == ""
+    assert pictures.confused_pairs(pictures.confusions(kept, 4), names(4), "pairs") == ""
     assert pictures.plan_figure(kept, names(4), "plan") == ""
     assert pictures.plan_shares(kept) is None
     assert pictures.correlation_difference(kept) is None

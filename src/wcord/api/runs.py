@@ -33,7 +33,7 @@ from wcord.training.config import (
     trained_name,
 )
 from wcord.training.engine import make_accelerator, start_trackers
-from wcord.training.failure import failing
+from wcord.training.failure import failing, resumable
 from wcord.training.job import Job, Own, Say, opened_data, prepare
 from wcord.training.loop import Trainer
 from wcord.training.outcome import Outcome
@@ -132,7 +132,9 @@ def start(
         if accelerator.is_main_process:
             RunFolder.create(config.out, to_toml(config), overwrite=config.overwrite)
         accelerator.wait_for_everyone()
-        return _train(job, RunFolder(config.out), contents, say, deadline, accelerator)
+        run = RunFolder(config.out)
+        with resumable(run):
+            return _train(job, run, contents, say, deadline, accelerator)
 
 
 def resume(
@@ -185,7 +187,8 @@ def resume(
             raise UsageError(
                 "in_memory cannot change here: resized crops are cut out of the originals or of what is held"
             )
-        return _train(job, folder, contents, say, deadline, accelerator)
+        with resumable(folder):
+            return _train(job, folder, contents, say, deadline, accelerator)
 
 
 @contextmanager

@@ -158,18 +158,17 @@ def observed_map(theirs: Tensor, own: Tensor, their_classes: Sequence[str], own_
     Raises:
         UsageError: a class occurs with several of ours, with none, or one of ours with none of theirs.
     """
-    counts = torch.zeros(len(their_classes), len(own_classes), dtype=torch.long)
-    counts.index_put_((theirs, own), torch.ones_like(own), accumulate=True)
-    several = [name for name, row in zip(their_classes, counts, strict=True) if int((row > 0).sum()) > 1]
+    met: dict[str, list[str]] = {}
+    for their, our in torch.stack([theirs, own], dim=1).unique(dim=0).tolist():
+        met.setdefault(str(their_classes[their]), []).append(str(own_classes[our]))
+    several = [name for name, ours in met.items() if len(ours) > 1]
     if several:
-        row = counts[list(their_classes).index(several[0])]
-        met = [str(own_classes[number]) for number in torch.where(row > 0)[0].tolist()]
         raise UsageError(
             f"{len(several)} of the teacher's classes belong to several of the student's: {several[0]!r} to "
-            f"{', '.join(met[:3])}; the sum of logits needs one for each, so use a method on features (wcord, crd)"
+            f"{', '.join(met[several[0]][:3])}; the sum of logits needs one for each, so use a method on features "
+            "(wcord, crd)"
         )
-    pairs = {their_classes[i]: own_classes[int(row.argmax())] for i, row in enumerate(counts) if row.any()}
-    return _map_of(pairs, their_classes, own_classes)
+    return _map_of({name: ours[0] for name, ours in met.items()}, their_classes, own_classes)
 
 
 def read_map(path: str | Path, their_classes: Sequence[str], own_classes: Sequence[str]) -> Tensor:

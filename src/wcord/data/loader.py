@@ -1,6 +1,5 @@
 """Batches of a split, in an order and with augmentation that depend on seed, epoch and batch number alone."""
 
-import signal
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, replace
@@ -11,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from wcord.checks import UsageError, require_choice
+from wcord.checks import RunError, UsageError, require_choice
 from wcord.data.augment import AUGMENTATIONS, augment, draw, place, whole
 from wcord.data.batch import Batch
 from wcord.data.mixing import Mix, Mixing
 from wcord.data.split import MemorySplit, Partner, Split, StreamSplit, base_and_view, on_device
+from wcord.data.workers import SLICE, leave_signals_to_main, read_by_workers
 
 _ORDER, _AUGMENT, _PARTNER, _PARTNER_AUGMENT, _MIX = range(5)  # separate streams of random numbers
 
@@ -247,19 +247,14 @@ class Loader:
             num_workers=min(self.workers, max(1, len(shares))),
             generator=torch.Generator(),
             pin_memory=self.device.type == "cuda",
-            worker_init_fn=_leave_signals_to_main,
+            worker_init_fn=leave_signals_to_main,
+            timeout=SLICE,
         )
-        yield from map(_given, decoded)
+        yield from map(_given, read_by_workers(decoded, decoding.name))
 
 
-def _leave_signals_to_main(_worker: int) -> None:
-    """Go on decoding when all processes are told to stop: the main one ends its step and saves its state first."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
-class _Decoding(Dataset["Tensor | UsageError"]):
-    """Decodes batch by batch in a worker; hands a user's error over as it is, where raising would wrap it."""
+class _Decoding(Dataset["Tensor | Exception"]):
+    """Decodes batch by batch in a worker; hands an error over as it is, where raising would wrap it."""
 
     def __init__(
         self,
@@ -278,7 +273,14 @@ class _Decoding(Dataset["Tensor | UsageError"]):
     def __len__(self) -> int:
         return len(self.shares)
 
-    def __getitem__(self, number: int) -> "Tensor | UsageError":
+    def name(self, number: int) -> str:
+        """Return what batch `number` is for a user."""
+        first = (
+            f", from {self.split.name(int(self.shares[number][0]))} on" if isinstance(self.split, StreamSplit) else ""
+        )
+        return f"batch {self.first + number} of the epoch{first}"
+
+    def __getitem__(self, number: int) -> "Tensor | Exception":
         rows = self.shares[number]
         try:
             if self.crops is None:
@@ -286,12 +288,14 @@ class _Decoding(Dataset["Tensor | UsageError"]):
             assert isinstance(self.split, StreamSplit)
             crops = self.crops(self.first + number)
             return self.split.read(rows.repeat(self.views), crops)
-        except UsageError as error:
+        except (UsageError, RunError) as error:
             return error
+        except MemoryError as error:
+            return MemoryError(str(error))  # NumPy's own cannot be sent to another process
 
 
-def _given(images: "Tensor | UsageError") -> Tensor:
-    if isinstance(images, UsageError):
+def _given(images: "Tensor | Exception") -> Tensor:
+    if isinstance(images, Exception):
         raise images
     return images
 

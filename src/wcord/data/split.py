@@ -93,6 +93,10 @@ class StreamSplit(Split):
         self.form = form
         self.shape = form.shape
 
+    def name(self, row: int) -> str:
+        """Return what one of the images is for a user."""
+        return self.store.name(int(self.rows[row]))
+
     def read(self, rows: Tensor, crops: Tensor | None = None) -> Tensor:
         """Decode the rows, one after the other.
 

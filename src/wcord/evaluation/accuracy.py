@@ -6,18 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics.functional.classification import (
-    multiclass_accuracy,
-    multiclass_calibration_error,
-    multiclass_f1_score,
-)
 
 from wcord.checks import UsageError, require_finite, require_same_rows
 from wcord.data.batch import Batch
 from wcord.evaluation.several import several_accuracy
 from wcord.features import capture
+from wcord.numerics import row_blocks
 
 CALIBRATION_BINS = 15
 """Bins of the expected calibration error (Guo et al., ICML 2017, section 4)."""
@@ -139,19 +134,50 @@ def accuracy(predictions: Predictions) -> dict[str, float]:
             f"targets run from {int(targets.min())} to {int(targets.max())} but the network has {classes} classes: "
             "evaluate it on the data whose classes it was trained for"
         )
-    told = {"top1": 100.0 * float(multiclass_accuracy(logits, targets, num_classes=classes, average="micro"))}
+    rank, confidence, likelihood = _of_truth(logits, targets)
+    predicted = predictions.top1
+    told = {"top1": 100.0 * _mean(predicted == targets)}
     if classes > 5:
-        top5 = multiclass_accuracy(logits, targets, num_classes=classes, average="micro", top_k=5)
-        told["top5"] = 100.0 * float(top5)
-    told["balanced"] = 100.0 * float(class_recall(predictions.top1, targets).nanmean())
-    told["macro_f1"] = 100.0 * float(multiclass_f1_score(logits, targets, num_classes=classes, average="macro"))
+        told["top5"] = 100.0 * _mean(rank < 5)
+    told["balanced"] = 100.0 * float(class_recall(predicted, targets).nanmean())
+    told["macro_f1"] = 100.0 * float(_class_f1(predicted, targets, classes).nanmean())
     told["commonest"] = 100.0 * float(targets.bincount().max()) / len(targets)
-    ece = multiclass_calibration_error(
-        logits.softmax(dim=1), targets, num_classes=classes, n_bins=CALIBRATION_BINS, norm="l1"
-    )
-    told["ece"] = float(ece)
-    told["nll"] = float(F.cross_entropy(logits, targets))
+    told["ece"] = _calibration_error(confidence, predicted == targets)
+    told["nll"] = -float(likelihood.double().mean())
     return told
+
+
+def _of_truth(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return of each sample how many classes rank before its own, its largest probability and its log-likelihood.
+
+    Of equal logits the first counts as the larger one, as in `argmax`.
+    """
+    found = []
+    for block, truth in row_blocks(logits, targets):
+        own = block.gather(1, truth[:, None])
+        before = torch.arange(block.shape[1]) < truth[:, None]
+        rank = ((block > own) | ((block == own) & before)).sum(dim=1)
+        shares = block.log_softmax(dim=1)
+        found.append((rank, shares.amax(dim=1).exp(), shares.gather(1, truth[:, None])[:, 0]))
+    rank, confidence, likelihood = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return rank, confidence, likelihood
+
+
+def _class_f1(predicted: Tensor, targets: Tensor, classes: int) -> Tensor:
+    """Return the F1 score of each class, 2 TP / (2 TP + FP + FN), NaN where it is neither true nor predicted."""
+    both = targets.bincount(minlength=classes) + predicted.bincount(minlength=classes)
+    return 2 * targets[predicted == targets].bincount(minlength=classes) / both
+
+
+def _calibration_error(confidence: Tensor, right: Tensor) -> float:
+    """Return Σ over bins of confidence of |share that is right − mean confidence| × share of the samples."""
+    bins = (confidence.double() * CALIBRATION_BINS).long().clamp_max(CALIBRATION_BINS - 1)
+    surplus = torch.zeros(CALIBRATION_BINS, dtype=torch.float64)
+    return float(surplus.index_add(0, bins, right.double() - confidence.double()).abs().sum()) / len(right)
+
+
+def _mean(right: Tensor) -> float:
+    return float(right.double().mean())
 
 
 def class_recall(predicted: Tensor, targets: Tensor) -> Tensor:

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from torch import Tensor
 
 from wcord.evaluation.accuracy import Predictions
+from wcord.evaluation.confusions import Confusions
 
 EVIDENCE, ENOUGH = 3.0, 2 / 3
 """A matching of classes says something of their order where it reaches three times the share of the commonest class, or
@@ -103,24 +107,52 @@ def _matched(predicted: Tensor, targets: Tensor, classes: int) -> Tensor | None:
     """
     if len(targets) < 2 * classes:
         return None
-    confusion = _confusion(predicted, targets, classes)
-    if bool((confusion.argmax(dim=1) == torch.arange(classes))[confusion.sum(dim=1) > 0].all()):
+    if _fits(_confusions(predicted, targets, classes)):
         return None
     by_class = targets.argsort(stable=True)
     right = torch.zeros(len(targets), dtype=torch.bool)
     for half in (0, 1):
         fitted, measured = by_class[half::2], by_class[1 - half :: 2]
-        counts = _confusion(predicted[fitted], targets[fitted], classes) + 1e-3 * torch.eye(classes)
-        true, said = linear_sum_assignment(counts.numpy(), maximize=True)
-        number = torch.empty(classes, dtype=torch.long)
-        number[torch.from_numpy(said)] = torch.from_numpy(true)
+        number = torch.from_numpy(_matching(_confusions(predicted[fitted], targets[fitted], classes)))
         right[measured] = number[predicted[measured]] == targets[measured]
     return right
 
 
-def _confusion(predicted: Tensor, targets: Tensor, classes: int) -> Tensor:
-    """Return how many samples of a class (row) are taken for each class (column)."""
-    return (targets * classes + predicted).bincount(minlength=classes**2).reshape(classes, classes)
+def _confusions(predicted: Tensor, targets: Tensor, classes: int) -> Confusions:
+    return Confusions.of(targets.numpy(), predicted.numpy(), classes)
+
+
+def _fits(found: Confusions) -> bool:
+    """Tell whether no class is taken for another one more often than for itself."""
+    most, own = (np.zeros(found.classes, np.int64) for _ in range(2))
+    np.maximum.at(most, found.true, found.counts)
+    same = found.true == found.predicted
+    own[found.true[same]] = found.counts[same]
+    return bool((own >= most).all())
+
+
+def _matching(found: Confusions) -> NDArray[np.int64]:
+    """Return for each class that a network may name the class that it is matched to, so that most samples are right.
+
+    The best matching leaves classes free that share no sample with a free one. So that each finds a partner, every
+    class is given a stand-in on the other side, at no gain, and where both of a pair are matched their stand-ins are
+    each other's. Of equally good ones, that in which classes keep their numbers is preferred.
+    """
+    count = found.classes
+    numbers = np.arange(count)
+    gain = csr_array((found.counts.astype(float), (found.true, found.predicted)), (count, count))
+    gain = (gain + csr_array((np.full(count, 1e-3), (numbers, numbers)), (count, count))).tocoo()
+    rows = np.concatenate([gain.row, numbers, count + numbers, count + gain.col])
+    columns = np.concatenate([gain.col, count + numbers, numbers, count + gain.row])
+    # The solver takes an entry of 0 for none; 1 more for each of the 2 C pairs of a matching changes nothing.
+    values = np.concatenate([gain.data, np.zeros(2 * count + gain.nnz)]) + 1.0
+    graph = csr_array((values, (rows, columns)), (2 * count, 2 * count))
+    true, said = min_weight_full_bipartite_matching(graph, maximize=True)
+    matched = (true < count) & (said < count)
+    number = np.full(count, -1)
+    number[said[matched]] = true[matched]
+    number[number < 0] = np.setdiff1d(numbers, number)
+    return number
 
 
 def _clearly_better(other: Tensor, own: Tensor, targets: Tensor) -> bool:

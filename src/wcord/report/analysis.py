@@ -18,6 +18,7 @@ from wcord.checks import UsageError, require_file, require_same_rows
 from wcord.evaluation.accuracy import Predictions
 from wcord.evaluation.information import map_to_teacher
 from wcord.files import write_atomically
+from wcord.numerics import evenly_spaced, row_blocks
 from wcord.transport import cosine_cost, sinkhorn
 
 LOGIT_ENTRIES = 20_000_000
@@ -111,8 +112,8 @@ def analyse(
         require_same_rows("the student's predictions", student.logits, "the teacher's predictions", teacher.logits)
     same_labels = same_labels and teacher is not None and teacher.num_classes == student.num_classes
     comparable = teacher if same_labels else None
-    logit_rows = _spread(len(student), max(1, LOGIT_ENTRIES // student.num_classes))
-    embedding_rows = _spread(len(student), EMBEDDING_ROWS)
+    logit_rows = evenly_spaced(len(student), max(1, LOGIT_ENTRIES // student.num_classes))
+    embedding_rows = evenly_spaced(len(student), EMBEDDING_ROWS)
     missed = torch.zeros(0, dtype=torch.long) if images is None else _missed(student, comparable)
     plan_rows = None if teacher is None else _batch_of_few_classes(student.targets)
     plan = None if teacher is None or plan_rows is None else _plan(student, teacher, plan_rows)
@@ -133,33 +134,32 @@ def analyse(
     )
 
 
-def _spread(total: int, limit: int) -> Tensor:
-    """Return at most `limit` row numbers, evenly spaced over `total`."""
-    if total <= limit:
-        return torch.arange(total)
-    return torch.linspace(0, total - 1, limit, dtype=torch.float64).round().long()
-
-
 def _half(x: Tensor) -> NDArray[Any]:
     return x.clamp(-65504.0, 65504.0).half().numpy()  # float16 would turn larger numbers into infinity
 
 
 def _missed(student: Predictions, teacher: Predictions | None) -> Tensor:
     """Return the samples that the student misses by most: teacher's minus student's probability of the truth."""
-    rows, truth = torch.arange(len(student)), student.targets
-    gap = 1.0 - student.logits.softmax(dim=1)[rows, truth]
+    truth = student.targets
+    gap = 1.0 - _share_of_truth(student.logits, truth)
     missed = student.top1 != truth
     if teacher is not None:
         missed &= teacher.top1 == truth
-        gap += teacher.logits.softmax(dim=1)[rows, truth] - 1.0
+        gap += _share_of_truth(teacher.logits, truth) - 1.0
     candidates = missed.nonzero().flatten()
     return candidates[gap[candidates].argsort(descending=True, stable=True)[:GALLERY]]
+
+
+def _share_of_truth(logits: Tensor, truth: Tensor) -> Tensor:
+    """Return the probability of each sample's own class."""
+    pairs = row_blocks(logits, truth)
+    return torch.cat([block.softmax(dim=1).gather(1, own[:, None])[:, 0] for block, own in pairs])
 
 
 def _batch_of_few_classes(targets: Tensor) -> Tensor:
     """Return up to 64 samples of up to 8 evenly spaced classes, sorted by class: blocks that an eye can see."""
     present = targets.unique(sorted=True)
-    chosen = present[_spread(len(present), PLAN_CLASSES)]
+    chosen = present[evenly_spaced(len(present), PLAN_CLASSES)]
     each = PLAN_ROWS // len(chosen)
     return torch.cat([(targets == label).nonzero().flatten()[:each] for label in chosen])
 

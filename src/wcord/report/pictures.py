@@ -14,12 +14,16 @@ from PIL import Image
 from sklearn.manifold import TSNE
 
 from wcord.evaluation.agreement import class_correlation
+from wcord.evaluation.confusions import Confusions
 from wcord.report import canvas
 from wcord.report.analysis import Analysis
 
 FEW_CLASSES = 20
 """Up to so many classes every one is named; beyond, the ends of the order are."""
 SHOWN_ENDS = 10
+PAIRS = 12
+TABLED = 1000
+"""Up to so many classes the confusions are drawn as a table; of more, nothing could be made out."""
 HIGHLIGHTED = 8
 
 
@@ -56,15 +60,16 @@ def class_gains(gains: NDArray[np.float64], classes: Sequence[str], key: str, ag
     return canvas.svg(figure, key)
 
 
-def confusion_counts(analysis: Analysis, num_classes: int) -> NDArray[np.int64]:
-    """Return how many samples of each true class (down) were taken for each class (across)."""
-    flat = np.bincount(analysis.targets * num_classes + analysis.student_top1, minlength=num_classes**2)
-    return flat.reshape(num_classes, num_classes)
+def confusions(analysis: Analysis, num_classes: int) -> Confusions:
+    """Return how many samples of each true class the student takes for each class."""
+    return Confusions.of(analysis.targets, analysis.student_top1, num_classes)
 
 
-def confusion(analysis: Analysis, classes: Sequence[str], key: str) -> str:
-    """Draw the confusion matrix, each row as shares of its class in percent."""
-    counts = confusion_counts(analysis, len(classes))
+def confusion(found: Confusions, classes: Sequence[str], key: str) -> str:
+    """Draw the confusion matrix, each row as shares of its class in percent; empty beyond 1000 classes."""
+    if len(classes) > TABLED:
+        return ""
+    counts = found.table()
     shares = 100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, (ax,) = canvas.new_figure(canvas.HALF, 3.9 if len(classes) <= FEW_CLASSES else 3.6)
     # The square root lets the errors show beside the diagonal.
@@ -84,17 +89,13 @@ def confusion(analysis: Analysis, classes: Sequence[str], key: str) -> str:
     return canvas.svg(figure, key)
 
 
-def confused_pairs(analysis: Analysis, classes: Sequence[str], key: str) -> str:
+def confused_pairs(found: Confusions, classes: Sequence[str], key: str) -> str:
     """Draw the pairs of classes most often taken for each other; empty if nothing was confused."""
-    counts = confusion_counts(analysis, len(classes))
-    both = np.triu(counts + counts.T, k=1)
-    order = [int(flat) for flat in np.argsort(-both, axis=None, kind="stable")[:12] if both.flat[flat] > 0]
-    if not order:
+    worst = found.most_confused(PAIRS)
+    if not worst:
         return ""
     figure, (ax,) = canvas.new_figure(canvas.HALF, 4.6)
-    pairs = [divmod(flat, len(classes)) for flat in order]
-    there = np.array([counts[i, j] for i, j in pairs])
-    back = np.array([counts[j, i] for i, j in pairs])
+    pairs, there, back = [pair[:2] for pair in worst], *np.array(worst).T[2:]
     ax.barh(range(len(pairs)), there, color=canvas.RUN_COLOURS[0], label="1st taken for 2nd")
     ax.barh(range(len(pairs)), back, left=there, color=canvas.RUN_COLOURS[5], label="2nd for 1st")
     names = canvas.class_ticks(classes, 12)

@@ -94,13 +94,11 @@ def classes(shown: Shown) -> Section:
         better, worse = int((gains > 0).sum()), int((gains < 0).sum())
         caption = f"{subject.row.run} against {against}, class by class{ends}: {better} gain, {worse} lose."
         drawn.append(Picture(pictures.class_gains(gains, names, "gains", against), caption))
-    drawn.append(
-        Picture(
-            pictures.confusion(subject.analysis, names, "confusion"),
-            f"What {subject.row.run} takes each class for (square-root colour scale, so that rare errors show).",
-        )
-    )
-    if len(names) > 10 and (pairs := pictures.confused_pairs(subject.analysis, names, "pairs")):
+    found = pictures.confusions(subject.analysis, len(names))
+    if table := pictures.confusion(found, names, "confusion"):
+        caption = f"What {subject.row.run} takes each class for (square-root colour scale, so that rare errors show)."
+        drawn.append(Picture(table, caption))
+    if len(names) > 10 and (pairs := pictures.confused_pairs(found, names, "pairs")):
         drawn.append(Picture(pairs, f"The pairs of classes that {subject.row.run} confuses most."))
     return Section("Classes", pictures=drawn)
 

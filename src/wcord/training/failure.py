@@ -1,10 +1,12 @@
-"""What samples and weights can do to a run that is under way, as one line with its step and how to go on."""
+"""What samples, weights and the machine can do to a run that is under way, as one line that says how to go on."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from wcord.checks import NonFiniteError, RunError
 from wcord.data.images import UnreadableError
+from wcord.data.workers import WorkerLostError
+from wcord.memory import lack_of_memory
 from wcord.training.meter import REMEDY
 from wcord.training.run import RunFolder
 
@@ -30,3 +32,27 @@ def failing(run: RunFolder, step: Callable[[], int]) -> Iterator[None]:
             f"step {step()}: {error.fault}: put a whole one in its place and go on with --resume {run.path}; "
             "the last checkpoint is kept"
         ) from None
+
+
+@contextmanager
+def resumable(run: RunFolder) -> Iterator[None]:
+    """Turn a lack of memory and a lost worker, which may be heard of anywhere, into a failure that says how to go on.
+
+    Args:
+        run: the run's folder.
+
+    Raises:
+        RunError: instead of either.
+    """
+    try:
+        yield
+    except WorkerLostError as error:
+        raise RunError(f"{error}; the last checkpoint is kept: go on with --resume {run.path}") from None
+    except (MemoryError, RuntimeError, OSError) as error:
+        lack = lack_of_memory(error)
+        if lack is None:
+            raise
+        raise RunError(
+            f"{lack}: end other programs and go on with --resume {run.path}, or begin anew with a smaller --batch-size "
+            "(--gradient-accumulation-steps makes up for it), fewer --workers or --in-memory no"
+        ) from error
