@@ -19,7 +19,7 @@ from wcord.models.create import create_model
 from wcord.models.weights import open_network, read_card, save_weights
 from wcord.training.as_trained import open_as_trained, taught_as_trained
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import prepare
+from wcord.training.job import Own, prepare
 
 QUICK = {"epochs": 15, "lr": 0.02, "batch_size": 16, "schedule": "cosine", "device": "cpu"}
 
@@ -296,7 +296,9 @@ def test_classes_that_are_matched_by_name_get_no_advice_on_their_order(tmp_path:
     images = np.broadcast_to((60 * numbers)[:, None, None].astype(np.uint8), (120, 8, 8))
     names = [("ant", "bee", "cat", "dog")[number] for number in numbers]
     own = from_arrays(images, names, images, names)
-    weights = trained(tmp_path / "run", data=own)
+    config = configure(TrainConfig, {"model": "mlp16x1", "out": tmp_path / "run", **QUICK})
+    api.start(config, Own(data=own), say=lambda line: None)
+    weights = tmp_path / "run" / "student.safetensors"
     rolled = np.broadcast_to((60 * ((numbers + 1) % 4))[:, None, None].astype(np.uint8), (120, 8, 8))
     said: list[str] = []
     wcord.evaluate(weights=weights, data=from_arrays(rolled, names, rolled, names), device="cpu", say=said.append)
