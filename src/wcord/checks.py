@@ -48,7 +48,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     known_ones = ", ".join(options[:LISTED]) + (f", … ({len(options)} in all)" if len(options) > LISTED else "")
-    return UsageError(f"unknown {kind} {name!r}: {hint}Known: {known_ones}")
+    return UsageError(f"unknown {kind} {shown(name)}: {hint}Known: {known_ones}")
 
 
 def require_choice(kind: str, name: str, known: Iterable[str]) -> None:

@@ -115,9 +115,11 @@ def _metrics(
     measured = accuracy(student)
     name = "map" if student.several_labels else "top1"
     values: dict[str, Any] = {f"{name}_last": measured.pop(name)} | measured
-    if "train_top1" in epochs[-1]:
+    if epochs and "train_top1" in epochs[-1]:
         values["train_top1_last"] = epochs[-1]["train_top1"]
-    values[f"{name}_best"] = max(entry[f"test_{name}"] for entry in epochs if f"test_{name}" in entry)
+    # The log may have lost epochs, where the run was begun by a version whose checkpoints do not keep it.
+    reached = [entry[f"test_{name}"] for entry in epochs if f"test_{name}" in entry]
+    values[f"{name}_best"] = max(reached, default=values[f"{name}_last"])
     return values if teacher is None else values | agreement(student, teacher, same_labels=same_labels)
 
 

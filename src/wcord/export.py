@@ -14,6 +14,7 @@ from wcord.files import write_atomically
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card
 from wcord.training.as_trained import open_as_seen
+from wcord.training.consent import resume_command
 from wcord.training.run import STUDENT, RunFolder
 from wcord.usage import Format, describe_export, export_metadata
 
@@ -67,7 +68,9 @@ def export(
     """
     folder = RunFolder(run)
     if not (run / STUDENT).is_file():
-        raise UsageError(f"{str(run)!r} holds no {STUDENT}: finish it with wcord distill --resume {run}")
+        raise UsageError(
+            f"{str(run)!r} holds no {STUDENT}: finish it with {resume_command(run, folder.configuration()[0])}"
+        )
     network, card = open_network(run / STUDENT, model=model), read_card(run / STUDENT)
     assert card is not None, "open_network refuses a file without a card"
     source, batches = _real_batches(folder, data)
@@ -80,10 +83,10 @@ def export(
         runner = write(network, batches[0], draft, metadata)
         difference = max(_compare(network, runner, images) for images in batches)
         content = draft.read_bytes()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, content)
     parameters = sum(p.numel() for p in network.parameters())
     text = describe_export(target.name, format, card, (channels, height, width), parameters=parameters)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, content)
     described = target.with_suffix(".md") if format == "onnx" else target.with_name(f"{target.name}.md")
     write_atomically(described, text.encode())
     return Exported(target, sum(len(images) for images in batches), source, difference)

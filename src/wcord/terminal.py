@@ -1,5 +1,8 @@
 """Text of files and users as a terminal may show it: no markup, no orders to it, nothing that cannot be encoded."""
 
+import json
+import re
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -23,6 +26,30 @@ def printable(text: str) -> str:
 def plain(text: str, style: str = "") -> Text:
     """Return a text that any console of rich shows as it is."""
     return Text(printable(text), style=style)
+
+
+def markdown_cell(text: str) -> str:
+    r"""Return a text that Markdown shows as it is, in a cell of a table and elsewhere.
+
+    >>> markdown_cell("a|b <i> $x$ :smile: [y]"), markdown_cell("wcord+kd_1: 70.0 ± 1.0 (3)")
+    ('a\\|b \\<i> \\$x\\$ \\:smile: \\[y]', 'wcord+kd_1: 70.0 ± 1.0 (3)')
+    """
+    return re.sub(r"[\\|<$*`\[&]|:(?=\w+:)", r"\\\g<0>", " ".join(printable(text).split()))
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    r"""Return a value as JSON, in which what no terminal should get and no file can hold is escaped.
+
+    >>> json_text(["caf\udce9", "\x9b2J", "é"])
+    '["caf\\udce9", "\\u009b2J", "é"]'
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return re.sub("[\x7f-\x9f\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def tell(line: str) -> None:
+    """Print a line, in a notebook or a script, without what a terminal would obey."""
+    sys.stdout.write(f"{printable(line)}\n")
 
 
 class Terminal(Console):

@@ -7,6 +7,7 @@ from wcord.data.audio import FRAMES, WINDOW
 from wcord.data.frame import Frame
 from wcord.data.view import COLOUR, View
 from wcord.models.card import SEVERAL_LABELS, ModelCard
+from wcord.terminal import json_text, markdown_cell
 from wcord.training.as_trained import frame_of
 
 Format = Literal["onnx", "torch"]
@@ -28,7 +29,8 @@ def describe_export(name: str, format: Format, card: ModelCard, shape: Shape, *,
         parameters: how many it has.
     """
     made = card.extra
-    teacher = f", distilled from {made['teacher']} by {made['method']}" if made.get("teacher") else ""
+    method = f" by {made['method']}" if made.get("method") else ""
+    teacher = f", distilled from {made['teacher']}{method}" if made.get("teacher") else ""
     facts = {
         "input `images`": f"float32, B×{'×'.join(map(str, shape))}, {_values(shape)}",
         **_preparation(card, shape),
@@ -38,15 +40,15 @@ def describe_export(name: str, format: Format, card: ModelCard, shape: Shape, *,
     }
     return "\n".join(
         [
-            f"# {name}",
+            f"# {markdown_cell(name)}",
             "",
-            f"{card.architecture}{teacher} on {made.get('data')}, seed {made.get('seed')}.",
+            markdown_cell(f"{card.architecture}{teacher} on {made.get('data')}, seed {made.get('seed')}."),
             "",
             "| | |",
             "|---|---|",
             *(f"| {what} | {told} |" for what, told in facts.items()),
             "",
-            f"Classes, in the order of the logits: {', '.join(card.classes)}",
+            f"Classes, in the order of the logits: {', '.join(map(markdown_cell, card.classes))}",
             "",
             *_columns(card),
             "```python",
@@ -113,12 +115,18 @@ def usage_code(name: str, format: Format, card: ModelCard, shape: Shape) -> list
 
 def _reached(card: ModelCard) -> dict[str, str]:
     name, measure = ("map_last", "mAP") if card.extra.get(SEVERAL_LABELS) else ("top1_last", "top-1")
-    return {f"{measure}, last epoch": f"{card.extra.get(name, float('nan')):.2f} % on the evaluation split"}
+    reached = card.extra.get(name)
+    return {} if reached is None else {f"{measure}, last epoch": f"{reached:.2f} % on the evaluation split"}
+
+
+def _code(text: str) -> str:
+    """Return a text as code within a line of Markdown."""
+    return f"`{text}`" if text.isprintable() and "`" not in text else markdown_cell(text)
 
 
 def _literal(text: str) -> str:
     """Return a text as Python writes it, in double quotes."""
-    return json.dumps(text, ensure_ascii=False)
+    return json_text(text)
 
 
 def _imports_of(*parts: "list[str] | tuple[str, ...]") -> set[str]:
@@ -170,10 +178,10 @@ def _columns(card: ModelCard) -> list[str]:
     lines = ["Columns, in the order of the channels:", ""]
     for number, name in enumerate(card.columns):
         column, _, value = name.partition("=")
-        told = f"{number}. `{name}`"
+        told = f"{number}. {_code(name)}"
         if column in categories:
-            others = ", ".join(f"`{other}`" for other in categories[column] if other != value)
-            told += f": 1 where `{column}` is `{value}`, 0 where it is {others}, NaN where it is missing"
+            others = ", ".join(_code(other) for other in categories[column] if other != value)
+            told += f": 1 where {_code(column)} is {_code(value)}, 0 where it is {others}, NaN where it is missing"
         lines.append(told)
     return [*lines, ""]
 

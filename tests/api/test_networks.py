@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import wcord
 from wcord import api
@@ -312,3 +314,22 @@ def test_what_is_said_of_data_is_said_where_they_are_measured(flowers: Path, tmp
     said: list[str] = []
     wcord.evaluate(weights=flowers, data=f"table:{tmp_path / 'two.csv'}", label="target", device="cpu", say=said.append)
     assert any("no test split" in line for line in said)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "probe", "predict_files", "distill"])
+def test_a_card_cannot_ask_for_memory(tmp_path, command):
+    card = {"architecture": "mlp32x1", "num_classes": 10, "mean": [0.5], "std": [0.5], "in_channels": 1}
+    weights = tmp_path / "a.safetensors"
+    metadata = {"wcord": json.dumps(card | {"image_size": [8192, 8192]})}
+    save_file({"fc.bias": torch.zeros(10), "fc.weight": torch.zeros(10, 4)}, weights, metadata)
+    calls = {
+        "evaluate": lambda: wcord.evaluate(weights=weights),
+        "probe": lambda: api.probe(weights),
+        "predict_files": lambda: api.predict_files(weights, []),
+        "distill": lambda: wcord.distill(
+            "mlp32x1", "resnet8", teacher_weights=weights, out=tmp_path / "o", image_size=8, epochs=1
+        ),
+    }
+    with pytest.raises(UsageError, match=r"a.safetensors': it holds 50 numbers, but mlp32x1 has 4,294"):
+        calls[command]()
+    assert not (tmp_path / "o").exists()

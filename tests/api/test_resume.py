@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from wcord import api
@@ -86,8 +87,12 @@ def test_runs_of_earlier_versions_go_on(tmp_path: Path) -> None:
     root = pictures(tmp_path / "set")
     run = stopped(tmp_path / "run", data=f"imagefolder:{root}")
     start = json.loads((run / "starts.jsonl").read_text())
-    assert set(start) == {"commit", "environment", "teacher", "folder", "data"}
+    assert set(start) == {"commit", "environment", "teacher", "folder", "data", "settings"}
     (run / "starts.jsonl").write_text(json.dumps({k: start[k] for k in ("commit", "environment", "teacher")}) + "\n")
+    checkpoint = next((run / "checkpoints").iterdir())
+    state = torch.load(checkpoint, weights_only=True)
+    del state["logs"]
+    torch.save(state | {"metrics_lines": 0}, checkpoint)
     pictures(tmp_path / "other", seed=1)
     root.rename(tmp_path / "aside")
     (tmp_path / "other").rename(root)
@@ -180,7 +185,7 @@ def test_a_picture_that_cannot_be_read_under_way_may_be_replaced(tmp_path: Path,
             bad.write_bytes(whole[:80])
 
     settings = {"data": f"imagefolder:{root}", "in_memory": "no", "workers": workers, "max_time": None}
-    with pytest.raises(RunError, match=r"step \d+: image '.*3\.bmp' cannot be read .* go on with --resume"):
+    with pytest.raises(RunError, match=r"step \d+: image '.*3\.bmp' cannot be read .* go on with wcord train --resume"):
         api.start(configure(TrainConfig, SMALL | {"out": tmp_path / "run"} | settings), say=damage)
     bad.write_bytes(whole[:-8] + bytes(8))  # another whole picture than the one that was there
     assert api.resume(tmp_path / "run", say=quiet).outcome.status == "finished"

@@ -23,6 +23,7 @@ def test_from_left_to_done(tmp_path: Path, tiny: Suite, made_up: Callable[..., R
         (folder / "config.toml").write_text("[training]\nepochs = 4\n")
         assert look(folder) == State("running", "", 0, 4)
         entries = [{"stage": "preparation", "seconds": 5.0}, {"seconds": 10.0}, {"seconds": 20.0}]
+        entries = [entry | {"epoch": epoch} for entry, epoch in zip(entries, (1, 1, 2), strict=True)]
         lines = [json.dumps(entry) for entry in entries]
         (folder / "metrics.jsonl").write_text("\n".join([*lines, '{"epo']))
         # Four epochs of 15 seconds behind a preparation of 5.
@@ -76,3 +77,19 @@ def test_a_run_that_another_worker_clears_meanwhile_is_left_to_do(
 
     monkeypatch.setattr(Path, "read_text", gone)
     assert look(tmp_path).status == "left"
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\0\0\0\n", b'{"epoch": 2, "sec\n', b"\xff\xfe\n", b"[]\n", b'{"epoch": 2, "seconds": null}\n']
+)
+def test_a_damaged_log_is_no_failure_of_the_run(tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / "config.toml").write_text("[training]\nepochs = 4\n")
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"epoch": 1, "seconds": 3.0}\n' + damage)
+    state = look(tmp_path)
+    assert (state.status, state.total) == ("stopped", 4)
+    assert state.epochs in (1, 2)
+
+
+def test_notes_that_are_no_utf8_are_shown_as_they_can_be(tmp_path: Path) -> None:
+    (tmp_path / FAILED).write_bytes(b"step 3: \xff\n")
+    assert look(tmp_path) == State("failed", "step 3: \ufffd")

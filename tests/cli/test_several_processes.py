@@ -77,7 +77,7 @@ def test_two_processes_that_are_stopped_and_go_on_give_the_run_of_one(distill: l
     assert not (shared / "record.json").is_file(), told + complaints
     assert 0 < len(metrics(shared)) < EPOCHS
     assert complaints.count("state saved") == 1
-    resumed = launch([*TWO, "distill", "--resume", str(shared)])
+    resumed = launch([*TWO, "distill", "--resume", str(shared), "--trust-run"])
     told, complaints = resumed.communicate(timeout=120)
     assert resumed.returncode == 0, complaints
     assert complaints.count("training own_net:small by") == 1  # by the first process alone

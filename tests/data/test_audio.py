@@ -1,13 +1,15 @@
 """A tone is a line at its height in the spectrogram, whatever the rate of its file."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.io import wavfile
+from scipy.signal import resample_poly
 
 from wcord.checks import UsageError
-from wcord.data.audio import spectrogram
+from wcord.data.audio import _samples_needed, spectrogram
 from wcord.data.config import DataConfig
 from wcord.data.sources import open_data
 
@@ -79,3 +81,40 @@ def test_a_file_that_was_cut_short_is_told(tmp_path: Path, kept: int) -> None:
     whole.write_bytes(whole.read_bytes()[:kept])
     with pytest.raises(UsageError, match=r"a\.wav' cannot be read"):
         spectrogram(whole)
+
+
+def raw_wave(path: Path, rate: int, sound: bytes, *, said: int | None = None) -> Path:
+    """Write a wav file of one channel and 16 bits whose header says what it likes."""
+    form = struct.pack("<HHIIHH", 1, 1, rate, min(2 * rate, 2**32 - 1), 2, 16)
+    length = len(sound) if said is None else said
+    body = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", length) + sound
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    return path
+
+
+@pytest.mark.parametrize("rate", [0, 2**32 - 1, 2**31 - 1, 10**6 + 3])
+def test_a_rate_cannot_ask_for_memory(tmp_path: Path, rate: int) -> None:
+    with pytest.raises(UsageError, match=r"a.wav' cannot be read"):
+        spectrogram(raw_wave(tmp_path / "a.wav", rate, bytes(range(256)) * 8))
+
+
+@pytest.mark.parametrize("said", [2**32 - 1, 2**31])
+def test_a_length_cannot_ask_for_memory(tmp_path: Path, said: int) -> None:
+    path = raw_wave(tmp_path / "a.wav", 8000, bytes(range(256)) * 8, said=said)
+    assert np.array_equal(spectrogram(path), spectrogram(raw_wave(path, 8000, bytes(range(256)) * 8)))
+
+
+def test_a_slow_rate_cannot_either(tmp_path: Path) -> None:
+    sound = np.random.default_rng(0).integers(-99, 99, 10**6).astype("<i2").tobytes()
+    assert spectrogram(raw_wave(tmp_path / "a.wav", 1, sound)).shape == (1, 64, 128)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 44100, 4000])
+def test_what_comes_after_the_frames_changes_nothing_but_the_mean(tmp_path: Path, rate: int) -> None:
+    wave = np.random.default_rng(1).integers(-9999, 9999, 6 * rate)
+    wave[: len(wave) // 2 * 2] -= int(wave.mean())
+    wavfile.write(tmp_path / "long.wav", rate, wave.astype(np.int16))
+    reference = resample_poly(wave - wave.astype(np.int16).mean(), 8000, rate)[:8192]
+    cut = wave.astype(np.int16)[: _samples_needed(rate)]
+    ours = resample_poly(cut - wave.astype(np.int16).mean(), 8000, rate)[:8192]
+    np.testing.assert_allclose(ours, reference, atol=1e-9)

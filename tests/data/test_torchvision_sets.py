@@ -52,3 +52,25 @@ def test_mnist_is_read_from_its_files(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_told(place: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         torchvision_source(place)
+
+
+@pytest.mark.parametrize("content", ["a pickle", b"\x80\x02cos\nabort\n(tR.", {"no": "tensors"}])
+@pytest.mark.parametrize("name", ["MNIST", "KMNIST", "FashionMNIST"])
+def test_old_files_of_torch_are_told(tmp_path: Path, name: str, content: object) -> None:
+    folder = tmp_path / name / "processed"
+    folder.mkdir(parents=True)
+    for file in ("training.pt", "test.pt"):
+        if isinstance(content, bytes):
+            (folder / file).write_bytes(content)
+        else:
+            torch.save(content, folder / file)
+    with pytest.raises(UsageError, match=f"{name}' has no usable train files"):
+        torchvision_source(f"{name}@{tmp_path}")
+
+
+@pytest.mark.parametrize("begin", [b"", b"\0\0\x08\x03", b"\0\0\x08\x03" + b"\x7f" * 12, b"text and no numbers"])
+def test_damaged_files_are_told(tmp_path: Path, begin: bytes) -> None:
+    mnist(tmp_path)
+    (tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte").write_bytes(begin)
+    with pytest.raises(UsageError, match="MNIST' has no usable train files"):
+        torchvision_source(f"MNIST@{tmp_path}")

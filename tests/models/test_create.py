@@ -76,14 +76,16 @@ def test_hugging_face_is_asked_for_an_image_classifier(monkeypatch, put_in_hub):
             return {"num_channels": 3}
 
         @classmethod
-        def from_pretrained(cls, folder, **given):
+        def from_pretrained(cls, folder, *, trust_remote_code, **given):
+            assert trust_remote_code is False
             if "strange" in str(folder):
                 raise OSError("strange is not a model\nidentifier")
             return cls(given)
 
     class Classifier:
         @staticmethod
-        def from_config(config):
+        def from_config(config, *, trust_remote_code):
+            assert trust_remote_code is False  # None would ask in the terminal whether to run a repository's code
             return nn.Linear(2, config.given["num_labels"])
 
     library = types.SimpleNamespace(AutoConfig=Config, AutoModelForImageClassification=Classifier)

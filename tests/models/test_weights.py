@@ -1,4 +1,5 @@
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +210,85 @@ class TestReadCard:
         (tmp_path / "a.safetensors").write_bytes(b"12345")
         with pytest.raises(UsageError, match=r"is truncated, damaged"):
             read_card(tmp_path / "a.safetensors")
+
+
+class TestDamage:
+    @pytest.mark.parametrize("what", ["a value", "the card", "a name", "a shape", "a checksum", "an end", "a key"])
+    def test_shows_whichever_byte_is_changed(self, network, tmp_path, what):
+        path = tmp_path / "a.safetensors"
+        save_weights(network, path, card=CARD)
+        content = bytearray(path.read_bytes())
+        places = {
+            "a value": len(content) - 1001,
+            "the card": content.index(b"num_classes") + 16,
+            "a name": content.index(b"conv1.weight") + 3,
+            "a shape": content.index(b'"shape":[') + 9,
+            "a checksum": content.index(b"sha256_tensors") + 20,
+            "an end": content.index(b"data_offsets") + 17,
+            "a key": content.index(b"sha256_metadata"),
+        }
+        content[places[what]] ^= 1
+        path.write_bytes(content)
+        for read in (lambda: load_weights(create_model("resnet8", num_classes=10), path), lambda: open_network(path)):
+            with pytest.raises(UsageError, match=r"a.safetensors' is truncated, damaged or no weights file \("):
+                read()
+
+    def test_files_of_earlier_versions_are_read(self, network, tmp_path):
+        metadata = {"format": "pt"} | CARD.to_metadata()
+        safetensors.torch.save_file(network.state_dict(), tmp_path / "old.safetensors", metadata)
+        save_weights(network, tmp_path / "new.safetensors", card=CARD)
+        assert same(open_network(tmp_path / "old.safetensors").backbone, network)
+        assert digest(tmp_path / "old.safetensors") == digest(tmp_path / "new.safetensors")
+
+
+STRANGE = {
+    "sparse": (lambda value: value.to_sparse(), "fc.weight' sparse or nested"),
+    "meta": (lambda value: value.to("meta"), "fc.weight' without its values"),
+    "quantized": (lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8), "fc.weight' quantized"),
+    "nan": (lambda value: value * float("nan"), "hold NaN in 1 tensors"),
+    "whole numbers": (lambda value: value.to(torch.int8), "another kind of numbers in 'fc.weight': int8 where"),
+    "complex": (lambda value: value.to(torch.complex64), "another kind of numbers in 'fc.weight': complex64 where"),
+    "repeated": (lambda value: torch.zeros(1).expand(10**7), "fc.weight' as one value repeated to shape"),
+    "another shape": (lambda value: value[:, :3], "do not fit the network"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # quantized tensors go away in a later PyTorch
+@pytest.mark.parametrize("what", STRANGE)
+@pytest.mark.parametrize("head", ["kept", "optional"])
+def test_a_network_is_never_loaded_in_part(network, tmp_path, what, head):
+    change, reason = STRANGE[what]
+    state = create_model("resnet8", num_classes=10).state_dict()
+    state["fc.weight"] = change(state["fc.weight"])
+    torch.save({"model": state}, tmp_path / "a.pth")
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(UsageError, match=reason):
+        load_weights(network, tmp_path / "a.pth", head=head)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert network.state_dict().keys() == before.keys()
+
+
+def test_nan_beside_a_missing_head_leaves_the_network_its_own_head(network, tmp_path):
+    state = create_model("resnet8", num_classes=10).state_dict()
+    del state["fc.weight"], state["fc.bias"]
+    state["conv1.weight"] *= float("nan")
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(UsageError, match="hold NaN"):
+        load_weights(network, tmp_path / "a.pth", head="optional", say=lambda line: None)
+    assert "fc.weight" in network.state_dict()
+
+
+def test_compressed_files_of_torch_are_refused(network, tmp_path):
+    torch.save({"fc.weight": torch.zeros(10**7)}, tmp_path / "a.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pth") as plain,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in plain.namelist():
+            bomb.writestr(name, plain.read(name))
+    assert (tmp_path / "bomb.pth").stat().st_size < 100_000
+    with pytest.raises(UsageError, match=r"damaged or no weights file \(it would take 40,0"):
+        load_weights(network, tmp_path / "bomb.pth")
 
 
 class TestOpenNetwork:

@@ -19,7 +19,7 @@ from wcord.training.run import RunFolder
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
-    folder = RunFolder.create(tmp_path / "run", "")
+    folder = RunFolder.create(tmp_path / "run", "model = 'resnet8'\nout = 'run'\n")
     folder.note_start("c", {}, data={"classes": "x"})
     return folder
 
@@ -31,9 +31,7 @@ def test_nan_is_told_with_its_step_and_a_remedy(run: RunFolder) -> None:
 
 
 def test_a_sample_that_cannot_be_read_is_noted(run: RunFolder) -> None:
-    told = (
-        r"step 0: image 'a' cannot be read \(the file is gone\): put a whole one in its place and go on with --resume"
-    )
+    told = r"step 0: image 'a' cannot be read \(the file is gone\): put a whole one in its place and go on with wcord "
     with pytest.raises(RunError, match=told), failing(run, lambda: 0):
         raise UnreadableError("image 'a'", "the file is gone")
     assert json.loads((run.path / "starts.jsonl").read_text())["damaged_data"]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from wcord import api
 from wcord.evaluation.accuracy import accuracy, predict
 from wcord.models.weights import read_card
+from wcord.training.checkpoint import load_checkpoint
 from wcord.training.config import TrainConfig, configure, to_toml
 from wcord.training.engine import make_accelerator
 from wcord.training.job import Own, prepare
@@ -40,9 +41,13 @@ def train(out: Path, own: nn.Module | None = None, *, stop_at: int | None = None
     config = configure(TrainConfig, FAST | {"out": out} | settings)
     job = prepare(config, Own(student=own), lambda line: None)
     run = RunFolder(out) if out.exists() else RunFolder.create(out, to_toml(config))
+    state = load_checkpoint(run.checkpoints, print)
+    if state is not None:
+        run.restore(state)
     made = Trainer(
         student=job.student, teacher=None, objective=job.objective, train=job.train, test=job.test,
         config=config.training, base_lr=0.05, run=run, accelerator=make_accelerator(config.training, out),
+        state=state,
     )  # fmt: skip
     if stop_at is not None:
         save, made._save = made._save, lambda: None if made.at.epoch >= stop_at else save()

@@ -1,15 +1,18 @@
 """A teacher's outputs kept for other runs: the same numbers with and without, and never those of another teacher."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
 
 from wcord import api
+from wcord.checks import UsageError
 from wcord.data.images import Form
 from wcord.data.split import MemorySplit, StreamSplit
 from wcord.data.stores import FileImages
@@ -102,7 +105,7 @@ def test_every_setting_that_changes_the_teachers_answer_has_a_folder_of_its_own(
 ) -> None:
     def folder(**settings: Any) -> Path:
         config = configure(DistillConfig, SMALL | {"out": tmp_path, "teacher_cache": tmp_path} | settings)
-        cache = open_cache(prepare(config, Own(), lambda line: None))
+        cache = open_cache(prepare(config, Own(), lambda line: None), print)
         assert cache is not None
         return cache.folder
 
@@ -132,8 +135,8 @@ LOGITS, EMBEDDING = torch.arange(10.0).reshape(5, 2), torch.arange(20.0).reshape
 BATCHES = (slice(0, 2), slice(2, 4), slice(4, 5))
 
 
-def filled(folder: Path) -> TeacherCache:
-    cache = TeacherCache(folder, network(1.0), {"seed": 0}, batch_size=2)
+def filled(folder: Path, say: Callable[[str], None] = print) -> TeacherCache:
+    cache = TeacherCache(folder, network(1.0), {"seed": 0}, batch_size=2, say=say)
     for number, rows in enumerate(BATCHES):
         assert ask(cache, 0, number, rows, last=number == 2)[1]
     return cache
@@ -161,12 +164,45 @@ def test_an_epoch_that_was_not_seen_whole_is_not_kept(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("epoch-*"))
 
 
-def test_a_damaged_file_is_computed_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["cut", "first byte", "a logit", "an embedding", "a checksum", "no checksum"])
+def test_a_damaged_file_is_computed_again_and_told(tmp_path: Path, damage: str) -> None:
     filled(tmp_path)
-    next(tmp_path.rglob("epoch-0000.safetensors")).write_bytes(b"half")
-    filled(tmp_path)
-    again = TeacherCache(tmp_path, network(1.0), {"seed": 0}, batch_size=2)
+    path = next(tmp_path.rglob("epoch-0000.safetensors"))
+    content = bytearray(path.read_bytes())
+    places = {"first byte": 0, "a logit": -1, "an embedding": -60, "a checksum": content.index(b"sha256_tensors") + 20}
+    if damage in places:
+        content[places[damage]] ^= 1
+    path.write_bytes(content[: len(content) - 5] if damage == "cut" else content)
+    if damage == "no checksum":  # of an earlier version
+        save_file({"logits": LOGITS, "embedding": EMBEDDING}, path)
+    said: list[str] = []
+    assert filled(tmp_path, said.append)
+    (line,) = said
+    assert line.startswith(f"note: --teacher-cache: {str(path)!r} is not used (")
+    assert line.endswith("): the teacher computes it again")
+    again = TeacherCache(tmp_path, network(1.0), {"seed": 0}, batch_size=2, say=said.append)
     assert [ask(again, 0, number, rows)[1] for number, rows in enumerate(BATCHES)] == [True, False, False]
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "file", "file/below"])
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_trained(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="--teacher-cache: cannot write '"):
+        run(tmp_path / "run", teacher_cache=tmp_path / place)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_costs_the_cache_and_not_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    cache = TeacherCache(tmp_path, network(1.0), {"seed": 0}, batch_size=5, say=said.append)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    assert torch.equal(ask(cache, 0, 0, slice(0, 5), last=True)[0].logits, LOGITS)
+    assert "note: --teacher-cache: epoch 1 is not kept: cannot write " in said[0]
 
 
 def test_pictures_are_part_of_the_key() -> None:

@@ -26,8 +26,9 @@ from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe
 from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
 from wcord.models.card import SEVERAL_LABELS
 from wcord.models.network import Network
-from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code
-from wcord.training.as_trained import open_as_trained
+from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code, require_as_large
+from wcord.terminal import tell
+from wcord.training.as_trained import card_in, open_as_trained
 from wcord.training.config import flatten
 from wcord.training.engine import resolve_device
 from wcord.training.job import EVALUATION_BATCH
@@ -49,7 +50,7 @@ def evaluate(
     pretrained: bool = False,
     ema: bool = False,
     embedding: str | None = None,
-    say: Say = print,
+    say: Say = tell,
     **settings: Any,
 ) -> dict[str, float]:
     """Return what `accuracy` measures of a network on the evaluation split: top-1, balanced accuracy and the like.
@@ -189,7 +190,7 @@ def predict_files(
     require_counts(top=top)
     paths = [paths] if isinstance(paths, str | Path) else paths
     where = resolve_device(device)
-    network, card = open_network(weights, model=model).to(where), read_card(weights)
+    network, card = open_network(weights, model=model).to(where), card_in(Path(weights))
     assert card is not None  # open_network refuses a file without one
     height, width = card.image_size or (MIXED_SIZE, MIXED_SIZE)
     seen = (card.in_channels, height, width)
@@ -333,4 +334,6 @@ def _name(model: str | None, path: Path | None) -> str:
         raise UsageError("nothing to evaluate: give --weights of a student, or --model with its --weights")
     if model is None and path is not None:
         refuse_own_code(path, name)
+    if card is not None and path is not None:
+        require_as_large(path, card, name)
     return name

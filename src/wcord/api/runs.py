@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from wcord.data.split import DataSet
 from wcord.models.network import Network
 from wcord.models.weights import digest
 from wcord.report.record import Record, describe_environment, working_commit
+from wcord.terminal import tell
 from wcord.training.checkpoint import load_checkpoint
 from wcord.training.config import (
     DistillConfig,
@@ -32,14 +33,15 @@ from wcord.training.config import (
     to_toml,
     trained_name,
 )
+from wcord.training.consent import require_consent
 from wcord.training.engine import make_accelerator, start_trackers
 from wcord.training.failure import failing, resumable
 from wcord.training.job import Job, Own, Say, opened_data, prepare
 from wcord.training.loop import Trainer
 from wcord.training.outcome import Outcome
 from wcord.training.places import digests_of_files
-from wcord.training.run import RunFolder, is_used
-from wcord.training.teacher_cache import open_cache
+from wcord.training.run import RECORD, RunFolder, is_used
+from wcord.training.teacher_cache import TeacherCache, open_cache
 
 RESUMABLE = ("device", "max_time", "workers", "in_memory")
 """Settings that may differ when a run is resumed, because they do not change its result."""
@@ -106,7 +108,7 @@ def distill(
 
 
 def start(
-    config: TrainConfig | DistillConfig, own: Own | None = None, say: Say = print, *, claimed: bool = False
+    config: TrainConfig | DistillConfig, own: Own | None = None, say: Say = tell, *, claimed: bool = False
 ) -> Result:
     """Begin a run: check everything, then make its folder, then train.
 
@@ -128,25 +130,34 @@ def start(
     own = _with_data(config, own)
     contents = _contents(config, own)
     job, say = _prepare(config, own, say, accelerator)
+    cache = open_cache(job, say)
     with _alone(config.out, accelerator, claimed=claimed):
         if accelerator.is_main_process:
             RunFolder.create(config.out, to_toml(config), overwrite=config.overwrite)
         accelerator.wait_for_everyone()
         run = RunFolder(config.out)
         with resumable(run):
-            return _train(job, run, contents, say, deadline, accelerator)
+            return _train(job, run, contents, say, deadline, accelerator, cache, None)
 
 
 def resume(
     run: str | Path,
     *,
     own: Own | None = None,
-    say: Say = print,
+    say: Say = tell,
     config: TrainConfig | DistillConfig | None = None,
     claimed: bool = False,
+    model: str | None = None,
+    student: str | None = None,
+    teacher: str | None = None,
+    tracker: Sequence[str] = (),
+    trust_run: bool = False,
     **changes: Any,
 ) -> Result:
     """Go on with a stopped or killed run, bit for bit as if it had not been.
+
+    Code of your own that the run was started with (`package.module:factory`), and trackers that start a program, are
+    started again only where you name them, or trust the folder: it may come from somebody else.
 
     Args:
         run: the run's folder.
@@ -155,11 +166,16 @@ def resume(
         config: its configuration, where its files lie elsewhere today; default: the one that the folder holds, whose
             relative paths are looked for where the run was started, then in the present folder.
         claimed: whether the caller holds the claim of the run's folder.
+        model: the network of a run without a teacher, where it is code of your own.
+        student: the student, where it is code of your own.
+        teacher: the teacher, where it is code of your own.
+        tracker: the run's trackers, where they are other than tensorboard.
+        trust_run: start whatever the folder names.
         **changes: settings that may differ (device, max_time, workers, in_memory).
 
     Raises:
         UsageError: where the folder is no run or another process runs it, other settings are to be changed, or the data
-            or the teacher's weights have become others.
+            or the teacher's weights have become others; or where the folder names code that is not named here.
     """
     folder = RunFolder(Path(run))
     for name in changes:
@@ -168,12 +184,20 @@ def resume(
     notes: list[str] = []
     if config is None:
         config, notes = folder.configuration()
+        if not trust_run:
+            named = {"model": model, "student": student, "teacher": teacher, "tracker": tuple(tracker)}
+            brought = [role for role in ("student", "teacher") if own is not None and getattr(own, role) is not None]
+            if "student" in brought:
+                brought.append("model")
+            require_consent(folder.path, config, named, brought=brought)
     training = replace(config.training, **{k: v for k, v in changes.items() if k in ("device", "max_time")})
     data = replace(config.data, **{k: v for k, v in changes.items() if k in ("workers", "in_memory")})
     config = checked(replace(config, out=folder.path, training=training, data=data))
     deadline = _deadline(config)
     accelerator = make_accelerator(config.training, folder.path)
     with _alone(folder.path, accelerator, claimed=claimed):
+        state = _last_state(folder, say if accelerator.is_main_process else _silent, writes=accelerator.is_main_process)
+        folder.require_settings(config)
         folder.require_teacher(teacher_weights(config))
         if accelerator.is_main_process:
             for note in notes:
@@ -181,14 +205,35 @@ def resume(
         own = _with_data(config, own)
         contents = _contents(config, own)
         folder.require_data(contents)
-        fresh = load_checkpoint(folder.checkpoints) is None
-        job, say = _prepare(config, own, say, accelerator, fresh=fresh)
+        job, say = _prepare(config, own, say, accelerator, fresh=state is None)
         if "in_memory" in changes and job.data.augment == "resized-crop":
             raise UsageError(
                 "in_memory cannot change here: resized crops are cut out of the originals or of what is held"
             )
+        cache = open_cache(job, say)
         with resumable(folder):
-            return _train(job, folder, contents, say, deadline, accelerator)
+            return _train(job, folder, contents, say, deadline, accelerator, cache, state)
+
+
+def _last_state(folder: RunFolder, say: Say, *, writes: bool) -> dict[str, Any] | None:
+    """Return the state to go on from, and bring the logs back to it; None where the run is to begin at its first step.
+
+    Raises:
+        RunError: no checkpoint can be used.
+        UsageError: the run is finished, and its checkpoints are gone.
+    """
+    state = load_checkpoint(folder.checkpoints, say)
+    if state is None and (folder.path / RECORD).is_file():
+        raise UsageError(
+            f"the run in {str(folder.path)!r} is finished and its checkpoints are gone: there is nothing to resume; "
+            "wcord report writes its page again"
+        )
+    if state is None and folder.metrics():
+        say(f"note: {str(folder.checkpoints)!r} holds no checkpoint: the run begins again at its first step")
+    if state is not None and writes:
+        for line in folder.restore(state):
+            say(f"note: {line}")
+    return state
 
 
 @contextmanager
@@ -263,6 +308,8 @@ def _train(
     say: Say,
     deadline: float | None,
     accelerator: Accelerator,
+    cache: TeacherCache | None,
+    state: dict[str, Any] | None,
 ) -> Result:
     training = job.config.training
     if training.tracker:
@@ -274,6 +321,7 @@ def _train(
             describe_environment(accelerator.device),
             teacher=None if weights is None else digest(weights),
             data=contents,
+            config=job.config,
         )
     say(f"training {trained_name(job.config)} by {job.objective.formula} into {run.path}")
     trainer = Trainer(
@@ -286,8 +334,9 @@ def _train(
         base_lr=learning_rate(training, trained_name(job.config)),
         run=run,
         accelerator=accelerator,
-        cache=open_cache(job),
+        cache=cache,
         deadline=deadline,
+        state=state,
     )
     outcome = trainer.fit()
     record = None

@@ -18,6 +18,7 @@ from wcord.data.sources import open_data
 from wcord.data.split import DataSet
 from wcord.training.as_trained import seen_by_both
 from wcord.training.config import DistillConfig, TrainConfig, read_config
+from wcord.training.consent import require_same_code
 from wcord.training.engine import resolve_device
 from wcord.training.job import Own, Say
 from wcord.training.outcome import Outcome
@@ -157,6 +158,7 @@ class Attempts:
     def _as_begun(self, row: Row | TeacherRun, today: TrainConfig | DistillConfig) -> TrainConfig | DistillConfig:
         """Return the settings that a run was begun with, with the files and the machine of today."""
         begun = read_config(today.out / CONFIG)
+        require_same_code(today.out, begun, today)
         data = replace(begun.data, **{name: getattr(today.data, name) for name in TODAY})
         training = replace(
             begun.training, device=today.training.device, teacher_cache=today.training.teacher_cache, max_time=None

@@ -11,6 +11,7 @@ from wcord.benchmark.state import Status
 from wcord.checks import UsageError
 from wcord.files import write_atomically
 from wcord.report.record import Record
+from wcord.report.schema import require_sound_record
 
 FORMAT, OLD_FORMAT = 2, 1
 """The old one kept of each epoch its accuracy alone."""
@@ -44,20 +45,20 @@ def read_committed(path: Path, row: str) -> tuple[Status, str, Record | None]:
     Raises:
         UsageError: where the file is damaged or of another format.
     """
+    checks.require_file(path, "record")
     try:
-        content = json.loads(checks.require_file(path, "record").read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] not in (FORMAT, OLD_FORMAT):
-            raise UsageError(f"record {str(path)!r} has format {content['format']}, this wcord reads {FORMAT}")
+            raise UsageError(f"it has format {content['format']}, this wcord reads {FORMAT}")
         record = None
         if "record" in content:
             old = content["format"] == OLD_FORMAT
             columns = {"test_top1": content["test_top1"]} if old else content["epochs"]
             record = Record(**content["record"], name=row, classes=[], epochs=_epochs(columns))
+            require_sound_record(record, named=False)
         return cast("Status", content["status"]), content.get("reason", ""), record
-    except (ValueError, LookupError, TypeError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"record {str(path)!r} is damaged ({error}): write it again") from None
+    except (ValueError, LookupError, TypeError, RecursionError, AttributeError) as error:
+        raise UsageError(f"record {str(path)!r} is damaged, or of another version ({error}): write it again") from None
 
 
 def _columns(epochs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from wcord.benchmark.teachers import Teachers
 from wcord.claim import claim
 from wcord.methods.build import WEIGHT, option_names, parse_method
 from wcord.methods.options import parse_options
+from wcord.terminal import tell
 from wcord.training.job import Say
 
 POLL = 2.0
@@ -41,7 +42,7 @@ def work(
     *,
     max_time: float | None = None,
     retry: bool = False,
-    say: Say = print,
+    say: Say = tell,
 ) -> Ending:
     """Run what has not been run yet, one run after the other.
 

@@ -3,15 +3,16 @@
 import json
 import shutil
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
+from typing import Any, Literal
 
 from wcord.claim import is_claimed
 from wcord.files import write_atomically
+from wcord.training.log import counting_up, read_lines
 from wcord.training.run import CONFIG, METRICS, RECORD
 
 FAILED = "failed.txt"
@@ -50,7 +51,7 @@ def look(folder: Path) -> State:
     """Return the state of the run in a folder; the folder need not exist."""
     for status, note in (("failed", FAILED), ("not applicable", NOT_APPLICABLE)):
         with suppress(FileNotFoundError):  # there is none, or another worker begins the run anew
-            reason = (folder / note).read_text(encoding="utf-8").partition("\n")[0]
+            reason = (folder / note).read_text(encoding="utf-8", errors="replace").partition("\n")[0]
             return State("failed" if status == "failed" else "not applicable", reason=reason)
     if (folder / RECORD).is_file():
         return _read(folder / RECORD, lambda: _reached(folder))
@@ -82,7 +83,7 @@ def _read(file: Path, read: Callable[[], State]) -> State:
         return read()
     except FileNotFoundError:  # cleared since it was seen
         return State("left")
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         return State("failed", reason=f"{file.name} cannot be read: {type(error).__name__}: {error}")
 
 
@@ -94,11 +95,14 @@ def _reached(folder: Path) -> State:
 
 def _under_way(folder: Path) -> State:
     total = int(tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))["training"]["epochs"])
-    lines: list[str] = []
-    with suppress(FileNotFoundError):
-        lines = (folder / METRICS).read_text(encoding="utf-8").split("\n")[:-1]
-    entries = [json.loads(line) for line in lines]
-    main = [float(entry["seconds"]) for entry in entries if entry.get("stage") != "preparation"][:total]
-    before = sum(float(entry["seconds"]) for entry in entries if entry.get("stage") == "preparation")
-    seconds = before + total * fmean(main) if main else None
-    return State("running" if is_claimed(folder) else "stopped", "", len(main), total, None, seconds)
+    entries = counting_up(read_lines(folder / METRICS))
+    seconds = [(entry.get("stage"), _seconds(entry)) for entry in entries]
+    main = [taken for stage, taken in seconds if stage is None][:total]
+    before = sum(taken for stage, taken in seconds if stage is not None)
+    promised = before + total * fmean(main) if main else None
+    return State("running" if is_claimed(folder) else "stopped", "", len(main), total, None, promised)
+
+
+def _seconds(entry: Mapping[str, Any]) -> float:
+    taken = entry.get("seconds")
+    return float(taken) if isinstance(taken, int | float) else 0.0

@@ -9,7 +9,7 @@ from typing import Any
 
 from wcord import checks
 from wcord.benchmark.suite import Pair, Suite, Variant
-from wcord.checks import UsageError
+from wcord.checks import UsageError, shown
 from wcord.methods.catalogue import METHODS
 from wcord.methods.options import parse_options
 
@@ -59,7 +59,7 @@ def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if base is None:
         return content
     if not isinstance(base, str) or _find(base, path.parent) in (path, *above):
-        raise UsageError(f"suite {str(path)!r}: base must name another suite, not itself, received {base!r}")
+        raise UsageError(f"suite {str(path)!r}: base must name another suite, not itself, received {shown(base)}")
     under = _content(_find(base, path.parent), (path, *above))
     return under | {key: _laid_over(under.get(key), value) for key, value in content.items()}
 
@@ -67,7 +67,7 @@ def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number of many digits
         raise UsageError(f"suite {str(path)!r} is not valid TOML: {error}") from None
 
 
@@ -100,11 +100,15 @@ def _checked(name: str, content: Mapping[str, Any], file: str) -> Suite:
         if key not in _FORMS:
             raise checks.unknown("key of a suite", key, [*_FORMS, "base"])
         if not isinstance(value, _FORMS[key]):
-            raise UsageError(f"suite {file!r}: {key} must be of type {_FORMS[key][0].__name__}, received {value!r}")
+            raise UsageError(
+                f"suite {file!r}: {key} must be of type {_FORMS[key][0].__name__}, received {shown(value)}"
+            )
     required = [f.name for f in dataclasses.fields(Suite) if f.default is f.default_factory is dataclasses.MISSING]
     missing = [key for key in required if key not in content and key != "name"]
     if missing:
         raise UsageError(f"suite {file!r} lacks {', '.join(missing)}: see the suites of `wcord benchmark --help`")
+    if not all(isinstance(name, str) for name in content["methods"]):
+        raise UsageError(f"suite {file!r}: methods must be names, received {shown(content['methods'])}")
     pairs = tuple(_pair(pair, file) for pair in content["pairs"])
     variants = {label: _variant(label, table, file) for label, table in content.get("variants", {}).items()}
     methods = tuple(dict.fromkeys(_expanded(content["methods"])))
@@ -131,13 +135,15 @@ def _pair(value: object, file: str) -> Pair:
     match value:
         case [str(teacher), str(student)]:
             return Pair(teacher, student)
-    raise UsageError(f'suite {file!r}: a pair is ["TEACHER", "STUDENT"], received {value!r}')
+    raise UsageError(f'suite {file!r}: a pair is ["TEACHER", "STUDENT"], received {shown(value)}')
 
 
 def _seeds(values: Sequence[object], file: str) -> tuple[int, ...]:
     seeds = tuple(value for value in values if isinstance(value, int) and not isinstance(value, bool))
     if not seeds or len(set(seeds)) < len(values) or min(seeds) < 0:
-        raise UsageError(f"suite {file!r}: seeds must be whole numbers of 0 or more, each once, received {values!r}")
+        raise UsageError(
+            f"suite {file!r}: seeds must be whole numbers of 0 or more, each once, received {shown(values)}"
+        )
     return seeds
 
 
@@ -146,7 +152,7 @@ def _options(pair: str, values: object, pairs: Sequence[Pair], file: str) -> tup
     checks.require_choice(f"pair in [options] of suite {file!r}", _pair_of(pair, flags), flags)
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise UsageError(
-            f"suite {file!r}: options of {pair} must be a list of METHOD.OPTION=VALUE, received {values!r}"
+            f"suite {file!r}: options of {pair} must be a list of METHOD.OPTION=VALUE, received {shown(values)}"
         )
     for name, given in parse_options(values).items():
         checks.require_choice(f"method in options of {pair}", name, METHODS)
@@ -161,10 +167,10 @@ def _pair_of(key: str, flags: Sequence[str]) -> str:
 
 def _variant(label: str, table: object, file: str) -> Variant:
     if not NAME.fullmatch(label):
-        raise UsageError(f"suite {file!r}: a variant is named by letters, digits and . _ + -, received {label!r}")
+        raise UsageError(f"suite {file!r}: a variant is named by letters, digits and . _ + -, received {shown(label)}")
     match table:
         case {"method": str(method), **rest} if rest.keys() <= {"set"}:
             options = rest.get("set", [])
             if isinstance(options, list) and all(isinstance(option, str) for option in options):
                 return Variant(method, tuple(options))
-    raise UsageError(f'suite {file!r}: [variants.{label}] takes method = "…" and set = ["…"], received {table!r}')
+    raise UsageError(f'suite {file!r}: [variants.{label}] takes method = "…" and set = ["…"], received {shown(table)}')

@@ -9,10 +9,11 @@ from rich.table import Table
 
 from wcord.bounds import Bounds, Device, File, Name
 from wcord.checks import UsageError
-from wcord.cli.console import OUT, json_text, print_json, say
+from wcord.cli.console import OUT, print_json, say
 from wcord.cli.parsing import parse_checked, with_recipe
 from wcord.data.config import DataConfig
 from wcord.files import write_atomically
+from wcord.terminal import json_text
 
 RECIPE_HELP = """
 

@@ -1,7 +1,5 @@
 """Sources that are arrays already: Python arrays, npz files, and scikit-learn's digits."""
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from wcord.checks import UsageError, require_file
 from wcord.data.config import Columns
 from wcord.data.label_values import as_labels, unlabelled
 from wcord.data.labels import no_labels, number_labels
+from wcord.data.npz import DamagedError, read_npz
 from wcord.data.samples import Source, all_rows
 from wcord.data.selection import held_out
 from wcord.data.several import label_marks, marks_several
@@ -37,18 +36,14 @@ def npz_source(path: str, columns: Columns) -> Source:
     """Read x_train, y_train and, where they are, x_test, y_test from a NumPy archive; without labels, the x alone."""
     file = require_file(path, "npz file")
     try:
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it holds one array without a name")
-        with archive:
-            held = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
-        raise UsageError(
-            f"npz file {path!r} cannot be read ({str(error).splitlines()[0]}): write it by np.savez"
-        ) from None
+        held = read_npz(file)
+    except DamagedError as error:
+        raise UsageError(f"npz file {path!r} cannot be read ({error}): write it by np.savez") from None
     if not columns.labels:
         held |= {
-            f"y_{split}": no_labels(len(held[f"x_{split}"])) for split in ("train", "test") if f"x_{split}" in held
+            f"y_{split}": no_labels(held[f"x_{split}"].size and len(np.atleast_1d(held[f"x_{split}"])))
+            for split in ("train", "test")
+            if f"x_{split}" in held
         }
     missing = [name for name in ("x_train", "y_train") if name not in held]
     if missing or ("x_test" in held) != ("y_test" in held):
@@ -89,6 +84,8 @@ def array_source(
         images["test"] = as_images("x_test", np.asarray(x_test))
         labels["test"] = _flat(as_labels(y_test))
     for split in images:
+        if labels[split].ndim == 0:
+            raise UsageError(f"y_{split} must hold a label for each image, received one value without a dimension")
         if len(images[split]) != len(labels[split]):
             raise UsageError(
                 f"x_{split} has {len(images[split])} images and y_{split} {len(labels[split])} labels: "

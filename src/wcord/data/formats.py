@@ -2,13 +2,18 @@
 
 import importlib
 import mimetypes
+import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 from PIL import Image, UnidentifiedImageError, features
 
+from wcord.checks import UsageError
+from wcord.data.limits import most_pixels, require_pixels
 from wcord.data.names import ending_of
 
 # Pillow tries every format that it knows, and hands PostScript to Ghostscript, which runs it.
@@ -54,21 +59,44 @@ def open_picture(content: bytes, name: str) -> Image.Image:
 
     Raises:
         UnidentifiedImageError: it is none, or of a format that is not read.
-        ValueError: its ending says that it is of a format that is not read.
+        ValueError: its ending says that it is of a format that is not read, or it has too many pixels.
         Exception: whatever else Pillow raises for damaged files.
     """
     try:
-        image = Image.open(BytesIO(content), formats=formats())
+        image = _open(BytesIO(content), formats())
     except UnidentifiedImageError:
         ending = ending_of(name)
         if Image.registered_extensions().get(ending) in _NO_SIGNATURE:
-            return Image.open(BytesIO(content), formats=_NO_SIGNATURE)
+            return _open(BytesIO(content), _NO_SIGNATURE)
         if ending in WITHOUT_DECODER:
             raise ValueError(f"there is no decoder for {ending} files") from None
         raise
     if image.format == "PNG" and _has_late_notes(content):
         image.load()  # Pillow finds them only after decoding
     return image
+
+
+def _open(file: IO[bytes], names: Sequence[str]) -> Image.Image:
+    """Open a picture as `Image.open` does, of the named formats alone, and refuse one of too many pixels.
+
+    Pillow itself only warns up to twice its limit, in the whole process, and has no other way to be told.
+    """
+    if Image.MAX_IMAGE_PIXELS is not None:  # where parts of pictures are cut out, it is asked again
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, most_pixels())
+    begin = file.read(16)
+    for name in names:
+        factory, accepts = Image.OPEN[name]
+        accepted = accepts is None or accepts(begin)
+        if not accepted or isinstance(accepted, str):  # text says that there is no codec for it here
+            continue
+        file.seek(0)
+        try:
+            image = factory(file, "")
+        except (SyntaxError, IndexError, TypeError, struct.error):
+            continue  # what a plugin raises where a picture is not of its format
+        require_pixels(image.height, image.width)
+        return image
+    raise UnidentifiedImageError("cannot identify image file")
 
 
 def _has_late_notes(content: bytes) -> bool:
@@ -90,7 +118,10 @@ def is_picture_by_content(path: Path) -> bool:
         return False
     wanted = _FOUND_BY_CONTENT if ending else (*_FOUND_BY_CONTENT, "TIFF")  # raw files of cameras begin as TIFF does
     try:
-        with Image.open(path, formats=[name for name in formats() if name in wanted]):
-            return True
+        with path.open("rb") as file:
+            _open(file, [name for name in formats() if name in wanted])
+    except UsageError:
+        return True  # a picture it is, if one that is too large
     except Exception:  # whatever Pillow raises: it is no picture then
         return False
+    return True

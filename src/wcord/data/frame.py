@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from wcord.checks import LARGEST_SIDE, UsageError, require_number
+from wcord.data.limits import require_pixels
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Frame:
             )
         for side in sides:
             require_number("image_size", int(side), low=1, high=LARGEST_SIDE, whole=True)
+        require_pixels(int(sides[0]), int(sides[1]), "with this image_size, a picture would have")
         return cls(int(sides[0]), int(sides[1]), fraction)
 
     @property
@@ -60,7 +62,11 @@ class Frame:
         """Return what a picture is resized to, (height, width), and where its middle begins, (top, left).
 
         It keeps its proportions and just covers the frame divided by the fraction; what juts out is cut off.
+
+        Raises:
+            UsageError: it would have more pixels than are taken: a picture of 1×100,000 pixels made 224 pixels wide.
         """
         scale = max(self.width / width, self.height / height) / self.fraction
         tall, wide = max(self.height, round(height * scale)), max(self.width, round(width * scale))
+        require_pixels(tall, wide, "resized, it would have")
         return (tall, wide), ((tall - self.height) // 2, (wide - self.width) // 2)

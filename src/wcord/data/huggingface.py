@@ -1,14 +1,19 @@
 """Tables read by Hugging Face datasets: parquet folders and data sets of the hub."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
+from uuid import uuid4
 
 import datasets
 import numpy as np
+import pyarrow
+from datasets import config as datasets_config
 from datasets.exceptions import DatasetGenerationError, DatasetsError
+from datasets.table import InMemoryTable, table_cast
+from pyarrow import parquet
 
 from wcord.checks import UsageError
 from wcord.data.columns import class_names, image_column, label_column, require_column
@@ -20,6 +25,8 @@ from wcord.data.parquet_files import find_splits
 from wcord.data.samples import Source, all_rows, named_by
 from wcord.data.stores import ColumnImages
 
+HELD = 4 * 2**30
+"""Bytes of a parquet folder, unpacked, up to which it is held in memory; of a larger one a copy is written."""
 TEST_SPLITS = ("test", "validation", "valid", "val")
 """In this order; the first that exists and is labelled is the test split."""
 
@@ -32,11 +39,40 @@ def parquet_source(place: str, columns: Columns) -> Source:
     """
     files, notes = find_splits(place)
     with _quiet(f"parquet folder {place!r}"):
-        tables = datasets.load_dataset(
-            "parquet", data_files={split: [str(path.resolve()) for path in paths] for split, paths in files.items()}
-        )
+        size = sum(_unpacked(path) for paths in files.values() for path in paths)
+        if size <= HELD:
+            tables = _held(files)
+        else:
+            # Rows of parquet files are not found one by one; in the library's own format they are.
+            notes = (
+                *notes,
+                f"the parquet files, {size / 2**30:.1f} GiB, are copied to {datasets_config.HF_DATASETS_CACHE}",
+            )
+            tables = datasets.load_dataset(
+                "parquet", data_files={split: [str(path.resolve()) for path in paths] for split, paths in files.items()}
+            )
     source = table_source(tables, Path(place).resolve().name, columns)
     return replace(source, notes=(*notes, *source.notes))
+
+
+def _unpacked(path: Path) -> int:
+    """Return how many bytes of memory a parquet file takes."""
+    about = parquet.read_metadata(path)
+    return max(path.stat().st_size, sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups)))
+
+
+def _held(files: Mapping[str, Sequence[Path]]) -> datasets.DatasetDict:
+    """Return the tables of a folder in memory, and nowhere else."""
+    tables: dict[str, datasets.Dataset] = {}
+    features: datasets.Features | None = None
+    for split, paths in files.items():
+        parts = [parquet.ParquetFile(path).read() for path in paths]
+        if features is None or set(features) != set(parts[0].column_names):
+            features = datasets.Features.from_arrow_schema(parts[0].schema)
+        whole = pyarrow.concat_tables([table_cast(part, features.arrow_schema) for part in parts])
+        # A fingerprint that is not given is made of the content.
+        tables[split] = datasets.Dataset(InMemoryTable(whole), fingerprint=uuid4().hex)
+    return datasets.DatasetDict(**tables)
 
 
 def hub_source(name: str, columns: Columns) -> Source:

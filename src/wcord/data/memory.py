@@ -19,6 +19,7 @@ from torch import Tensor
 from wcord.checks import UsageError
 from wcord.data.frame import Frame
 from wcord.data.images import BadImageError, Form, UnreadableError, decode, open_upright
+from wcord.data.limits import require_memory
 from wcord.data.samples import Samples
 from wcord.data.stores import ImageStore
 from wcord.terminal import Terminal
@@ -79,6 +80,8 @@ def resize_all(images: Tensor, frame: Frame) -> Tensor:
     if tuple(images.shape[-2:]) == (frame.height, frame.width) and frame.fraction == 1:
         return images
     fitted, (top, left) = frame.cover(*images.shape[-2:])
+    size = images.shape[:2].numel() * frame.height * frame.width * images.element_size()
+    require_memory(size, f"{len(images):,} pictures resized to {frame.height}×{frame.width} pixels")
     out = images.new_empty(len(images), images.shape[1], frame.height, frame.width)
     for start in range(0, len(images), 4096):  # in blocks, because the work is done in floating point
         block = F.interpolate(images[start : start + 4096].float(), fitted, mode="bilinear", antialias=True)

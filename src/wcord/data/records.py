@@ -12,6 +12,7 @@ from wcord.data.augment import to_unit
 from wcord.data.formats import open_picture, picture_endings
 from wcord.data.frame import Frame
 from wcord.data.images import BadImageError, Form, decode, kind_of, open_upright
+from wcord.data.limits import read_whole
 from wcord.data.memory import resize_all
 from wcord.data.walk import Kind, PassedOver, files_below, pictures
 
@@ -124,7 +125,7 @@ def read_picture(path: Path, frame: Frame) -> Tensor:
     """
     name = f"picture {str(path)!r}"
     try:
-        image = open_upright(lambda: open_picture(path.read_bytes(), path.name), name)
+        image = open_upright(lambda: open_picture(read_whole(path), path.name), name)
         pixels = decode(image, Form(kind_of(image.mode), frame.height, frame.width, frame.fraction))
     except BadImageError as error:
         raise UsageError(f"{name} cannot be read ({error}): leave it out") from None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wcord.data.formats import open_picture
+from wcord.data.limits import read_whole
 
 if TYPE_CHECKING:
     import datasets
@@ -57,7 +58,7 @@ class FileImages(ImageStore):
     def open(self, row: int) -> Image.Image:
         """Open the file, reading all of it, so that no descriptor stays open."""
         path = Path(self.paths[row])
-        return open_picture(path.read_bytes(), path.name)
+        return open_picture(read_whole(path), path.name)
 
     def name(self, row: int) -> str:
         """Give the file's path."""
@@ -92,12 +93,11 @@ class ColumnImages(ImageStore):
 
     def open(self, row: int) -> Image.Image:
         """Open the bytes in the table or, where there are none, the file that it names."""
-        value = self.table[row][self.column]
-        if value is None:
+        value: dict[str, Any] = self.table[row][self.column] or {}
+        name, content = value.get("path") or "", value.get("bytes")
+        if content is None and not name:
             raise ValueError("the row holds no image")
-        name = value["path"] or ""
-        content = Path(name).read_bytes() if value["bytes"] is None else value["bytes"]
-        return open_picture(content, Path(name).name)
+        return open_picture(read_whole(name) if content is None else content, Path(name).name)
 
     def name(self, row: int) -> str:
         """Give the row number in its split, which counts from 0."""
@@ -105,10 +105,9 @@ class ColumnImages(ImageStore):
 
     def encoded(self, row: int) -> bytes:
         """Return the bytes in the table or those of the file that it names."""
-        value: dict[str, Any] | None = self.table[row][self.column]
-        if value is None:
-            return b""
-        return _read(value["path"]) if value["bytes"] is None else value["bytes"]
+        value: dict[str, Any] = self.table[row][self.column] or {}
+        content = value.get("bytes")
+        return _read(value.get("path") or "") if content is None else content
 
     def sizes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the lengths that the table keeps; those of files that it names are not looked up."""
@@ -121,8 +120,8 @@ class ColumnImages(ImageStore):
 
 
 def _read(path: str) -> bytes:
-    with suppress(OSError):
-        return Path(path).read_bytes()
+    with suppress(OSError, ValueError):
+        return read_whole(path)
     return b""
 
 

@@ -85,6 +85,8 @@ def _text(path: Path, usual: str) -> tuple[Frame, list[str]]:
         skipinitialspace=True,
         low_memory=False,
     )
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for the names of the rows
+        raise ValueError("its rows have more cells than its header has names")
     frame, bare = _without_bare(frame)
     # Where commas stand in numbers, something else stands between the columns.
     frame, formats = in_plain_digits(frame, "decimal commas" if separator == ";" else None)

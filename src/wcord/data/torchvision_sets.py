@@ -59,8 +59,9 @@ def _read(name: str, root: str, split: str) -> tuple[np.ndarray[Any, Any], Label
         }[name]
         held = cast("Any", kind(root, train=split == "train", download=False))
         return np.asarray(held.data), np.asarray(held.targets), held.classes
-    except (RuntimeError, OSError) as error:
+    except Exception as error:  # damaged files raise nearly anything there; none of them is run
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UsageError(
-            f"torchvision data set {name!r} has no usable {split} files in {root!r} ({str(error).splitlines()[0]}): "
+            f"torchvision data set {name!r} has no usable {split} files in {root!r} ({reason}): "
             f"fetch them by torchvision.datasets.{name}({root!r}, …, download=True)"
         ) from None

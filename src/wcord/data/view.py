@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wcord.checks import LARGEST_SIDE, UsageError, require_choice
+from wcord.data.limits import require_pixels
 
 COLOUR = 3
 Operation = Callable[[Tensor], Tensor]
@@ -81,7 +82,7 @@ class View:
         Raises:
             UsageError: an operation does not apply to such images.
         """
-        channels, height, width = self(torch.zeros(1, *shape)).shape[1:]
+        channels, height, width = self(torch.empty(1, *shape, device="meta")).shape[1:]  # takes no memory
         return channels, height, width
 
 
@@ -193,11 +194,13 @@ def _pictures(name: str, images: Tensor) -> None:
 def _size(name: str, value: str) -> tuple[int, int]:
     """Return height and width of `16` or `16x24`."""
     height, cross, width = value.partition("x")
-    return _count(name, height), _count(name, width if cross else height)
+    size = _count(name, height), _count(name, width if cross else height)
+    require_pixels(*size, f"seen through the view '{name}={value}', a picture would have")
+    return size
 
 
 def _count(name: str, value: str) -> int:
-    if not value.isdecimal() or not 1 <= int(value) <= LARGEST_SIDE:
+    if not value.isdecimal() or len(value) > 9 or not 1 <= int(value) <= LARGEST_SIDE:
         raise UsageError(f"view {name!r} takes whole numbers between 1 and {LARGEST_SIDE}, received {value!r}")
     return int(value)
 

@@ -1,15 +1,21 @@
 """What a weights file says about its network: how to build it, what it recognises and what input it wants."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
-from wcord.checks import UsageError
+from wcord.bounds import Bounds, Deviation, Mean, Text, convert
+from wcord.checks import LARGEST_COUNT, LARGEST_SIDE, UsageError, require_number, shown
 
 METADATA_KEY = "wcord"
 SEVERAL_LABELS = "several_labels"
 """Entry of a card's `extra`: true where each logit is the answer to a question of its own (sigmoid, not softmax)."""
+LONGEST_NAME = 1000
+"""Characters of an architecture, a view or a path of a module: no real one comes near."""
+
+Word = Annotated[str, Text(rf"(?s).{{0,{LONGEST_NAME}}}", f"at most {LONGEST_NAME} characters", may_be_empty=True)]
+Count = Annotated[int, Bounds(0, LARGEST_COUNT)]
 
 
 @dataclass(frozen=True)
@@ -33,19 +39,19 @@ class ModelCard:
         embedding: path of the module whose input is the embedding, where that was said; empty: it is found.
     """
 
-    architecture: str
-    num_classes: int
-    in_channels: int = 3
+    architecture: Word
+    num_classes: Count
+    in_channels: Annotated[int, Bounds(1, LARGEST_COUNT)] = 3
     image_size: tuple[int, int] | None = None
     classes: tuple[str, ...] = ()
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    view: str = ""
+    mean: Mean = ()
+    std: Deviation = ()
+    view: Word = ""
     columns: tuple[str, ...] = ()
     record_shape: tuple[int, int, int] | None = None
-    crop_fraction: float = 1.0
+    crop_fraction: Annotated[float, Bounds(above=0, high=1)] = 1.0
     extra: Mapping[str, Any] = field(default_factory=dict)
-    embedding: str = ""
+    embedding: Word = ""
 
     @property
     def record(self) -> tuple[int, int, int] | None:
@@ -60,11 +66,28 @@ class ModelCard:
         return {METADATA_KEY: json.dumps(values, ensure_ascii=False)}
 
 
+EXTRA: dict[str, Any] = {
+    SEVERAL_LABELS: bool,
+    "sounds": bool,
+    "categories": dict,
+    "cut": dict,
+    "data": str,
+    "method": str,
+    "teacher": str | None,
+    "seed": int,
+    "top1_last": float | None,
+    "map_last": float | None,
+}
+"""Entries of `extra` that are used, and what they are; others may be anything."""
+CUT: dict[str, Any] = {"split_seed": int, "holdout": float, "group_by": str | None, "samples": int, "held_out": str}
+"""Entries of `extra`'s `cut`, see `DataSet.cut`; the first three are always there."""
+
+
 def card_from_metadata(metadata: Mapping[str, str] | None) -> ModelCard | None:
     """Return the card that metadata hold, or None where they hold none.
 
     Raises:
-        UsageError: there is a card, but it cannot be read.
+        UsageError: there is a card, but it cannot be read, or holds what no card can.
 
     >>> card = ModelCard("resnet20", 10, image_size=(32, 32), mean=(0.5,) * 3, std=(0.25,) * 3)
     >>> card_from_metadata(card.to_metadata()) == card
@@ -76,29 +99,74 @@ def card_from_metadata(metadata: Mapping[str, str] | None) -> ModelCard | None:
     try:
         values = json.loads(text)
         if not isinstance(values, dict):
-            raise TypeError(f"it holds a {type(values).__name__}")
+            raise UsageError(f"it holds a {type(values).__name__}")
         return _parse(values)
-    except (TypeError, ValueError, KeyError) as error:
-        raise UsageError(f"the model card is damaged ({error}): write the weights file again") from error
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except ValueError as error:  # UsageErrors are ValueErrors
+        reason = str(error)
+    raise UsageError(f"the model card is damaged ({reason}): write the weights file again")
 
 
 def _parse(values: dict[str, Any]) -> ModelCard:
-    known = {item.name for item in fields(ModelCard)}
     # A card of a later version may say more; what is known here is enough to build the network.
-    values = {key: value for key, value in values.items() if key in known}
-    size, record = values.get("image_size"), values.get("record_shape")
-    return ModelCard(
-        architecture=str(values["architecture"]),
-        num_classes=int(values["num_classes"]),
-        in_channels=int(values.get("in_channels", 3)),
-        image_size=None if size is None else (int(size[0]), int(size[1])),
-        classes=tuple(str(name) for name in values.get("classes", ())),
-        mean=tuple(float(value) for value in values.get("mean", ())),
-        std=tuple(float(value) for value in values.get("std", ())),
-        view=str(values.get("view", "")),
-        columns=tuple(str(name) for name in values.get("columns", ())),
-        record_shape=None if record is None else (int(record[0]), int(record[1]), int(record[2])),
-        crop_fraction=float(values.get("crop_fraction", 1.0)),
-        embedding=str(values.get("embedding", "")),
-        extra=dict(values.get("extra", {})),
-    )
+    hints = get_type_hints(ModelCard, include_extras=True)
+    missing = [name for name in ("architecture", "num_classes") if name not in values]
+    if missing:
+        raise UsageError(f"it lacks {missing[0]}")
+    known = {item.name: values[item.name] for item in fields(ModelCard) if item.name in values}
+    sizes = {
+        name: _shape(name, known.pop(name, None), length) for name, length in (("image_size", 2), ("record_shape", 3))
+    }
+    extra = known.pop("extra", {})
+    _require_extra(extra)
+    card = ModelCard(**{name: convert(name, value, hints[name]) for name, value in known.items()}, **sizes, extra=extra)
+    _require_lengths(card)
+    return card
+
+
+def _shape(name: str, value: object, length: int) -> Any:
+    """Return pixels (height, width), with the channels before them where there are three numbers, or None."""
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != length:
+        raise UsageError(f"{name} must be {length} whole numbers, received {shown(value)}")
+    *channels, height, width = value
+    for count in channels:
+        require_number(name, count, low=1, high=LARGEST_COUNT, whole=True)
+    for side in (height, width):
+        require_number(name, side, low=1, high=LARGEST_SIDE, whole=True)
+    return tuple(value)
+
+
+def _require_extra(extra: object) -> None:
+    if not isinstance(extra, dict):
+        raise UsageError(f"extra must be a table of values, received {shown(extra)}")
+    _require_types("extra", extra, EXTRA)
+    cut = extra.get("cut") or {}
+    _require_types("extra.cut", cut, CUT)
+    lacking = [name for name in ("split_seed", "holdout", "group_by") if cut and name not in cut]
+    if lacking or ("held_out" in cut) != ("samples" in cut):
+        raise UsageError(f"extra.cut lacks {lacking[0] if lacking else 'samples or held_out'}")
+    for column, texts in (extra.get("categories") or {}).items():
+        convert(f"extra.categories[{shown(column)}]", texts, tuple[str, ...])
+
+
+def _require_types(place: str, values: Mapping[str, object], hints: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if name in hints and not (isinstance(value, float) and hints[name] == float | None):  # of NaN nothing depends
+            convert(f"{place}.{name}", value, hints[name])
+
+
+def _require_lengths(card: ModelCard) -> None:
+    """Raise where the numbers of a card contradict each other."""
+    wanted: dict[str, tuple[Sequence[object], int, str]] = {
+        "classes": (card.classes, card.num_classes, "num_classes"),
+        "mean": (card.mean, card.in_channels, "in_channels"),
+        "std": (card.std, card.in_channels, "in_channels"),
+    }
+    for name, (values, count, other) in wanted.items():
+        if len(values) not in (0, count):
+            raise UsageError(f"{name} has {len(values)} entries, but {other} is {count}")
+    if bool(card.mean) != bool(card.std):
+        raise UsageError("mean and std go together: it holds one of them")

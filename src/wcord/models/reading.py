@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from wcord.checks import UsageError, require_file
 from wcord.models.standins import CalledError, stand_in
+from wcord.seal import damage_of_tensors
 
 DEPTH = 4
 """Dictionaries within dictionaries in which state dicts are looked for."""
 KINDS = 200
 """Classes that a checkpoint may name, at most."""
+SPARE = 2**20
+"""Bytes that what a file holds may take beyond the size of the file."""
 
 
 def read_states(path: str | Path) -> dict[str, dict[str, Tensor]]:
@@ -34,12 +36,13 @@ def read_states(path: str | Path) -> dict[str, dict[str, Tensor]]:
     if found.stat().st_size == 0:
         raise UsageError(f"weights file {str(path)!r} is empty: copy or download it again")
     if found.suffix == ".safetensors":
-        try:
-            return {"": load_file(found)}
-        except (SafetensorError, OSError) as error:
-            raise damaged(found, error) from error
+        return {"": read_safetensors(found)}
+    _require_stored(found)
     content, replaced = _read_pickle(found)
     states = dict(_states(content, ""))
+    for place, state in states.items():
+        for key, value in state.items():
+            _require_plain(found, f"{place}.{key}" if place else key, value)
     if states:
         return states
     if replaced:  # a network as an object, most likely
@@ -47,6 +50,23 @@ def read_states(path: str | Path) -> dict[str, dict[str, Tensor]]:
     raise UsageError(
         f"weights file {str(path)!r} holds no state dict: save one with torch.save(model.state_dict(), path)"
     )
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, which are those that were written, where it holds a digest of them.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata, state = file.metadata(), file.get_tensors()
+    except (SafetensorError, OSError) as error:
+        raise damaged(path, error) from error
+    damage = damage_of_tensors(metadata, state)
+    if damage is not None:
+        raise damaged(path, ValueError(damage))
+    return state
 
 
 def damaged(path: Path, error: Exception) -> UsageError:
@@ -68,6 +88,35 @@ def _states(content: object, place: str, depth: int = DEPTH) -> "list[tuple[str,
         for key, value in named.items():
             found += _states(value, f"{place}.{key}" if place else key, depth - 1)
     return found
+
+
+def _require_stored(path: Path) -> None:
+    """Raise where a file of torch.save is compressed, which it never is, and would take far more memory than disk."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # of the old format, or damaged, which the reader of its content tells
+    if size > path.stat().st_size + SPARE:
+        raise damaged(path, ValueError(f"it would take {size:,} bytes of memory"))
+
+
+def _require_plain(path: Path, key: str, tensor: Tensor) -> None:
+    """Raise where a tensor is none that can be copied into a network, or far larger than the file."""
+    kind = None
+    if tensor.is_meta:
+        kind = "without its values (on the meta device)"
+    elif tensor.is_quantized:
+        kind = "quantized"
+    elif tensor.is_nested or tensor.layout != torch.strided:
+        kind = "sparse or nested"
+    elif tensor.numel() * tensor.element_size() > path.stat().st_size + SPARE:
+        kind = f"as one value repeated to shape {tuple(tensor.shape)}"
+    if kind is not None:
+        raise UsageError(
+            f"weights file {str(path)!r} holds {key!r} {kind}: save a state dict of ordinary tensors with "
+            "torch.save(model.state_dict(), path)"
+        )
 
 
 def _read_pickle(path: Path) -> tuple[object, list[str]]:
@@ -101,7 +150,7 @@ def _load(path: Path, *, mappings: bool) -> tuple[object, list[str]]:
             replaced[name] = standin
         except CalledError as error:
             raise _refused(path, str(error)) from error
-        except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        except Exception as error:  # damaged pickles raise nearly anything
             if mappings and replaced and isinstance(error, (AttributeError, TypeError, ValueError)):
                 raise _UnsuitedError from error
             if "TorchScript" in str(error) or ".tar format" in str(error):

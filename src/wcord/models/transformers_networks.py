@@ -32,7 +32,9 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
     transformers = _library(name)
     folder = _folder(name)
     try:
-        config = transformers.AutoConfig.from_pretrained(folder, num_labels=num_classes, num_channels=in_channels)
+        config = transformers.AutoConfig.from_pretrained(
+            folder, num_labels=num_classes, num_channels=in_channels, trust_remote_code=False
+        )
         taken = config.to_dict().get("num_channels", COLOUR)
     except Exception as error:
         raise cannot_build(f"hf:{name}", error) from error
@@ -41,7 +43,7 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
         raise UsageError(f"hf:{name} takes {own} input channels, received {in_channels}")
     if not pretrained:
         try:
-            return transformers.AutoModelForImageClassification.from_config(config)
+            return transformers.AutoModelForImageClassification.from_config(config, trust_remote_code=False)
         except Exception as error:
             raise cannot_build(f"hf:{name}", error) from error
     weights = _weights(name)
@@ -49,7 +51,7 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
     transformers.logging.set_verbosity_error()  # it reports a new head at length
     try:
         return transformers.AutoModelForImageClassification.from_pretrained(
-            weights.parent, config=config, ignore_mismatched_sizes=True
+            weights.parent, config=config, ignore_mismatched_sizes=True, trust_remote_code=False
         ).train()
     except Exception as error:
         raise cannot_load(f"hf:{name}", weights, error) from error

@@ -1,27 +1,27 @@
 """Weights files: read into a network, written whole or not at all, and opened as a network by their card."""
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
-from torch import Tensor, nn
+from torch import nn
 
 from wcord.checks import UsageError, require_file
 from wcord.files import write_atomically
+from wcord.models.believable import Shapes, build_as_stated, require_believable, require_room
 from wcord.models.card import ModelCard, card_from_metadata
 from wcord.models.catalogue import LIBRARIES
 from wcord.models.classifier import without_classifier
-from wcord.models.create import create_model
 from wcord.models.found import Found
 from wcord.models.network import Network, unwrap
 from wcord.models.preprocess import Preprocess
 from wcord.models.reading import damaged, read_states
 from wcord.models.simkd import simkd_names
+from wcord.seal import damage_of_metadata, digest_of, sealed, unsealed
+from wcord.terminal import tell
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -31,9 +31,7 @@ Head = Literal["kept", "new", "left", "optional"]
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def load_weights(
-    model: Module, path: str | Path, *, ema: bool = False, head: Head = "kept", say: Say = print
-) -> Module:
+def load_weights(model: Module, path: str | Path, *, ema: bool = False, head: Head = "kept", say: Say = tell) -> Module:
     """Load weights from a file into a network, in place; every key must fit, but for the head where that is said.
 
     Reads safetensors and checkpoints of torch.save, whatever lies beside the weights; prefixes that wrappers add are
@@ -52,8 +50,8 @@ def load_weights(
         `model`.
 
     Raises:
-        UsageError: the file cannot be read, it holds NaN, or its keys or shapes are not the network's; then nothing was
-            loaded.
+        UsageError: the file cannot be read, it holds NaN, or its keys, shapes or kinds of numbers are not the
+            network's; then nothing was loaded.
     """
     network = unwrap(model)
     found = Found.of(network, path, ema=ema, say=say)
@@ -68,10 +66,10 @@ def load_weights(
         found = found.without_head()
     if found.misfits:
         raise found.error()
+    _require_numbers(path, found)
     if head == "optional" and found.beheaded:
         without_classifier(network)
     wanted = network.state_dict()
-    _require_numbers(path, found.state)
     wanted.update(found.state)  # which keeps the versions of the layers, that some of torchvision's ask for
     network.load_state_dict(wanted)
     return model
@@ -79,6 +77,8 @@ def load_weights(
 
 def save_weights(model: nn.Module, path: str | Path, *, card: ModelCard | None = None) -> None:
     """Write a network's weights as safetensors, with its card; the file is there whole or not at all.
+
+    Digests of the tensors and of the card lie in the file's metadata, and are compared when it is read.
 
     Args:
         model: the network; where it is wrapped, the inner one is written, under its own keys.
@@ -89,6 +89,7 @@ def save_weights(model: nn.Module, path: str | Path, *, card: ModelCard | None =
         RunError: the file cannot be written.
 
     >>> import tempfile
+    >>> from wcord.models.create import create_model
     >>> network = create_model("resnet8", num_classes=10)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_weights(network, f"{folder}/a.safetensors", card=ModelCard("resnet8", 10))
@@ -98,7 +99,7 @@ def save_weights(model: nn.Module, path: str | Path, *, card: ModelCard | None =
     # safetensors refuses tensors that share memory, so each is written from a copy of its own.
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in unwrap(model).state_dict().items()}
     metadata = {"format": "pt"} | (card.to_metadata() if card else {})
-    write_atomically(path, _in_order(safetensors.save(tensors, metadata)))
+    write_atomically(path, _in_order(safetensors.save(tensors, sealed(metadata, tensors))))
 
 
 def _in_order(content: bytes) -> bytes:
@@ -121,26 +122,29 @@ def digest(path: str | Path) -> str:
     # One state dict counts as the same wherever it lies in a checkpoint.
     places = {place: f"{place} " if len(states) > 1 else "" for place in states}
     state = {f"{places[place]}{key}": value for place, found in states.items() for key, value in found.items()}
-    return digest_of(state, json.dumps(_metadata(path), sort_keys=True))
-
-
-def digest_of(state: Mapping[str, Tensor], about: str) -> str:
-    """Return a digest of tensors, their names, and a text about them."""
-    whole = hashlib.sha256(about.encode())
-    for name in sorted(state):
-        value = state[name].detach().cpu().contiguous()
-        whole.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        whole.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return whole.hexdigest()
+    metadata = _metadata(path)
+    # Files of earlier versions hold no digests, and equal teachers are one teacher.
+    return digest_of(state, json.dumps(None if metadata is None else unsealed(metadata), sort_keys=True))
 
 
 def read_card(path: str | Path) -> ModelCard | None:
     """Return the card in a weights file, or None where the file is no safetensors or holds none.
 
     Raises:
-        UsageError: the file is missing or damaged.
+        UsageError: the file is missing or damaged, or its card is, or speaks of more than the file holds.
     """
-    return card_from_metadata(_metadata(path))
+    metadata = _metadata(path)
+    try:
+        card = card_from_metadata(metadata)
+        if card is not None:
+            require_believable(card, _shapes(path), own=is_own_code(card.architecture))
+    except UsageError as error:
+        raise _about(path, error) from None
+    return card
+
+
+def _about(path: str | Path, error: UsageError) -> UsageError:
+    return UsageError(f"weights file {str(path)!r}: {error}")
 
 
 def _metadata(path: str | Path) -> dict[str, str] | None:
@@ -149,9 +153,19 @@ def _metadata(path: str | Path) -> dict[str, str] | None:
         return None
     try:
         with safe_open(found, "pt") as file:
-            return file.metadata()
+            metadata = file.metadata()
     except (SafetensorError, OSError) as error:
         raise damaged(found, error) from error
+    damage = damage_of_metadata(metadata)
+    if damage is not None:
+        raise damaged(found, ValueError(damage))
+    return metadata
+
+
+def _shapes(path: str | Path) -> Shapes:
+    """Return the shapes of the tensors in a safetensors file, which its header gives."""
+    with safe_open(path, "pt") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # no dictionary
 
 
 def open_network(path: str | Path, *, model: str | None = None) -> Network:
@@ -170,16 +184,25 @@ def open_network(path: str | Path, *, model: str | None = None) -> Network:
         raise UsageError(f"weights file {str(path)!r} does not say what network it is: give --model and --data")
     if model is None:
         refuse_own_code(path, card.architecture)
-    backbone = create_model(
-        model or card.architecture,
-        num_classes=card.num_classes,
-        in_channels=card.in_channels,
-        image_size=card.image_size,
-        pretrained=False,  # the weights are in the file
-    )
+    require_as_large(path, card, model or card.architecture)
+    backbone = build_as_stated(card, model or card.architecture)
     preprocess = Preprocess(card.mean, card.std, card.image_size)
     network = Network(backbone, preprocess, card.classes, embedding=card.embedding or None)
     return load_weights(network, path).eval()
+
+
+def require_as_large(path: str | Path, card: ModelCard, name: str) -> None:
+    """Raise where a network of a library would be far larger, with the sizes of a file's card, than the file is.
+
+    Raises:
+        UsageError: it would be, or cannot be built with these sizes.
+    """
+    if is_own_code(name):
+        return
+    try:
+        require_room(card, _shapes(path), name)
+    except UsageError as error:
+        raise _about(path, error) from None
 
 
 def refuse_own_code(path: str | Path, architecture: str) -> None:
@@ -199,8 +222,15 @@ def is_own_code(architecture: str) -> bool:
     return bool(colon) and prefix not in LIBRARIES
 
 
-def _require_numbers(path: str | Path, state: Mapping[str, Tensor]) -> None:
-    """Raise where a network has diverged before it was saved; a mask may well hold infinity."""
-    bad = [key for key, value in state.items() if value.is_floating_point() and bool(value.isnan().any())]
+def _require_numbers(path: str | Path, found: Found) -> None:
+    """Raise where tensors cannot be copied into the network's, or hold NaN: it has diverged before it was saved.
+
+    A mask may well hold infinity.
+    """
+    for key, value in found.state.items():
+        if value.is_floating_point() != found.wanted[key].is_floating_point() or value.is_complex():
+            kinds = f"{value.dtype} where the network has {found.wanted[key].dtype}".replace("torch.", "")
+            raise UsageError(f"weights {str(path)!r} hold another kind of numbers in {key!r}: {kinds}")
+    bad = [key for key, value in found.state.items() if bool((value != value).any())]
     if bad:
         raise UsageError(f"weights {str(path)!r} hold NaN in {len(bad)} tensors ({bad[0]}, …): use an earlier file")

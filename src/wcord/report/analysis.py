@@ -2,7 +2,6 @@
 
 import io
 import math
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,10 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wcord.checks import UsageError, require_file, require_same_rows
+from wcord.data.npz import read_npz
 from wcord.evaluation.accuracy import Predictions
 from wcord.evaluation.information import map_to_teacher
 from wcord.files import write_atomically
 from wcord.numerics import evenly_spaced, row_blocks
+from wcord.seal import damage_of_archive, seal_archive
 from wcord.transport import cosine_cost, sinkhorn
 
 LOGIT_ENTRIES = 20_000_000
@@ -69,7 +70,7 @@ class Analysis:
         present = {field.name: getattr(self, field.name) for field in fields(self)}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **{name: array for name, array in present.items() if array is not None})
-        write_atomically(path, buffer.getvalue())
+        write_atomically(path, seal_archive(buffer))
 
     @classmethod
     def load(cls, path: str | Path) -> "Analysis":
@@ -80,9 +81,11 @@ class Analysis:
         """
         file = require_file(path, "analysis")
         try:
-            with np.load(file, allow_pickle=False) as stored:
-                return cls(**{name: stored[name] for name in stored.files})
-        except (OSError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+            damage = damage_of_archive(file)
+            if damage is not None:
+                raise ValueError(damage)
+            return cls(**read_npz(file))
+        except Exception as error:  # a file of another kind may raise anything
             raise UsageError(
                 f"analysis {str(file)!r} cannot be read ({error}): evaluate the run again, or delete the file and "
                 "the report will do without it"

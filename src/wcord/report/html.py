@@ -18,6 +18,7 @@ from wcord.report.figures import Series
 from wcord.report.headline import Side, baseline_side, certainty, headline, main_side
 from wcord.report.pictures import thumbnail
 from wcord.report.record import Record
+from wcord.report.schema import require_sound_analysis
 from wcord.report.sections import Shown, sections
 from wcord.training.run import ANALYSIS, CONFIG, RECORD
 
@@ -46,13 +47,38 @@ def load_run(folder: str | Path) -> Run:
             raise UsageError(f"run {str(path)!r} is not finished: it holds no {RECORD} yet; resume it first")
         raise UsageError(f"{str(path)!r} is no run: it holds no {RECORD} (and no {CONFIG}); name the run's own folder")
     record = Record.from_json(path / RECORD)
-    config = path / CONFIG
-    return Run(
-        folder=path,
-        record=record,
-        analysis=Analysis.load(path / ANALYSIS) if (path / ANALYSIS).is_file() else None,
-        config=config.read_text(encoding="utf-8") if config.is_file() else tomli_w.dumps(_without_none(record.config)),
-    )
+    return Run(folder=path, record=record, analysis=_analysis(path / ANALYSIS, record), config=_config(path, record))
+
+
+def _analysis(path: Path, record: Record) -> Analysis | None:
+    """Return what a run kept for its figures, where it belongs to the run's record."""
+    if not path.is_file():
+        return None
+    analysis = Analysis.load(path)
+    try:
+        require_sound_analysis(analysis, record.num_classes)
+    except UsageError as error:
+        raise UsageError(
+            f"analysis {str(path)!r} is damaged, or of another run: {error}; delete the file, and the report will do "
+            "without it"
+        ) from None
+    return analysis
+
+
+def _config(folder: Path, record: Record) -> str:
+    """Return the settings of a run as text: those of its file, else those of its record."""
+    path = folder / CONFIG
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else tomli_w.dumps(_without_none(record.config))
+    except UnicodeDecodeError:
+        raise UsageError(
+            f"settings {str(path)!r} are no UTF-8: the file is damaged; delete it, and the report takes the settings "
+            "from the record"
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"record {str(folder / RECORD)!r} is damaged: its config is no table of settings ({error})"
+        ) from None
 
 
 def write_report(run_dirs: Sequence[str | Path], out: str | Path) -> Path:

@@ -15,8 +15,10 @@ from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 import torch
 
 from wcord import collectives
-from wcord.checks import UsageError, require_choice, require_file
+from wcord.checks import UsageError, require_choice, require_file, shown
 from wcord.files import write_atomically
+from wcord.report.schema import require_sound_record
+from wcord.terminal import json_text
 
 SCHEMA_VERSION = 1
 
@@ -83,7 +85,7 @@ class Record:
 
     def to_json(self, path: str | Path) -> None:
         """Write the record; the file is complete or absent at any moment. NaN and infinity become null."""
-        text = json.dumps(_finite(dataclasses.asdict(self)), indent=1, ensure_ascii=False, allow_nan=False)
+        text = json_text(_finite(dataclasses.asdict(self)), indent=1)
         write_atomically(path, text.encode() + b"\n")
 
     @classmethod
@@ -96,11 +98,16 @@ class Record:
         file = require_file(path, "record")
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"record {str(file)!r} is not valid JSON ({error}): write it again") from error
         plain = (f for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING)
         _check(content, str(file), get_type_hints(cls), {f.name for f in plain})
-        return cls(**content)
+        record = cls(**content)
+        try:
+            require_sound_record(record)
+        except UsageError as error:
+            raise UsageError(f"record {str(file)!r} is damaged: {error}; evaluate or train the run again") from None
+        return record
 
 
 def _check(content: object, file: str, hints: dict[str, Any], required: set[str]) -> None:
@@ -109,23 +116,28 @@ def _check(content: object, file: str, hints: dict[str, Any], required: set[str]
     written = content.get("schema_version")
     if written != SCHEMA_VERSION:
         raise UsageError(
-            f"record {file!r} has schema version {written}, this wcord reads {SCHEMA_VERSION}: "
+            f"record {file!r} has schema version {shown(written)}, this wcord reads {SCHEMA_VERSION}: "
             "use the wcord that wrote it"
         )
     if unknown := sorted(content.keys() - hints.keys()):
-        raise UsageError(f"record {file!r} has unknown fields: {', '.join(unknown)}: was it written by a newer wcord?")
+        raise UsageError(
+            f"record {file!r} has unknown fields: {', '.join(unknown)[:200]}: was it written by a newer wcord?"
+        )
     # Records of older versions lack what was added since, which has a default.
     if missing := sorted(required - content.keys()):
         raise UsageError(f"record {file!r} lacks the fields {', '.join(missing)}: is it a record.json of wcord?")
-    require_choice("kind of run", str(content["kind"]), ("train", "distill"))
+    try:
+        require_choice("kind of run", str(content["kind"]), ("train", "distill"))
+    except UsageError as error:
+        raise UsageError(f"record {file!r}: {error}") from None
     for name, hint in hints.items():
         if name != "kind" and name in content and not _is_of(content[name], hint):
-            raise UsageError(f"record {file!r}: field {name} has the wrong type, received {content[name]!r:.60}")
+            raise UsageError(f"record {file!r}: field {name} has the wrong type, received {shown(content[name])}")
 
 
 def _is_of(value: object, hint: Any) -> bool:
-    if hint is float:
-        return isinstance(value, int | float)
+    if hint in (int, float):
+        return isinstance(value, int | hint) and not isinstance(value, bool)
     if isinstance(hint, UnionType):
         return any(_is_of(value, option) for option in get_args(hint))
     return isinstance(value, get_origin(hint) or hint)

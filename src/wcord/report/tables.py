@@ -14,7 +14,7 @@ from rich.table import Table
 
 from wcord.evaluation.chance import UNBALANCED
 from wcord.report.record import Record
-from wcord.terminal import plain, printable
+from wcord.terminal import markdown_cell, plain
 
 MISSING = "–"
 _ONE_RUN_ONLY = {"seed", "out", "name", "resume", "overwrite", "device", "max_time"}
@@ -288,15 +288,6 @@ def markdown(table_rows: Sequence[Row]) -> str:
     rule = [":---"] * TEXT_COLUMNS + ["---:"] * (len(names) - TEXT_COLUMNS)
     lines = [list(names), rule, *(list(map(markdown_cell, cells(row, names))) for row in table_rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def markdown_cell(text: str) -> str:
-    r"""Return a text that a cell of a Markdown table shows as it is.
-
-    >>> markdown_cell("a|b <i> $x$ :smile: [y]"), markdown_cell("wcord+kd_1: 70.0 ± 1.0 (3)")
-    ('a\\|b \\<i> \\$x\\$ \\:smile: \\[y]', 'wcord+kd_1: 70.0 ± 1.0 (3)')
-    """
-    return re.sub(r"[\\|<$*`\[&]|:(?=\w+:)", r"\\\g<0>", " ".join(printable(text).split()))
 
 
 def csv_text(table_rows: Sequence[Row]) -> str:

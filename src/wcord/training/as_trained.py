@@ -31,7 +31,7 @@ def as_trained(config: DataConfig, weights: Path | None, stated: Frame | None = 
         weights: the file; without a card, or without a file, only `stated` counts.
         stated: the frame that the name of the network states, for which the file has none.
     """
-    card = _card(weights)
+    card = card_in(weights)
     config = _framed(config, frame_of(card) or stated)
     if card is None:
         return config
@@ -56,9 +56,18 @@ def _framed(config: DataConfig, frame: Frame | None) -> DataConfig:
     return replace(config, image_size=frame.image_size, crop_fraction=fraction)
 
 
-def _card(weights: Path | None) -> ModelCard | None:
-    """Return what a weights file tells; a file that is not there is complained of where its network is built."""
-    return read_card(weights) if weights is not None and weights.is_file() else None
+def card_in(weights: Path | None) -> ModelCard | None:
+    """Return what a weights file tells; a file that is not there is complained of where its network is built.
+
+    Raises:
+        UsageError: the card is damaged, or says that a view was seen which there is not.
+    """
+    card = read_card(weights) if weights is not None and weights.is_file() else None
+    try:
+        View.parse(card.view if card is not None else "")
+    except UsageError as error:
+        raise UsageError(f"weights file {str(weights)!r}: the model card is damaged ({error})") from None
+    return card
 
 
 def open_as_seen(
@@ -72,7 +81,7 @@ def open_as_seen(
         stated: see `as_trained`.
         partial: see `open_data`.
     """
-    card, config = _card(weights), as_trained(config, weights, stated)
+    card, config = card_in(weights), as_trained(config, weights, stated)
     if card is None:
         return open_data(config, partial=partial)
     whole = open_data(replace(config, view=None), partial=partial)
@@ -94,7 +103,7 @@ def open_as_trained(config: DataConfig, weights: Path | None, stated: Frame | No
         UsageError: whatever is wrong with the data; text in a table that the network was not trained with; samples that
             were held out by other labels than those of the configuration.
     """
-    card = _card(weights)
+    card = card_in(weights)
     unsaid = all(getattr(config, name) == getattr(DataConfig(), name) for name in CUT)
     # A network that some were held out from may have been trained on data whose test split lacks what it sees.
     partial = card is not None and unsaid and bool(card.extra.get("cut", {}).get("holdout"))
@@ -116,7 +125,7 @@ def open_as_trained(config: DataConfig, weights: Path | None, stated: Frame | No
 
 def note_of_split(role: str, weights: Path | None, data: DataSet) -> list[str]:
     """Tell where the network of a weights file was trained on another split of the same data: it saw test samples."""
-    card = _card(weights)
+    card = card_in(weights)
     if card is None or not data.cut or card.extra.get("data") != data.name:
         return []
     if not card.extra.get("cut"):
@@ -145,7 +154,7 @@ def note_of_frame(config: DistillConfig, data: DataSet) -> list[str]:
         config: of the run.
         data: what was opened for it.
     """
-    card = _card(config.teacher_weights)
+    card = card_in(config.teacher_weights)
     frame = frame_of(card)
     _, height, width = base_and_view(data.of_teacher.train)[0].shape
     # An old file says only what its network's input was.
@@ -154,7 +163,7 @@ def note_of_frame(config: DistillConfig, data: DataSet) -> list[str]:
     used = Frame(height, width, data.of_teacher.crop_fraction)
     if used != frame:
         return [f"the teacher was trained on pictures of {frame}, and is shown pictures of {used}"]
-    shared = config.pairing.teacher_data is None and frame_of(_card(config.student_weights)) is None
+    shared = config.pairing.teacher_data is None and frame_of(card_in(config.student_weights)) is None
     if shared and config.data.image_size is None and card.extra.get("data") != data.name:
         return [f"the student is shown pictures of {frame}, as the teacher was; --image-size gives both another size"]
     return []
@@ -172,7 +181,7 @@ def seen_by_both(config: TrainConfig | DistillConfig) -> tuple[DataConfig, Pairi
     teacher_stated = teacher_spec(config).frame
     data, pairing = as_trained(config.data, config.student_weights, stated), taught_as_trained(config, teacher_stated)
     if pairing.teacher_data is None:
-        data = _framed(data, frame_of(_card(config.teacher_weights)) or teacher_stated)
+        data = _framed(data, frame_of(card_in(config.teacher_weights)) or teacher_stated)
     return data, pairing
 
 
@@ -207,5 +216,5 @@ def in_their_channels(config: TrainConfig | DistillConfig, data: DataSet) -> Dat
 
 
 def _in_channels(data: DataSet, weights: Path | None) -> DataSet:
-    card = _card(weights)
+    card = card_in(weights)
     return data if card is None else data.in_channels(card.in_channels)

@@ -1,19 +1,35 @@
-"""Checkpoints: everything that a run needs to go on bit for bit, written so that no kill leaves half of one."""
+"""Checkpoints: everything that a run needs to go on bit for bit, written whole and verified before they are used."""
 
 import io
-import pickle
 import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 
 from wcord.checks import RunError
 from wcord.files import write_atomically
+from wcord.methods.term import Stage
+from wcord.seal import damage_of_archive, seal_archive
 
 KEPT = 2
 """The newest checkpoint, and the one before it in case the disk loses the newest."""
+KEYS: dict[str, type | tuple[type, ...]] = {
+    "step": int,
+    "stage": str,
+    "epoch": int,
+    "batch": int,
+    "seconds": (int, float),
+    "student": dict,
+    "objective": dict,
+    "optimizer": dict,
+    "meter": dict,
+    "random": dict,
+}
+"""What every checkpoint holds, of all versions."""
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
@@ -23,31 +39,84 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
         folder: the run's checkpoints.
         step: steps done so far.
         state: tensors, numbers, strings, lists and dicts only, so that it loads with `weights_only=True`.
+
+    Raises:
+        RunError: where it cannot be written.
     """
-    folder.mkdir(exist_ok=True)
     buffer = io.BytesIO()
     torch.save(state | {"step": step}, buffer)
     path = folder / f"step-{step:09d}.pt"
-    write_atomically(path, buffer.getvalue())
-    for old in _newest_first(folder)[KEPT:]:
-        old.unlink()
+    write_atomically(path, seal_archive(buffer))
+    others = _newest_first(folder)
+    before = [other for other in others if _step(other) < step]
+    # Later ones could not be used: the run has gone on from one before them.
+    later = [other for other in others if _step(other) > step]
+    for old in [*later, *before[KEPT - 1 :]]:
+        with suppress(OSError):
+            old.unlink()
     return path
 
 
-def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """Return the newest state that can be read, or None where there is no checkpoint yet.
+def load_checkpoint(folder: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """Return the newest state that is whole, or None where there is no checkpoint yet.
+
+    Args:
+        folder: the run's checkpoints.
+        say: told which checkpoints are passed over, and why.
 
     Raises:
-        RunError: where checkpoints exist and none can be read.
+        RunError: where checkpoints exist and none is whole.
     """
-    paths = _newest_first(folder)
-    for path in paths:
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError):
-            continue
-    if paths:
-        raise RunError(f"no checkpoint in {str(folder)!r} can be read: start the run again with --overwrite")
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{str(folder)!r} is no folder, but checkpoints are kept there: move it away")
+    passed: list[str] = []
+    for path in _newest_first(folder):
+        state = _read(path)
+        if isinstance(state, dict):
+            for line in passed:
+                say(f"note: {line}; the run goes on from {path.name}")
+            return state
+        passed.append(f"checkpoint {path.name} is passed over: {state}")
+    if passed:
+        raise RunError(
+            f"no checkpoint in {str(folder)!r} can be used ({'; '.join(passed)}): the run cannot be resumed; its logs "
+            f"stay as they are, and --recipe {folder.parent / 'config.toml'} with a new --out runs it again"
+        )
+    return None
+
+
+def _read(path: Path) -> dict[str, Any] | str:
+    """Return the state in a checkpoint, or in one line why it cannot be used."""
+    try:
+        damage = damage_of_archive(path)
+        if damage is not None:
+            return damage
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return _lack(state) or state
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged pickle may raise anything
+        # PyTorch's reason goes on with advice about its own internals after the first sentence.
+        reason = " ".join(str(error).split(". ")[0].split())[:120]
+        return f"it cannot be read ({reason or type(error).__name__})"
+
+
+def _lack(state: object) -> str | None:
+    """Return what a state lacks of what a run needs, or None."""
+    if not isinstance(state, dict):
+        return f"it holds no state of a run, but a {type(state).__name__}"
+    for key, kind in KEYS.items():
+        if not isinstance(state.get(key), kind):
+            return f"its entry {key!r} is missing or of the wrong kind"
+    if state["stage"] not in get_args(Stage):
+        return f"its stage {state['stage']!r} is unknown"
+    present = random_state()
+    try:
+        restore_random_state(state["random"])
+    except Exception as error:  # as many kinds as there are generators
+        return f"its state of the random generators is damaged ({type(error).__name__})"
+    finally:
+        restore_random_state(present)
     return None
 
 
@@ -63,7 +132,7 @@ def random_state() -> dict[str, Any]:
     }
 
 
-def restore_random_state(state: dict[str, Any]) -> None:
+def restore_random_state(state: Mapping[str, Any]) -> None:
     """Put every random generator back to where `random_state` found it."""
     torch.set_rng_state(state["torch"])
     if state["cuda"]:
@@ -76,4 +145,9 @@ def restore_random_state(state: dict[str, Any]) -> None:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*.pt"), reverse=True)
+    paths = [path for path in folder.glob("step-*.pt") if path.stem.removeprefix("step-").isdecimal()]
+    return sorted(paths, key=_step, reverse=True)
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.removeprefix("step-"))

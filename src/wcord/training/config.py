@@ -319,14 +319,21 @@ def read_recipe(path: Path) -> dict[str, object]:
     checks.require_file(path, "recipe")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number of many digits
         raise UsageError(f"recipe {str(path)!r} is not valid TOML: {error}") from None
 
 
 def read_config(path: Path) -> TrainConfig | DistillConfig:
-    """Return the configuration that a run has saved."""
+    """Return the configuration that a run has saved.
+
+    Raises:
+        UsageError: where the file is missing or damaged.
+    """
     settings = read_recipe(path) | {"overwrite": False}
-    return configure(TrainConfig, settings) if "model" in settings else configure(DistillConfig, settings)
+    try:
+        return configure(TrainConfig, settings) if "model" in settings else configure(DistillConfig, settings)
+    except UsageError as error:
+        raise UsageError(f"the settings {str(path)!r} are not those of a run: {error}") from None
 
 
 def setting_values(config: TrainConfig | DistillConfig) -> dict[str, object]:

@@ -7,6 +7,7 @@ from wcord.checks import NonFiniteError, RunError
 from wcord.data.images import UnreadableError
 from wcord.data.workers import WorkerLostError
 from wcord.memory import lack_of_memory
+from wcord.training.consent import resume_command
 from wcord.training.meter import REMEDY
 from wcord.training.run import RunFolder
 
@@ -29,8 +30,8 @@ def failing(run: RunFolder, step: Callable[[], int]) -> Iterator[None]:
     except UnreadableError as error:
         run.note_damage()
         raise RunError(
-            f"step {step()}: {error.fault}: put a whole one in its place and go on with --resume {run.path}; "
-            "the last checkpoint is kept"
+            f"step {step()}: {error.fault}: put a whole one in its place and go on with "
+            f"{_way_on(run)}; the last checkpoint is kept"
         ) from None
 
 
@@ -47,12 +48,16 @@ def resumable(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except WorkerLostError as error:
-        raise RunError(f"{error}; the last checkpoint is kept: go on with --resume {run.path}") from None
+        raise RunError(f"{error}; the last checkpoint is kept: go on with {_way_on(run)}") from None
     except (MemoryError, RuntimeError, OSError) as error:
         lack = lack_of_memory(error)
         if lack is None:
             raise
         raise RunError(
-            f"{lack}: end other programs and go on with --resume {run.path}, or begin anew with a smaller --batch-size "
+            f"{lack}: end other programs and go on with {_way_on(run)}, or begin anew with a smaller --batch-size "
             "(--gradient-accumulation-steps makes up for it), fewer --workers or --in-memory no"
         ) from error
+
+
+def _way_on(run: RunFolder) -> str:
+    return resume_command(run.path, run.configuration()[0])

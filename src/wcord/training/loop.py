@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,7 @@ from wcord.losses import LossReport
 from wcord.methods.term import Objective, Stage
 from wcord.models.network import Network
 from wcord.training.average import moving_average
-from wcord.training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
+from wcord.training.checkpoint import random_state, restore_random_state, save_checkpoint
 from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
 from wcord.training.engine import seed_everything, student_groups
@@ -59,6 +59,7 @@ class Trainer:
         accelerator: devices, precision, processes and trackers.
         cache: the teacher's outputs from other runs over the same batches; only of use without maps of the teacher.
         deadline: moment, of the monotonic clock, from which on the run saves itself and stops.
+        state: the checkpoint to go on from, which is emptied when that is done; None: begin at the first step.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Trainer:
         accelerator: Accelerator,
         cache: TeacherCache | None = None,
         deadline: float | None = None,
+        state: dict[str, Any] | None = None,
     ) -> None:
         self.student = student
         self.teacher = teacher if objective.uses_teacher else None
@@ -87,6 +89,7 @@ class Trainer:
         self.accelerator = accelerator
         self.cache = None if objective.teacher_map_names else cache
         self.deadline = deadline
+        self.state = state
         self.preparation = objective.preparation
         if self.preparation is not None and config.preparation_epochs is not None:
             self.preparation = replace(self.preparation, epochs=config.preparation_epochs)
@@ -343,7 +346,7 @@ class Trainer:
             **self.update.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "meter": measured,
-            "metrics_lines": len(self.run.metrics()),
+            "logs": self.run.logs(),
             "random": random_state(),
         }
         save_checkpoint(self.run.checkpoints, self.at.steps_done, state)
@@ -352,13 +355,13 @@ class Trainer:
         """Seed everything, or go back to where the last checkpoint left it."""
         rank = self.accelerator.process_index
         seed_everything(self.config.seed + rank)
-        state = load_checkpoint(self.run.checkpoints)
+        state = self.state
         if state is not None:
             self._enter(state["stage"])
         self._make_optimizer()
         if state is None:
             if rank == 0:
-                self.run.rewind(0)
+                self.run.forget_epochs()
             return
         if state.get("batches", len(self.train)) != len(self.train):
             raise UsageError(
@@ -366,20 +369,24 @@ class Trainer:
                 f"would have {len(self.train)}: resume it in as many as it was started with"
             )
         try:
-            self.student.backbone.load_state_dict(state["student"])
-            self.objective.load_state_dict(state["objective"])
-            self.update.load_state_dict(state)
-        except (RuntimeError, ValueError) as error:
+            self._restore(state, rank)
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+            reason = str(error).splitlines()[-1].strip() if str(error) else type(error).__name__
             raise RunError(
-                f"the checkpoint does not fit this version of {', '.join(self.objective.weights)} "
-                f"({str(error).splitlines()[-1].strip()}): start the run again with --overwrite"
+                f"the checkpoint does not fit the network or {', '.join(self.objective.weights)} as this code builds "
+                f"them ({reason}): resume with the code that the run began with, or begin anew in another folder"
             ) from None
+        state.clear()  # whoever has passed it would keep its memory until the run is over
+
+    def _restore(self, state: Mapping[str, Any], rank: int) -> None:
+        self.student.backbone.load_state_dict(state["student"])
+        self.objective.load_state_dict(state["objective"])
+        self.update.load_state_dict(state)
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.at.epoch, self.at.batch, self.seconds = state["epoch"], state["batch"], state["seconds"]
         if rank == 0:
             self.meter.load_state_dict(state["meter"])
             restore_random_state(state["random"])
-            self.run.rewind(state["metrics_lines"])
         else:
             seed_everything(self.config.seed + rank + 1_000_003 * state["step"])

@@ -17,7 +17,7 @@ from wcord.models.lazy import settle_widths
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess, stated_preprocess
 from wcord.models.stated import Stated
-from wcord.models.weights import Head, load_weights, read_card
+from wcord.models.weights import Head, load_weights, read_card, require_as_large
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -102,6 +102,8 @@ def build_network(
     channels = data.train.shape[0]
     if card is not None and card.in_channels != channels:
         raise _wrong_channels(spec, card.in_channels, channels)
+    if card is not None and spec.weights is not None and own is None:
+        require_as_large(spec.weights, card, spec.full_name)
     given = (data.train.shape[1], data.train.shape[2])
     # A perceptron is built for one size, which is that of its own input.
     size = (spec.size, spec.size) if spec.size else (card and card.image_size) or given

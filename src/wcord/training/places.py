@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import json
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,19 @@ FILES = ("label_map", "class_weights")
 """Settings of text that may name a file; all others that name one are paths."""
 NETWORKS = ("model", "student", "teacher")
 """Settings that may name code of the user's own."""
+
+FREE = ("out", "overwrite", "device", "max_time", "workers", "in_memory")
+"""Settings that do not change what a run computes."""
+
+
+def lasting(config: DistillConfig | TrainConfig) -> dict[str, Any]:
+    """Return the settings that a run keeps to its end, as JSON holds them; what files hold is compared by itself."""
+    values = {
+        name: value
+        for name, value in setting_values(config).items()
+        if name not in (*FREE, *DATA, *FILES) and not isinstance(value, Path)
+    }
+    return json.loads(json.dumps(values))
 
 
 def as_started(config: Config, folder: Path) -> tuple[Config, list[str]]:

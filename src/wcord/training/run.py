@@ -1,16 +1,17 @@
 """The folder of a run: who may write it, its configuration, how it was started and its log of metrics."""
 
-import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from wcord.checks import ChangedInputError, RunError, UsageError
+from wcord.checks import ChangedInputError, RunError, UsageError, shown
 from wcord.claim import INSIDE
 from wcord.files import sha256, write_atomically
 from wcord.training.config import DistillConfig, TrainConfig, read_config
-from wcord.training.places import as_started
+from wcord.training.log import Entry, Log, counting_up
+from wcord.training.places import as_started, lasting
 
 CONFIG = "config.toml"
 METRICS = "metrics.jsonl"
@@ -19,6 +20,8 @@ STUDENT = "student.safetensors"
 RECORD = "record.json"
 ANALYSIS = "analysis.npz"
 REPORT = "report.html"
+DAMAGED = "damaged_data"
+"""Entry of a start during which a sample could not be read."""
 
 
 class RunFolder:
@@ -38,6 +41,8 @@ class RunFolder:
             raise UsageError(f"{str(path)!r} is not a run folder: it holds no {CONFIG}")
         self.path = path
         self.checkpoints = path / "checkpoints"
+        self._metrics = Log(path / METRICS)
+        self._starts = Log(path / STARTS)
 
     @classmethod
     def create(cls, path: Path, config: str, *, overwrite: bool = False) -> "RunFolder":
@@ -61,18 +66,16 @@ class RunFolder:
 
     def log(self, entry: Mapping[str, object]) -> None:
         """Append one line to the metrics."""
-        try:
-            with (self.path / METRICS).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
-        except OSError as error:
-            raise RunError(
-                f"cannot write the metrics of {str(self.path)!r} ({error.strerror}): free some space"
-            ) from None
+        self._metrics.append(entry)
+
+    def logs(self) -> dict[str, list[Entry]]:
+        """Return what a checkpoint keeps of the logs, so that `restore` may write them again."""
+        return {METRICS: self.metrics(), STARTS: self.starts()}
 
     def configuration(self) -> tuple[TrainConfig | DistillConfig, list[str]]:
         """Return the run's settings, and notes on files that lie where it was started, not in the present folder."""
         config = read_config(self.path / CONFIG)
-        folder = next((start["folder"] for start in self._starts() if "folder" in start), None)
+        folder = next((start["folder"] for start in self.starts() if "folder" in start), None)
         return (config, []) if folder is None else as_started(config, Path(folder))
 
     def note_start(
@@ -82,6 +85,7 @@ class RunFolder:
         *,
         teacher: str | None = None,
         data: Mapping[str, object] | None = None,
+        config: TrainConfig | DistillConfig | None = None,
     ) -> None:
         """Note how the run begins, or goes on.
 
@@ -90,32 +94,51 @@ class RunFolder:
             environment: the machine and its software.
             teacher: digest of the teacher's weights.
             data: digests of the data, of `contents_of`.
+            config: the run's settings.
         """
-        start = {"commit": commit, "environment": dict(environment), "teacher": teacher, "folder": str(Path.cwd())}
-        self._write_starts([*self._starts(), start | ({} if data is None else {"data": dict(data)})])
+        start: Entry = {
+            "commit": commit,
+            "environment": dict(environment),
+            "teacher": teacher,
+            "folder": str(Path.cwd()),
+        }
+        start |= {} if data is None else {"data": dict(data)}
+        self._starts.append(start | ({} if config is None else {"settings": lasting(config)}))
 
     def note_damage(self) -> None:
         """Note that a sample could not be read, so that the run may go on with a whole one in its place."""
-        *before, last = self._starts()
-        self._write_starts([*before, last | {"damaged_data": True}])
-
-    def _write_starts(self, starts: Sequence[Mapping[str, object]]) -> None:
-        write_atomically(self.path / STARTS, "".join(f"{json.dumps(start)}\n" for start in starts).encode())
+        *before, last = self.starts() or [{}]
+        self._starts.replace([*before, last | {DAMAGED: True}])
 
     def origin(self) -> tuple[str | None, dict[str, Any]]:
         """Return the commits and the environment of all starts; where they changed, one after the other."""
-        starts = self._starts()
-        commits = list(dict.fromkeys(str(start["commit"]) for start in starts if start["commit"]))
+        starts = self.starts()
+        commits = list(dict.fromkeys(str(start["commit"]) for start in starts if start.get("commit")))
+        environments: list[dict[str, Any]] = [start.get("environment", {}) for start in starts]
         environment: dict[str, Any] = {}
-        for name, last in (starts[-1]["environment"] if starts else {}).items():
-            values = list(dict.fromkeys(str(start["environment"].get(name)) for start in starts))
+        for name, last in (environments[-1] if starts else {}).items():
+            values = list(dict.fromkeys(str(one.get(name)) for one in environments))
             environment[name] = last if len(values) == 1 else ", then ".join(values)
         return ", then ".join(commits) or None, environment
 
     @property
     def teacher_digest(self) -> str | None:
         """Digest of the weights of the teacher that the run began with; None where there was none."""
-        return next((start.get("teacher") for start in self._starts()), None)
+        return next((start.get("teacher") for start in self.starts()), None)
+
+    def require_settings(self, config: TrainConfig | DistillConfig) -> None:
+        """Raise where settings are others than those that the run began with; one of an earlier version noted none.
+
+        Raises:
+            ChangedInputError: naming the first that has changed.
+        """
+        begun = next((start["settings"] for start in self.starts() if isinstance(start.get("settings"), dict)), {})
+        for name, value in lasting(config).items():
+            if name in begun and begun[name] != value:
+                raise ChangedInputError(
+                    f"{str(self.path / CONFIG)!r} has changed: {name} is {shown(value)}, but the run began with "
+                    f"{shown(begun[name])}; put it back, or begin anew in another folder"
+                )
 
     def require_teacher(self, weights: Path | None) -> None:
         """Raise where a teacher's weights are others than those that the run began with.
@@ -146,34 +169,83 @@ class RunFolder:
         """
         from wcord.data.contents import difference  # imports torch, as above
 
-        noted = [start for start in self._starts() if "data" in start]
+        noted = [start for start in self.starts() if "data" in start]
         if not noted:
             return
-        but = ("content",) if noted[-1].get("damaged_data") else ()
-        changed = difference(noted[-1]["data"], contents, but=but)
+        but = ("content",) if noted[-1].get(DAMAGED) else ()
+        try:
+            changed = difference(noted[-1]["data"], contents, but=but)
+        except (LookupError, TypeError, AttributeError):
+            raise UsageError(
+                f"{str(self.path / STARTS)!r} is damaged, so the data cannot be compared with those that the run began "
+                "with: remove that file to go on without the comparison, or begin anew in another folder"
+            ) from None
         if changed is not None:
             raise ChangedInputError(
                 f"the data of the run in {str(self.path)!r} have changed since it began: the {changed}. "
                 "Put them back as they were and resume again, or begin anew in another folder"
             )
 
-    def _starts(self) -> list[dict[str, Any]]:
-        path = self.path / STARTS
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    def starts(self) -> list[Entry]:
+        """Return how the run began and went on; where that log is lost, what the last checkpoint keeps of it."""
+        starts = self._starts.entries
+        if starts or not self.checkpoints.is_dir():
+            return starts
+        from wcord.training.checkpoint import load_checkpoint  # imports torch, as above
 
-    def metrics(self) -> list[dict[str, object]]:
-        """Return all logged lines; a line cut short by a kill is left out."""
-        path = self.path / METRICS
-        if not path.is_file():
+        with suppress(RunError):  # which is told when the run is gone on with
+            state = load_checkpoint(self.checkpoints, lambda line: None) or {}
+            return kept_logs(state).get(STARTS, [])
+        return []
+
+    def metrics(self) -> list[Entry]:
+        """Return the logged epochs before the first line that is damaged or does not count up."""
+        return counting_up(self._metrics.entries)
+
+    def restore(self, state: Mapping[str, Any]) -> list[str]:
+        """Bring the logs back to what they held at a checkpoint, from which the run goes on.
+
+        Args:
+            state: the checkpoint's; one of an earlier version knows the number of epochs alone.
+
+        Returns:
+            A line on each log of which something was lost or changed.
+        """
+        logs = kept_logs(state)
+        return [*self._restore_metrics(logs.get(METRICS), state), *self._restore_starts(logs.get(STARTS))]
+
+    def _restore_metrics(self, kept: list[Entry] | None, state: Mapping[str, Any]) -> list[str]:
+        epochs, notes = self.metrics(), []
+        if kept is None:
+            number = int(state.get("metrics_lines", 0))
+            kept = epochs[:number]
+            if len(kept) < number:
+                notes.append(f"{METRICS} is damaged: of {number} epochs it holds {len(kept)}, and so will the record")
+        elif epochs[: len(kept)] != kept:
+            notes.append(f"{METRICS} was damaged: its {len(kept)} lines are restored from the checkpoint")
+        self._metrics.replace(kept)
+        return notes
+
+    def _restore_starts(self, kept: list[Entry] | None) -> list[str]:
+        starts = self._starts.entries
+        if kept is None:
+            lost = f"{STARTS} is lost: whether data and teacher are those that the run began with is not known"
+            return [] if starts else [lost]
+        # That a sample was damaged is noted in the last line, after the checkpoint.
+        if [start | {DAMAGED: None} for start in starts[: len(kept)]] == [start | {DAMAGED: None} for start in kept]:
             return []
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-        return [json.loads(line) for line in lines]
+        self._starts.replace(kept)
+        return [f"{STARTS} was damaged: it is restored from the checkpoint"]
 
-    def rewind(self, lines: int) -> None:
-        """Forget what was logged after the checkpoint that a run resumes from."""
-        kept = self.metrics()[:lines]
-        text = "".join(json.dumps(entry) + "\n" for entry in kept)
-        write_atomically(self.path / METRICS, text.encode())
+    def forget_epochs(self) -> None:
+        """Empty the metrics, for a run that begins at its first step."""
+        self._metrics.replace([])
+
+
+def kept_logs(state: Mapping[str, Any]) -> dict[str, list[Entry]]:
+    """Return the logs that a checkpoint keeps; those of earlier versions keep none."""
+    logs = state.get("logs")
+    return logs if isinstance(logs, dict) else {}
 
 
 def is_used(path: Path) -> bool:

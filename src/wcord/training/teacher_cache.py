@@ -1,7 +1,8 @@
 """The teacher's logits and embeddings of whole epochs on disk, so that runs over the same batches share one teacher.
 
 Batch k of epoch e depends on seed, e and k alone, so all methods that train with one seed show their teacher the same
-pictures. What it said to them is kept by epoch, each in a file of its own that is there whole or not at all. The key
+pictures. What it said to them is kept by epoch, each in a file of its own that is there whole or not at all, with a
+digest of what it holds; where the two differ, or there is no digest, the epoch is computed again. The key
 holds what can be known of teacher and pictures; what it cannot hold (the code of a teacher of one's own, files that
 changed in place, another machine's arithmetic) shows in the first batch that a run takes from each file: the teacher
 runs on it too, and where the two differ the epoch is computed again.
@@ -14,15 +15,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from wcord.checks import RunError, UsageError
 from wcord.data import contents
 from wcord.data.split import MemorySplit, Split, StreamSplit, ViewedSplit
 from wcord.features import Features
 from wcord.files import write_atomically
-from wcord.models.weights import digest_of
+from wcord.seal import damage_of_tensors, digest_of, is_sealed, sealed
 from wcord.training.config import TrainConfig
 from wcord.training.job import Job
 
@@ -37,13 +39,29 @@ class TeacherCache:
         teacher: the network; its weights are part of the key.
         about: everything else that the batches and the arithmetic depend on, as JSON can hold it.
         batch_size: rows of a batch, to find a batch in its epoch.
+        say: told of files that are damaged, and of such as cannot be written.
+
+    Raises:
+        UsageError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, teacher: nn.Module, about: Mapping[str, object], *, batch_size: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        teacher: nn.Module,
+        about: Mapping[str, object],
+        *,
+        batch_size: int,
+        say: Callable[[str], None] = print,
+    ) -> None:
         told = json.dumps(about, sort_keys=True, default=str)
         self.folder = folder / digest_of(teacher.state_dict(), told)[:20]
-        self.about = told
         self.batch_size = batch_size
+        self.say = say
+        try:  # now, rather than after an epoch
+            write_atomically(self.folder / "about.json", told.encode())
+        except RunError as error:
+            raise UsageError(f"--teacher-cache: {error}") from None
         self._epoch: int | None = None
         self._known: dict[str, Tensor] | None = None
         self._trusted = False
@@ -86,26 +104,40 @@ class TeacherCache:
                 "logits": torch.cat([one.logits for one in self._fresh]),
                 "embedding": torch.cat([one.embedding for one in self._fresh]),
             }
-            write_atomically(self.folder / "about.json", self.about.encode())
-            write_atomically(self._path(epoch), save(tensors))
             self._fresh = []
+            try:
+                write_atomically(self._path(epoch), save(tensors, sealed({}, tensors)))
+            except RunError as error:  # the run does without it
+                self.say(f"note: --teacher-cache: epoch {epoch + 1} is not kept: {error}")
 
     def _turn_to(self, epoch: int) -> None:
         if epoch == self._epoch:
             return
         self._epoch, self._fresh, self._known, self._trusted = epoch, [], None, False
-        if self._path(epoch).is_file():
-            try:
-                self._known = load_file(self._path(epoch))
-            except (OSError, SafetensorError):
-                self._known = None  # a damaged file is computed and written again
+        path = self._path(epoch)
+        if not path.is_file():
+            return
+        try:
+            with safe_open(path, "pt") as file:
+                metadata, known = file.metadata(), file.get_tensors()
+        except (OSError, SafetensorError) as error:
+            damage = " ".join(str(error).split())
+        else:
+            damage = damage_of_tensors(metadata, known) if is_sealed(metadata) else "it holds no checksum"
+            self._known = known if damage is None else None
+        if damage is not None:
+            self.say(f"note: --teacher-cache: {str(path)!r} is not used ({damage}): the teacher computes it again")
 
     def _path(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch:04d}.safetensors"
 
 
-def open_cache(job: Job) -> TeacherCache | None:
-    """Return the cache that was asked for, keyed by everything that the teacher's outputs depend on."""
+def open_cache(job: Job, say: Callable[[str], None]) -> TeacherCache | None:
+    """Return the cache that was asked for, keyed by everything that the teacher's outputs depend on.
+
+    Raises:
+        UsageError: its folder cannot be written.
+    """
     training, folder = job.config.training, job.config.training.teacher_cache
     if folder is None or job.teacher is None or job.train.world_size > 1:
         return None
@@ -124,7 +156,7 @@ def open_cache(job: Job) -> TeacherCache | None:
     }
     if job.train.mixing is not None:
         about["mixing"] = dataclasses.asdict(job.train.mixing)
-    return TeacherCache(folder, job.teacher, about, batch_size=training.batch_size * job.train.views)
+    return TeacherCache(folder, job.teacher, about, batch_size=training.batch_size * job.train.views, say=say)
 
 
 def _told(job: Job) -> dict[str, object]:

@@ -1,0 +1,114 @@
+"""Checksums that travel inside the files they are about, so that damage is noticed before a file is used."""
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MARK = b"wcord sha256 "
+LENGTH = len(MARK) + 64
+"""Bytes of an archive's seal, which is the comment that every zip archive may end with."""
+TENSORS, METADATA = "sha256_tensors", "sha256_metadata"
+"""Entries of a safetensors file's metadata: a digest of all tensors, and one of all other entries."""
+BLOCK = 1 << 20
+
+
+def seal_archive(archive: io.BytesIO) -> bytes:
+    """Return a zip archive (a checkpoint, an .npz) with a SHA-256 of all its bytes as its comment.
+
+    Args:
+        archive: the archive, without a comment so far; it is changed.
+    """
+    archive.seek(-2, os.SEEK_END)
+    archive.write(LENGTH.to_bytes(2, "little"))
+    with archive.getbuffer() as content:
+        digest = hashlib.sha256(content).hexdigest()
+    archive.write(MARK + digest.encode())
+    return archive.getvalue()
+
+
+def damage_of_archive(path: Path) -> str | None:
+    """Return what is wrong with a zip archive, or None where each byte is as it was written.
+
+    An archive without a seal, as earlier versions wrote it, is judged by the checksums of its members.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - LENGTH, 0))
+        end = file.read()
+        if end.startswith(MARK):
+            file.seek(0)
+            return None if _digest(file, size - LENGTH) == end[len(MARK) :] else "its checksum does not match"
+        if not end.endswith(b"\0\0"):  # the length of a comment that is not there
+            return "it is cut short or damaged at its end"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.testzip()
+    except Exception as error:  # zipfile raises a dozen kinds, by where the damage is
+        return f"it is no whole archive: {error}"
+    return None if member is None else f"the checksum of its part {member!r} does not match"
+
+
+def _digest(file: io.BufferedReader, size: int) -> bytes:
+    whole = hashlib.sha256()
+    while size > 0 and (block := file.read(min(BLOCK, size))):
+        whole.update(block)
+        size -= len(block)
+    return whole.hexdigest().encode()
+
+
+def digest_of(state: "Mapping[str, Tensor]", about: str = "") -> str:
+    """Return a digest of tensors, their names, and a text about them."""
+    from torch import uint8  # archives are looked at without it
+
+    whole = hashlib.sha256(about.encode())
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        whole.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        whole.update(value.reshape(-1).view(uint8).numpy().data)
+    return whole.hexdigest()
+
+
+def sealed(metadata: Mapping[str, str], state: "Mapping[str, Tensor]") -> dict[str, str]:
+    """Return the metadata of a safetensors file with digests of the tensors and of the metadata themselves."""
+    with_tensors = dict(metadata) | {TENSORS: digest_of(state)}
+    return with_tensors | {METADATA: _digest_of_metadata(with_tensors)}
+
+
+def unsealed(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return metadata without their digests."""
+    return {name: value for name, value in metadata.items() if name not in (TENSORS, METADATA)}
+
+
+def is_sealed(metadata: Mapping[str, str] | None) -> bool:
+    """Tell whether metadata hold a digest, which files of other programs and of earlier versions do not."""
+    return metadata is not None and (TENSORS in metadata or METADATA in metadata)
+
+
+def damage_of_metadata(metadata: Mapping[str, str] | None) -> str | None:
+    """Return what is wrong with the metadata of a safetensors file, or None; the tensors are not looked at."""
+    if metadata is None or not is_sealed(metadata):
+        return None
+    others = {name: value for name, value in metadata.items() if name != METADATA}
+    matches = TENSORS in metadata and metadata.get(METADATA) == _digest_of_metadata(others)
+    return None if matches else "its metadata do not match the checksum in it"
+
+
+def damage_of_tensors(metadata: Mapping[str, str] | None, state: "Mapping[str, Tensor]") -> str | None:
+    """Return what is wrong with the metadata and the tensors of a safetensors file, or None."""
+    if metadata is None or not is_sealed(metadata):
+        return None
+    known = damage_of_metadata(metadata)
+    matches = known is not None or metadata[TENSORS] == digest_of(state)
+    return known if matches else "its tensors do not match the checksum in it"
+
+
+def _digest_of_metadata(metadata: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()
