@@ -84,7 +84,11 @@ def test_the_lines_for_pictures_do_as_predict_does(
     exif = turned.getexif()
     exif[274] = 6
     turned.convert("RGB").resize((70, 44)).save(tmp_path / "turned.jpg", exif=exif)
-    for file in (tmp_path / "set" / "ant" / "0.png", tmp_path / "set" / "bee" / "5.png", tmp_path / "turned.jpg"):
+    draw = np.random.default_rng(1)
+    Image.fromarray(draw.integers(0, 65536, (33, 41), np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(draw.integers(0, 256, (33, 41), np.uint8)).save(tmp_path / "grey.png")
+    own = (tmp_path / "set" / "ant" / "0.png", tmp_path / "set" / "bee" / "5.png")
+    for file in (*own, tmp_path / "turned.jpg", tmp_path / "deep.png", tmp_path / "grey.png"):
         found = executed(run / "student.onnx.md", "picture.png", file)
         np.testing.assert_allclose(found, predicted(run, file), atol=1e-4)
 

@@ -190,14 +190,11 @@ def _picture(card: ModelCard) -> list[str]:
     frame = frame_of(card)
     assert frame is not None, "a card that a run has written says what its pictures were"
     grey = card.record is not None and card.record[0] == 1
-    lines = ['picture = ImageOps.exif_transpose(Image.open("picture.png"))']
-    if grey:
-        lines += [
-            'deep = picture.mode.startswith("I")  # 16 bits a pixel',
-            'picture = Image.fromarray(np.asarray(picture, np.float32) / 65535) if deep else picture.convert("RGB")',
-        ]
-    else:
-        lines += ['picture = picture.convert("RGB")']
+    lines = [
+        'picture = ImageOps.exif_transpose(Image.open("picture.png"))',
+        'deep = picture.mode.startswith("I")  # 16 bits a pixel',
+        'picture = Image.fromarray(np.asarray(picture, np.float32) / 65535) if deep else picture.convert("RGB")',
+    ]
     fraction = "" if frame.fraction == 1 else f" / {frame.fraction!r}"
     lines += [
         f"height, width = {frame.height}, {frame.width}",
@@ -207,17 +204,13 @@ def _picture(card: ModelCard) -> list[str]:
         "picture = picture.resize((wide, tall), Image.Resampling.BILINEAR)",
         "picture = picture.crop((left, top, left + width, top + height))",
     ]
-    unit = "values = np.asarray(picture, np.float32).transpose(2, 0, 1) / 255"
-    if grey:
-        lines += [
-            "if deep:",
-            "    values = np.asarray(picture)[None]",
-            "else:",
-            f"    {unit}",
-            f"    {LUMA}",
-        ]
-    else:
-        lines += [unit]
+    lines += [
+        "if deep:",
+        f"    values = np.asarray(picture)[None]{'' if grey else '.repeat(3, 0)'}",
+        "else:",
+        "    values = np.asarray(picture, np.float32).transpose(2, 0, 1) / 255",
+        *([f"    {LUMA}"] if grey else []),
+    ]
     channels = 1 if grey else COLOUR
     return [*lines, *_view(card.view, (channels, frame.height, frame.width)), "images = np.float32(values)[None]"]
 

@@ -15,13 +15,13 @@ from wcord import api
 from wcord.checks import UsageError
 from wcord.cli import main
 from wcord.data.config import DataConfig
-from wcord.data.sources import open_data
+from wcord.data.sources import from_arrays, open_data
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import open_network, read_card, save_weights
 from wcord.training.as_trained import open_as_trained, taught_as_trained
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import prepare
+from wcord.training.job import Own, prepare
 
 QUICK = {"epochs": 15, "lr": 0.02, "batch_size": 16, "schedule": "cosine", "device": "cpu"}
 
@@ -302,6 +302,29 @@ def test_a_teachers_pictures_are_sized_as_in_its_training(tmp_path: Path) -> Non
     assert (pairing.teacher_image_size, pairing.teacher_crop_fraction) == (8, 1.0)
     same = {name: value for name, value in settings.items() if name not in ("teacher_data", "pair_by")}
     assert taught_as_trained(configure(DistillConfig, same)).teacher_image_size is None
+
+
+def test_classes_that_are_matched_by_name_get_no_advice_on_their_order(tmp_path: Path) -> None:
+    numbers = np.arange(120) % 4
+    images = np.broadcast_to((60 * numbers)[:, None, None].astype(np.uint8), (120, 8, 8))
+    names = [("ant", "bee", "cat", "dog")[number] for number in numbers]
+    own = from_arrays(images, names, images, names)
+    config = configure(TrainConfig, {"model": "mlp16x1", "out": tmp_path / "run", **QUICK})
+    api.start(config, Own(data=own), say=lambda line: None)
+    weights = tmp_path / "run" / "student.safetensors"
+    rolled = np.broadcast_to((60 * ((numbers + 1) % 4))[:, None, None].astype(np.uint8), (120, 8, 8))
+    said: list[str] = []
+    wcord.evaluate(weights=weights, data=from_arrays(rolled, names, rolled, names), device="cpu", say=said.append)
+    (note,) = said
+    assert "although they are matched by their names" in note
+    assert "bring the classes" not in note
+
+
+def test_what_is_said_of_data_is_said_where_they_are_measured(flowers: Path, tmp_path: Path) -> None:
+    iris().query("target != 'setosa'").to_csv(tmp_path / "two.csv", index=False)
+    said: list[str] = []
+    wcord.evaluate(weights=flowers, data=f"table:{tmp_path / 'two.csv'}", label="target", device="cpu", say=said.append)
+    assert any("no test split" in line for line in said)
 
 
 @pytest.mark.parametrize("command", ["evaluate", "probe", "predict_files", "distill"])

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from wcord.checks import UsageError
 from wcord.data.assemble import assemble, teacher_config
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.samples import Source, all_rows
-from wcord.data.sources import open_data
+from wcord.data.sources import from_arrays, open_data
 
 
 def arrays(count: int = 40, shape: tuple[int, int, int] = (3, 8, 8), *, test: bool = True) -> Source:
@@ -90,3 +91,35 @@ def test_pictures_and_a_table_of_them_are_one_sample_each(tmp_path: Path) -> Non
     every = torch.arange(len(data.train))
     assert data.of_teacher.train.shape == (1, 1, 1)
     assert torch.equal(data.train.read(every)[:, 0, 0, 0].float(), data.of_teacher.train.read(every).flatten())
+
+
+@pytest.mark.parametrize("kind", ["imagefolder", "npz", "table", "own"])
+def test_classes_without_samples_in_a_split_are_told(kind: str, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    labels = {"train": np.array(["ant", "bee", "cow"] * 8), "test": np.array(["ant"] * 6)}
+    images = {split: draw.integers(0, 256, (len(of), 8, 8), np.uint8) for split, of in labels.items()}
+    if kind == "own":
+        data = from_arrays(images["train"], labels["train"], images["test"], labels["test"])
+    elif kind == "npz":
+        sides = (("x", images), ("y", labels))
+        np.savez(tmp_path / "a.npz", **{f"{name}_{split}": of[split] for split in labels for name, of in sides})
+        data = open_data(DataConfig(data=f"npz:{tmp_path / 'a.npz'}"))
+    elif kind == "table":
+        for split, of in labels.items():
+            rows = [f"{row},{row % 7},{name}" for row, name in enumerate(of)]
+            (tmp_path / f"{split}.csv").write_text("\n".join(["one,two,label", *rows]))
+        data = open_data(DataConfig(data=f"table:{tmp_path}"))
+    else:
+        for split, of in labels.items():
+            for number, name in enumerate(of):
+                (tmp_path / split / name).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(images[split][number]).save(tmp_path / split / name / f"{number}.png")
+        data = open_data(DataConfig(data=f"imagefolder:{tmp_path}"))
+    told = "2 of the 3 classes have no test sample ('bee', 'cow'): nothing is measured of them"
+    assert [note for note in data.notes if "of the 3 classes" in note] == [told]
+
+
+def test_a_class_that_is_too_small_to_be_held_out_is_told() -> None:
+    images, labels = np.zeros((21, 8, 8), np.uint8), [0] * 10 + [1] * 10 + [2]
+    notes = from_arrays(images, labels, classes=("a", "b", "c")).notes
+    assert notes[-1] == "1 of the 3 classes have no test sample ('c'): nothing is measured of them"

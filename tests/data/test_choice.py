@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from wcord.checks import UsageError
+from wcord.data.arrays import array_source
+from wcord.data.choice import choose
 from wcord.data.config import DataConfig
 from wcord.data.sources import open_data
 
@@ -52,3 +55,11 @@ def test_a_cut_is_told_where_training_samples_are_held_out() -> None:
     assert held[0]["samples"] == 1438
     assert held[0] == held[2]
     assert held[0]["held_out"] != held[1]["held_out"]
+
+
+@pytest.mark.parametrize(("subset", "told"), [(2.0, "2 of each class"), (0.5, "the same share of each class")])
+def test_a_subset_says_whether_it_is_a_number_or_a_share(subset: float, told: str) -> None:
+    images, labels = np.zeros((20, 8, 8), np.uint8), [0] * 12 + [1] * 8
+    source = array_source(images, labels, images, labels, classes=("a", "b"), name="arrays")
+    (note,) = choose(source, DataConfig(subset=subset)).notes
+    assert note.endswith(told)

@@ -101,3 +101,8 @@ def test_a_file_that_is_missing_or_no_text(tmp_path: Path) -> None:
     (tmp_path / "latin.csv").write_bytes("n\u00f6ne,1".encode("latin-1"))
     with pytest.raises(UsageError, match="save it as csv in UTF-8"):
         read_weights(str(tmp_path / "latin.csv"), CLASSES)
+
+
+def test_weights_that_are_all_alike_are_one_number() -> None:
+    _, note = class_weights("balanced", torch.tensor([0, 1, 0, 1]), ("a", "b"))
+    assert note == "class weights: 1 for each class, balanced"

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 
 from wcord.data.config import DataConfig, PairingConfig
-from wcord.data.contents import contents_of, difference
+from wcord.data.contents import contents_of, difference, fingerprint
 from wcord.data.sources import from_arrays, open_data
 from wcord.data.split import DataSet, MemorySplit, Split
 
@@ -122,16 +123,16 @@ def test_arrays_are_known_by_what_they_hold(alter: Callable, told: str) -> None:
     assert told in (difference(begun, contents_of(from_arrays(*changed, x[24:], labels))) or "")
 
 
-def test_the_last_bits_in_which_machines_differ_do_not_count() -> None:
+def test_numbers_count_to_their_last_bit() -> None:
     x = torch.full((6, 1, 3, 3), 0.3)
     nearly = torch.nextafter(x, torch.ones(1))
     y = torch.arange(6) % 2
-    one, other, apart = (
+    one, again, other = (
         contents_of(DataSet(MemorySplit(v, y), MemorySplit(v, y), ("a", "b"), "x", "none"))
-        for v in (x, nearly, x + 1e-4)
+        for v in (x, x.clone(), nearly)
     )
-    assert difference(one, other) is None
-    assert difference(one, apart) is not None
+    assert difference(one, again) is None
+    assert difference(one, other) == "train split holds other samples, though as many"
 
 
 def parquet(root: Path, values: list[int]) -> DataSet:
@@ -166,7 +167,7 @@ def test_what_the_teacher_sees_counts_too(tmp_path: Path) -> None:
     begun = contents_of(open_data(*both))
     Image.new("RGB", (8, 8)).save(theirs / "test" / "cat" / "3.bmp")
     told = difference(begun, contents_of(open_data(*both)))
-    assert told == "the teacher's test split holds other samples, though as many"
+    assert told == "teacher's test split holds other samples, though as many"
 
 
 class Drawn(Split):
@@ -192,3 +193,37 @@ def test_a_table_with_its_columns(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b,label\n" + "".join(f"{i},{i * i % 5},{i % 2}\n" for i in range(40)))
     again = contents_of(open_data(DataConfig(data=f"table:{tmp_path / 't.csv'}")))
     assert difference(begun, again) == "train split holds other samples, though as many"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shift"), [(np.float64, 60.0), (np.float64, 2.0**-20), (np.float32, 2.0**-20), (np.int64, 1)]
+)
+def test_numbers_count_as_they_are_stored(dtype: type, shift: float) -> None:
+    base = 1.7e9 if dtype is not np.float32 else 0.5
+    values = (base + np.arange(24)[:, None] + np.zeros((24, 3))).astype(dtype)
+
+    def contents(values: np.ndarray) -> dict[str, Any]:
+        store = torch.from_numpy(values)[:, :, None, None]
+        rows = torch.arange(len(store))
+        return {"train": fingerprint((store, rows))}
+
+    signs = np.where(np.arange(24)[:, None] % 2, 1, -1)
+    assert contents(values) == contents(values.copy())
+    assert contents(values) != contents((values + signs * dtype(shift)).astype(dtype))
+
+
+def test_what_an_earlier_version_noted_otherwise_is_passed_over(tmp_path: Path) -> None:
+    now = contents_of(opened(folder(tmp_path / "set")))
+    before = {**now, "train": {k: v for k, v in now["train"].items() if k != "content"} | {"samples_hold": "x"}}
+    assert difference(before, now) is None
+    before["train"]["labels"] = "others"
+    assert difference(before, now) == "train split has other labels"
+
+
+def test_files_beside_the_data_are_compared(tmp_path: Path) -> None:
+    now = contents_of(opened(folder(tmp_path / "set"))) | {"files": {"label_map": "a"}}
+    assert difference(now, now | {"files": {"label_map": "b"}}) == "file of --label-map holds something else"
+    assert difference({name: value for name, value in now.items() if name != "files"}, now) is None
+    taught = now | {"teacher": now}
+    begun = taught | {"teacher": now | {"train": now["train"] | {"labels": "others"}}}
+    assert difference(begun, taught) == "teacher's train split has other labels"

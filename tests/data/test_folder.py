@@ -98,3 +98,40 @@ def test_what_is_passed_over_is_told(tmp_path: Path) -> None:
     source = folder_source(str(tmp_path), Columns(labels=False))
     assert len(source.train) == 4
     assert source.notes == ("passed over: 2 files (.csv 1, .txt 1)",)
+
+
+def folders(root: Path, *names: str) -> Path:
+    for name in names:
+        for number in range(3):
+            put(root / name / f"{number}.png")
+    return root
+
+
+def test_a_linked_class_that_leads_back_leaves_the_other_classes_alone(tmp_path: Path) -> None:
+    root = folders(tmp_path, "set/cat", "set/dog", "else/fox")
+    (root / "set" / "fox").symlink_to(root / "else" / "fox")
+    (root / "else" / "fox" / "back").symlink_to(root / "set")
+    source = folder_source(str(root / "set"), Columns())
+    assert source.classes == ("cat", "dog", "fox")
+    assert source.train.targets.bincount().tolist() == [3, 3, 3]
+    assert source.notes == ()
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_files_that_are_read_twice_are_told(labels: bool, tmp_path: Path) -> None:
+    root = folders(tmp_path, "classes/cat", "classes/dog", "splits/train/cat", "splits/train/dog", "files/train/cat",
+                  "files/train/dog", "files/test/cat")  # fmt: skip
+    (root / "classes" / "kitty").symlink_to("cat")
+    (root / "splits" / "test").symlink_to("train")
+    (root / "files" / "test" / "cat" / "linked.png").symlink_to(root / "files" / "train" / "cat" / "0.png")
+    (root / "files" / "test" / "cat" / "hard.png").hardlink_to(root / "files" / "train" / "cat" / "1.png")
+
+    def notes(name: str) -> tuple[str, ...]:
+        return folder_source(str(root / name), Columns(labels=labels)).notes
+
+    if labels:  # without them the link is no class, and its files are read once
+        assert notes("classes")[0].startswith("3 of the 9 images are read twice: ")
+    assert notes("splits")[0].startswith("6 of the 6 test images are training images, too: ")
+    (told,) = notes("files")
+    assert told.startswith("2 of the 5 test images are training images, too: ")
+    assert "hard.png' is the same file as" in told

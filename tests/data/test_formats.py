@@ -1,6 +1,7 @@
 """Which files are pictures: those that Pillow decodes, whatever they are called, and no programs."""
 
 import io
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image, UnidentifiedImageError
 
 from wcord.data.formats import formats, is_picture_by_content, open_picture, picture_endings
+from wcord.data.images import open_upright
 
 POSTSCRIPT = (
     b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\n"
@@ -84,3 +86,25 @@ def test_notes_after_the_pixels_of_a_png_are_read() -> None:
     chunk, end = whole[place : place + length], whole.index(b"IEND") - 4
     late = whole[:place] + whole[place + length : end] + chunk + whole[end:]
     assert open_picture(late, "a.png").info["exif"] == open_picture(whole, "a.png").info["exif"]
+
+
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+)
+KEY = b"XML:com.adobe.xmp\0"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [(b"iTXt", KEY + b"\0" * 4 + XMP), (b"iTXt", KEY + b"\1\0\0\0" + zlib.compress(XMP)),
+     (b"zTXt", KEY + b"\0" + zlib.compress(XMP)), (b"tEXt", KEY + XMP)],
+)  # fmt: skip
+@pytest.mark.parametrize("late", [False, True])
+def test_an_orientation_in_the_text_of_a_png_is_heeded_wherever_it_stands(kind: bytes, text: bytes, late: bool) -> None:
+    written = io.BytesIO()
+    Image.new("RGB", (20, 10)).save(written, "PNG")
+    whole, place = written.getvalue(), len(written.getvalue()) - 12 if late else 33
+    chunk = len(text).to_bytes(4) + kind + text + zlib.crc32(kind + text).to_bytes(4)
+    content = whole[:place] + chunk + whole[place:]
+    assert open_upright(lambda: open_picture(content, "a.png"), "a").size == (10, 20)

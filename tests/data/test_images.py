@@ -2,7 +2,11 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -195,3 +199,23 @@ def test_an_image_of_8_bits_is_the_same_numbers_among_images_of_16() -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 50), np.uint8))
     among = decode(image, Form("I;16", 12, 16, 0.875))
     assert np.array_equal(among, decode(image, Form("L", 12, 16, 0.875)).astype(np.float32) / 255)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_16_bits_among_8_are_scaled_and_not_cut_off(mode: Literal["L", "RGB"]) -> None:
+    values = np.arange(0, 65536, 1024, dtype=np.uint16).reshape(8, 8)
+    found = decode(Image.fromarray(values), Form(mode, 8, 8))
+    assert found.dtype == np.uint8
+    assert found.shape == (3 if mode == "RGB" else 1, 8, 8)
+    np.testing.assert_array_equal(found[-1], (values / 65535 * 255).round())
+
+
+def test_odd_notes_of_a_camera_are_no_news_to_a_user(tmp_path: Path) -> None:
+    notes = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x02\0\0\0\x06\0\x06\0\0\0\0\0"  # tag 274 of two values
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.jpg", exif=notes)
+    code = (
+        "from PIL import Image; from wcord.data.images import open_upright; "
+        f"print(open_upright(lambda: Image.open({str(tmp_path / 'a.jpg')!r}), 'a').size)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("(10, 20)\n", "")

@@ -40,6 +40,7 @@ def places(root: Path, *, labels: bool = True) -> tuple[str, str | None]:
         ("TrainImages", "ValImages"), ("train2017", "val2017"), ("train", "evaluation"), ("train_data", "valid_data"),
         ("seg_train", "seg_test"), ("asl_alphabet_train", "asl_alphabet_test"), ("images_train", "images_val"),
         ("trainval", "holdout"), ("rps-train-set", "rps-test-set"),
+        ("trn", "tst"), ("train", "tst"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("labels", [True, False])
@@ -90,19 +91,54 @@ def test_classes_that_are_called_like_splits_stay_classes(classes: str, tmp_path
 @pytest.mark.parametrize(
     ("inside", "message"),
     [
-        ("{fold1,fold2}/a {fold1,fold2}/b", "all folders in .* hold folders of the same names"),
+        ("{fold1,fold2}/a {fold1,fold2}/b", "folders 'fold1', 'fold2' in .* hold folders of the same names"),
         ("{learn,check}/a {learn,check}/b check/c", "look like splits and not like classes"),
         ("{valid,invalid}/0 {valid,invalid}/1", "rename them to 'train' and 'test'"),
         ("{color,gray,segmented}/x {color,gray,segmented}/y", "'color', 'gray', 'segmented'"),
         ("{test,val}/a {test,val}/b", "has 'test' but no 'train' folder"),
         ("{dev}/a {dev}/b", "has 'dev' but no 'train' folder"),
         ("{train_1,train_2}/a {train_1,train_2}/b", "several folders that may be the train split"),
+        ("{fit,score}/a {fit,score}/b fit", "'fit', 'score' in .* look like splits"),  # a picture beside the classes
+        ("{fit,score}/a {fit,score}/b unlabelled", "'fit', 'score' in .* look like splits"),
+        ("{trainA,trainB,testA,testB}", "several folders that may be the train split .'trainA', 'trainB'."),
+        (
+            "images/train/{a,b} images/test/{a,b} docs",
+            "class folder 'images' .*'train', 'test'.: if .* name '.*images'",
+        ),
+        ("{images,masks}/train/a {images,masks}/val/a", "class folder 'images' .*'train', 'val'"),
+        ("train/{images,masks}/train/a train/{images,masks}/val/a", "class folder 'images' .*'train', 'val'"),
+        ("cat/{train,test} dog/{train,test}", "put the splits first and the classes into them"),
+        ("cat/{train,test} dog", "put the splits first and the classes into them .train/cat, test/cat, …"),
+        ("cat/{trn,tst} dog/{trn,tst}", "into them .trn/cat, tst/cat, …"),
     ],
 )
 def test_splits_that_are_not_known_are_never_classes(inside: str, message: str, tmp_path: Path) -> None:
     tree(tmp_path, *inside.split())
     with pytest.raises(UsageError, match=message):
         layout(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("inside", "outer", "inner"),
+    [
+        ("fit/{cat,dog} score/cat", "'fit', 'score'", "'cat'"),
+        ("one/{cat,dog} two/cat three/dog", "'one', 'three', 'two'", "'cat', 'dog'"),
+        ("train/{images,masks}/cat test/{images,masks}/cat", "'images', 'masks'", "'cat'"),
+        ("{fit,score}/a {fit,score}/b {fit,score}", "'fit', 'score'", "'a', 'b'"),
+        ("{fit,score}/a {fit,score}/b c d e", "'fit', 'score'", "'a', 'b'"),
+    ],
+)
+def test_classes_that_hold_folders_of_the_same_names_are_told(
+    inside: str, outer: str, inner: str, tmp_path: Path
+) -> None:
+    tree(tmp_path, *inside.split())
+    (note,) = layout(tmp_path).notes
+    assert note.startswith(f"class folders {outer} hold folders of the same names ({inner})")
+
+
+def test_folders_of_other_names_or_that_say_nothing_are_not_told(tmp_path: Path) -> None:
+    tree(tmp_path, "{n01,n02}/images", "cat/{p1,p2}", "dog/{p2,p3}", "ship")
+    assert layout(tmp_path).notes == ()
 
 
 def test_classes_may_have_folders_of_one_name_in_them(tmp_path: Path) -> None:

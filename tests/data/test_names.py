@@ -1,6 +1,7 @@
 """Endings, the names that pairs are found by, and rows that contradict them."""
 
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,36 @@ def test_rows_are_compared_by_the_names_of_files() -> None:
     for theirs in (["2", "1"], ["1", "3"], ["0", "1"]):
         with pytest.raises(UsageError, match=r"contradicts the names of the test files: row \d is .*; mend it"):
             compare_rows("test", ["1", "2"], theirs, "mend it")
+
+
+def numbered(pattern: str, numbers: Iterable[int]) -> list[str]:
+    """Names in the order of their text."""
+    return sorted(f"x/{pattern.format(number)}" for number in numbers)
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "row"),
+    [
+        (numbered("rgb{}", range(1, 12)), numbered("dep{:02}", range(1, 12)), "row 1 is 'rgb10' .* 'dep02'"),
+        (numbered("rgb{}", range(12)), numbered("dep{:03}", range(100, 112)), "row 2 is 'rgb10' .* 'dep102'"),
+        (numbered("{}_left", range(8, 11)), numbered("{:02}_right", range(8, 11)), "row 0 is '10_left'"),
+        (["cat/i1", "cat/i2", "dog/i3"], ["hund/k3", "katze/k1", "katze/k2"], "row 0 is 'i1' .* 'k3'"),
+    ],
+)
+def test_numbers_in_names_that_contradict_rows_are_refused(own: list[str], theirs: list[str], row: str) -> None:
+    with pytest.raises(UsageError, match=f"contradicts the numbers in the names .*{row}"):
+        compare_rows("train", own, theirs, "name them alike")
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs"),
+    [
+        (numbered("rgb{:02}", range(1, 12)), numbered("dep{:02}", range(1, 12))),
+        (numbered("rgb{}", range(1, 12)), numbered("dep{}", range(1, 12))),
+        (numbered("IMG_{}", range(3000, 3011)), numbered("DSC{:03}", range(20, 31))),
+        (["one", "two9", "ten10"], ["a", "b10", "c9"]),  # not numbers alone
+        (["a/x1", "a/x2", "b/x1", "b/x2"], ["c/y1", "c/y2", "d/y1", "d/y2"]),
+    ],
+)
+def test_numbers_in_names_that_agree_with_rows_or_say_nothing_pass(own: list[str], theirs: list[str]) -> None:
+    assert compare_rows("train", own, theirs, "") == (NO_COMMON_NAMES,)

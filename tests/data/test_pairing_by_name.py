@@ -1,6 +1,7 @@
 """Where files have names, names decide; rows are paired when asked for, and never against the names."""
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from scipy.io import wavfile
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.names import NO_COMMON_NAMES
-from wcord.data.sources import open_data
+from wcord.data.sources import from_arrays, open_data
 from wcord.data.split import DataSet
 
 
@@ -202,3 +203,45 @@ def test_what_is_passed_over_on_the_teachers_side_is_told(tmp_path: Path) -> Non
     student, teacher = folder(tmp_path / "s", numbered()), folder(tmp_path / "t", numbered())
     (tmp_path / "t" / "a" / "x.txt").write_text("words")
     assert "teacher: passed over: 1 file (.txt 1)" in opened(student, teacher).notes
+
+
+def labelled(root: Path, classes: Sequence[str], each: int = 6, stem: str = "im") -> str:
+    for number, name in enumerate(classes):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for sample in range(each):
+            Image.new("L", (4, 4), number).save(root / name / f"{stem}{sample}.png")
+    return f"imagefolder:{root}"
+
+
+def test_classes_of_other_names_that_pairs_join_are_told(tmp_path: Path) -> None:
+    student = labelled(tmp_path / "s", ["cat", "dog"], 10)
+    data = opened(student, labelled(tmp_path / "t", ["katze", "hund"], 10), pair_by="row")
+    (told,) = [note for note in data.notes if "train pairs join" in note]
+    assert "join 'cat' with 'hund', 'dog' with 'katze': where these are not the same things" in told
+    fine = opened(student, labelled(tmp_path / "f", ["hund-1", "hund-2", "katze-1", "katze-2"], 5, "x"), pair_by="row")
+    (told,) = [note for note in fine.notes if "train pairs join" in note]
+    assert "'cat' with 'hund-1', 'dog' with 'katze-1'" in told
+
+
+def test_labels_that_do_not_go_together_are_told_and_refused_where_nobody_said_row(tmp_path: Path) -> None:
+    student = labelled(tmp_path / "s", ["cat", "dog"])
+    images = np.zeros((12, 4, 4), np.uint8)
+    for name, labels in (("sorted", [0] * 6 + [1] * 6), ("interleaved", [0, 1] * 6)):
+        np.savez(tmp_path / f"{name}.npz", x_train=images, y_train=labels)
+    notes = opened(student, f"npz:{tmp_path / 'sorted.npz'}").notes
+    assert not any("pairs join" in note or "go together" in note for note in notes)
+    with pytest.raises(
+        UsageError, match=r"at least 6 of 12 train pairs do not go together: samples of 'cat' are paired"
+    ):
+        opened(student, f"npz:{tmp_path / 'interleaved.npz'}")
+    data = opened(student, f"npz:{tmp_path / 'interleaved.npz'}", pair_by="row")
+    assert any("at least 6 of 12 train pairs do not go together" in note for note in data.notes)
+
+
+def test_in_python_classes_of_other_names_that_pairs_join_are_told() -> None:
+    images = np.zeros((20, 4, 4), np.uint8)
+    own = from_arrays(images, ["cat", "dog"] * 10, images, ["cat", "dog"] * 10)
+    other = from_arrays(images, ["katze", "hund"] * 10, images, ["hund", "katze"] * 10)
+    notes = own.beside(other).notes
+    assert "train pairs join 'cat' with 'katze'" in notes[0]
+    assert "test pairs join 'cat' with 'hund'" in notes[1]

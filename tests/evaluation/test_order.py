@@ -73,3 +73,12 @@ def test_answers_of_a_rare_class_alone_have_no_other_order(counts: tuple[int, ..
 def test_a_constant_has_no_other_order() -> None:
     targets = torch.arange(10).repeat(20)
     assert other_order(made(torch.full_like(targets, 3), targets, 10), as_text(10)) is None
+
+
+def test_a_matching_that_itself_reaches_little_is_no_evidence() -> None:
+    """Of other pictures, say: the answers lean a little to a class each, but none of them is known."""
+    classes = 12
+    predicted, targets = knowing(0.1, classes, each=300)
+    assert other_order(made((predicted + 1) % classes, targets, classes)) is None
+    predicted, targets = knowing(0.4, classes, each=300)
+    assert other_order(made((predicted + 1) % classes, targets, classes)) is not None

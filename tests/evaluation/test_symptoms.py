@@ -33,6 +33,24 @@ def test_chance_and_one_class_are_told_apart() -> None:
     assert doubts(found(rare, rare), "the student", [], "causes") == []
 
 
+def test_samples_of_one_class_measure_nothing() -> None:
+    zeros = torch.zeros(30, dtype=torch.long)
+    for predicted in (zeros, zeros + 1):  # all right, all wrong
+        (told,) = doubts(found(predicted, zeros), "the student", ["a", "b"], "causes")
+        assert told.startswith("all 30 samples on which the student is measured are of one class")
+
+
+def test_what_would_be_refused_as_a_teacher_is_told_of_a_student() -> None:
+    draw = torch.Generator().manual_seed(0)
+    targets = torch.tensor([0] * 160 + [1] * 20 + [2] * 20)
+    predicted = torch.where(torch.rand(200, generator=draw) < 0.35, targets, 0)
+    weak = found(predicted, targets, 3)
+    assert weak.weak
+    assert weak.informed
+    (told,) = doubts(weak, "the student", [], "causes")
+    assert told.startswith("the student is near chance: ")
+
+
 @pytest.mark.parametrize(
     ("test", "train", "samples", "wide"),
     [(10, 55.6, 1000, True), (31, 98.0, 360, True), (50, 98.0, 1000, True), (72, 99.0, 1000, False),

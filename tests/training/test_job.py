@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from wcord.checks import UsageError
 from wcord.data.sources import from_arrays
 from wcord.models.create import create_model
+from wcord.models.network import Network
+from wcord.models.preprocess import Preprocess
 from wcord.training.config import DistillConfig, TrainConfig, configure
 from wcord.training.job import Own, prepare
 
@@ -58,6 +61,34 @@ def test_teachers_of_other_classes() -> None:
     job, said = ready(own, method="wcord", teacher="own", set=["wcord.num_negatives=8"])
     assert any("its accuracy is not measured" in line for line in said)
     assert job.teacher is not None
+
+
+class Lookup(nn.Module):
+    """Names the class that each picture's brightness stands for, in an order of its own."""
+
+    def __init__(self, order: list[int]) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.eye(len(order))[order])
+        self.head = nn.Linear(len(order), len(order))
+        nn.init.eye_(self.head.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.table[(images[:, 0, 0, 0] * 255 / 20).round().long()])
+
+
+@pytest.mark.parametrize("names", [tuple(map(str, range(12))), tuple(f"{k:03}" for k in range(12)), ()])
+def test_names_that_are_not_the_datas_say_nothing_of_the_order(names: tuple[str, ...]) -> None:
+    numbers = np.arange(240) % 12
+    images = np.broadcast_to((20 * numbers)[:, None, None].astype(np.uint8), (240, 8, 8))
+    data = from_arrays(images, [f"c{k:02}" for k in numbers], images, [f"c{k:02}" for k in numbers])
+    order = sorted(range(12), key=str)
+    teacher = Network(Lookup(order), Preprocess((0.0,), (1.0,)), names)
+    given = {"method": "kd", "allow_weak_teacher": False, "teacher": "own"}
+    with pytest.raises(UsageError, match=r"the teacher reaches 16\.67 % .* it reaches 100\.00 %"):
+        ready(Own(teacher=teacher, data=data), **given)
+    teacher = Network(Lookup(order), Preprocess((0.0,), (1.0,)), tuple(f"c{k:02}" for k in range(12)))
+    _, said = ready(Own(teacher=teacher, data=data), **given)  # it names them so itself
+    assert any("it reaches 100.00 %" in line for line in said)
 
 
 def test_a_student_of_other_classes_is_told() -> None:

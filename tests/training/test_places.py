@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from wcord.checks import UsageError
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig
-from wcord.training.places import as_started, needed
+from wcord.training.places import as_started, digests_of_files, needed
 
 
 @pytest.fixture
@@ -90,3 +91,34 @@ def test_what_a_run_reads_is_named_by_its_flags(folders: tuple[Path, Path], monk
         "--teacher-cache": Path("cache"),
     }
     assert needed(TrainConfig(model="m", out=Path("w.pth"))) == []
+
+
+def test_code_of_the_users_own_that_lies_where_the_run_was_started_is_named(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, here = folders
+    (begun / "far_net.py").touch()
+    (begun / "far_package").mkdir()
+    for name in ("far_net:small", "far_package.nets:small"):
+        config = TrainConfig(model=name, out=Path("o"))
+        with pytest.raises(UsageError, match=f"--model {name} is code in '.*be gun', .*resume from that folder"):
+            as_started(config, begun)
+        assert as_started(config, here)[0] == config
+    monkeypatch.syspath_prepend(begun)
+    assert as_started(TrainConfig(model="far_net:small", out=Path("o")), begun)[0].model == "far_net:small"
+    assert as_started(TrainConfig(model="timm:resnet18", out=Path("o")), begun)[1] == []
+
+
+def test_files_that_settings_of_text_name_are_known_by_what_they_hold(folders: tuple[Path, Path]) -> None:
+    begun, _ = folders
+    config = DistillConfig(
+        teacher="t",
+        student="s",
+        out=Path("o"),
+        pairing=PairingConfig(label_map=str(begun / "map.csv")),
+        training=TrainingConfig(class_weights="balanced"),
+    )
+    first = digests_of_files(config)
+    assert list(first) == ["label_map"]
+    (begun / "map.csv").write_text("a,b")
+    assert digests_of_files(config) != first

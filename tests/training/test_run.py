@@ -174,7 +174,7 @@ def test_epochs_that_two_processes_wrote_do_not_count(tmp_path: Path) -> None:
 def test_digests_that_cannot_be_compared_are_told(data: Any, tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", "")
     (run.path / STARTS).write_text(json.dumps({"data": data}) + "\n")
-    split = {"samples": 1, "names": "a", "labels": "b", "samples_hold": "c"}
+    split = {"samples": 1, "names": "a", "labels": "b", "content": "c"}
     with pytest.raises(UsageError, match=r"starts.jsonl' is damaged, .* remove that file to go on without"):
         run.require_data({"classes": "x", "columns": "y", "train": split, "test": split})
     assert run.origin() == (None, {})

@@ -95,7 +95,9 @@ def evaluate(
     if number is not None:
         predictions = replace(predictions, targets=_renumbered(predictions.targets, number, predictions.num_classes))
     measured = accuracy(predictions)
-    for line in _doubts(predictions, opened.classes if number is None else network.classes):
+    for line in opened.notes if isinstance(config, DataConfig) else ():
+        say(f"note: {line}")
+    for line in _doubts(predictions, opened.classes if number is None else network.classes, named=number is not None):
         say(f"note: {line}")
     return measured
 
@@ -112,11 +114,22 @@ def _require_same_kind_of_labels(weights: Path | None, data: DataSet) -> None:
     )
 
 
-def _doubts(predictions: Predictions, classes: tuple[str, ...]) -> list[str]:
-    """Return why what is measured of a network may not be what it is worth."""
+def _doubts(predictions: Predictions, classes: tuple[str, ...], *, named: bool) -> list[str]:
+    """Return why what is measured of a network may not be what it is worth.
+
+    Args:
+        predictions: what it says.
+        classes: names of the classes.
+        named: whether its classes were matched to the data's by their names, so that their order is not the cause.
+    """
     if predictions.several_labels:
         return []
     order = other_order(predictions, classes)
+    if order is not None and named:
+        return [
+            f"the network {order.text}, although they are matched by their names: its weights were saved with the "
+            "names in another order, or its input is another than it was trained on"
+        ]
     if order is not None:
         return [f"the network {order.text}: {order.remedy}"]
     return doubts(standing(predictions), "the network", classes, NETWORK_CAUSES)

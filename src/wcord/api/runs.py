@@ -39,7 +39,7 @@ from wcord.training.failure import failing, resumable
 from wcord.training.job import Job, Own, Say, opened_data, prepare
 from wcord.training.loop import Trainer
 from wcord.training.outcome import Outcome
-from wcord.training.places import needed
+from wcord.training.places import digests_of_files, needed
 from wcord.training.run import RECORD, RUN, RunFolder, exists
 from wcord.training.teacher_cache import TeacherCache, open_cache
 
@@ -128,7 +128,7 @@ def start(
     _refuse_taken(config, claimed=claimed)
     accelerator.wait_for_everyone()  # before the first one makes the folder
     own = _with_data(config, own)
-    contents = contents_of(own.data) if own.data is not None else {}
+    contents = _contents(config, own)
     job, say = _prepare(config, own, say, accelerator)
     cache = open_cache(job, say)
     with _alone(config.out, accelerator, claimed=claimed):
@@ -203,7 +203,7 @@ def resume(
             for note in notes:
                 say(f"note: {note}")
         own = _with_data(config, own)
-        contents = contents_of(own.data) if own.data is not None else {}
+        contents = _contents(config, own)
         folder.require_data(contents)
         job, say = _prepare(config, own, say, accelerator, fresh=state is None)
         if "in_memory" in changes and job.data.augment == "resized-crop":
@@ -260,6 +260,12 @@ def _with_data(config: TrainConfig | DistillConfig, own: Own | None) -> Own:
     """Return what the caller brings, and the data, opened before anything else can go wrong."""
     own = own or Own()
     return replace(own, data=opened_data(config, own), opened=True)
+
+
+def _contents(config: TrainConfig | DistillConfig, own: Own) -> dict[str, Any]:
+    """Return digests of the data, and of the files that settings name beside them."""
+    assert own.data is not None
+    return contents_of(own.data) | {"files": digests_of_files(config)}
 
 
 def _prepare(

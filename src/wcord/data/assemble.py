@@ -13,6 +13,7 @@ from wcord.data.frame import Frame
 from wcord.data.images import Form
 from wcord.data.label_values import alike_note, gap_code_note
 from wcord.data.memory import check_all, decode_all, resize_all, without_bad
+from wcord.data.names import listed
 from wcord.data.pairing import Partners, find_partners, number_by_student, origin_of
 from wcord.data.samples import Samples, Source
 from wcord.data.several import refuse_several
@@ -260,6 +261,7 @@ def _data_set(source: Source, chosen: Chosen, config: DataConfig, notes: tuple[s
             *_untrained_notes(source, chosen),
             *alike_note("classes", source.classes),
             *gap_code_note(source.classes),
+            *_absent(source, chosen),
         ),
         columns=source.columns,
         categories=source.categories,
@@ -268,6 +270,22 @@ def _data_set(source: Source, chosen: Chosen, config: DataConfig, notes: tuple[s
         pictures=source.pictures,
         files={split: samples.files for split, samples in chosen.items() if samples.by_file},
     )
+
+
+def _absent(source: Source, chosen: Chosen) -> list[str]:
+    """Tell of classes of which one of the splits has no sample."""
+    notes: list[str] = []
+    for split, what in (("train", "they cannot be learned"), ("test", "nothing is measured of them")):
+        targets = chosen[split].targets
+        if not source.classes or not len(targets):
+            continue
+        counts = targets.sum(0) if targets.is_floating_point() else targets.bincount(minlength=len(source.classes))
+        absent = [name for name, count in zip(source.classes, counts.tolist(), strict=True) if not count]
+        if absent:
+            notes.append(
+                f"{len(absent)} of the {len(source.classes)} classes have no {split} sample ({listed(absent)}): {what}"
+            )
+    return notes
 
 
 def _another_look(student: DataSet, other: Source, others: Chosen, theirs: DataConfig) -> DataSet:

@@ -88,6 +88,8 @@ def choose(source: Source, config: DataConfig) -> Choice:
         strata = train.strata if several and train.strata is not None else train.targets
         taken = subset(strata[kept], config.subset, source.classes, seed=config.split_seed)
         share = "" if several else ", the same share of each class"
+        if config.subset >= 1:
+            share = f", {config.subset:g} of each class"
         notes = (*notes, f"trained on a subset: {len(taken)} of {len(kept)} samples{share}")
         kept = kept[taken]
     return Choice(kept, held, test_from, notes, _cut(source, held, config) if test_from == "train" else {})

@@ -41,6 +41,8 @@ def class_weights(choice: str, targets: Tensor, classes: Sequence[str]) -> tuple
     else:
         weights, source = read_weights(choice, classes), f"from {choice}"
     least, most = int(weights.argmin()), int(weights.argmax())
+    if float(weights[least]) == float(weights[most]):
+        return weights, f"class weights: {float(weights[least]):.4g} for each class, {source}"
     span = f"{float(weights[least]):.4g} ({classes[least]}) to {float(weights[most]):.4g} ({classes[most]})"
     return weights, f"class weights: {span}, {source}"
 

@@ -13,18 +13,19 @@ READ = 1000
 """Images of each split whose bytes are read, evenly spaced; of the others the size is enough to see most changes."""
 BLOCK = 4096
 """Rows of a tensor that are read at a time."""
-ROUNDED = 8
-"""Last bits of a float32 that do not count, in which machines may differ."""
 
 Contents = Mapping[str, Any]
-"""Aspect of the data → its digest, or the number of samples; for each split a mapping of its own, and `teacher`."""
+"""Aspect of the data → its digest, or the number of samples; for each split a mapping of its own, and `teacher`.
+
+Beside them `files`, where settings name files that say more of the data: setting → digest."""
 
 
 def contents_of(data: DataSet) -> dict[str, Any]:
     """Return digests of what data hold: those of the student and, where they are others, those of the teacher.
 
-    They depend neither on the machine and the place of the files, nor on how these are read (in memory or not, at
-    which size, through which view). Files are known by their names, their sizes and the bytes of a thousand.
+    Numbers count to their last bit, as they are stored: a run goes on bit for bit, or not at all. Of files the digests
+    depend neither on the machine and the place, nor on how they are read (in memory or not, at which size, through
+    which view). Files are known by their names, their sizes and the bytes of a thousand.
     """
     held = _side(data)
     return held if data.teacher is None else held | {"teacher": _side(data.teacher.data)}
@@ -38,14 +39,16 @@ def difference(begun: Contents, now: Contents, *, but: Sequence[str] = ()) -> st
         now: what it gives today.
         but: aspects that may differ.
     """
-    for name, whose in (("", ""), ("teacher", "the teacher's ")):
+    for name, whose in (("", ""), ("teacher", "teacher's ")):
         one, other = (begun.get(name), now.get(name)) if name else (begun, now)
         if one is None or other is None:
             continue
         told = _difference(one, other, but)
         if told is not None:
             return whose + told
-    return None
+    files = now.get("files", {})
+    changed = [name for name, digest in begun.get("files", {}).items() if files.get(name, digest) != digest]
+    return f"file of --{changed[0].replace('_', '-')} holds something else" if changed else None
 
 
 def _difference(begun: Contents, now: Contents, but: Sequence[str]) -> str | None:
@@ -63,11 +66,12 @@ def _difference(begun: Contents, now: Contents, but: Sequence[str]) -> str | Non
     words = {
         "names": "split holds files of other names",
         "labels": "split has other labels",
-        "samples_hold": "split holds other samples, though as many",
+        "content": "split holds other samples, though as many",
     }
     for aspect, told in words.items():
         for split in ("train", "test"):
-            if aspect not in but and begun[split][aspect] != now[split][aspect]:
+            known = aspect not in but and aspect in begun[split]
+            if known and begun[split][aspect] != now[split][aspect]:
                 return f"{split} {told}"
     return None
 
@@ -97,17 +101,17 @@ def _split(split: Split) -> dict[str, Any]:
 def fingerprint(origin: Origin | None) -> dict[str, str | None]:
     """Return digests of the names and of what is held of some rows of a store; None where nothing is known of them."""
     if origin is None:
-        return {"names": None, "samples_hold": None}
+        return {"names": None, "content": None}
     store, rows = origin
     if isinstance(store, Tensor):
-        return {"names": None, "samples_hold": _digest(_blocks(store, rows))}
+        return {"names": None, "content": _digest(_blocks(store, rows))}
     places: list[int] = rows.tolist()
     names = store.relative_names()
     looked_at = torch.linspace(0, max(len(places) - 1, 0), min(READ, len(places))).round().long().tolist()
     held = [store.sizes(rows.numpy()).tobytes(), *(store.encoded(places[place]) for place in looked_at)]
     return {
         "names": _digest([names[row] for row in places]) if names else None,
-        "samples_hold": _digest(held),
+        "content": _digest(held),
     }
 
 
@@ -115,10 +119,7 @@ def _blocks(store: Tensor, rows: Tensor) -> Iterable[bytes]:
     yield f"{tuple(store.shape[1:])} {store.dtype}".encode()
     for block in rows.split(BLOCK):
         values = store[block.to(store.device)].cpu().contiguous()
-        if values.is_floating_point():
-            bits = values.float().view(torch.int32)
-            values = (bits + (1 << ROUNDED - 1)) >> ROUNDED
-        yield values.numpy().tobytes()
+        yield values.view(torch.uint8).numpy().tobytes()
 
 
 def _digest(parts: Iterable[str | bytes]) -> str:

@@ -16,7 +16,7 @@ from wcord.data.layout import Layout, find_layout
 from wcord.data.names import composed, key_of, listed
 from wcord.data.samples import Samples, Source, all_rows
 from wcord.data.stores import FileImages, ImageStore
-from wcord.data.walk import Kind, PassedOver, files_below, files_in, folders_in, pictures
+from wcord.data.walk import Kind, PassedOver, files_below, files_in, folders_in, pictures, same_files
 
 Store = Callable[[list[Path]], ImageStore | Tensor]
 Classes = dict[str, list[Path]]
@@ -72,24 +72,43 @@ def _with_classes(layout: Layout, kind: Kind, store: Store, columns: Columns, pa
         split: _named(all_rows(store(paths[split]), targets[split]), paths[split], folder)
         for split, folder in _splits(layout).items()
     }
-    notes = [*notes, *order]
+    notes = [*notes, *order, *_read_again(paths, kind)]
     return Source(samples["train"], samples.get("test"), names, "", notes=tuple(dict.fromkeys(notes)))
 
 
 def _without_classes(layout: Layout, kind: Kind, store: Store, columns: Columns, passed: PassedOver) -> Source:
     """Return all files below each split's folder, however they lie there."""
     samples: dict[str, Samples] = {}
+    files: dict[str, list[Path]] = {}
     for split, folder in _splits(layout).items():
-        paths = files_below(folder, kind, passed)
+        files[split] = paths = files_below(folder, kind, passed)
         if not paths:
             raise UsageError(f"{kind.noun} folder {str(folder)!r} holds no {kind.noun}s{_instead(passed)}: put some in")
         targets = torch.zeros(len(paths), dtype=torch.long)
         samples[split] = _named(all_rows(store(paths), targets), paths, folder)
-    return Source(samples["train"], samples.get("test"), (), "")
+    return Source(samples["train"], samples.get("test"), (), "", notes=tuple(_read_again(files, kind)))
 
 
 def _splits(layout: Layout) -> dict[str, Path]:
     return {"train": layout.train} | ({} if layout.test is None else {"test": layout.test})
+
+
+def _read_again(files: dict[str, list[Path]], kind: Kind) -> list[str]:
+    """Tell of files that links make samples twice: of two classes, or of both splits."""
+    paths = [path for of_split in files.values() for path in of_split]
+    trained = len(files["train"])
+    across, within = [], []
+    for place, earlier in same_files(paths):
+        (across if place >= trained > earlier else within).append((place, earlier))
+    told = {
+        f"of the {len(paths) - trained} test {kind.noun}s are training {kind.noun}s, too": across,
+        f"of the {len(paths)} {kind.noun}s are read twice": within,
+    }
+    return [
+        f"{len(pairs)} {what}: {str(paths[pairs[0][0]])!r} is the same file as {str(paths[pairs[0][1]])!r}"
+        for what, pairs in told.items()
+        if pairs
+    ]
 
 
 def _named(samples: Samples, paths: list[Path], folder: Path) -> Samples:

@@ -31,6 +31,8 @@ WITHOUT_DECODER = frozenset(
     | {".eps", ".ps", ".pdf", ".wmf", ".emf", ".fit", ".fits"}
 )
 """Endings of pictures that are not read, or only where Pillow has a codec for them."""
+_NOTES = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")
+"""Names of the text in a PNG that may say how its camera was held."""
 _LEFT_BEHIND = frozenset({".part", ".partial", ".crdownload", ".download", ".tmp", ".temp", ".bak", ".orig", ".old"})
 
 
@@ -69,8 +71,8 @@ def open_picture(content: bytes, name: str) -> Image.Image:
         if ending in WITHOUT_DECODER:
             raise ValueError(f"there is no decoder for {ending} files") from None
         raise
-    if image.format == "PNG" and "exif" not in image.info:
-        _add_late_exif(image, content)
+    if image.format == "PNG" and _has_late_notes(content):
+        image.load()  # Pillow finds them only after decoding
     return image
 
 
@@ -97,13 +99,16 @@ def _open(file: IO[bytes], names: Sequence[str]) -> Image.Image:
     raise UnidentifiedImageError("cannot identify image file")
 
 
-def _add_late_exif(image: Image.Image, content: bytes) -> None:
-    """Add to a PNG's notes those that follow its pixels, which Pillow finds only after decoding them."""
-    place = content.rfind(b"eXIf")
-    length = int.from_bytes(content[place - 4 : place]) if place >= 0 else 0
-    notes = content[place + 4 : place + 4 + length]
-    if notes[:4] in (b"II*\0", b"MM\0*"):  # not four bytes of the pixels that happen to be the same
-        image.info["exif"] = b"Exif\0\0" + notes
+def _has_late_notes(content: bytes) -> bool:
+    """Tell whether a PNG has notes, of which its orientation may be one, after its pixels."""
+    place, pixels = 8, False
+    while place + 8 <= len(content):
+        length, name = int.from_bytes(content[place : place + 4]), content[place + 4 : place + 8]
+        if pixels and (name == b"eXIf" or (name[1:] in (b"TXt", b"EXt") and content.startswith(_NOTES, place + 8))):
+            return True
+        pixels |= name == b"IDAT"
+        place += 12 + length
+    return False
 
 
 def is_picture_by_content(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """How one picture becomes numbers: opened upright, brought to the form of its set, and named when it cannot be."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,10 @@ from PIL import ExifTags, Image
 
 from wcord.checks import UsageError
 from wcord.data.frame import Frame
+
+# What is odd in a camera's notes (two values where one belongs) is nothing that a user could mend, and Pillow opens
+# pictures in several threads here, where a filter cannot be set for a while.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 _GREY = frozenset({"1", "L", "LA"})
 _DEEP = frozenset({"I", "I;16", "I;16B", "I;16L"})
@@ -128,8 +133,8 @@ def decode(image: Image.Image, form: Form, box: Box | None = None) -> NDArray[np
     """Return the pixels of an opened image in the form of its set, C×H×W, or of a part of it.
 
     Transparency is dropped, palettes and CMYK become RGB; an image of another size is fitted by `fit`. 16 bits become
-    floating-point numbers, 65,535 being 1; so do 8 bits, 255 being 1, among images of 16. An image of 8 bits gives the
-    same numbers whatever it lies among.
+    floating-point numbers, 65,535 being 1; so do 8 bits, 255 being 1, among images of 16. 16 bits among images of 8
+    are scaled to these. An image of 8 bits gives the same numbers whatever it lies among.
 
     >>> decode(Image.new("RGB", (40, 20), (255, 0, 0)), Form("RGB", 8, 8))[:, 0, 0]
     array([255,   0,   0], dtype=uint8)
@@ -138,8 +143,12 @@ def decode(image: Image.Image, form: Form, box: Box | None = None) -> NDArray[np
         BadImageError: the pixels are damaged.
     """
     try:
-        if form.mode == "I;16" and image.mode in _DEEP:
-            return np.asarray(fit(_deep(image), form.frame, box), np.float32)[None]
+        if image.mode in _DEEP:
+            deep = np.asarray(fit(_deep(image), form.frame, box), np.float32)[None]
+            if form.mode == "I;16":
+                return deep
+            # It was not among those by which the form was chosen, and Pillow would cut off what is above 255.
+            return (deep * 255).round().astype(np.uint8).repeat(form.shape[0], axis=0)
         mode = "RGB" if form.mode == "RGB" else "L"
         pixels = np.asarray(fit(image if image.mode == mode else image.convert(mode), form.frame, box))
     except Exception as error:  # as above

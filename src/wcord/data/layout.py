@@ -11,8 +11,8 @@ from wcord.data.names import listed
 from wcord.data.walk import Kind, PassedOver, files_in, folders_in
 
 ROLES = {
-    "train": ("train", "training", "trainval"),
-    "test": ("test", "testing", "holdout"),
+    "train": ("train", "training", "trainval", "trn"),
+    "test": ("test", "testing", "holdout", "tst"),
     "eval": ("eval", "evaluation"),
     "val": ("val", "valid", "validation"),
     "dev": ("dev", "development"),
@@ -83,16 +83,19 @@ def find_layout(root: Path, kind: Kind, passed: PassedOver, *, labels: bool = Tr
             name = next(iter(splits.values()))[0].name
             raise UsageError(f"{kind.noun} folder {str(top)!r} has {name!r} but no 'train' folder: add one")
         if labels:
-            _require_classes(top, inside, kind)
+            notes += _doubts_of_classes(top, inside, kind)
         return Layout(top, None, tuple(notes))
     train = _one_train(splits["train"], top, kind)
     splits["train"] = [train, *(path for path in splits["train"] if path != train)]
     if labels and not folders_in(train) and others:  # a class of vehicles
         notes.append(f"folder {train.name!r} holds {kind.noun}s and no class folders, so it is read as a class")
+        notes += _doubts_of_classes(top, inside, kind)
         return Layout(top, None, tuple(notes))
     passed.beside += len(files_in(top, kind, passed))
     folders_in(top, passed)
     train = _inner(train, kind) if labels else train
+    if labels:
+        notes += _doubts_of_classes(train, folders_in(train), kind, meant=True)
     test, unread = _choose_test(splits, train, kind, labels=labels)
     beside = [*unread, *(repr(path.name) for path in others)]
     if beside:
@@ -155,19 +158,22 @@ def _bare_name(path: Path) -> str:
 def _splits(folders: list[Path]) -> tuple[Splits, list[Path]]:
     """Return the folders (or files) that are called as splits are, and the others.
 
-    A name may have more words where another has the same: seg_train and seg_test, but not train_station.
+    A name may have more words where another has the same: seg_train and seg_test, but not train_station. Where that is
+    so of several words (trainA, testA, trainB, testB), all of them may be the splits.
     """
     by_words: dict[tuple[str, ...], Splits] = defaultdict(lambda: defaultdict(list))
     for path in folders:
         role, words = role_of(_bare_name(path))
         if role is not None:
             by_words[words][role].append(path)
-    found = by_words.get((), {})
+    found: Splits = by_words.get((), {})
     if "train" not in found:
         several = [splits for words, splits in by_words.items() if words and "train" in splits and len(splits) > 1]
-        found = several[0] if len(several) == 1 else found
+        for role in ROLES if several else ():
+            found[role] = [path for splits in several for path in splits.get(role, [])]
     chosen = {path for paths in found.values() for path in paths}
-    return dict(found), [path for path in folders if path not in chosen]
+    in_order = {role: found[role] for role in ROLES if found.get(role)}
+    return in_order, [path for path in folders if path not in chosen]
 
 
 def role_of(name: str) -> tuple[str | None, tuple[str, ...]]:
@@ -226,14 +232,60 @@ def _inner(split: Path, kind: Kind, classes: Collection[str] = ()) -> Path:
     return split
 
 
-def _require_classes(top: Path, inside: list[Path], kind: Kind) -> None:
-    """Raise where what would be classes are splits of unknown names: all hold folders of the same names."""
-    if len(inside) < 2 or any(files_in(path, kind, PassedOver()) for path in inside):
-        return
-    common = set.intersection(*({path.name for path in folders_in(folder)} for folder in inside))
-    if len(common) > 1:
+def _doubts_of_classes(top: Path, inside: list[Path], kind: Kind, *, meant: bool = False) -> list[str]:
+    """Return a note where what would be classes may be splits or kinds of data: they hold folders of the same names.
+
+    Args:
+        top: the folder in which the classes would be.
+        inside: the folders in it.
+        kind: what the data are made of.
+        meant: whether `top` is a train split by its name: the folders in it are classes, unless they hold splits.
+
+    Raises:
+        UsageError: they hold splits, or clearly are splits.
+    """
+    below = {path: folders_in(path) for path in inside}
+    _refuse_splits_inside(top, below)
+    held = {path: {folder.name for folder in folders} for path, folders in below.items() if folders}
+    shared = set.intersection(*held.values()) if len(held) > 1 else set[str]()
+    most = len(shared) > 1 and 2 * len(held) > len(inside)
+    if most and not meant and not all(files_in(path, kind, PassedOver()) for path in held):
         raise UsageError(
-            f"all folders in {str(top)!r} ({listed([path.name for path in inside])}) hold folders of the same names "
-            f"({listed(sorted(common))}), so they look like splits and not like classes: rename them to 'train' and "
+            f"folders {listed([path.name for path in held])} in {str(top)!r} hold folders of the same names "
+            f"({listed(sorted(shared))}), so they look like splits and not like classes: rename them to 'train' and "
             "'test' or, if they are the classes, move them into a folder called 'train'"
         )
+    common = _common(held)
+    if not common:
+        return []
+    holders = listed([path.name for path, names in held.items() if names & common])
+    return [
+        f"class folders {holders} hold folders of the same names ({listed(sorted(common))}), which are read as parts "
+        "of the outer ones: if they are the classes, name one of the outer folders as the data"
+    ]
+
+
+def _common(held: dict[Path, set[str]]) -> set[str]:
+    """Return the names of the folders in those folders whose every folder has a namesake in another one.
+
+    A name that says nothing (n01/images, n02/images) is passed over.
+    """
+    common: set[str] = set()
+    for path, names in held.items():
+        others = {name for other, theirs in held.items() if other != path for name in theirs}
+        common |= names if names <= others else set()
+    return {name for name in common if name.lower() not in _FILLING}
+
+
+def _refuse_splits_inside(top: Path, below: dict[Path, list[Path]]) -> None:
+    """Raise where what would be a class holds splits."""
+    for path, folders in below.items():
+        splits = _splits(folders)[0]
+        if len(splits) < 2:
+            continue
+        names = [paths[0].name for paths in splits.values()]
+        told = f"class folder {path.name!r} in {str(top)!r} holds folders that are called like splits ({listed(names)})"
+        if any(folders_in(inner) for paths in splits.values() for inner in paths):
+            raise UsageError(f"{told}: if its splits are the data, name {str(path)!r}; if not, take it out")
+        first = ", ".join(f"{name}/{path.name}" for name in names[:2])
+        raise UsageError(f"{told}: put the splits first and the classes into them ({first}, …)")

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePath
+from typing import Any
 
 from wcord.checks import UsageError
 
@@ -12,6 +13,7 @@ SHOWN = 3
 NO_COMMON_NAMES = (
     "the files of student and teacher have no name in common and are paired by row, in the order of their names"
 )
+_NUMBER = re.compile(r"[0-9]+")
 _ENDING = re.compile(r"\.(?=[0-9]*[a-z])[a-z0-9]{1,10}$")
 
 
@@ -57,17 +59,36 @@ def compare_rows(split: str, own: Sequence[str], theirs: Sequence[str], remedy: 
     ()
 
     Raises:
-        UsageError: they have names in common, folders aside, but not in the same rows.
+        UsageError: they have names in common, folders aside, but not in the same rows; or their numbers, where names
+            differ in these alone (rgb9, rgb10 beside dep09, dep10), say that the rows are in other orders.
     """
     own, theirs = [stem_of(name) for name in own], [stem_of(name) for name in theirs]
     if not own or not theirs:
         return ()
-    if set(own).isdisjoint(theirs):
-        return (NO_COMMON_NAMES,)
-    for row, (name, other) in enumerate(zip(own, theirs, strict=False)):
-        if name != other:
+    same_names = not set(own).isdisjoint(theirs)
+    marks = (own, theirs) if same_names else _places_by_number(own, theirs)
+    for row, (mark, other) in enumerate(zip(*marks, strict=False)):
+        if mark != other:
             raise UsageError(
-                f"pairing by row contradicts the names of the {split} files: row {row} is {name!r} for the student and "
-                f"{other!r} for the teacher; {remedy}"
+                f"pairing by row contradicts the {'' if same_names else 'numbers in the '}names of the {split} files: "
+                f"row {row} is {own[row]!r} for the student and {theirs[row]!r} for the teacher; {remedy}"
             )
-    return ()
+    return () if same_names else (NO_COMMON_NAMES,)
+
+
+def _places_by_number(own: Sequence[str], theirs: Sequence[str]) -> tuple[list[Any], list[Any]]:
+    """Return what has to be equal row by row if numbers in names say the order; nothing where they do not say it.
+
+    Those are the numbers themselves where both sides have the same, else their places in the order of the numbers.
+    """
+    sides = [[tuple(map(int, _NUMBER.findall(name))) for name in names] for names in (own, theirs)]
+    numbered = [len({_NUMBER.sub("#", name) for name in names}) == 1 and all(side)
+                for names, side in zip((own, theirs), sides, strict=True)]  # fmt: skip
+    if not all(numbered) or len(own) != len(theirs):
+        return [], []
+    if sorted(sides[0]) == sorted(sides[1]):
+        return sides[0], sides[1]
+    if any(len(set(side)) < len(side) for side in sides):
+        return [], []
+    ranks = [{number: place for place, number in enumerate(sorted(side))} for side in sides]
+    return [ranks[0][number] for number in sides[0]], [ranks[1][number] for number in sides[1]]

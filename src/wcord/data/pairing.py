@@ -9,6 +9,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_choice
 from wcord.data.config import PairingConfig
+from wcord.data.crossing import crossing
 from wcord.data.names import compare_rows, listed, stem_of
 from wcord.data.samples import Samples, Source
 from wcord.data.split import TEST_UNSEEN
@@ -51,10 +52,12 @@ def find_partners(
     """
     require_choice("pair_by", config.way, (*WAYS, "auto"))
     notes: list[str] = []
+    guessed = False
     if config.way == "auto":
         way = _way(student, teacher)
         config = replace(config, pair_by=way)
-        if way == "row" and student.train.by_file != teacher.train.by_file:
+        guessed = way == "row" and student.train.by_file != teacher.train.by_file
+        if guessed:
             notes = ["paired by row, as one side has no names of files: those of the other are taken in their order"]
     complete = (student.test is None) == (teacher.test is None)
     if config.way == "row" and student.test is None and teacher.test is not None:
@@ -80,7 +83,7 @@ def find_partners(
     for split, (own, pool) in pools.items():
         but = taken if split == "test" else set[str]()
         found[split], more = _find(split, own, pool, config, complete=complete, but=but)
-        notes += [*more, *_disagreeing(split, own, found[split], student, teacher, config)]
+        notes += [*more, *_disagreeing(split, own, found[split], student, teacher, config, guessed=guessed)]
     return found, list(dict.fromkeys(notes))
 
 
@@ -189,15 +192,33 @@ def _names(side: str, split: str, samples: Samples, config: PairingConfig) -> li
 
 
 def _disagreeing(
-    split: str, own: Samples, partners: Partners, student: Source, teacher: Source, config: PairingConfig
+    split: str,
+    own: Samples,
+    partners: Partners,
+    student: Source,
+    teacher: Source,
+    config: PairingConfig,
+    *,
+    guessed: bool,
 ) -> list[str]:
-    """Tell pairs whose labels differ, where both data sets have the same classes: a sign of wrong pairs.
+    """Tell pairs whose labels differ or, where classes have other names, how these meet: a sign of wrong pairs.
 
     Raises:
-        UsageError: rows were paired in their order, and their labels say that the orders differ.
+        UsageError: rows were paired in their order, and their labels say that the orders differ; of other names only
+            where nobody said that rows are to be paired, and one side has names of files.
     """
-    if not student.classes or set(student.classes) != set(teacher.classes):
+    if not student.classes or config.teacher_label is not None:  # another label tells something else of a sample
         return []
+    if set(student.classes) != set(teacher.classes):
+        paired = partners.places >= 0
+        theirs = partners.pool.targets[partners.places[paired]]
+        met = crossing(split, own.targets[paired], theirs, student.classes, teacher.classes)
+        if met is not None and met.apart and guessed:
+            raise UsageError(
+                f"{met.text}; nothing but their order joins the rows of student and teacher: pair them by name or key, "
+                "or give --pair-by row if both are in one order and their labels ask different things"
+            )
+        return [] if met is None else [met.text]
     number = torch.tensor([student.classes.index(name) for name in teacher.classes])
     paired = partners.places >= 0
     theirs = number[partners.pool.targets[partners.places[paired]]]
@@ -205,7 +226,7 @@ def _disagreeing(
     if not wrong:
         return []
     told = f"{wrong} of {int(paired.sum())} {split} pairs have different labels"
-    if config.way == "row" and config.teacher_label is None:
+    if config.way == "row":
         raise UsageError(f"{told}: the rows of student and teacher are in other orders; pair them by name or key")
     return [told]
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_text
 from wcord.data.augment import boxes, to_unit
+from wcord.data.crossing import crossing
 from wcord.data.images import BadImageError, Box, Form, UnreadableError, decode, open_upright
 from wcord.data.names import compare_rows
 from wcord.data.several import refuse_several
@@ -303,6 +304,11 @@ class DataSet:
                 wrong = int((own.targets[: len(theirs)] != theirs.targets).sum())
                 told = f"{wrong} of {len(own)} {name} pairs have different labels: are both in one order?"
                 notes = (*notes, told) if wrong else notes
+        elif not by_label and not self.several_labels and not teacher.several_labels:
+            for name, own, theirs in (("train", self.train, teacher.train), ("test", self.test, teacher.test)):
+                labels = own.targets[: len(theirs)], theirs.targets
+                met = crossing(name, *labels, self.classes, teacher.classes)
+                notes = notes if met is None else (*notes, met.text)
         same_records = base_and_view(self.train)[0] is base_and_view(teacher.train)[0]
         shared = shared and not by_label and (same_records or (self.pictures and teacher.pictures))
         return replace(self, teacher=TeacherSide(teacher, by_label, shared), notes=notes)

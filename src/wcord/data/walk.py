@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -116,8 +116,8 @@ def files_in(root: Path, kind: Kind, passed: PassedOver) -> list[Path]:
 def files_below(folder: Path, kind: Kind, passed: PassedOver) -> list[Path]:
     """Return the files of a kind at any depth below a folder, sorted.
 
-    Links to folders are followed; each folder is read once, and none that holds the folder itself. Whatever has a
-    hidden part below the folder is left out.
+    Links to folders are followed; each folder is read once, and none that holds the folder itself, neither where it
+    lies nor where it is linked. Whatever has a hidden part below the folder is left out.
 
     Args:
         folder: where to look.
@@ -127,7 +127,8 @@ def files_below(folder: Path, kind: Kind, passed: PassedOver) -> list[Path]:
     Raises:
         UsageError: a folder cannot be read.
     """
-    read = {_identity(parent) for parent in folder.resolve().parents}
+    above = (*folder.resolve().parents, *folder.absolute().parents)
+    read = {_identity(parent) for parent in above}
     found: list[Path] = []
     for place, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
         identity = _identity(Path(place))
@@ -141,6 +142,25 @@ def files_below(folder: Path, kind: Kind, passed: PassedOver) -> list[Path]:
         folders[:] = sorted(shown, key=lambda name: (os.path.islink(os.path.join(place, name)), name))
         found += _of_kind(Path(place), names, kind, passed)
     return sorted(found)
+
+
+def same_files(paths: Sequence[Path]) -> list[tuple[int, int]]:
+    """Return the positions of paths that lead to the file of an earlier path, each with the earlier one's position.
+
+    Raises:
+        UsageError: a file cannot be looked at.
+    """
+    first: dict[tuple[int, int], int] = {}
+    again: list[tuple[int, int]] = []
+    for place, path in enumerate(paths):
+        try:
+            identity = _identity(path)
+        except OSError as error:
+            _refuse(error)
+        earlier = first.setdefault(identity, place)
+        if earlier != place and identity[1]:  # some file systems number no files
+            again.append((place, earlier))
+    return again
 
 
 def _of_kind(place: Path, names: Iterable[str], kind: Kind, passed: PassedOver) -> list[Path]:
@@ -168,8 +188,8 @@ def _refuse(error: OSError) -> NoReturn:
     raise UsageError(f"folder {str(error.filename)!r} cannot be read ({error.strerror}): check its permissions")
 
 
-def _identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
+def _identity(path: Path) -> tuple[int, int]:
+    status = os.stat(path)
     return status.st_dev, status.st_ino
 
 

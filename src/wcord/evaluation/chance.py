@@ -24,6 +24,7 @@ class Standing:
 
     Attributes:
         samples: their number.
+        kinds: how many classes there are among the targets.
         top1: share of the samples that are right.
         balanced: mean of that share over the classes among the targets.
         commonest: share of the commonest class, which naming that class alone reaches.
@@ -40,6 +41,7 @@ class Standing:
     """
 
     samples: int
+    kinds: int
     top1: float
     balanced: float
     commonest: float
@@ -85,6 +87,7 @@ def standing(predictions: Predictions, shares: Tensor | None = None) -> Standing
     balanced_bar = min(2 / kinds, (1 + 1 / kinds) / 2) if kinds > 2 else 0.5
     return Standing(
         samples=len(targets),
+        kinds=kinds,
         top1=top1,
         balanced=balanced,
         commonest=commonest,

@@ -14,6 +14,10 @@ from torch import Tensor
 from wcord.evaluation.accuracy import Predictions
 from wcord.evaluation.confusions import Confusions
 
+EVIDENCE, ENOUGH = 3.0, 2 / 3
+"""A matching of classes says something of their order where it reaches three times the share of the commonest class, or
+two thirds; one that itself reaches little says that the network does not know these samples."""
+
 
 @dataclass(frozen=True)
 class OtherOrder:
@@ -55,9 +59,9 @@ def other_order(predictions: Predictions, classes: Sequence[str] = ()) -> OtherO
     """Return the order in which predictions are clearly better than in that of the data, if there is one.
 
     Clearly: it halves the errors or doubles the hits, of the samples and of the classes on the mean, by more than three
-    standard errors of the difference. Names that
-    are whole numbers are tried in the order of the numbers and of the text. Else the classes are matched one to one by
-    the confusions on half of the samples, and measured on the other half.
+    standard errors of the difference. Names that are whole numbers are tried in the order of the numbers and of the
+    text. Else the classes are matched one to one by the confusions on half of the samples, and measured on the other
+    half, where they have to reach `EVIDENCE` or `ENOUGH`.
 
     Args:
         predictions: of samples of a test split.
@@ -76,7 +80,9 @@ def other_order(predictions: Predictions, classes: Sequence[str] = ()) -> OtherO
         if _clearly_better(resorted, right, targets):
             return OtherOrder(by, _percent(right), _percent(resorted))
     matched = _matched(predicted, targets, predictions.num_classes)
-    if matched is not None and _clearly_better(matched, right, targets):
+    commonest = float(targets.bincount().max()) / len(targets)
+    reaches = matched is not None and float(matched.double().mean()) >= min(EVIDENCE * commonest, ENOUGH)
+    if matched is not None and reaches and _clearly_better(matched, right, targets):
         return OtherOrder("match", _percent(right), _percent(matched))
     return None
 

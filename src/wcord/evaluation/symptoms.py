@@ -27,7 +27,7 @@ NETWORK_CAUSES = (
 
 
 def doubts(found: Standing, who: str, classes: Sequence[str], causes: str) -> list[str]:
-    """Return what has to be said of predictions that are at chance or nearly constant; empty where they are neither.
+    """Return what has to be said of predictions that are at or near chance, nearly constant, or of one class's samples.
 
     >>> import torch
     >>> from wcord.evaluation.accuracy import Predictions
@@ -37,8 +37,14 @@ def doubts(found: Standing, who: str, classes: Sequence[str], causes: str) -> li
     >>> doubts(found, "the student", ["well", "ill"], "too few epochs")[0].split("; ")[-1]
     "one class, 'well', is named for 100.00 % of the samples. Usual causes: too few epochs"
     """
-    if not found.informed:
-        return [f"{who} is at chance: {against_chance(found, classes)}. Usual causes: {causes}"]
+    if found.kinds == 1:
+        return [
+            f"all {found.samples} samples on which {who} is measured are of one class: whether it tells classes apart "
+            "is not measured, and its accuracy says nothing of the others"
+        ]
+    if not found.informed or (found.weak and not found.one_class):
+        near = "at" if not found.informed else "near"
+        return [f"{who} is {near} chance: {against_chance(found, classes)}. Usual causes: {causes}"]
     if not found.one_class:
         return []
     return [
@@ -73,8 +79,9 @@ def training_gap(found: Standing, train_top1: float) -> list[str]:
         return []
     return [
         f"training accuracy is {train_top1:.2f} % (last epoch, as trained with augmentation), but test accuracy "
-        f"{100 * found.top1:.2f} %. Usual causes: too few training samples or too little augmentation, or test samples "
-        "of another kind than the training samples"
+        f"{100 * found.top1:.2f} %. Usual causes: too few training samples or too little augmentation, test samples of "
+        "another kind than the training samples, or running statistics of a normalization layer of your own that have "
+        "not settled"
     ]
 
 

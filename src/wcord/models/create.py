@@ -15,6 +15,7 @@ from wcord.models import timm_networks, torchvision_networks, transformers_netwo
 from wcord.models.catalogue import CIFAR_MODELS, TABLE_MODELS, names_weights, network_spec
 from wcord.models.classifier import without_classifier
 from wcord.models.hub import cannot_build, unknown_network
+from wcord.models.lazy import settle_widths
 from wcord.models.mlp import MLP
 from wcord.models.mobilenetv2 import MobileNetV2
 from wcord.models.resnet import ResNet
@@ -108,7 +109,9 @@ def create_model(
         return _built_in(name, num_classes, in_channels, image_size)
     if prefix == "simkd":
         return _simkd(rest, num_classes, in_channels)
-    return _own(prefix, rest, num_classes, in_channels)
+    own = _own(prefix, rest, num_classes, in_channels)
+    settle_widths(own, in_channels=in_channels, image_size=image_size)
+    return own
 
 
 def stated_by_name(name: str) -> Stated:

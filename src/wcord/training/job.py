@@ -321,7 +321,8 @@ def _look_at_teacher(
         return ()
     card = None if config.teacher_weights is None else read_card(config.teacher_weights)
     names = own.teacher.classes if isinstance(own.teacher, Network) else card.classes if card is not None else ()
-    known = bool(names) or (own.teacher is None and teacher_spec(config).by_name)  # a library states its classes
+    stated = bool(names) or (own.teacher is None and teacher_spec(config).by_name)  # a library states its classes
+    known = stated and teacher.classes == data.classes  # other names say nothing of the order
     look = check_teacher(
         teacher,
         data,

@@ -14,6 +14,7 @@ from wcord.data.statistics import channel_statistics
 from wcord.models.card import ModelCard
 from wcord.models.catalogue import names_weights
 from wcord.models.create import create_model, name_with_weights, stated_by_name, stated_frame
+from wcord.models.lazy import settle_widths
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess, stated_preprocess
 from wcord.models.stated import Stated
@@ -117,6 +118,8 @@ def build_network(
         image_size=size,
         pretrained=spec.by_name and spec.loads,
     )
+    if own is not None:
+        settle_widths(own, in_channels=channels, image_size=size)
     before = {key: backbone.state_dict()[key].clone() for key in head_keys(backbone)} if spec.new_head else {}
     if spec.weights is not None:
         _load(backbone, spec, num_classes, channels, say)

@@ -1,10 +1,13 @@
 """Files that a run's settings name: found again when it goes on from another folder, and kept while it needs them."""
 
 import dataclasses
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any, TypeVar
 
+from wcord.checks import UsageError
+from wcord.files import sha256
 from wcord.training.config import DistillConfig, TrainConfig, setting_values
 
 Config = TypeVar("Config", bound=TrainConfig | DistillConfig)
@@ -15,6 +18,8 @@ DATA = ("data", "teacher_data")
 """Settings that name a source of data."""
 FILES = ("label_map", "class_weights")
 """Settings of text that may name a file; all others that name one are paths."""
+NETWORKS = ("model", "student", "teacher")
+"""Settings that may name code of the user's own."""
 
 FREE = ("out", "overwrite", "device", "max_time", "workers", "in_memory")
 """Settings that do not change what a run computes."""
@@ -41,11 +46,24 @@ def as_started(config: Config, folder: Path) -> tuple[Config, list[str]]:
 
     Returns:
         The configuration, and a line on each path that was found there.
+
+    Raises:
+        UsageError: it names code that lies there, where Python does not look for it today.
     """
     if folder == Path.cwd():
         return config, []
+    values = setting_values(config)
+    for name in NETWORKS:
+        _require_code(name, str(values.get(name, "")), folder)
     notes: list[str] = []
     return _as_started(config, folder, notes), notes
+
+
+def digests_of_files(config: TrainConfig | DistillConfig) -> dict[str, str]:
+    """Return the digest of each file that a setting of text names, by the setting."""
+    values = setting_values(config)
+    named = {name: Path(value) for name in FILES if isinstance(value := values.get(name), str)}
+    return {name: sha256(path) for name, path in named.items() if path.is_file()}
 
 
 def _as_started(config: Any, folder: Path, notes: list[str]) -> Any:
@@ -65,6 +83,22 @@ def needed(config: TrainConfig | DistillConfig) -> list[tuple[str, Path]]:
     """Return the files and folders that a run reads: the flag that names each, and its path."""
     named = [(name, _named(name, value)) for name, value in setting_values(config).items() if name != "out"]
     return [(f"--{name.replace('_', '-')}", place[1]) for name, place in named if place and place[1].exists()]
+
+
+def _require_code(name: str, value: str, folder: Path) -> None:
+    module, colon, _ = value.partition(":")
+    top = module.partition(".")[0]
+    if not colon or not top or not _holds(folder, top) or _holds(Path.cwd(), top):
+        return
+    if importlib.util.find_spec(top) is None:
+        raise UsageError(
+            f"--{name} {value} is code in {str(folder)!r}, where the run was started: resume from that folder, or name "
+            "it in the environment variable PYTHONPATH"
+        )
+
+
+def _holds(folder: Path, module: str) -> bool:
+    return (folder / f"{module}.py").is_file() or (folder / module).is_dir()
 
 
 def _found(name: str, value: object, folder: Path) -> str | Path | None:

@@ -193,7 +193,7 @@ class RunFolder:
         noted = [start for start in self.starts() if "data" in start]
         if not noted:
             return
-        but = ("samples_hold",) if noted[-1].get(DAMAGED) else ()
+        but = ("content",) if noted[-1].get(DAMAGED) else ()
         try:
             changed = difference(noted[-1]["data"], contents, but=but)
         except (LookupError, TypeError, AttributeError):
