@@ -55,7 +55,7 @@ def try_network(role: str, network: nn.Module, shape: Sequence[int]) -> None:
         ...
     wcord.checks.UsageError: the student must return logits, batch × classes, received shape (24,) of 2 inputs
     """
-    _require_values(role, network)
+    require_values(role, network)
     if any(is_compiled(module) for module in network.modules()):
         return
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
@@ -92,7 +92,8 @@ def require_gradient(role: str, network: nn.Module, sample: Tensor) -> None:
         )
 
 
-def _require_values(role: str, network: nn.Module) -> None:
+def require_values(role: str, network: nn.Module) -> None:
+    """Raise where a weight of a network holds no values, as lazy layers and the meta device leave it."""
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     for name, tensor in tensors.items():
         if isinstance(tensor, UninitializedParameter | UninitializedBuffer):

@@ -18,7 +18,7 @@ from wcord.models.lazy import settle_widths
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess, stated_preprocess
 from wcord.models.stated import Stated
-from wcord.models.trial import try_network
+from wcord.models.trial import require_values, try_network
 from wcord.models.weights import Head, load_weights, read_card, require_as_large
 from wcord.training.heads import fit_head, head_keys
 
@@ -120,6 +120,7 @@ def build_network(
     )
     if own is not None:
         settle_widths(own, in_channels=channels, image_size=size)
+    require_values(spec.role, backbone)
     before = {key: backbone.state_dict()[key].clone() for key in head_keys(backbone)} if spec.new_head else {}
     if spec.weights is not None:
         _load(backbone, spec, num_classes, channels, say)
