@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from wcord.checks import RunError
-from wcord.data.workers import SLICE, WorkerLostError, leave_signals_to_main, read_by_workers
+from wcord.data.workers import WorkerLostError, leave_signals_to_main, read_by_workers
 
 
 class Numbers(Dataset[int]):
@@ -27,7 +27,7 @@ class Numbers(Dataset[int]):
 
 def loader(count: int, fatal: int = -1) -> DataLoader[int]:
     generator = torch.Generator()
-    options = {"batch_size": None, "num_workers": 2, "timeout": SLICE, "worker_init_fn": leave_signals_to_main}
+    options = {"batch_size": None, "num_workers": 2, "worker_init_fn": leave_signals_to_main}
     return DataLoader(Numbers(count, fatal), generator=generator, **options)
 
 

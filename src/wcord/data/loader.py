@@ -15,7 +15,7 @@ from wcord.data.augment import AUGMENTATIONS, augment, draw, place, whole
 from wcord.data.batch import Batch
 from wcord.data.mixing import Mix, Mixing
 from wcord.data.split import MemorySplit, Partner, Split, StreamSplit, base_and_view, on_device
-from wcord.data.workers import SLICE, leave_signals_to_main, read_by_workers
+from wcord.data.workers import leave_signals_to_main, read_by_workers
 
 _ORDER, _AUGMENT, _PARTNER, _PARTNER_AUGMENT, _MIX = range(5)  # separate streams of random numbers
 
@@ -248,7 +248,6 @@ class Loader:
             generator=torch.Generator(),
             pin_memory=self.device.type == "cuda",
             worker_init_fn=leave_signals_to_main,
-            timeout=SLICE,
         )
         yield from map(_given, read_by_workers(decoded, decoding.name))
 

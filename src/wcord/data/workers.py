@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import queue
 import signal
 import threading
 import time
@@ -21,7 +22,7 @@ Item = TypeVar("Item")
 LIMIT_VARIABLE = "WCORD_LOADER_TIMEOUT"
 """Environment variable with the seconds that a batch may take; 0: any time."""
 LIMIT = 600.0
-SLICE = 5
+SLICE = 1
 """Seconds after which a process that waits for a batch looks at its workers.
 
 The limit counts slices, so that a job which was suspended for an hour, and its workers with it, is not late at once.
@@ -42,8 +43,11 @@ class WorkerLostError(RunError):
 def read_by_workers(loader: DataLoader[Item], name: Callable[[int], str]) -> Iterator[Item]:
     """Yield what the workers of a loader read, in order.
 
+    A thread takes the items from the workers, since a worker that stops while it hands one over would stop whoever
+    takes it.
+
     Args:
-        loader: with one worker or more, `timeout=SLICE` and no batching of its own.
+        loader: with one worker or more and no batching of its own.
         name: says what number n of the items is, for the message about a worker that is stuck.
 
     Raises:
@@ -55,21 +59,63 @@ def read_by_workers(loader: DataLoader[Item], name: Callable[[int], str]) -> Ite
     own = set(active_children()) - before
     _workers.update(own)
     _answer_for_workers()
+    taker = _Taker(items, len(loader))
     whole = False
     try:
         for number in range(len(loader)):
-            yield _next(items, own, lambda number=number: name(number), limit)
+            yield _next(taker, own, lambda number=number: name(number), limit)
         whole = True
     except GeneratorExit:  # the reader wants no more, or has heard of a dead worker elsewhere
         whole = not _dead(own, 0)
         raise
     finally:
-        if not whole:
+        if not whole or not taker.stop(GRACE):
             # A worker that died, or is stuck, may hold a lock that PyTorch's way to end the others waits for.
             setattr(items, "_shutdown", True)  # noqa: B010  # an attribute of PyTorch's own
             _end(own)
+            taker.stop(GRACE)
         del items  # ends the workers, and waits for them
         _end(own)
+
+
+class _Taker:
+    """Takes items from an iterator in a thread of its own, one ahead of who asks for them."""
+
+    def __init__(self, items: Iterator[Any], count: int) -> None:
+        self._ready: queue.Queue[tuple[Any, Exception | None]] = queue.Queue(maxsize=1)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._take, args=(items, count), daemon=True)
+        self._thread.start()
+
+    def next(self, patience: float) -> Any:
+        """Return the next item, or raise what it raised.
+
+        Raises:
+            queue.Empty: there is none within so many seconds.
+        """
+        item, error = self._ready.get(timeout=patience)
+        if error is not None:
+            raise error
+        return item
+
+    def stop(self, patience: float) -> bool:
+        """End the thread, and return whether it has ended within so many seconds."""
+        self._stopped.set()
+        self._thread.join(patience)
+        return not self._thread.is_alive()
+
+    def _take(self, items: Iterator[Any], count: int) -> None:
+        for _ in range(count):
+            try:
+                taken = (next(items), None)
+            except Exception as error:  # whatever it is, who asks for the item gets it
+                taken = (None, error)
+            while not self._stopped.is_set():
+                with suppress(queue.Full):
+                    self._ready.put(taken, timeout=SLICE)
+                    break
+            if self._stopped.is_set() or taken[1] is not None:
+                return
 
 
 def leave_signals_to_main(_worker: int) -> None:
@@ -78,24 +124,24 @@ def leave_signals_to_main(_worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _next(items: Iterator[Any], own: set[BaseProcess], name: Callable[[], str], limit: float) -> Any:
+def _next(taker: _Taker, own: set[BaseProcess], name: Callable[[], str], limit: float) -> Any:
     waited = 0
     while True:
         try:
-            return next(items)
-        except WorkerLostError:
-            raise
-        except (RuntimeError, OSError, EOFError) as error:
+            return taker.next(SLICE)
+        except queue.Empty:
+            if _dead(own, 0):
+                raise _lost(own) from None
+        except (RuntimeError, OSError, EOFError):
             if _dead(own, GRACE):
                 raise _lost(own) from None
-            if not str(error).startswith("DataLoader timed out"):
-                raise
-            waited += SLICE
-            if limit and waited >= limit:
-                raise WorkerLostError(
-                    f"no worker process has read {name()} within {waited} seconds: check the disk or the network that "
-                    f"the data lie on, or set {LIMIT_VARIABLE} to more seconds (0: wait for ever)"
-                ) from None
+            raise
+        waited += SLICE
+        if limit and waited >= limit:
+            raise WorkerLostError(
+                f"no worker process has read {name()} within {waited} seconds: check the disk or the network that the "
+                f"data lie on, or set {LIMIT_VARIABLE} to more seconds (0: wait for ever)"
+            )
 
 
 def _limit() -> float:
