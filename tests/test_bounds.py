@@ -33,7 +33,9 @@ def settings_of_commands() -> Iterator[type]:
         thing
         for module in modules
         for thing in vars(module).values()
-        if isinstance(thing, type) and dataclasses.is_dataclass(thing) and thing.__module__ != "wcord.bounds"
+        if isinstance(thing, type)
+        and dataclasses.is_dataclass(thing)
+        and thing.__module__ not in ("wcord.bounds", "wcord.overwriting")
     }
     return iter(sorted(found | {DataConfig, PairingConfig, TrainingConfig}, key=lambda kind: kind.__name__))
 

@@ -78,7 +78,7 @@ def test_weights_of_nan_are_refused_and_nothing_is_loaded(suffix: str, key: str,
     torch.save(state, path) if suffix == ".pth" else save_weights(damaged, path, card=CARD)
     fresh = small()
     before = {name: value.clone() for name, value in fresh.state_dict().items()}
-    with pytest.raises(UsageError, match=f"NaN in 1 tensors .{key}"):
+    with pytest.raises(UsageError, match=f"NaN or infinity in {key}"):
         load_weights(fresh, path)
     assert all(torch.equal(value, before[name]) for name, value in fresh.state_dict().items())
 

@@ -114,7 +114,7 @@ def test_settings_of_another_encoding(tmp_path: Path, content: bytes, capsys: py
     assert "run/config.toml' are no UTF-8" in capsys.readouterr().err
     for command in (["distill", "--resume", str(run)], ["export", str(run)]):
         assert main(command) == 2
-        assert "config.toml' is not valid TOML" in capsys.readouterr().err
+        assert "run/config.toml' is not text in UTF-8, from byte" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,11 @@ def started(tmp_path, monkeypatch, request):
     name, mark = f"own_{abs(hash(request.node.nodeid))}", tmp_path / "mark"
     (tmp_path / f"{name}.py").write_text(MODULE.format(mark=str(mark)))
     monkeypatch.chdir(tmp_path)
-    settings = {"model": "resnet8", "out": tmp_path / "run", "epochs": 1, "subset": 4, "device": "cpu"}
+    settings = {"model": f"{name}:small", "out": tmp_path / "run", "epochs": 1, "subset": 4, "device": "cpu"}
     api.start(configure(TrainConfig, settings), say=lambda line: None)
-    file = tmp_path / "run" / "config.toml"
-    for made in ("record.json", "student.safetensors"):
-        (tmp_path / "run" / made).unlink()
-    file.write_text(file.read_text().replace('"resnet8"', f'"{name}:small"'))
+    for made in (tmp_path / "run" / "record.json", tmp_path / "run" / "student.safetensors", mark):
+        made.unlink()
+    monkeypatch.delitem(sys.modules, name)
     return tmp_path / "run", f"{name}:small", mark
 
 

@@ -15,13 +15,8 @@ def settle_widths(network: nn.Module, *, in_channels: int, image_size: tuple[int
 
     >>> network = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(2))
     >>> settle_widths(network, in_channels=3, image_size=(8, 8))
-    >>> network
-    Sequential(
-      (0): Conv2d(3, 4, kernel_size=(3, 3), stride=(1, 1))
-      (1): BatchNorm2d(4, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
-      (2): Flatten(start_dim=1, end_dim=-1)
-      (3): Linear(in_features=144, out_features=2, bias=True)
-    )
+    >>> network[0].weight.shape, network[1].weight.shape, network[3].weight.shape
+    (torch.Size([4, 3, 3, 3]), torch.Size([4]), torch.Size([2, 144]))
 
     Args:
         network: is left in its mode, and nothing but these widths changes.

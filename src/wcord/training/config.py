@@ -325,7 +325,7 @@ def read_config(path: Path) -> TrainConfig | DistillConfig:
     Raises:
         UsageError: where the file is missing or damaged.
     """
-    settings = read_recipe(path) | {"overwrite": False}
+    settings = read_toml(path, "settings") | {"overwrite": False}
     try:
         return configure(TrainConfig, settings) if "model" in settings else configure(DistillConfig, settings)
     except UsageError as error:
