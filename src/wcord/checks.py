@@ -19,8 +19,15 @@ LISTED = 150
 """Names that a message lists at most."""
 
 
-class UsageError(ValueError):
-    """A user's mistake, told in one line; the command line exits with code 2."""
+class _OneLineError(Exception):
+    """An error whose message is one line, whatever names of files or columns stand in it."""
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())
+
+
+class UsageError(_OneLineError, ValueError):
+    """A user's mistake, said in one line; the command line exits with code 2."""
 
 
 class WrongTypeError(UsageError, TypeError):
@@ -39,8 +46,8 @@ class NonFiniteError(UsageError):
     """NaN or infinity where a loss was given its input; a training run turns it into a RunError with its step."""
 
 
-class RunError(RuntimeError):
-    """A run that failed under way (NaN, full disk), told in one line; the command line exits with code 1."""
+class RunError(_OneLineError, RuntimeError):
+    """A run that failed under way (NaN, full disk), said in one line; the command line exits with code 1."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:

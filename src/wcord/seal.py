@@ -50,6 +50,8 @@ def damage_of_archive(path: Path) -> str | None:
             return "it is cut short or damaged at its end"
     try:
         with zipfile.ZipFile(path) as archive:
+            if archive.comment:
+                return "its checksum is damaged"
             member = archive.testzip()
     except Exception as error:  # zipfile raises a dozen kinds, by where the damage is
         return f"it is no whole archive: {error}"

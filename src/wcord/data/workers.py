@@ -69,13 +69,17 @@ def read_by_workers(loader: DataLoader[Item], name: Callable[[int], str]) -> Ite
         whole = not _dead(own, 0)
         raise
     finally:
-        if not whole or not taker.stop(GRACE):
-            # A worker that died, or is stuck, may hold a lock that PyTorch's way to end the others waits for.
-            setattr(items, "_shutdown", True)  # noqa: B010  # an attribute of PyTorch's own
+        _ending.set()
+        try:
+            if not whole or not taker.stop(GRACE):
+                # A worker that died, or is stuck, may hold a lock that PyTorch's way to end the others waits for.
+                setattr(items, "_shutdown", True)  # noqa: B010  # an attribute of PyTorch's own
+                _end(own)
+                taker.stop(GRACE)
+            del items  # ends the workers, and waits for them
             _end(own)
-            taker.stop(GRACE)
-        del items  # ends the workers, and waits for them
-        _end(own)
+        finally:
+            _ending.clear()
 
 
 class _Taker:
@@ -210,17 +214,18 @@ class _Answer:
 
 def _end(workers: set[BaseProcess]) -> None:
     """End what is left of workers, which ignore the signal that multiprocessing would send them."""
+    for worker in workers:
+        with suppress(ValueError):  # it is closed already
+            worker.kill()
+    for worker in workers:
+        with suppress(ValueError):
+            worker.join(GRACE)
+    _workers.difference_update(workers)
+
+
+def _end_all() -> None:
     _ending.set()
-    try:
-        for worker in workers:
-            with suppress(ValueError):  # it is closed already
-                worker.kill()
-        for worker in workers:
-            with suppress(ValueError):
-                worker.join(GRACE)
-        _workers.difference_update(workers)
-    finally:
-        _ending.clear()
+    _end(set(_workers))
 
 
-atexit.register(lambda: _end(set(_workers)))
+atexit.register(_end_all)
