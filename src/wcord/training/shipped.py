@@ -62,7 +62,8 @@ def _reason(config: TrainingConfig, unsettled: Sequence[NormLayer], updates: int
     if not unsettled:
         return ""
     momenta = sorted({f"{layer.momentum:g}" if layer.momentum is not None else "1/n" for layer in unsettled})
-    return f"{updates:,} batches are too few for them to settle (momentum {', '.join(momenta)})"
+    batches = "1 batch is" if updates == 1 else f"{updates:,} batches are"
+    return f"{batches} too few for them to settle (momentum {', '.join(momenta)})"
 
 
 def _unmeasured(network: Network, layers: Sequence[NormLayer], unsettled: Sequence[NormLayer], why: str) -> Shipped:
