@@ -108,3 +108,11 @@ def test_a_digest_depends_on_the_text_the_names_and_each_value() -> None:
     same = {name: value.clone() for name, value in reversed(STATE.items())}
     assert digest_of(same, "x") == digest_of(STATE, "x") != digest_of(STATE, "y")
     assert digest_of(STATE | {"a": STATE["a"] + 1}, "x") != digest_of(STATE, "x")
+
+
+def test_a_seal_that_is_gone_is_damage_too(tmp_path: Path) -> None:
+    """Zeros over it leave what zipfile reads as a whole archive without a comment."""
+    content = checkpoint(tmp_path / "a.pt")
+    for zeros in (1, 77, 78, 79):
+        (tmp_path / "a.pt").write_bytes(content[:-zeros] + bytes(zeros))
+        assert damage_of_archive(tmp_path / "a.pt") is not None, zeros
