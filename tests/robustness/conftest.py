@@ -22,8 +22,9 @@ PROPERTY = "robustness"
 PAGE = """# What wcord is tried on
 
 `make robustness` kills runs, flips bits, starves workers and gives commands and functions what they cannot use, with
-fixed seeds (but for the fuzzers), and writes this table. A trial holds where nothing is lost, nothing hangs and nothing but one plain line
-is said, with the exit code that belongs to it. A small share of the same trials is part of `make test`.
+fixed seeds (but for the fuzzers), and writes this table. A trial holds where nothing is lost, nothing hangs and nothing
+but one plain line is said, with the exit code that belongs to it. A small share of the same trials is part of
+`make test`.
 
 {table}
 
