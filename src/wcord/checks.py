@@ -31,7 +31,7 @@ class UsageError(_OneLineError, ValueError):
 
 
 class WrongTypeError(UsageError, TypeError):
-    """A value of another type than the one that is meant: a `TypeError` to Python, a user's mistake to the commands."""
+    """A value of the wrong type: a `TypeError` to Python, a user's mistake to the commands."""
 
 
 class DoesNotFitError(UsageError):
@@ -254,10 +254,10 @@ def require_place(path: str | Path, what: str, *, folder: bool = False) -> Path:
     Args:
         path: where something will be written.
         what: what it is, for the message.
-        folder: whether a folder is meant, and not a file.
+        folder: whether `path` is to be a folder instead of a file.
 
     Raises:
-        UsageError: the path leads through a file, or to a file where a folder is meant, or into what cannot be written.
+        UsageError: the path leads through a file, or to a file instead of a folder, or into what cannot be written.
     """
     place = require_path(path, what)
     ground = next(there for there in (place.absolute(), *place.absolute().parents) if os.path.lexists(there))

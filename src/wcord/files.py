@@ -66,7 +66,7 @@ def remove_parts(folder: Path, of: Callable[[str], bool]) -> None:
 
     Args:
         folder: it need not exist.
-        of: tells by its name whether a file's parts are meant.
+        of: takes the name of a file; whether its parts are removed.
     """
     with suppress(OSError):  # no such folder, or one that cannot be read
         for path in list(folder.iterdir()):

@@ -1,4 +1,4 @@
-"""Whose code raised an error: what the user's own functions raise is said as such, with their name and place."""
+"""Whose code raised an error: which of the user's own functions it was, and where."""
 
 import site
 import sys

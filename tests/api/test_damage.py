@@ -52,7 +52,7 @@ def test_all_that_is_damaged_is_told_in_a_line_each(runs: tuple[Path, Path], run
     said: list[str] = []
     api.resume(run, say=said.append)
     assert [line for line in said if "checkpoint" in line] == [
-        f"note: checkpoint {newest.name} is passed over: it is cut short or damaged at its end; the run goes on from "
+        f"note: checkpoint {newest.name} is skipped: it is cut short or damaged at its end; the run goes on from "
         "step-000000002.pt",
         "note: metrics.jsonl was damaged: its 1 lines are restored from the checkpoint",
         "note: starts.jsonl was damaged: it is restored from the checkpoint",

@@ -127,7 +127,7 @@ def test_a_test_split_without_labels_is_passed_over() -> None:
     for bare in (np.full(60, -1), np.full(60, np.nan)):
         data = from_arrays(X, np.array([0, 1, 2] * 20), X, bare)
         assert len(data.train) + len(data.test) == 60
-        assert "the test split is passed over: 60 of its samples have no label" in data.notes
+        assert "the test split is skipped: 60 of its samples have no label" in data.notes
     assert unlabelled(np.array([-1, 1]), np.array([-1, 1])) == 0
     assert is_missing(pd.NaT)
 

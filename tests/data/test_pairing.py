@@ -236,7 +236,7 @@ def test_the_teachers_column_may_be_empty_in_the_test_table(tmp_path: Path, sett
 
 
 def test_rows_of_another_split_are_no_partners(tmp_path: Path) -> None:
-    """A test split whose labels are kept back is passed over, but then the next one is not the student's."""
+    """A test split whose labels are kept back is skipped, but then the next one is not the student's."""
     kinds = datasets.Features(image=datasets.Image(), label=datasets.Value("int64"))
     for side, hidden in (("s", False), ("t", True)):
         for split in ("train", "test", "val"):

@@ -151,7 +151,7 @@ def test_the_test_file_may_lack_what_the_teacher_sees_and_not_what_the_student_s
         assert data.of_teacher.columns == (taught.teacher_input or ("dear", "cheap"))
         assert (len(data.train), len(data.test), len(data.of_teacher.train), len(data.of_teacher.test)) == (8, 6, 8, 0)
         assert any(note.startswith("the teacher sees none of the test samples") for note in data.notes)
-        assert "teacher: the test file lacks column 'dear', and is passed over" in data.notes
+        assert "teacher: the test file lacks column 'dear', and is skipped" in data.notes
     message = "the test file lacks column 'dear': add it, or hold out a part .* by --holdout 0.2"
     for seen in (("dear",), ()):
         with pytest.raises(UsageError, match=message):

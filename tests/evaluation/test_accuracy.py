@@ -6,7 +6,8 @@ from torch import nn
 
 from wcord.checks import UsageError
 from wcord.data.batch import Batch
-from wcord.evaluation.accuracy import Predictions, accuracy, evaluating, predict
+from wcord.evaluation.accuracy import Predictions, accuracy, predict
+from wcord.models.network import evaluating
 
 
 def network():

@@ -2,6 +2,8 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
 
 from wcord.checks import UsageError
 from wcord.models import transformers_networks
@@ -86,3 +88,25 @@ def test_a_folder_with_weights(tmp_path):
     (tmp_path / "net" / "model.safetensors").unlink()
     with pytest.raises(UsageError, match=r"holds no weights"):
         create_model(name)
+
+
+def test_weights_that_lack_more_than_the_head_are_refused(tmp_path):
+    transformers = pytest.importorskip("transformers", reason="transformers is an extra of wcord")
+    resnet(transformers, 3).save_pretrained(tmp_path / "net")
+    state = load_file(tmp_path / "net" / "model.safetensors")
+    body = next(key for key in state if key.endswith("convolution.weight"))
+    for changed in ({body: state[body][:1].clone()}, {f"other.{body}": state[body]}):
+        rest = {key: value for key, value in state.items() if key != body}
+        save_file(rest | changed, tmp_path / "net" / "model.safetensors", {"format": "pt"})
+        with pytest.raises(UsageError, match=r"lacks 1 tensors of the network's body, or has them in another shape"):
+            create_model(f"hf:{tmp_path / 'net'}")
+
+
+def test_the_head_alone_may_be_new(tmp_path):
+    """What the library reports, without the library."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2))
+    head = {"missing_keys": ["2.bias"], "mismatched_keys": [("2.weight", (5, 4), (2, 4))]}
+    transformers_networks._require_body("net", tmp_path, network, head)
+    for body in ({"missing_keys": ["0.bias"]}, {"mismatched_keys": [("0.weight", (1,), (2,))]}):
+        with pytest.raises(UsageError, match=r"lacks 1 tensors .* \(0\.\w+, …\)"):
+            transformers_networks._require_body("net", tmp_path, network, head | body)

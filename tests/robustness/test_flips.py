@@ -100,7 +100,7 @@ def test_flips_in_a_checkpoint_are_noticed(runs: Runs, tmp_path: Path, tally: An
         said: list[str] = []
         state = load_checkpoint(tmp_path / "checkpoints", said.append)
         older = state is not None and state["step"] < int(newest.stem.removeprefix("step-"))
-        assert tally("checkpoint damaged", older and f"checkpoint {newest.name} is passed over: " in said[0])
+        assert tally("checkpoint damaged", older and f"checkpoint {newest.name} is skipped: " in said[0])
 
 
 def test_a_run_whose_files_are_damaged_goes_on_to_the_same_end(runs: Runs, tmp_path: Path, tally: Any) -> None:

@@ -54,7 +54,7 @@ def test_one_changed_bit_anywhere_falls_back_to_the_one_before_and_is_told(tmp_p
     assert found is not None
     assert found["step"] == 1
     (line,) = said
-    assert line.startswith("note: checkpoint step-000000002.pt is passed over: it")
+    assert line.startswith("note: checkpoint step-000000002.pt is skipped: it")
     assert line.endswith("; the run goes on from step-000000001.pt")
 
 
@@ -135,9 +135,7 @@ def test_none_yet_and_none_whole(tmp_path: Path) -> None:
     with pytest.raises(RunError) as caught:
         load(folder)
     told = str(caught.value)
-    assert told.startswith(
-        f"no checkpoint in {str(folder)!r} can be used (checkpoint step-000000002.pt is passed over:"
-    )
+    assert told.startswith(f"no checkpoint in {str(folder)!r} can be used (checkpoint step-000000002.pt is skipped:")
     assert f"--recipe {tmp_path / 'config.toml'} with a new --out runs it again" in told
     assert told.isprintable()
     (tmp_path / "file").write_text("")

@@ -72,7 +72,7 @@ def note_not_applicable(folder: Path, reason: str) -> None:
 
 
 def forget(folder: Path) -> None:
-    """Remove a run, so that it is begun anew.
+    """Remove a run, so that it starts again.
 
     Raises:
         UsageError: as `require_forgettable`.

@@ -66,7 +66,7 @@ def number_labels(
 
 
 def require_several_classes(classes: Sequence[str]) -> None:
-    """Raise where there is nothing to be told apart."""
+    """Raise unless there are two classes or more."""
     if len(classes) < 2:
         raise UsageError(f"a classifier needs at least 2 classes, the data has {len(classes)}: {', '.join(classes)}")
 

@@ -68,7 +68,7 @@ def find_layout(root: Path, kind: Kind, passed: PassedOver, *, labels: bool = Tr
     Args:
         root: the folder.
         kind: what the data are made of.
-        passed: is told of what lies beside the splits and is not read.
+        passed: counts what lies beside the splits and is not read.
         labels: whether there are class folders in the splits, or in `root` where it has none.
 
     Raises:

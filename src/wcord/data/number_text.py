@@ -87,7 +87,7 @@ def ways_to_write(
 ) -> Ways:
     """Tell how the numbers of each column are written, from all columns of all files of a table together.
 
-    1,234 is 1234 to some and 1.234 to others: which is meant, another number of the column or another column of the
+    1,234 is 1234 to some and 1.234 to others: which of the two, another number of the column or another column of the
     table must say, or else what is usual in such a file. 1.250 is a plain number unless commas mark decimals.
 
     Args:

@@ -122,7 +122,7 @@ def files_below(folder: Path, kind: Kind, passed: PassedOver) -> list[Path]:
     Args:
         folder: where to look.
         kind: what counts.
-        passed: is told of what does not.
+        passed: counts what does not.
 
     Raises:
         UsageError: a folder cannot be read.

@@ -123,7 +123,7 @@ class _Taker:
 
 
 def leave_signals_to_main(_worker: int) -> None:
-    """Go on reading when all processes are told to stop: the main one ends its step and saves its state first."""
+    """Keep reading when a signal stops all processes: the main one ends its step and saves its state first."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 

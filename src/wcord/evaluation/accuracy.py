@@ -1,7 +1,6 @@
 """What a network predicts on a test set, and how often and how surely it is right."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +11,7 @@ from wcord.checks import UsageError, require_finite, require_same_rows
 from wcord.data.batch import Batch
 from wcord.evaluation.several import several_accuracy
 from wcord.features import capture
+from wcord.models.network import evaluating
 from wcord.numerics import row_blocks
 
 CALIBRATION_BINS = 15
@@ -49,29 +49,6 @@ class Predictions:
     def top1(self) -> Tensor:
         """Predicted class numbers, N."""
         return self.logits.argmax(dim=1)
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[nn.Module]:
-    """Put a network into eval mode without gradients, and give every module its own mode back at the end.
-
-    Each flag is restored by itself: a network may keep some of its modules (a frozen BatchNorm) in another mode.
-
-    >>> net = nn.Sequential(nn.Dropout(), nn.Dropout().eval())
-    >>> with evaluating(net):
-    ...     net[0].training
-    False
-    >>> net[0].training, net[1].training
-    (True, False)
-    """
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        with torch.no_grad():
-            yield network
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def predict(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from wcord.checks import UsageError
-from wcord.evaluation.accuracy import evaluating
+from wcord.models.network import evaluating
 
 _WARM_UP = 2
 _REPEATS = 15

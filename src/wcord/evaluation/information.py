@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.evaluation.accuracy import Predictions, evaluating
+from wcord.evaluation.accuracy import Predictions
 from wcord.methods.term import Objective
+from wcord.models.network import evaluating
 
 FEWEST = 32
 """Samples of a half from which a mapping is worth fitting, and a bound worth measuring."""

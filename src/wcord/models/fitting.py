@@ -57,7 +57,7 @@ def choose(
     """Return the tensors that fit a network best, and another set that fits as well, where the file holds one.
 
     Prefixes that wrappers put before keys are taken off. Of the weights and their moving average the weights are
-    taken, unless the average is asked for; of several weights those under a usual name, such as `state_dict`.
+    taken, unless `average` is true; of several weights those under a usual name, such as `state_dict`.
 
     Args:
         states: place in the file → state dict, see `reading.read_states`.

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from wcord.checks import UsageError
+from wcord.models.network import evaluating
 
 SIDE = 32
 """Pixels of the first input where no size is known."""
@@ -29,19 +30,15 @@ def settle_widths(network: nn.Module, *, in_channels: int, image_size: tuple[int
     if not _without_shape(network):
         return
     size = image_size or (SIDE, SIDE)
-    training = {module: module.training for module in network.modules()}
     try:
-        with torch.no_grad():
-            network.eval()(torch.zeros(2, in_channels, *size))
+        with evaluating(network):
+            network(torch.zeros(2, in_channels, *size))
     except Exception as error:
         shape = f"2×{in_channels}×{size[0]}×{size[1]}"
         raise UsageError(
             f"{type(network).__name__} has modules without widths (nn.Lazy…) and fails on a first input of {shape} "
             f"({error}): give them widths"
         ) from error
-    finally:
-        for module, mode in training.items():
-            module.training = mode
     unused = _without_shape(network)
     if unused:
         raise UsageError(f"{type(network).__name__} does not use {unused[0]!r}, which has no width: give it one")

@@ -2,12 +2,15 @@
 
 import importlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from wcord.checks import UsageError
+from wcord.models.classifier import classifier_paths, is_head_key
+from wcord.models.found import TRACKED
 from wcord.models.hub import cannot_build, cannot_load, hub_file
 from wcord.models.stated import Frame, Stated
 
@@ -50,20 +53,47 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
     loud = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # it reports a new head at length
     try:
-        return transformers.AutoModelForImageClassification.from_pretrained(
-            weights.parent, config=config, ignore_mismatched_sizes=True, trust_remote_code=False
-        ).train()
+        network, found = transformers.AutoModelForImageClassification.from_pretrained(
+            weights.parent,
+            config=config,
+            ignore_mismatched_sizes=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
     except Exception as error:
         raise cannot_load(f"hf:{name}", weights, error) from error
     finally:
         transformers.logging.set_verbosity(loud)
+    _require_body(name, weights, network, found)
+    return network.train()
+
+
+def _require_body(name: str, weights: Path, network: nn.Module, found: Mapping[str, Any]) -> None:
+    """Raise where more than the head stays random: transformers itself only warns.
+
+    Args:
+        name: of the network.
+        weights: the file.
+        network: as it was loaded.
+        found: what transformers says of the loading.
+    """
+    # Of a tensor of another shape the library gives its name and both shapes.
+    misshaped = (entry[0] if isinstance(entry, tuple) else entry for entry in found["mismatched_keys"])
+    heads = classifier_paths(network)
+    absent = {key for key in {*found["missing_keys"], *misshaped} if not key.endswith(TRACKED)}
+    random = sorted(key for key in absent if not is_head_key(key, heads))
+    if random:
+        raise UsageError(
+            f"hf:{name}: {str(weights)!r} lacks {len(random)} tensors of the network's body, or has them in another "
+            f"shape ({random[0]}, …): its config.json and its weights do not belong together"
+        )
 
 
 def stated(name: str) -> Stated:
     """Return what the files of a network say.
 
     Raises:
-        UsageError: transformers is missing, which is said before anything is fetched, or they cannot be had or read.
+        UsageError: transformers is missing, which is said before anything is fetched, or they cannot be found or read.
     """
     _library(name)
     return stated_in_files(name)

@@ -1,4 +1,4 @@
-"""A network's first forward pass: whatever its code raises is said in one line that names the network and its input."""
+"""A network's first forward pass: whatever its code raises becomes one line that names the network and its input."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from wcord.checks import UsageError, WrongTypeError
 from wcord.memory import lack_of_memory
-from wcord.models.network import is_compiled, logits_of
+from wcord.models.network import evaluating, is_compiled, logits_of
 from wcord.own_code import of_own_code, said_by
 
 
@@ -40,7 +40,7 @@ def on_trial(role: str, shape: Sequence[int]) -> Iterator[None]:
 def try_network(role: str, network: nn.Module, shape: Sequence[int]) -> None:
     """Raise unless a network gives logits for blank inputs; it is left as it was.
 
-    A compiled network is passed over: what reads its features has to be there before it first runs.
+    A compiled network is not tried: what reads its features has to be there before it first runs.
 
     Args:
         role: the network as messages call it.
@@ -59,14 +59,8 @@ def try_network(role: str, network: nn.Module, shape: Sequence[int]) -> None:
     if any(is_compiled(module) for module in network.modules()):
         return
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        with torch.no_grad(), on_trial(role, (2, *shape)):
-            logits = logits_of(network(torch.zeros(2, *shape, device=device)))
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluating(network), on_trial(role, (2, *shape)):
+        logits = logits_of(network(torch.zeros(2, *shape, device=device)))
     _require_logits(role, logits)
 
 
@@ -78,14 +72,8 @@ def require_gradient(role: str, network: nn.Module, sample: Tensor) -> None:
         network: in eval mode for the time of the call.
         sample: a batch of its inputs.
     """
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        with torch.enable_grad(), on_trial(role, sample.shape):
-            cut = not logits_of(network(sample)).requires_grad
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluating(network), torch.enable_grad(), on_trial(role, sample.shape):
+        cut = not logits_of(network(sample)).requires_grad
     if cut:
         raise UsageError(
             f"the {role} cannot be trained: its logits have no gradient; leave out detach and no_grad in it"

@@ -51,7 +51,7 @@ def load_weights(model: Module, path: str | Path, *, ema: bool = False, head: He
         head: kept: the classifier's weights must fit too; new: where they do not, the network's stay as they are;
             left: the file's are left out (of a network without a classifier); optional: where the file has none, the
             network's is taken away.
-        say: told which weights are taken where the file holds several, and what becomes of a head.
+        say: takes a line on which weights are loaded where the file holds several, and on what becomes of a head.
 
     Returns:
         `model`.

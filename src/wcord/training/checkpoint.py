@@ -61,7 +61,7 @@ def load_checkpoint(folder: Path, say: Callable[[str], None]) -> dict[str, Any] 
 
     Args:
         folder: the run's checkpoints.
-        say: told which checkpoints are passed over, and why.
+        say: takes a line on each checkpoint that is skipped, with the reason.
 
     Raises:
         RunError: where checkpoints exist and none is whole.
@@ -75,7 +75,7 @@ def load_checkpoint(folder: Path, say: Callable[[str], None]) -> dict[str, Any] 
             for line in passed:
                 say(f"note: {line}; the run goes on from {path.name}")
             return state
-        passed.append(f"checkpoint {path.name} is passed over: {state}")
+        passed.append(f"checkpoint {path.name} is skipped: {state}")
     if passed:
         raise RunError(
             f"no checkpoint in {str(folder)!r} can be used ({'; '.join(passed)}): the run cannot be resumed; its logs "

@@ -11,8 +11,7 @@ from wcord.data.config import PairingConfig
 from wcord.data.labels import find_classes, match_classes, observed_map, read_map
 from wcord.data.loader import Loader
 from wcord.data.split import DataSet, ViewedSplit, base_and_view
-from wcord.evaluation.accuracy import evaluating
-from wcord.models.network import Network
+from wcord.models.network import Network, evaluating
 
 OBSERVED = "observed"
 WRONG_LABELS = 0.01

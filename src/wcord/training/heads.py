@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from wcord.data.labels import match_classes
-from wcord.evaluation.accuracy import evaluating
 from wcord.models.classifier import classifier_paths, is_head_key
-from wcord.models.network import Network
+from wcord.models.network import Network, evaluating
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -35,7 +34,7 @@ def fit_head(
         alike: whether its logits answer as those of the weights did: of one class a sample, or of several labels.
         shape: of a sample of the data.
         fresh: gives the state of the same backbone before anything was loaded; its head is enough.
-        say: told what becomes of the head.
+        say: takes a line on what becomes of the head.
     """
     own = network.classes
     if not theirs or not own or len(theirs) != len(own) or (alike and tuple(theirs) == own):

@@ -340,7 +340,7 @@ def _look_at_teacher(
 
 def _notes_of_weights(config: TrainConfig | DistillConfig, data: DataSet) -> list[str]:
     if isinstance(config, TrainConfig):
-        return note_of_split("network that is gone on with", config.weights, data)
+        return note_of_split("network that training starts from", config.weights, data)
     return [
         *note_of_split("student", config.student_weights, data),
         *note_of_split("teacher", config.teacher_weights, data.of_teacher),

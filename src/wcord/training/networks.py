@@ -86,10 +86,10 @@ def build_network(
         spec: what is asked for.
         data: what the network will see.
         own: a user's module that stands in for the name; one that is a Network already is left as it is.
-        say: told which of the weights are taken, and what becomes of the head.
+        say: takes a line on which weights are loaded, and on what becomes of the head.
 
     Raises:
-        UsageError: on an unknown name, weights that cannot be had or do not fit, or images of another number of
+        UsageError: on an unknown name, weights that cannot be loaded or do not fit, or images of another number of
             channels.
     """
     if spec.pretrained and (spec.weights is not None or own is not None):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase as NormLayer
 
 from wcord.data.batch import Batch
-from wcord.evaluation.accuracy import evaluating
+from wcord.models.network import evaluating
 
 SETTLED = 20
 """A running average spans 1/momentum updates; it is trusted where a layer has had so many times as many.

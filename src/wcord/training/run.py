@@ -214,7 +214,7 @@ class RunFolder:
             return starts
         from wcord.training.checkpoint import load_checkpoint  # imports torch, as above
 
-        with suppress(RunError):  # which is told when the run is gone on with
+        with suppress(RunError):  # resuming the run will report it
             state = load_checkpoint(self.checkpoints, lambda line: None) or {}
             return kept_logs(state).get(STARTS, [])
         return []

@@ -39,7 +39,7 @@ class TeacherCache:
         teacher: the network; its weights are part of the key.
         about: everything else that the batches and the arithmetic depend on, as JSON can hold it.
         batch_size: rows of a batch, to find a batch in its epoch.
-        say: told of files that are damaged, and of such as cannot be written.
+        say: takes a line on each file that is damaged or cannot be written.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -133,7 +133,7 @@ class TeacherCache:
 
 
 def open_cache(job: Job, say: Callable[[str], None]) -> TeacherCache | None:
-    """Return the cache that was asked for, keyed by everything that the teacher's outputs depend on.
+    """Return the cache of a run, if it has one, keyed by everything that the teacher's outputs depend on.
 
     Raises:
         UsageError: its folder cannot be written.
