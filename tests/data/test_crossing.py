@@ -28,3 +28,15 @@ def test_how_classes_meet(theirs: list[int], others: list[str], apart: bool, tex
 def test_nothing_is_said_of_the_same_names_of_numbers_in_order_and_of_no_labels(others: list[str]) -> None:
     labels = torch.tensor([0, 0, 1, 1])
     assert crossing("train", labels, labels, ["a", "b"], others) is None
+
+
+def test_ten_thousand_classes_cost_no_table_of_them() -> None:
+    count = 10_000
+    own = torch.arange(count).repeat(2)
+    names, others = [f"a{n:05}" for n in range(count)], [f"b{n:05}" for n in range(count)]
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    with torch.profiler.profile(profile_memory=True, activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        found = crossing("train", own, order[own], names, others)
+    assert found is not None
+    assert not found.apart
+    assert max(event.cpu_memory_usage for event in profile.events()) < 10e6, "a table of them takes 800 MB"

@@ -78,8 +78,8 @@ def configuration(kind: type[Run], name: str, arguments: list[str]) -> Run:
     _refuse_unknown_flags(kind, rest)
     rest = [_plain_name(argument) for argument in rest]
     # The parser offers no flag that sets what is set already.
-    told = {f"--{name.replace('_', '-')}" for name, value in flatten(kind, settings).items() if value is True}
-    rest = [argument for argument in rest if argument not in told]
+    on = {f"--{name.replace('_', '-')}" for name, value in flatten(kind, settings).items() if value is True}
+    rest = [argument for argument in rest if argument not in on]
     if "--help" not in rest and "-h" not in rest:
         _refuse_missing(default, rest)
     return _parse(kind, name, rest, default=default, more=RUN_HELP)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from wcord.data.names import SHOWN
@@ -44,23 +45,28 @@ def crossing(split: str, own: Tensor, theirs: Tensor, classes: Sequence[str], ot
     """
     if not len(own) or not classes or not others or set(classes) == set(others):
         return None
-    table = (own * len(others) + theirs).bincount(minlength=len(classes) * len(others))
-    table = table.reshape(len(classes), len(others))
-    follow = [int(table.amax(dim).sum()) for dim in (0, 1)]  # pairs that the commonest partner class explains
-    wrong = len(own) - max(follow)
+    # Only the pairs of classes that occur are counted: a table of all of them would be C×C'.
+    met, counts = (own * len(others) + theirs).unique(return_counts=True)
+    ours, partners = met // len(others), met % len(others)
+    most = _largest(ours, counts, len(classes))
+    wrong = len(own) - max(int(most.sum()), int(_largest(partners, counts, len(others)).sum()))
     if wrong > WRONG_LABELS * len(own):
-        first = int((table.sum(1) - table.amax(1)).argmax())
-        met = sorted(range(len(others)), key=lambda number: -int(table[first, number]))[:SHOWN]
-        with_ = ", ".join(f"{others[number]!r} ({int(table[first, number])})" for number in met if table[first, number])
+        first = int((own.bincount(minlength=len(classes)) - most).argmax())
+        of_first = torch.where(ours == first)[0]
+        commonest = of_first[counts[of_first].argsort(descending=True, stable=True)][:SHOWN].tolist()
+        with_ = ", ".join(f"{others[int(partners[place])]!r} ({int(counts[place])})" for place in commonest)
         return Crossing(
             f"the labels of at least {wrong} of {len(own)} {split} pairs do not go together: samples of "
             f"{classes[first]!r} are paired with those of {with_}",
             apart=True,
         )
-    partner = table.argmax(1).tolist()
-    present = [number for number in range(len(classes)) if int(table[number].sum())]
+    best = counts == most[ours]
+    partner = dict(
+        zip(ours[best].flip(0).tolist(), partners[best].flip(0).tolist(), strict=True)
+    )  # the first of equals
+    present = sorted(partner)
     numbers = any(all(name.isdecimal() for name in names) for names in (classes, others))
-    if numbers and partner == sorted(partner):
+    if numbers and [partner[number] for number in present] == sorted(partner.values()):
         return None
     joined = ", ".join(f"{classes[number]!r} with {others[partner[number]]!r}" for number in present[:SHOWN])
     return Crossing(
@@ -68,3 +74,8 @@ def crossing(split: str, own: Tensor, theirs: Tensor, classes: Sequence[str], ot
         f"{', …' if len(present) > SHOWN else ''}: where these are not the same things, the pairs are wrong",
         apart=False,
     )
+
+
+def _largest(groups: Tensor, counts: Tensor, number: int) -> Tensor:
+    """Return the largest count of each group, 0 where it has none."""
+    return counts.new_zeros(number).scatter_reduce(0, groups, counts, "amax")
