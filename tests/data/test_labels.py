@@ -1,5 +1,6 @@
 """Class numbers by name, and maps from files as spreadsheets write them."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,15 @@ class TestClassesOfManyMore:
         file.write_text("ant,insect\nbee,insect\ncat,mammal\n")
         with pytest.raises(UsageError, match=r"2 of the teacher's classes .*'crane', …: .* a line '\*,' leaves out"):
             read_map(file, theirs, ("insect", "mammal"))
+
+
+def test_many_classes_are_matched_by_name_in_little_time() -> None:
+    """Each name is looked up, where a search through all others would take minutes."""
+    own = [f"n{number:08}" for number in range(21_841)]
+    began = time.process_time()
+    number = number_by_name(own, own[::-1])
+    assert number is not None
+    assert number.tolist() == list(range(21_841))[::-1]
+    with pytest.raises(UsageError, match="unknown class 'a1'"):
+        number_by_name(["a1", "a2"], own)
+    assert time.process_time() - began < 5

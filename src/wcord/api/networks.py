@@ -192,7 +192,7 @@ def predict_files(
         model: its architecture, where that is code of your own.
         top: how many classes to name; of a network for several labels all that are more probable than not are named.
         device: where to compute.
-        say: told what is passed over in folders.
+        say: takes a line on what is skipped in folders.
 
     Raises:
         UsageError: a file is missing, or a folder holds nothing that the network was trained on; or files were named

@@ -133,7 +133,7 @@ def array_source(
     notes: tuple[str, ...] = ()
     if bare and (partial or bare == len(labels["test"])):
         del images["test"], labels["test"]
-        notes = (f"the test split is passed over: {bare} of its samples have no label",)
+        notes = (f"the test split is skipped: {bare} of its samples have no label",)
     _require_one_form(labels)
     targets, names = (label_marks if marks_several(labels) else number_labels)(labels, classes)
     samples = {split: all_rows(images[split], targets[split]) for split in images}

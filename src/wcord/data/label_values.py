@@ -1,7 +1,7 @@
 """What labels are before they are numbered: a class of each sample, several, shares of classes, or a quantity."""
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -158,16 +158,21 @@ def alike(names: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(group) for group in together.values() if len(group) > 1]
 
 
-def spelling_of(text: str, known: Collection[str]) -> str:
-    """Return a value in the one spelling in which it is known: 01 and 1.0 are the number 1, TRUE is true.
+def spelled_as(texts: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return values in the one spelling in which each is known: 01 and 1.0 are the number 1, TRUE is true.
 
-    >>> spelling_of("1.0", ("1", "2")), spelling_of("TRUE", ("false", "true")), spelling_of("01", ("01", "1"))
-    ('1', 'true', '01')
+    >>> spelled_as(["1.0"], ("1", "2")), spelled_as(["TRUE"], ("false", "true")), spelled_as(["01"], ("01", "1"))
+    (['1'], ['true'], ['01'])
     """
-    if text in known:
-        return text
-    same = [name for name in known if _meaning(name) == _meaning(text)]
-    return same[0] if len(same) == 1 else text
+    by_meaning: dict[str | float, set[str]] = {}
+    for name in known:
+        by_meaning.setdefault(_meaning(name), set()).add(name)
+
+    def spelled(text: str) -> str:
+        same = by_meaning.get(_meaning(text), set())
+        return next(iter(same)) if len(same) == 1 else text
+
+    return [spelled(text) for text in texts]
 
 
 def _meaning(text: str) -> str | float:

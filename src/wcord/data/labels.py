@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_file, unknown
 from wcord.data.class_order import in_order
-from wcord.data.label_values import Labels, plain_labels, require_classes, spelling_of
+from wcord.data.label_values import Labels, plain_labels, require_classes, spelled_as
 from wcord.data.names import composed
 
 REST = "*"
@@ -117,7 +117,13 @@ def match_classes(theirs: Sequence[str], own: Sequence[str]) -> Tensor | None:
     """
     if set(theirs) != set(own) or len(set(own)) != len(own) or len(theirs) != len(own):
         return None
-    return torch.tensor([list(own).index(name) for name in theirs])
+    return _places(theirs, own)
+
+
+def _places(names: Sequence[str], among: Sequence[str]) -> Tensor:
+    """Return for each name its place among others, the first where it stands there twice."""
+    place = {name: number for number, name in reversed([*enumerate(among)])}
+    return torch.tensor([place[name] for name in names])
 
 
 def find_classes(theirs: Sequence[str], own: Sequence[str]) -> Tensor | None:
@@ -143,9 +149,9 @@ def number_by_name(own: Sequence[str], theirs: Sequence[str]) -> Tensor | None:
     Raises:
         UsageError: a name of ours that is none of theirs.
     """
-    spelled = [spelling_of(name, theirs) for name in own]
+    spelled = spelled_as(own, theirs)
     if own and theirs and set(spelled) <= set(theirs) and len(set(spelled)) == len(own):
-        return torch.tensor([list(theirs).index(name) for name in spelled])
+        return _places(spelled, theirs)
     if not own or not theirs or any(all(name.isdecimal() for name in names) for names in (own, theirs)):
         return None
     raise unknown("class", next(name for name in own if name not in theirs), theirs)

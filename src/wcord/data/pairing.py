@@ -219,7 +219,8 @@ def _disagreeing(
                 "or give --pair-by row if both are in one order and their labels ask different things"
             )
         return [] if met is None else [met.text]
-    number = torch.tensor([student.classes.index(name) for name in teacher.classes])
+    place = {name: number for number, name in enumerate(student.classes)}
+    number = torch.tensor([place[name] for name in teacher.classes])
     paired = partners.places >= 0
     theirs = number[partners.pool.targets[partners.places[paired]]]
     wrong = int((theirs != own.targets[paired]).sum())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wcord.checks import UsageError
-from wcord.data.label_values import spelling_of
+from wcord.data.label_values import spelled_as
 from wcord.data.number_text import PERCENT, PLAIN
 from wcord.data.stores import ImageStore
 
@@ -142,7 +142,9 @@ def require_known(categories: Mapping[str, Sequence[str]], known: Mapping[str, S
     """
     for column, values in categories.items():
         theirs = known.get(column, values)
-        strange = [value for value in values if spelling_of(value, theirs) not in theirs]
+        trained = set(theirs)
+        spelled = zip(values, spelled_as(values, theirs), strict=True)
+        strange = [value for value, known_as in spelled if known_as not in trained]
         if strange:
             raise UsageError(
                 f"column {column!r} holds {strange[0]!r}, which the network was not trained with "

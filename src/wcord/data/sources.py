@@ -1,5 +1,6 @@
 """Opens a data set by name: each kind of source has its reader."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 
@@ -187,9 +188,9 @@ def _require_classes(classes: tuple[str, ...] | None) -> None:
     if classes is not None:
         require_names("classes", classes)
     names = list(classes or ())
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UsageError(f"classes holds {twice!r} {names.count(twice)} times: give each class a name of its own")
+    twice = [(name, count) for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UsageError(f"classes holds {twice[0][0]!r} {twice[0][1]} times: give each class a name of its own")
 
 
 def _require_rows(name: str, values: object) -> None:

@@ -195,7 +195,7 @@ def _with_test(
             f"the test file {missing}: add it, or hold out a part of the training samples instead, by --holdout 0.2"
         )
     if missing:
-        return {"train": frames["train"]}, (f"the test file {missing}, and is passed over",)
+        return {"train": frames["train"]}, (f"the test file {missing}, and is skipped",)
     return frames, ()
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wcord.checks import UsageError
 from wcord.data.cells import FEW, Kinds, kinds_of, numbers_of, texts_of
-from wcord.data.label_values import alike_note, spelling_of
+from wcord.data.label_values import alike_note, spelled_as
 
 Frame = Any
 LARGEST, SMALLEST = 1e30, 1e-30
@@ -111,7 +111,8 @@ def _values(kinds: Kinds) -> tuple[str, ...]:
 
 def _as_known(texts: Frame, known: Collection[str]) -> Frame:
     """Return the values of a column of categories in the spelling in which they are known: 1.0 for 1, True for TRUE."""
-    spelled = {text: spelling_of(text, known) for text in texts.unique().tolist() if text}
+    written = [text for text in texts.unique().tolist() if text]
+    spelled = dict(zip(written, spelled_as(written, known), strict=True))
     return texts.map(lambda text: spelled.get(text, text))
 
 
