@@ -10,7 +10,7 @@ from wcord.api import Say, start
 from wcord.checks import RunError, UsageError
 from wcord.claim import claim, holder, is_claimed
 from wcord.marks import is_page_of
-from wcord.overwriting import Kind, clear, is_free, mark
+from wcord.overwriting import Kind, clear, is_free, mark, require_removable
 from wcord.report.html import write_report
 from wcord.report.record import Record
 from wcord.training.config import DistillConfig, TrainConfig, configure
@@ -42,6 +42,8 @@ def run_demo(out: Path, *, seed: int, say: Say) -> tuple[list[Record], Path]:
     """
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {str(out)!r} is a file: name a folder")
+    if not is_free(out, DEMO):
+        require_removable(out, DEMO)  # before anything is left beside it
     with claim(out) as mine:
         busy = next((run for run in (out / name for name in RUNS) if is_claimed(run)), None) if mine else out
         if busy is not None:

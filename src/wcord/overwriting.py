@@ -214,7 +214,7 @@ def _removable(folder: Path, kind: Kind, *, needed: Needed, flag: str) -> _Surve
             raise UsageError(f"{shown} holds {name} {str(path)!r}, which is needed: name another folder")
     survey = _survey(folder, kind)
     if not _is_made(folder, kind):
-        held = [*survey.others, *(path.relative_to(folder).parts[0] for path in survey.files)]
+        held = [f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir()]
         raise UsageError(
             f"{shown} holds other things than a {kind.what} ({_listed(held)}) and is not replaced: name another folder"
         )

@@ -116,7 +116,7 @@ FOLDERS = [
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """Return what lies in a folder, but for locks of wcord: links by where they lead, files by their digest."""
+    """Return what lies in a folder: links by where they lead, files by their digest."""
     found: dict[str, str] = {}
     for place, folders, files in os.walk(folder):
         for name in [*folders, *files]:
@@ -126,7 +126,7 @@ def snapshot(folder: Path) -> dict[str, str]:
                 found[key] = os.readlink(path)
             elif path.is_dir():
                 found[key] = "folder"
-            elif not (name.startswith(".") and name.endswith(".lock")):
+            else:
                 found[key] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 

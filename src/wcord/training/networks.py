@@ -121,8 +121,10 @@ def build_network(
     if own is not None:
         settle_widths(own, in_channels=channels, image_size=size)
     require_values(spec.role, backbone)
-    before = {key: backbone.state_dict()[key].clone() for key in head_keys(backbone)} if spec.new_head else {}
+    before: Mapping[str, Tensor] = {}
     if spec.weights is not None:
+        state = backbone.state_dict()
+        before = {key: state[key].clone() for key in head_keys(backbone)} if spec.new_head else {}
         _load(backbone, spec, num_classes, channels, say)
     elif stated is not None:
         say(_start(spec, stated, num_classes))
