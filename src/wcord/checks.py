@@ -11,6 +11,8 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, SupportsFloat
 
+from wcord.host import may_read
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -391,10 +393,9 @@ def require_same_rows(first: str, a: "Tensor", second: str, b: "Tensor") -> None
 def require_finite(name: str, tensor: "Tensor") -> None:
     """Raise if a tensor on the CPU holds NaN or infinity.
 
-    On an accelerator the question would stall the queue, so it is left to the training loop, which looks at every
-    loss part when it reads them.
+    Elsewhere (see `host.may_read`) it is left to the training loop, which looks at every loss part when it reads them.
     """
-    if tensor.device.type != "cpu" or bool(tensor.isfinite().all()):
+    if not may_read(tensor) or bool(tensor.isfinite().all()):
         return
     bad = int((~tensor.isfinite()).sum())
     raise NonFiniteError(f"{name} holds {bad} values that are NaN or infinite: look at what produced it")
