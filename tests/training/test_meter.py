@@ -4,10 +4,9 @@ import math
 
 import pytest
 import torch
-
-from wcord.checks import RunError
 from torch import Tensor
 
+from wcord.checks import RunError
 from wcord.losses import LossReport
 from wcord.training.meter import EpochMeter, measured
 

@@ -7,7 +7,7 @@ from wcord.training.progress import RunProgress
 
 def test_lines_go_to_stderr_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with RunProgress(10) as progress:
-        progress.advance(epoch="epoch 1/2", values={"loss": 1.0}, images_per_second=10)
+        progress.show(1, epoch="epoch 1/2", values={"loss": 1.0}, images_per_second=10)
         progress.line("epoch 1 done [50 %]")
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -6,7 +6,7 @@ from math import prod
 import torch
 
 from wcord.data.split import DataSet
-from wcord.training.config import Config
+from wcord.training.config import Config, DistillConfig, TrainConfig
 
 BATCHES = 16
 """Batches of one pass on a GPU, where they are small."""
@@ -33,13 +33,13 @@ def with_teacher_ahead(config: Config, data: DataSet, device: torch.device) -> C
     return replace(config, training=replace(training, teacher_ahead=ahead))
 
 
-def made_together(config: Config, data: DataSet, device: torch.device) -> int:
+def made_together(config: TrainConfig | DistillConfig, data: DataSet, device: torch.device) -> int:
     """Return how many batches are cut and augmented in one pass: those that the teacher sees in one, if it does."""
     ahead = config.training.teacher_ahead or 1
     return ahead if ahead > 1 else _small_batches(config, data, device)
 
 
-def _small_batches(config: Config, data: DataSet, device: torch.device) -> int:
+def _small_batches(config: TrainConfig | DistillConfig, data: DataSet, device: torch.device) -> int:
     if device.type != "cuda":
         return 1
     numbers = prod(data.train.shape) + prod(data.of_teacher.train.shape)
