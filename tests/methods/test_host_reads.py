@@ -1,7 +1,7 @@
-"""No method looks at a value in its training step, but for those that say so: such a step can be captured and replayed.
+"""No method looks at a value in its training step, but for those that say so: such a step can be captured.
 
-Proven without a GPU. On the CPU, and on fake tensors of a CUDA device, everything is refused that the host would have to
-wait for (`tests.support.host_reads`); and what is computed where nothing may be looked at is what is computed else.
+Proven without a GPU. On the CPU, and on fake tensors of a CUDA device, everything is refused that the host would have
+to wait for (`tests.support.host_reads`); and what is computed where nothing may be looked at is what is computed else.
 """
 
 from typing import Any
@@ -10,7 +10,6 @@ import pytest
 import torch
 from tests.support.host_reads import HostReadError, reads_refused
 from tests.support.training_step import BATCH, CLASSES, make_step, on_fake_device
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from wcord.host import no_reads
 from wcord.methods.build import option_names
@@ -18,10 +17,8 @@ from wcord.methods.catalogue import METHODS
 from wcord.methods.term import Stage
 
 SUMS = ["wcord+kd", "crd+kd", "dkd+wcord", "reviewkd+kd", "ab+kd", "kdsvd+kd"]
-EAGER = {
-    "kdsvd": "kdsvd: torch.linalg.svd waits for the device",
-    "kdsvd+kd": "kdsvd: torch.linalg.svd waits for the device",
-}
+SVD = "kdsvd: torch.linalg.svd waits for the device"
+EAGER = {"kdsvd": SVD, "kdsvd+kd": SVD}
 
 Case = tuple[str, dict[str, Any], dict[str, Any]]
 """A method, options of its summands, and what the setting has besides."""
@@ -117,8 +114,7 @@ def test_a_step_on_a_fake_device_reads_nothing(name: str) -> None:
     method, options, setting = CASES[name]
     step = make_step(method, options, **setting)
     step.settle()
-    with FakeTensorMode() as mode:
-        fake = on_fake_device(step, mode)
+    with on_fake_device(step) as fake:
         with no_reads(), reads_refused():
             loss, gradient = fake()
         assert loss.device.type == gradient.device.type == "cuda"
@@ -137,10 +133,8 @@ def test_a_step_of_the_preparation_reads_nothing(method: str) -> None:
     stage: Stage = "preparation"
     step = make_step(method)
     step(stage)
-    with FakeTensorMode() as mode:
-        fake = on_fake_device(step, mode)
-        with no_reads(), reads_refused():
-            fake(stage)
+    with on_fake_device(step) as fake, no_reads(), reads_refused():
+        fake(stage)
     with no_reads(), reads_refused():
         assert step(stage)[0].isfinite()
 

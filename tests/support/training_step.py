@@ -1,6 +1,7 @@
 """A whole training step of any method between small networks, as a loop of one's own makes it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import wcord
 from wcord.data.batch import Batch
-from wcord.methods.build import adapt_student, option_names, parse_method
+from wcord.methods.build import adapt_student, build_objective, option_names, parse_method
+from wcord.methods.observe import observe
 from wcord.methods.term import Objective, Stage
 
 SAMPLES, BATCH, CLASSES, SIDE = 60, 12, 5, 8
@@ -67,7 +69,7 @@ def make_step(method: str, options: Mapping[str, Any] | None = None, **setting: 
     Args:
         method: its name.
         options: of all its summands that know them.
-        setting: of `build_method`; `num_samples=None` is a queue.
+        setting: of `observe`; `num_samples=None` is a queue.
     """
     torch.manual_seed(0)
     teacher = wcord.create_model("resnet14", num_classes=CLASSES, in_channels=1).eval().requires_grad_(False)
@@ -84,26 +86,27 @@ def make_step(method: str, options: Mapping[str, Any] | None = None, **setting: 
         for name in parse_method(method)
     }
     setting = {"num_samples": SAMPLES, "total_steps": 20, **setting}
-    objective = wcord.build_method(method, student, teacher, sample=images, batch_size=BATCH, options=given, **setting)
+    observed = observe(student, teacher, student_sample=images, batch_size=BATCH, **setting)
+    objective = build_objective(method, observed, options=given)
     index = None if setting["num_samples"] is None else torch.randperm(SAMPLES)[:BATCH]
     return TrainingStep(student, teacher, objective, Batch(images, images, target, index))
 
 
-def on_fake_device(step: TrainingStep, mode: FakeTensorMode) -> TrainingStep:
-    """Return a copy of a step on a CUDA device that there is not; the mode must be on while it runs."""
+@contextmanager
+def on_fake_device(step: TrainingStep) -> Iterator[TrainingStep]:
+    """Give a copy of a step on a CUDA device that there is not."""
     parts = deepcopy((step.student, step.teacher, step.objective))
-    for part in parts:
-        for module in part.modules():
+    with FakeTensorMode() as mode:
+
+        def moved(tensor: Tensor) -> Tensor:
+            return mode.from_tensor(tensor).detach().to("cuda")
+
+        for module in (module for part in parts for module in part.modules()):
             for name, parameter in module._parameters.items():
                 if parameter is not None:
-                    moved = mode.from_tensor(parameter.detach()).to("cuda")
-                    module._parameters[name] = nn.Parameter(moved, parameter.requires_grad)
+                    module._parameters[name] = nn.Parameter(moved(parameter), parameter.requires_grad)
             for name, buffer in module._buffers.items():
-                module._buffers[name] = None if buffer is None else mode.from_tensor(buffer).to("cuda")
-    images, target, index = (
-        None if one is None else mode.from_tensor(one).to("cuda")
-        for one in (step.batch.student_input, step.batch.target, step.batch.index)
-    )
-    assert images is not None
-    assert target is not None
-    return TrainingStep(*parts, Batch(images, images, target, index))
+                module._buffers[name] = None if buffer is None else moved(buffer)
+        images, index = moved(step.batch.student_input), step.batch.index
+        batch = Batch(images, images, moved(step.batch.target), None if index is None else moved(index))
+        yield TrainingStep(*parts, batch)
