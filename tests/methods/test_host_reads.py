@@ -55,6 +55,8 @@ WCORD: dict[str, dict[str, Any]] = {
     "anchor_to": {"anchor": 0.5, "anchor_to": "class"},
     "lckt_standardize": {"lckt_standardize": True},
 }
+OF_LCKT = ("epsilon", "iterations", "gradient", "features", "anchor", "anneal", "lckt")
+"""What begins so does not concern the memory, and is tried with a bank alone."""
 OTHERS: dict[str, Case] = {
     "kd standardized": ("kd", {"standardize": True}, {}),
     "crd expected": ("crd", {"estimator": "expected"}, {}),
@@ -78,11 +80,17 @@ OTHERS: dict[str, Case] = {
 CASES: dict[str, Case] = {
     **{method: (method, {}, {}) for method in [*METHODS, *SUMS]},
     **{f"wcord {name}, bank": ("wcord", options, {}) for name, options in WCORD.items()},
-    **{f"wcord {name}, queue": ("wcord", options, {"num_samples": None}) for name, options in WCORD.items()},
+    **{
+        f"wcord {name}, queue": ("wcord", options, {"num_samples": None})
+        for name, options in WCORD.items()
+        if not name.startswith(OF_LCKT)
+    },
     **OTHERS,
 }
+OTHER_WAY = {"lckt-a", "wcord-a", "epsilon", "iterations", "anchor", "anchor_end", "gradient"}
+"""Methods and options whose transport goes the stabilised way where costs must not be looked at: equal up to rounding."""
 CAPTURED = [name for name, (method, _, _) in CASES.items() if method not in EAGER]
-PREPARED = [method for method in METHODS if make_step(method).objective.preparation is not None]
+PREPARED = ["fsp", "ft", "ab"]
 ANEW = {"wcord negatives=other_class, sampled, bank", "wcord negatives=other_class, sampled, queue", "crd other_class"}
 """What draws otherwise where it may not look at the classes: see tests/contrast/test_draws.py."""
 
@@ -92,25 +100,8 @@ def test_every_option_of_wcord_is_tried() -> None:
     assert tried == set(option_names("wcord"))
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_method_says_why_its_step_reads(name: str) -> None:
-    method, options, setting = CASES[name]
-    assert make_step(method, options, **setting).objective.reads == EAGER.get(method, "")
-
-
 @pytest.mark.parametrize("name", CAPTURED)
 def test_a_step_reads_nothing(name: str) -> None:
-    method, options, setting = CASES[name]
-    step = make_step(method, options, **setting)
-    step.settle()
-    with no_reads(), reads_refused():
-        loss, _ = step()
-    assert loss.isfinite()
-    assert step.objective.settled
-
-
-@pytest.mark.parametrize("name", CAPTURED)
-def test_a_step_on_a_fake_device_reads_nothing(name: str) -> None:
     method, options, setting = CASES[name]
     step = make_step(method, options, **setting)
     step.settle()
@@ -118,12 +109,19 @@ def test_a_step_on_a_fake_device_reads_nothing(name: str) -> None:
         with no_reads(), reads_refused():
             loss, gradient = fake()
         assert loss.device.type == gradient.device.type == "cuda"
+    with no_reads(), reads_refused():
+        loss, gradient = step()
+    assert loss.isfinite()
+    assert gradient.isfinite().all()
+    assert step.objective.settled
+    assert not step.objective.reads
 
 
 @pytest.mark.parametrize("method", EAGER)
 def test_a_method_that_says_it_reads_does(method: str) -> None:
     step = make_step(method)
     step.settle()
+    assert step.objective.reads == EAGER[method]
     with no_reads(), reads_refused(), pytest.raises(HostReadError):
         step()
 
@@ -143,7 +141,6 @@ def test_a_step_of_the_preparation_reads_nothing(method: str) -> None:
 def test_a_step_that_reads_nothing_is_the_ordinary_one(name: str) -> None:
     method, options, setting = CASES[name]
     ordinary, blind = (make_step(method, options, **setting) for _ in range(2))
-    found = []
     for step in (ordinary, blind):
         torch.manual_seed(1)
         step.settle()
@@ -153,8 +150,14 @@ def test_a_step_that_reads_nothing_is_the_ordinary_one(name: str) -> None:
         torch.manual_seed(2)
         with no_reads():
             found = blind()
+        if method not in OTHER_WAY and not OTHER_WAY & set(options):
+            assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_these_are_the_methods_with_a_preparation() -> None:
+    assert [method for method in METHODS if make_step(method).objective.preparation is not None] == PREPARED
 
 
 def test_only_what_begins_otherwise_has_to_settle() -> None:

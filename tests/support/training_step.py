@@ -47,7 +47,7 @@ class TrainingStep:
                 told = teacher_tap(batch.teacher_input)
             seen = student_tap(batch.student_input)
             report = objective(seen, told, batch) if stage == "main" else objective.prepare(seen, told, batch)
-        report.total.backward()
+        _backward(report.total, trained)
         gradients = [p.grad.flatten() for p in trained if p.grad is not None]
         gradient = torch.cat(gradients).clone() if gradients else report.total.new_zeros(0)
         nn.utils.clip_grad_norm_(trained, 5.0)
@@ -61,6 +61,20 @@ class TrainingStep:
                 return
             self()
         assert self.objective.settled, f"not settled after {MOST_STEPS} steps"
+
+
+def _backward(total: Tensor, trained: list[nn.Parameter]) -> None:
+    """Go backward, where that can be done.
+
+    On a CUDA device that there is not it cannot: PyTorch's engine asks the driver for its context ("hasPrimaryContext
+    expects a valid device index", pytorch/pytorch#92627). Gradients are zeros there, for the rest of the step; what
+    backward runs is PyTorch's own but for `saved * gradient` in our functions, which the step on the CPU goes through.
+    """
+    if total.device.type == "cuda" and not torch.cuda.is_available():
+        for parameter in trained:
+            parameter.grad = torch.zeros_like(parameter)
+    else:
+        total.backward()
 
 
 def make_step(method: str, options: Mapping[str, Any] | None = None, **setting: Any) -> TrainingStep:
