@@ -88,7 +88,7 @@ CASES: dict[str, Case] = {
     **OTHERS,
 }
 OTHER_WAY = {"lckt-a", "wcord-a", "epsilon", "iterations", "anchor", "anchor_end", "gradient"}
-"""Methods and options whose transport goes the stabilised way where costs must not be looked at: equal up to rounding."""
+"""Methods and options whose transport is stabilised where costs must not be looked at: equal up to rounding."""
 CAPTURED = [name for name, (method, _, _) in CASES.items() if method not in EAGER]
 PREPARED = ["fsp", "ft", "ab"]
 ANEW = {"wcord negatives=other_class, sampled, bank", "wcord negatives=other_class, sampled, queue", "crd other_class"}
