@@ -11,10 +11,12 @@ import torch
 from tests.support.host_reads import HostReadError, reads_refused
 from tests.support.training_step import BATCH, CLASSES, make_step, on_fake_device
 
+from wcord import create_model
 from wcord.host import no_reads
 from wcord.methods.build import option_names
 from wcord.methods.catalogue import METHODS
 from wcord.methods.term import Stage
+from wcord.models.catalogue import CIFAR_NETWORKS
 
 SUMS = ["wcord+kd", "crd+kd", "dkd+wcord", "reviewkd+kd", "ab+kd", "kdsvd+kd"]
 SVD = "kdsvd: torch.linalg.svd waits for the device"
@@ -115,6 +117,13 @@ def test_a_step_reads_nothing(name: str) -> None:
     assert gradient.isfinite().all()
     assert step.objective.settled
     assert not step.objective.reads
+
+
+@pytest.mark.parametrize("name", CIFAR_NETWORKS)
+def test_a_network_reads_nothing(name: str) -> None:
+    network, images = create_model(name, num_classes=CLASSES).train(), torch.rand(2, 3, 32, 32)
+    with no_reads(), reads_refused():
+        network(images).sum().backward()
 
 
 @pytest.mark.parametrize("method", EAGER)

@@ -105,7 +105,8 @@ def _require_problem(a: Tensor, b: Tensor, cost: Tensor) -> None:
     for name, weights in (("a", a), ("b", b)):
         if not may_read(weights):
             continue
-        low, off = float(weights.min()), float((full_precision(weights).sum(dim=1) - 1).abs().max())
+        values = weights.detach()
+        low, off = float(values.min()), float((full_precision(values).sum(dim=1) - 1).abs().max())
         if low < 0:
             raise UsageError(f"{name} must hold non-negative numbers, received {low:g}")
         # Weights in half precision sum to 1 as well as they can.
