@@ -106,3 +106,13 @@ def test_errors(sides):
         crossed(*sides, INDEX + 1)
     with pytest.raises(UsageError, match="num_samples=30 is too small for index 31"):
         crossed(*sides, INDEX, negative_index=torch.full((4, K), 31))
+
+
+def test_the_index_of_a_step_is_looked_at_once(sides, monkeypatch):
+    crossed, looked = _crossed(), []
+    monkeypatch.setattr(Bank, "check", lambda bank, index: looked.append(index))
+    crossed(*sides, INDEX)
+    crossed.write(*sides, INDEX, checked=True)
+    assert len(looked) == 1
+    crossed.write(*sides, INDEX)
+    assert len(looked) == 2

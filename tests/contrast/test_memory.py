@@ -6,9 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.host_reads import reads_refused
 
 from wcord.checks import UsageError
 from wcord.contrast import Bank, Queue
+from wcord.host import no_reads
 
 
 def test_bank_starts_with_valid_rows_of_about_unit_length():
@@ -138,3 +140,29 @@ def test_a_full_queue_that_is_given_another_state_is_as_full_as_that():
     assert full.num_valid == 2
     full.load_state_dict(begun.state_dict())
     assert full.num_valid == 1
+
+
+def test_a_queue_counts_without_a_look_until_it_is_given_a_state():
+    queue, other = Queue(3, 1), Queue(3, 1)
+    with reads_refused():
+        for held in (2, 3, 3):
+            queue.write(torch.ones(2, 1))
+            assert queue.num_valid == held
+            assert queue.settled is (held == 3)
+    other.load_state_dict(queue.state_dict())
+    copied = copy.deepcopy(other)
+    for each in (other, copied):
+        assert each.settled
+        assert each.num_valid == int(each.count) == 3
+        with reads_refused():
+            each.write(torch.ones(1, 1))
+            assert each.num_valid == 3
+
+
+def test_a_bank_is_not_looked_up_where_nothing_may_be_looked_at():
+    bank, index, labels = Bank(5, 2), torch.tensor([3, 1]), torch.tensor([0, 1])
+    with no_reads(), reads_refused():
+        bank.write(torch.ones(2, 2), index, labels)
+        assert bank.read(index).shape == (2, 2)
+        with pytest.raises(TypeError, match="index must hold row numbers"):
+            bank.read(torch.ones(1))

@@ -177,3 +177,16 @@ def test_a_constant_that_a_state_unsets_is_set_anew(bank, pairs):
     nce(-pairs[0], pairs[1], bank)
     fresh(-pairs[0], pairs[1], bank)
     assert torch.equal(nce.log_mean_exp, fresh.log_mean_exp)
+
+
+def test_it_is_settled_once_its_constant_stands(bank, pairs):
+    first, fresh = _nce(), _nce()
+    assert not first.settled
+    first.eval()(*pairs, bank)
+    assert not first.settled
+    first.train()(*pairs, bank)
+    assert first.settled
+    fresh.load_state_dict(first.state_dict())
+    assert fresh.settled
+    assert _nce(constant="analytic").settled
+    assert _nce(objective="dual").settled

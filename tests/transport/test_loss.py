@@ -5,9 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.host_reads import HostReadError, reads_refused
 from torch.profiler import ProfilerActivity, profile
 
 from wcord.checks import UsageError
+from wcord.host import no_reads
 from wcord.transport import ConvergenceWarning, cosine_cost, exact, sinkhorn, transport_loss, transport_parts
 
 DOUBLE = torch.float64
@@ -358,3 +360,37 @@ def test_errors(student, teacher, options, message):
 def test_whole_numbers_are_refused():
     with pytest.raises(TypeError, match="student must hold floating-point"):
         transport_loss(torch.ones(3, 3, dtype=torch.int64), draw(3, 3))
+
+
+@pytest.mark.parametrize("gradient", ["entropic", "sharp"])
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
+@pytest.mark.parametrize(("epsilon", "iterations"), [(0.2, 10), (0.05, 10), (0.05, 200), (0.02, 10), (0.005, 45)])
+@pytest.mark.parametrize("alpha", [None, 0.3, 1.0])
+def test_where_nothing_may_be_looked_at_it_is_the_same(gradient, dtype, epsilon, iterations, alpha):
+    x, y = (side.to(dtype).requires_grad_() for side in clustered(40))
+    prior = None if alpha is None else anchor(40, alpha).to(dtype)
+    options = {"epsilon": epsilon, "iterations": iterations, "gradient": gradient, "prior": prior}
+    expected = transport_parts(x, y, **options)
+    with no_reads(), reads_refused():
+        found = transport_parts(x, y, **options)
+    tight = {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 1e-7, "atol": 1e-9}
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, **tight)
+    for one, other in zip(gradients(found.cost, x, y), gradients(expected.cost, x, y), strict=True):
+        assert float((one - other).norm() / other.norm().clamp_min(1e-6)) < (1e-3 if dtype == torch.float32 else 1e-7)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_system_that_is_solved_stays_solved(same):
+    """Equal rows leave nothing to solve, so all steps but the first find neither residual nor curvature."""
+    rows = torch.ones(6, 4) if same else torch.eye(6)
+    x, y = rows.clone().requires_grad_(), rows.clone().requires_grad_()
+    with no_reads(), reads_refused():
+        loss = transport_loss(x, y, gradient="sharp")
+    assert all(gradient.isfinite().all() for gradient in gradients(loss, x, y))
+
+
+def test_to_stop_at_a_tolerance_needs_a_look():
+    x, y = clustered(16)
+    with no_reads(), reads_refused(), pytest.raises(HostReadError, match=r"transport/sinkhorn\.py"):
+        transport_loss(x, y, tolerance=1e-3, iterations=50)

@@ -5,9 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.host_reads import reads_refused
 from torch.profiler import ProfilerActivity, profile
 
 from wcord.checks import UsageError
+from wcord.host import no_reads
 from wcord.transport import shared_cost_transport, sinkhorn
 
 DOUBLE = torch.float64
@@ -249,3 +251,15 @@ def test_errors(change, message):
     arguments = {"a": a, "b": b, "cost": cost, "epsilon": 0.1, "iterations": 5} | change
     with pytest.raises(UsageError, match=message):
         shared_cost_transport(**arguments)
+
+
+@pytest.mark.parametrize("largest", [None, 1.0])
+@pytest.mark.parametrize("epsilon", [0.3, 0.05, 0.01])
+def test_where_nothing_may_be_looked_at_it_is_the_same(epsilon, largest):
+    a, b, cost = problem()
+    options = {"epsilon": epsilon, "iterations": 20, "largest": largest}
+    expected = shared_cost_transport(a, b, cost, **options)
+    with no_reads(), reads_refused():
+        found = shared_cost_transport(a, b, cost, **options)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)

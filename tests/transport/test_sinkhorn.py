@@ -6,8 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.host_reads import reads_refused
 
 from wcord.checks import UsageError
+from wcord.host import no_reads
 from wcord.transport import ConvergenceWarning, cosine_cost, exact, sinkhorn
 
 DOUBLE = torch.float64
@@ -320,3 +322,29 @@ def test_errors_of_the_cost():
         sinkhorn(torch.zeros(3), epsilon=0.1, iterations=5)
     with pytest.raises(TypeError, match="cost must hold floating-point"):
         sinkhorn(torch.zeros(3, 3, dtype=torch.int64), epsilon=0.1, iterations=5)
+
+
+@pytest.mark.parametrize("kind", ["none", "row", "column", "both, far", "antipodal"])
+@pytest.mark.parametrize("epsilon", [0.5, 0.05, 0.001])
+@pytest.mark.parametrize("iterations", [1, 10, 70])
+def test_where_nothing_may_be_looked_at_it_is_the_same_plan(kind, epsilon, iterations):
+    cost = outliers(kind)
+    expected = quiet(cost, epsilon=epsilon, iterations=iterations)
+    with no_reads(), reads_refused():
+        found = sinkhorn(cost, epsilon=epsilon, iterations=iterations)
+    torch.testing.assert_close(found.plan, expected.plan, atol=1e-9, rtol=0)
+    for one, other in zip(found.potentials, expected.potentials, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 0.001])
+def test_where_nothing_may_be_looked_at_zeros_forbid_as_well(epsilon):
+    prior = torch.eye(6, dtype=DOUBLE) / 12 + torch.eye(6, dtype=DOUBLE).roll(1, 1) / 12
+    a, b = simplex(6), simplex(6, seed=1)
+    options = {"epsilon": epsilon, "iterations": 20, "prior": prior}
+    expected = quiet(draw(6, 6), **options)
+    with no_reads(), reads_refused():
+        found = sinkhorn(draw(6, 6), **options)
+        weighed = sinkhorn(draw(6, 6), epsilon=epsilon, iterations=20, a=a, b=b)
+    torch.testing.assert_close(found.plan, expected.plan, atol=1e-9, rtol=0)
+    torch.testing.assert_close(weighed.plan, quiet(draw(6, 6), epsilon=epsilon, iterations=20, a=a, b=b).plan)

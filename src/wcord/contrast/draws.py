@@ -131,7 +131,7 @@ def _windows_filled_up(
     place = torch.arange(count, device=order.device)
     filled = drawn.gather(1, torch.where(place < found, place, picked))
     # Where the window holds none: the first row, or the first that is not of its class.
-    another = order[(ordered_labels != ordered_labels[0]).to(torch.uint8).argmax()]
+    another = order.gather(0, (ordered_labels != ordered_labels[0]).to(torch.uint8).argmax(0, keepdim=True))
     instead = torch.where(labels == ordered_labels[0], another, order[0])
     return torch.where(found > 0, filled, instead[:, None])
 

@@ -193,7 +193,8 @@ class Queue(Settles):
         newest = torch.arange(max(0, written - size), written, device=rows.device)
         place = (self.pointer + newest) % size
         self.storage[place] = full_precision(rows[newest]).to(self.storage.dtype)
-        self.classes[place] = UNKNOWN if labels is None else labels[newest]
+        # A number of Python would be copied from the host.
+        self.classes[place] = torch.full_like(place, UNKNOWN) if labels is None else labels[newest]
         self.pointer.copy_((self.pointer + written) % size)
         self.count.copy_((self.count + written).clamp(max=size))
         self._counted = None if self._counted is None else min(size, self._counted + written)

@@ -105,13 +105,14 @@ def _require_problem(a: Tensor, b: Tensor, cost: Tensor) -> None:
     for name, weights in (("a", a), ("b", b)):
         if not may_read(weights):
             continue
-        low, off = float(weights.min()), float((full_precision(weights).sum(dim=1) - 1).abs().max())
+        values = weights.detach()
+        low, off = float(values.min()), float((full_precision(values).sum(dim=1) - 1).abs().max())
         if low < 0:
             raise UsageError(f"{name} must hold non-negative numbers, received {low:g}")
         # Weights in half precision sum to 1 as well as they can.
         if off > max(SUM_TOLERANCE, 4 * torch.finfo(weights.dtype).eps):
             raise UsageError(f"rows of {name} must sum to 1, received one off by {off:g}: divide them by their sums")
-    if may_read(cost) and float(cost.min()) < 0:
+    if may_read(cost) and float(cost.detach().min()) < 0:
         raise UsageError(f"cost must not be negative, received {float(cost.min()):g}: subtract its minimum")
 
 
