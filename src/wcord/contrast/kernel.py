@@ -1,7 +1,9 @@
-"""The sums of `expected` over a whole memory in one pass of a GPU, each row read once (Triton).
+"""The sums of NCE over rows that all anchors share, in one pass of a GPU that reads each row once (Triton).
 
 Triton comes with torch on Linux only: whoever imports this module does so where a kernel is about to be used.
 """
+
+from typing import Any
 
 import torch
 import triton
@@ -10,12 +12,21 @@ from torch import Tensor
 
 PRECISION = "ieee"
 """How products are made: `ieee` is float32; `tf32x3` comes near it on the tensor cores, in three products."""
+BLOCK_ROWS = 32
+"""Rows that a program takes at a time: with 64 what is compiled for capabilities 8.0 and 9.0 runs out of registers."""
+BLOCK_NUMBERS = 8192
+"""Numbers of anchors that a program holds, for the same reason."""
+EACH = 2
+"""Programs on a multiprocessor, so that one computes while the other waits."""
+OPTIONS: dict[str, Any] = {"num_warps": 8, "num_stages": 2}
+"""How it is compiled: the next block of rows is on its way while one is worked on, and 72 KiB of shared memory do."""
 
 
 @triton.jit(do_not_specialize=["batch", "num_rows"])
-def _expected(
-    anchors,  # noqa: ANN001
+def _sweep(
+    anchors,
     rows,
+    index,
     bias,
     losses,
     pulled,
@@ -41,9 +52,13 @@ def _expected(
     for start in range(program * BLOCK_ROWS, num_rows, programs * BLOCK_ROWS):
         r = start + tl.arange(0, BLOCK_ROWS)
         there = r < num_rows
+        chosen = r if index is None else tl.load(index + r, mask=there, other=0)
         # A large memory holds more numbers than 32 bits count.
-        places = r[:, None].to(tl.int64) * WIDTH + d[None, :]
-        block = tl.load(rows + places, mask=there[:, None] & (d < WIDTH)[None, :], other=0.0)
+        block = tl.load(
+            rows + chosen.to(tl.int64)[:, None] * WIDTH + d[None, :],
+            mask=there[:, None] & (d < WIDTH)[None, :],
+            other=0.0,
+        )
         scores = tl.dot(near, tl.trans(block), input_precision=PRECISION) - shift
         tails = tl.exp(-tl.abs(scores))
         wholes = 1.0 + tails
@@ -60,10 +75,35 @@ def _expected(
         tl.store(pulled + part[:, None] * WIDTH + d[None, :], pull, mask=inside)
 
 
-def expected(
-    anchors: Tensor, rows: Tensor, bias: Tensor, *, pull: bool = True, programs: int | None = None, precision: str = PRECISION
+def constants(batch: int, width: int, *, pull: bool) -> dict[str, Any]:
+    """Return what the kernel is compiled for with B anchors of D numbers."""
+    block_width = max(16, triton.next_power_of_2(width))
+    return {
+        "WIDTH": width,
+        "BLOCK_WIDTH": block_width,
+        "BLOCK_BATCH": min(64, BLOCK_NUMBERS // block_width, max(16, triton.next_power_of_2(batch))),
+        "BLOCK_ROWS": BLOCK_ROWS,
+        "PULL": pull,
+        "PRECISION": PRECISION,
+    }
+
+
+def _programs(device: torch.device) -> int:
+    if device.type == "cpu":  # Triton's interpreter, which runs one after the other
+        return EACH
+    return EACH * torch.cuda.get_device_properties(device).multi_processor_count
+
+
+def sweep(
+    anchors: Tensor,
+    rows: Tensor,
+    bias: Tensor,
+    *,
+    index: Tensor | None = None,
+    pull: bool = True,
+    programs: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return Σ_k softplus(s_ik) of each anchor and Σ_k σ(s_ik) r_k, with s_ik = ⟨a_i, r_k⟩ − bias; the latter if asked.
+    """Return Σ_k softplus(s_ik) of each anchor i and Σ_k σ(s_ik) r_k, with s_ik = ⟨a_i, r_k⟩ − bias.
 
     Each program sums every so many blocks of rows, and torch sums the programs' parts: in the same order every time.
 
@@ -71,34 +111,16 @@ def expected(
         anchors: a, B×D, scaled; float32 and contiguous like all that is given.
         rows: r, N×D.
         bias: a scalar on the device.
-        pull: whether to form the second sum; zeros otherwise.
-        programs: how many share the rows; as many as the GPU has multiprocessors by default.
-        precision: see `PRECISION`.
+        index: the K rows k that are meant; all N if None.
+        pull: whether to form the second sum; it is zero otherwise.
+        programs: how many there are at most; two for each multiprocessor of the GPU by default.
     """
-    (batch, width), num_rows = anchors.shape, rows.shape[0]
-    block_width = max(16, triton.next_power_of_2(width))
-    block_batch = min(64, max(16, triton.next_power_of_2(batch)))
-    block_rows = 64 if block_width <= 128 else 32
-    tiles = triton.cdiv(batch, block_batch)
-    if programs is None:
-        programs = torch.cuda.get_device_properties(rows.device).multi_processor_count
-    programs = max(1, min(programs // tiles, triton.cdiv(num_rows, block_rows)))
+    (batch, width), num_rows = anchors.shape, len(rows if index is None else index)
+    fixed = constants(batch, width, pull=pull)
+    tiles = triton.cdiv(batch, fixed["BLOCK_BATCH"])
+    programs = max(1, min((programs or _programs(rows.device)) // tiles, triton.cdiv(num_rows, BLOCK_ROWS)))
     losses = anchors.new_empty(programs, batch)
     pulled = anchors.new_empty(programs if pull else 0, batch, width)
-    _expected[programs, tiles](
-        anchors,
-        rows,
-        bias,
-        losses,
-        pulled,
-        batch,
-        num_rows,
-        WIDTH=width,
-        BLOCK_WIDTH=block_width,
-        BLOCK_BATCH=block_batch,
-        BLOCK_ROWS=block_rows,
-        PULL=pull,
-        PRECISION=precision,
-        num_warps=8,
-    )
+    arguments = (anchors, rows, index, bias, losses, pulled, batch, num_rows)
+    _sweep[programs, tiles](*arguments, **fixed, **OPTIONS)
     return losses.sum(0), pulled.sum(0)

@@ -3,13 +3,17 @@
 Triton comes with torch on Linux only: whoever imports this module does so where a kernel is about to be used.
 """
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-BLOCK_ENTRIES = 8192
-"""Entries of the kernel that the program works on at a time."""
+BLOCK_ENTRIES = 16384
+"""Entries of the kernel that the program reads at a time: what its registers hold, to keep many reads under way."""
+OPTIONS: dict[str, Any] = {"num_warps": 16}
+"""How it is compiled."""
 
 
 @triton.jit(do_not_specialize=["num_rows", "iterations"])
@@ -45,7 +49,16 @@ def _alternate(
     tl.store(v + j, scale, mask=j < COLUMNS)
 
 
-def alternate(kernel: Tensor, a: Tensor, b: Tensor, v: Tensor, *, iterations: int, least: float) -> tuple[Tensor, Tensor]:
+def constants(rows: int, columns: int) -> dict[str, Any]:
+    """Return what the program is compiled for."""
+    block_columns = triton.next_power_of_2(columns)
+    block_rows = min(max(1, BLOCK_ENTRIES // block_columns), triton.next_power_of_2(rows))
+    return {"COLUMNS": columns, "BLOCK_COLUMNS": block_columns, "BLOCK_ROWS": block_rows}
+
+
+def alternate(
+    kernel: Tensor, a: Tensor, b: Tensor, v: Tensor, *, iterations: int, least: float
+) -> tuple[Tensor, Tensor]:
     """Return u and v after `iterations` alternations u = a / (K v), v = b / (Kᵀ u), divisors at least `least`.
 
     One program makes them all, so nothing waits between them; it reads K from the GPU's cache once an iteration.
@@ -58,23 +71,7 @@ def alternate(kernel: Tensor, a: Tensor, b: Tensor, v: Tensor, *, iterations: in
         iterations: at least 1.
         least: see above.
     """
-    rows, columns = kernel.shape
-    block_columns = triton.next_power_of_2(columns)
-    block_rows = min(max(1, BLOCK_ENTRIES // block_columns), triton.next_power_of_2(rows))
-    u, reached = torch.empty_like(a), torch.empty_like(b)
-    _alternate[1,](
-        kernel,
-        a,
-        b,
-        v,
-        u,
-        reached,
-        rows,
-        iterations,
-        least,
-        COLUMNS=columns,
-        BLOCK_COLUMNS=block_columns,
-        BLOCK_ROWS=block_rows,
-        num_warps=16,
-    )
-    return u, reached
+    u, scaled = torch.empty_like(a), torch.empty_like(b)
+    arguments = (kernel, a, b, v, u, scaled, kernel.shape[0], iterations, least)
+    _alternate[1,](*arguments, **constants(*kernel.shape), **OPTIONS)
+    return u, scaled
