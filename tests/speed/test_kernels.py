@@ -14,6 +14,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def script(monkeypatch):
+    pytest.importorskip("triton", reason="Triton comes with torch on Linux only")
     monkeypatch.syspath_prepend(str(SPEED))
     monkeypatch.delitem(sys.modules, "kernels", raising=False)
     threads = torch.get_num_threads()
