@@ -28,6 +28,7 @@ from wcord.checks import (
     require_whole_numbers,
 )
 from wcord.host import may_read
+from wcord.kernels import result_of
 from wcord.numerics import autocast_off, full_precision
 
 Objective = Literal["nce", "dual"]
@@ -36,6 +37,9 @@ EXACT = 40.0
 """Score beyond which softplus is the identity in double precision too; torch's threshold of 20 is felt there."""
 GATHER_RATIO = 15
 """Rows per drawn negative from which gathering rows is cheaper than all dots (measured on a CPU at D = 128)."""
+
+KERNEL_BOUND = 256
+"""Largest batch and width that the GPU kernel is for."""
 
 CACHED = 1 << 15
 """Scores that are taken to their loss at a time, so that what is made on the way stays in a CPU's cache."""
@@ -223,12 +227,7 @@ class _Contrast(torch.autograd.Function):
         anchor = anchor * rule.scale
         loss, slope = rule.positive((anchor * positive).sum(1))
         slope = slope.unsqueeze(1)
-        pushed, pull_sum = torch.zeros_like(loss), torch.zeros_like(anchor)
-        for dots, weight, pull in _blocks(anchor, negatives):
-            part, slopes = rule.negative(dots, weight)
-            pushed += part
-            if want_anchor:
-                pull_sum += pull(slopes)
+        pushed, pull_sum = _swept(anchor, negatives, rule, want_anchor) or _summed(anchor, negatives, rule, want_anchor)
         batch = anchor.shape[0]
         to_anchor = (slope * positive + negatives.factor * pull_sum) * (rule.scale / batch) if want_anchor else None
         ctx.save_for_backward(to_anchor, slope * anchor / batch if want_positive else None)
@@ -241,6 +240,35 @@ class _Contrast(torch.autograd.Function):
             raise RuntimeError("nce_loss has no second derivative: call backward without create_graph=True")
         grads = (None if saved is None else saved * grad_outputs[0] for saved in ctx.saved_tensors)
         return *grads, None, None, None
+
+
+def _summed(anchor: Tensor, negatives: Negatives, rule: _Rule, want_anchor: bool) -> tuple[Tensor, Tensor]:
+    """Return the loss of each anchor over all negatives, and the rows that pull it, weighted by their slopes."""
+    pushed, pull_sum = anchor.new_zeros(anchor.shape[0]), torch.zeros_like(anchor)
+    for dots, weight, pull in _blocks(anchor, negatives):
+        part, slopes = rule.negative(dots, weight)
+        pushed += part
+        if want_anchor:
+            pull_sum += pull(slopes)
+    return pushed, pull_sum
+
+
+def _swept(anchor: Tensor, negatives: Negatives, rule: _Rule, want_anchor: bool) -> tuple[Tensor, Tensor] | None:
+    """Return what `_summed` does from a GPU kernel, or None where that is not for these negatives or this machine."""
+    rows, index, bias = negatives.rows, negatives.index, rule.bias
+    for_it = rule.objective == "nce" and negatives.labels is None and not negatives.own_draws
+    if not for_it or max(anchor.shape) > KERNEL_BOUND:
+        return None
+
+    def launch() -> tuple[Tensor, Tensor]:
+        from wcord.contrast.kernel import sweep  # needs Triton
+
+        shift = bias if isinstance(bias, Tensor) else anchor.new_full((), bias)
+        return sweep(anchor, rows, shift, index=index, pull=want_anchor)
+
+    read = [tensor for tensor in (anchor, rows, index, bias) if isinstance(tensor, Tensor)]
+    variant = (*anchor.shape, want_anchor, index is None or index.dtype)
+    return result_of("nce", launch, tensors=read, size=anchor.shape[0], variant=variant)
 
 
 def _blocks(anchor: Tensor, negatives: Negatives) -> Iterator[_Block]:

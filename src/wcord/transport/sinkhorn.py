@@ -19,6 +19,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_counts, require_finite, require_fractions, require_matrix, require_positive
 from wcord.host import may_read
+from wcord.kernels import result_of
 from wcord.numerics import autocast_off, full_precision
 from wcord.transport.plan import DEFAULT_TOLERANCE, ConvergenceWarning, Plan
 
@@ -29,6 +30,9 @@ ABSORB_EVERY = 20
 """Kernel iterations between two absorptions."""
 CHECK_EVERY = 10
 """Iterations between two looks at the marginals, where a tolerance is given."""
+
+KERNEL_BOUND = 1024
+"""Most rows and columns that the GPU kernel is for."""
 
 LOG_FLOOR = -69.0
 """Kernel entries below exp(−69) = 1e-30 are zero until the next absorption: nothing becomes a denormal number, which
@@ -191,6 +195,9 @@ def _alternate(
     kernel: Tensor, a: Tensor, b: Tensor, v: Tensor, iterations: int, tolerance: float | None, *, made: int
 ) -> tuple[Tensor, Tensor, int]:
     """Return u, v and the number of iterations made on a fixed kernel, after `made` earlier ones."""
+    solved = _solved_at_once(kernel, a, b, v, iterations) if tolerance is None else None
+    if solved is not None:
+        return *solved, iterations
     u = torch.ones_like(a)
     for turn in range(iterations):
         reached = kernel @ v
@@ -201,6 +208,20 @@ def _alternate(
         u = a / reached.clamp_min_(TINY)
         v = b / (u @ kernel).clamp_min_(TINY)
     return u, v, iterations
+
+
+def _solved_at_once(kernel: Tensor, a: Tensor, b: Tensor, v: Tensor, iterations: int) -> tuple[Tensor, Tensor] | None:
+    """Return u and v from a GPU kernel, or None where that is not for this size or this machine."""
+    if iterations == 0 or max(kernel.shape) > KERNEL_BOUND:
+        return None
+
+    def launch() -> tuple[Tensor, Tensor]:
+        from wcord.transport.kernel import alternate  # needs Triton
+
+        return alternate(kernel, a, b, v, iterations=iterations, least=TINY)
+
+    tensors, size = (kernel, a, b, v), max(kernel.shape)
+    return result_of("sinkhorn", launch, tensors=tensors, size=size, variant=tuple(kernel.shape))
 
 
 def _log_iteration(log_kernel: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
