@@ -43,6 +43,12 @@ class Features:
         moved = {name: value.to(device, non_blocking=True) for name, value in self.maps.items()}
         return Features(self.logits.to(device, non_blocking=True), self.embedding.to(device, non_blocking=True), moved)
 
+    def split(self, sizes: Sequence[int]) -> "list[Features]":
+        """Return the features of samples in batches of these sizes, which share their memory."""
+        maps = {name: value.split(list(sizes)) for name, value in self.maps.items()}
+        pairs = zip(self.logits.split(list(sizes)), self.embedding.split(list(sizes)), strict=True)
+        return [Features(*pair, {name: parts[at] for name, parts in maps.items()}) for at, pair in enumerate(pairs)]
+
 
 @runtime_checkable
 class StatesFeatureInfo(Protocol):

@@ -1,6 +1,7 @@
 """The guarded operations that every loss shares: enough precision, and unit rows with a bounded gradient."""
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Self
 
@@ -57,6 +58,18 @@ class FullPrecisionModule(nn.Module):
             return full_precision(tensor).to(moved.device) if narrow else moved
 
         return super()._apply(widened, recurse)
+
+
+class Settles(nn.Module, ABC):
+    """A module whose first training-mode steps take another way than all later ones, such as a queue that fills.
+
+    A step that is captured is replayed as it was, so it must be one of the later ones.
+    """
+
+    @property
+    @abstractmethod
+    def settled(self) -> bool:
+        """Whether the next training-mode step goes the way of all later ones; the answer may wait for the device."""
 
 
 def row_blocks(*matrices: Tensor) -> Iterator[tuple[Tensor, ...]]:

@@ -12,6 +12,7 @@ from wcord.data.augment import boxes
 from wcord.data.batch import Batch
 from wcord.data.images import Form
 from wcord.data.loader import Loader
+from wcord.data.mixing import Mixing
 from wcord.data.split import MemorySplit, Partner, Split, StreamSplit, seen_through
 from wcord.data.stores import FileImages
 from wcord.data.view import View
@@ -65,6 +66,95 @@ def test_starting_in_mid_epoch_gives_what_would_have_come(count: int, batch: int
     start = min(start, len(loader))
     whole = list(loader.batches(2))
     assert_same(list(loader.batches(2, start)), whole[start:])
+
+
+def assert_same_inputs(first: list[Batch], second: list[Batch]) -> None:
+    assert_same(first, second)
+    for mine, theirs in zip(first, second, strict=True):
+        assert torch.equal(mine.teacher_input, theirs.teacher_input)
+        assert (mine.teacher_input is mine.student_input) == (theirs.teacher_input is theirs.student_input)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    count=st.integers(4, 40),
+    batch=st.integers(2, 9),
+    start=st.integers(0, 30),
+    together=st.integers(2, 8),
+    kind=st.sampled_from(["none", "crop-flip", "shift", "resized-crop"]),
+    views=st.integers(1, 3),
+)
+def test_batches_that_are_made_together_are_the_same(
+    count: int, batch: int, start: int, together: int, kind: str, views: int
+) -> None:
+    loader = Loader(split(count), batch_size=batch, shuffle=True, augment=kind, seed=5, views=views)
+    several = Loader(split(count), batch_size=batch, shuffle=True, augment=kind, seed=5, views=views, together=together)
+    start = min(start, len(loader))
+    assert_same_inputs(list(several.batches(2, start)), list(loader.batches(2, start)))
+
+
+@pytest.mark.parametrize("partner", ["view", "shared", "own", "label"])
+@pytest.mark.parametrize("mixing", [None, Mixing(3, 0.4, 1.0)])
+def test_batches_of_pairs_and_mixtures_that_are_made_together_are_the_same(partner: str, mixing: Mixing | None) -> None:
+    own, other = split(23), split(23, size=16)
+    partners = {
+        "view": Partner(seen_through(own, View.parse("gray")), "crop-flip"),
+        "shared": Partner(other, "crop-flip"),
+        "own": Partner(other, "shift", shared=False),
+        "label": Partner(other, "crop-flip", by_label=True, shared=False),
+    }
+    if mixing is not None and not partners[partner].shared:
+        with pytest.raises(UsageError, match="mixup"):
+            Loader(own, batch_size=4, partner=partners[partner], mixing=mixing, together=3)
+        return
+    for world in (1, 2):
+        for rank in range(world):
+            one, several = (
+                list(
+                    Loader(
+                        own,
+                        batch_size=4,
+                        shuffle=True,
+                        augment="crop-flip",
+                        seed=5,
+                        views=2,
+                        partner=partners[partner],
+                        mixing=mixing,
+                        together=together,
+                        rank=rank,
+                        world_size=world,
+                        drop_single=True,
+                    ).batches(1, 2)
+                )
+                for together in (1, 3)
+            )
+            for mine, theirs in zip(one, several, strict=True):
+                for name in ("student_input", "teacher_input", "target"):
+                    assert torch.equal(getattr(mine, name), getattr(theirs, name)), (name, rank)
+                assert (mine.index is None) == (theirs.index is None) == (mixing is not None)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_streamed_batches_that_are_made_together_are_the_same(workers: int, tmp_path) -> None:
+    memory = split(20)
+    files = streamed(memory, tmp_path)
+    for kind in ("crop-flip", "resized-crop"):
+        one, several = (
+            list(
+                Loader(
+                    files, batch_size=4, shuffle=True, augment=kind, workers=workers, views=2, together=together
+                ).batches(0, 2)
+            )
+            for together in (1, 3)
+        )
+        assert_same(one, several)
+
+
+def test_groups_begin_with_the_one_that_holds_the_start() -> None:
+    loader = Loader(split(20), batch_size=4, shuffle=True, together=2)
+    assert [(group.first, group.sizes) for group in loader.groups(0, 3)] == [(2, (4, 4)), (4, (4,))]
+    with pytest.raises(UsageError, match="together must be"):
+        Loader(split(4), batch_size=2, together=0)
 
 
 @pytest.mark.parametrize("world", [2, 4])

@@ -22,6 +22,7 @@ from wcord.models.weights import digest
 from wcord.overwriting import is_free, require_removable
 from wcord.report.record import Record, describe_environment, working_commit
 from wcord.terminal import tell
+from wcord.training.captured import Recorder, recorder_for
 from wcord.training.checkpoint import load_checkpoint
 from wcord.training.config import (
     DistillConfig,
@@ -130,14 +131,15 @@ def start(
     own = _with_data(config, own)
     contents = _contents(config, own)
     job, say = _prepare(config, own, say, accelerator)
+    recorder = recorder_for(config.training, job.objective, accelerator, say)
     cache = open_cache(job, say)
     with _alone(config.out, accelerator, claimed=claimed):
         if accelerator.is_main_process:
-            RunFolder.create(config.out, to_toml(config), overwrite=config.overwrite, needed=needed(config))
+            RunFolder.create(config.out, to_toml(job.config), overwrite=config.overwrite, needed=needed(config))
         accelerator.wait_for_everyone()
         run = RunFolder(config.out)
         with resumable(run):
-            return _train(job, run, contents, say, deadline, accelerator, cache, None)
+            return _train(job, run, contents, say, deadline, accelerator, recorder, cache, None)
 
 
 def resume(
@@ -191,6 +193,7 @@ def resume(
                 brought.append("model")
             require_consent(folder.path, config, named, brought=brought)
     training = replace(config.training, **{k: v for k, v in changes.items() if k in ("device", "max_time")})
+    training = replace(training, teacher_ahead=training.teacher_ahead or 1)  # of runs of earlier versions
     data = replace(config.data, **{k: v for k, v in changes.items() if k in ("workers", "in_memory")})
     config = checked(replace(config, out=folder.path, training=training, data=data))
     deadline = _deadline(config)
@@ -210,9 +213,10 @@ def resume(
             raise UsageError(
                 "in_memory cannot change here: resized crops are cut out of the originals or of what is held"
             )
+        recorder = recorder_for(config.training, job.objective, accelerator, say)
         cache = open_cache(job, say)
         with resumable(folder):
-            return _train(job, folder, contents, say, deadline, accelerator, cache, state)
+            return _train(job, folder, contents, say, deadline, accelerator, recorder, cache, state)
 
 
 def _last_state(folder: RunFolder, say: Say, *, writes: bool) -> dict[str, Any] | None:
@@ -310,6 +314,7 @@ def _train(
     say: Say,
     deadline: float | None,
     accelerator: Accelerator,
+    recorder: Recorder | None,
     cache: TeacherCache | None,
     state: dict[str, Any] | None,
 ) -> Result:
@@ -338,6 +343,7 @@ def _train(
         run=run,
         accelerator=accelerator,
         cache=cache,
+        recorder=recorder,
         deadline=deadline,
         state=state,
     )

@@ -15,9 +15,20 @@ TODAY = ("data", "workers", "in_memory")
 """Settings of the data that may be others when a run is gone on with."""
 
 PLACE = frozenset(
-    (*FOLDER, *MACHINE, *TODAY, "teacher_weights", "teacher_data", "tracker", "checkpoint_every", "skip_bad_images")
+    (
+        *FOLDER,
+        *MACHINE,
+        *TODAY,
+        "teacher_weights",
+        "teacher_data",
+        "tracker",
+        "checkpoint_every",
+        "skip_bad_images",
+        "capture",
+        "teacher_ahead",
+    )
 )
-"""Settings that do not change a result."""
+"""Settings that do not change a result, but for the last bits of its numbers."""
 
 
 def flat_settings(config: TrainConfig | DistillConfig) -> dict[str, Any]:

@@ -120,12 +120,22 @@ class CrossedNCE(nn.Module):
         return of_student + of_teacher
 
     def write(
-        self, student: Tensor, teacher: Tensor, index: Tensor | None = None, labels: Tensor | None = None
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        index: Tensor | None = None,
+        labels: Tensor | None = None,
+        *,
+        checked: bool = False,
     ) -> None:
-        """Write both sides' embeddings into their memories."""
+        """Write both sides' embeddings into their memories.
+
+        The index is looked at once, and not at all if it was `checked` before, as `forward` does.
+        """
         for memory, rows in ((self.student_memory, student), (self.teacher_memory, teacher)):
             if isinstance(memory, Bank):
-                memory.write(rows, _required(index), labels)
+                memory.write(rows, _required(index), labels, checked=checked)
+                checked = True
             else:
                 memory.write(rows, labels)
 
@@ -138,7 +148,7 @@ class CrossedNCE(nn.Module):
                     f"index must hold one row number per sample, received shape {tuple(index.shape)} for a batch of "
                     f"{student.shape[0]}"
                 )
-            return self.student_memory.read(index), self.teacher_memory.read(index)
+            return self.student_memory.read(index), self.teacher_memory.read(index, checked=True)
         return student, teacher
 
 

@@ -4,10 +4,13 @@ import torch
 from torch import Tensor
 
 from wcord.checks import UsageError
+from wcord.host import may_read
 
 LARGEST_CLASS = 1 / 5
 """Rows of an anchor's class per row drawn up to which one pass for all anchors is faster than one for each class
 (benchmarks/speed/draw.py, on a CPU)."""
+WINDOWS = 1 << 23
+"""Entries of all anchors' windows together, where no class may be counted: 64 MB."""
 
 
 def draw_rows(
@@ -47,6 +50,11 @@ def draw_other_class(
 
     As `draw_rows`, over each class's candidates. A row of unknown class (-1) is a candidate for every anchor.
 
+    How many rows a class has is looked at on the CPU alone. Elsewhere, or within `host.no_reads`, no shape may depend
+    on it. The draw is then all candidates and more of them with replacement, where there are fewer than K. Of more than
+    2**23 / B rows each anchor sees no more than that many (or 2·K), chosen at random: of a class that holds most of
+    them, candidates may then be drawn more than once. Where all rows are of an anchor's class it draws these.
+
     Args:
         row_labels: class of each valid row, N.
         labels: class of each anchor, B.
@@ -57,7 +65,7 @@ def draw_other_class(
         Row numbers, B×K.
 
     Raises:
-        UsageError: if all rows are of an anchor's own class.
+        UsageError: if all rows are of an anchor's own class (on the CPU).
 
     Example:
         >>> draw_other_class(torch.tensor([0, 1, 1]), torch.tensor([1]), 2)
@@ -67,6 +75,8 @@ def draw_other_class(
         return labels.new_empty(0, count)
     order = torch.randperm(row_labels.shape[0], generator=generator, device=row_labels.device)
     ordered_labels = row_labels[order]
+    if not may_read(labels):
+        return _windows_filled_up(order, ordered_labels, labels, count, generator)
     # With few classes each holds many rows, but then there are few to go through one by one.
     largest = _most_of_one_class(row_labels, labels)
     if largest <= LARGEST_CLASS * count and count + largest <= row_labels.shape[0]:
@@ -105,14 +115,45 @@ def _windows_of_others(
 
     All anchors at once, in one pass over windows that are longer by `largest`, the most that may have to be left out.
     """
-    batch, length = labels.shape[0], count + largest
+    return _others_first(order, ordered_labels, labels, count, count + largest, generator)[0]
+
+
+def _windows_filled_up(
+    order: Tensor, ordered_labels: Tensor, labels: Tensor, count: int, generator: torch.Generator | None
+) -> Tensor:
+    """Return for each anchor `count` rows of other classes, by operations whose shapes depend on no label."""
+    batch, valid = labels.shape[0], order.shape[0]
+    length = min(valid, max(2 * count, WINDOWS // batch))
+    drawn, found = _others_first(order, ordered_labels, labels, count, length, generator)
+    # Places beyond those found are filled by random ones of them.
+    chance = torch.rand(batch, count, generator=generator, device=order.device)
+    picked = torch.minimum((chance * found).long(), found - 1).clamp_min(0)
+    place = torch.arange(count, device=order.device)
+    filled = drawn.gather(1, torch.where(place < found, place, picked))
+    # Where the window holds none: the first row, or the first that is not of its class.
+    another = order[(ordered_labels != ordered_labels[0]).to(torch.uint8).argmax()]
+    instead = torch.where(labels == ordered_labels[0], another, order[0])
+    return torch.where(found > 0, filled, instead[:, None])
+
+
+def _others_first(
+    order: Tensor,
+    ordered_labels: Tensor,
+    labels: Tensor,
+    count: int,
+    length: int,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Tensor]:
+    """Return the first `count` rows of other classes in a cyclic window for each anchor, and how many it holds, B×1."""
+    batch = labels.shape[0]
     start = torch.randint(order.shape[0], (batch,), generator=generator, device=order.device)
     rows = _cyclic(order, start, length)
     other = _cyclic(ordered_labels, start, length) != labels.unsqueeze(1)
-    place = other.cumsum(1) - 1
+    place = other.cumsum(1)
+    found = place[:, -1:].clone()
     # What is not wanted goes to one more place, which is cut off.
-    place = torch.where(other & (place < count), place, count)
-    return rows.new_empty(batch, count + 1).scatter_(1, place, rows)[:, :count]
+    place = torch.where(other & (place <= count), place - 1, count)
+    return rows.new_empty(batch, count + 1).scatter_(1, place, rows)[:, :count], found
 
 
 def _cyclic(order: Tensor, start: Tensor, length: int) -> Tensor:

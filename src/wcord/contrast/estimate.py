@@ -27,6 +27,7 @@ from wcord.checks import (
     require_tensor,
     require_whole_numbers,
 )
+from wcord.host import may_read
 from wcord.numerics import autocast_off, full_precision
 
 Objective = Literal["nce", "dual"]
@@ -339,5 +340,5 @@ def require_draw(index: Tensor, batch: int, rows: int) -> None:
         raise UsageError(
             f"index must have shape (K,) or (batch, K) with a batch of {batch}, received {tuple(index.shape)}"
         )
-    if index.device.type == "cpu" and not 0 <= int(index.min()) <= int(index.max()) < rows:
+    if may_read(index) and not 0 <= int(index.min()) <= int(index.max()) < rows:
         raise UsageError(f"index holds {int(index.min())} to {int(index.max())}, and there are {rows} rows from 0 on")

@@ -13,7 +13,8 @@ from wcord.checks import (
     require_tensor,
     require_whole_numbers,
 )
-from wcord.numerics import full_precision, unit_rows
+from wcord.host import reads_are_off
+from wcord.numerics import Settles, full_precision, unit_rows
 
 MOMENTUM = 0.5
 """Weight of the old row when a bank is written, from CRD's public code."""
@@ -77,15 +78,20 @@ class Bank(nn.Module):
         """The class of each valid row, -1 where it is not known yet."""
         return self.classes
 
-    def read(self, index: Tensor) -> Tensor:
-        """Return a copy of the rows at `index`."""
-        self.check(index)
+    def read(self, index: Tensor, *, checked: bool = False) -> Tensor:
+        """Return a copy of the rows at `index`, which is looked at unless it was `checked` before."""
+        if not checked:
+            self.check(index)
         return self.storage[index]
 
     @torch.no_grad()
-    def write(self, rows: Tensor, index: Tensor, labels: Tensor | None = None) -> None:
-        """Move the rows at `index` towards `rows`, and note their classes where `labels` are given."""
-        self.check(index)
+    def write(self, rows: Tensor, index: Tensor, labels: Tensor | None = None, *, checked: bool = False) -> None:
+        """Move the rows at `index` towards `rows`, and note their classes where `labels` are given.
+
+        The index is looked at unless it was `checked` before.
+        """
+        if not checked:
+            self.check(index)
         require_whole_numbers("index", index)
         _require_rows(rows, self.storage, len(index))
         if labels is not None:
@@ -101,14 +107,15 @@ class Bank(nn.Module):
     def check(self, index: Tensor) -> None:
         """Raise unless `index` holds row numbers of this bank.
 
-        Asked on an accelerator too, although it waits: the alternative is a failed device that no message mends.
+        Looked at on an accelerator too, although it waits: the alternative is a failed device that no message mends.
+        Where nothing may be looked at (`host.no_reads`), whoever gives the index has checked it.
         """
         require_tensor("index", index)
         if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
             raise WrongTypeError(
                 f"index must hold row numbers of the training set, received {index.dtype}: use torch.long"
             )
-        if index.numel() == 0:
+        if index.numel() == 0 or reads_are_off():
             return
         low, high = torch.stack(index.aminmax()).tolist()
         if low < 0 or high >= self.num_valid:
@@ -118,12 +125,12 @@ class Bank(nn.Module):
             )
 
 
-class Queue(nn.Module):
+class Queue(Settles):
     """Keep the newest embeddings, first in, first out; it needs no sample numbers.
 
     It starts empty. `rows` holds the valid ones, which are not in order of age once the ring has gone round.
     Of a batch larger than the queue only the newest rows stay. Contents, pointer and count are persistent buffers, to
-    be set by `load_state_dict` alone: that it is full is remembered besides.
+    be set by `load_state_dict` alone: how many rows are valid is also counted on the host, which need not look then.
 
     Args:
         size: rows kept at most.
@@ -151,16 +158,20 @@ class Queue(nn.Module):
         self.register_buffer("classes", torch.full((size,), UNKNOWN))
         self.register_buffer("pointer", torch.tensor(0))
         self.register_buffer("count", torch.tensor(0))
-        self._full = False  # whether it is known to be full: to look at the count again would wait for a GPU
+        self._counted: int | None = 0  # what `count` holds, as long as that is known without looking
         self.register_load_state_dict_post_hook(_forget)
 
     @property
     def num_valid(self) -> int:
         """How many rows hold something."""
-        size = self.storage.shape[0]
-        held = size if self._full else int(self.count)
-        self._full = held == size
-        return held
+        if self._counted is None:
+            self._counted = int(self.count)
+        return self._counted
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is full; until then each write makes more rows valid."""
+        return self.num_valid == self.storage.shape[0]
 
     @property
     def rows(self) -> Tensor:
@@ -185,6 +196,7 @@ class Queue(nn.Module):
         self.classes[place] = UNKNOWN if labels is None else labels[newest]
         self.pointer.copy_((self.pointer + written) % size)
         self.count.copy_((self.count + written).clamp(max=size))
+        self._counted = None if self._counted is None else min(size, self._counted + written)
 
 
 def _require_rows(rows: Tensor, storage: Tensor, count: int | None = None) -> None:
@@ -196,5 +208,5 @@ def _require_rows(rows: Tensor, storage: Tensor, count: int | None = None) -> No
 
 
 def _forget(queue: Queue, _: object) -> None:
-    """A state that was loaded may be one of a queue that is not full."""
-    queue._full = False
+    """How many rows are valid in a state that was loaded is not known yet."""
+    queue._counted = None

@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wcord.checks import (
     UsageError,
@@ -18,6 +18,7 @@ from wcord.checks import (
 from wcord.contrast.draws import draw_other_class, draw_rows
 from wcord.contrast.estimate import Negatives, Objective, log_mean_exp_score, nce_loss, require_draw
 from wcord.contrast.memory import Bank, Queue
+from wcord.numerics import Settles
 
 Estimator = Literal["sampled", "expected", "shared"]
 Constant = Literal["first", "refresh", "analytic"]
@@ -31,7 +32,7 @@ REFRESH = 0.99
 """Weight of the old constant in the moving average of `constant="refresh"`."""
 
 
-class NCE(nn.Module):
+class NCE(Settles):
     r"""Contrast anchors with a memory of opposite embeddings, with a normalising constant that is kept.
 
     The loss is `nce_loss`; here stand the choices around it. `constant` says where log(Z/N) comes from:
@@ -98,6 +99,11 @@ class NCE(nn.Module):
         self.register_buffer("is_set", torch.tensor(constant == "analytic"))
         self._was_set = False  # whether `is_set` is known to be True: to look at it again would wait for a GPU
         self.register_load_state_dict_post_hook(_forget)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the constant stands, where there is one; the first training-mode step that needs it sets it."""
+        return self.objective != "nce" or self._has_constant()
 
     def forward(
         self,
@@ -185,7 +191,7 @@ class NCE(nn.Module):
     @torch.no_grad()
     def _settled(self, anchor: Tensor, positive: Tensor, negatives: Negatives) -> Tensor:
         """Return log(Z/N), moved first where a training step moves it."""
-        is_set = self._was_set = self._was_set or bool(self.is_set)
+        is_set = self._has_constant()
         if is_set and (self.constant != "refresh" or not self.training):
             return self.log_mean_exp
         current = log_mean_exp_score(anchor, positive, negatives, temperature=self.temperature)
@@ -197,6 +203,10 @@ class NCE(nn.Module):
         self.is_set.fill_(True)
         self._was_set = True
         return self.log_mean_exp
+
+    def _has_constant(self) -> bool:
+        self._was_set = self._was_set or bool(self.is_set)
+        return self._was_set
 
 
 def _forget(nce: NCE, _: object) -> None:

@@ -1,5 +1,6 @@
 """What a batch is: the inputs of both networks, the targets and the row numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -37,3 +38,20 @@ class Batch:
             target=self.target.to(device, non_blocking=True),
             index=None if self.index is None else self.index.to(device, non_blocking=True),
         )
+
+    def split(self, sizes: Sequence[int]) -> "list[Batch]":
+        """Return its samples in batches of these sizes, which share its memory.
+
+        >>> pair = torch.zeros(2, 1)
+        >>> [len(part) for part in Batch(pair, pair, torch.tensor([0, 1])).split([1, 1])]
+        [1, 1]
+        """
+        if len(sizes) == 1:
+            return [self]
+        sizes = list(sizes)
+        student = self.student_input.split(sizes)
+        shared = self.teacher_input is self.student_input
+        teacher = student if shared else self.teacher_input.split(sizes)
+        index = [None] * len(sizes) if self.index is None else self.index.split(sizes)
+        parts = zip(student, teacher, self.target.split(sizes), index, strict=True)
+        return [Batch(*part) for part in parts]

@@ -1,23 +1,22 @@
 """Batches of a split, in an order and with augmentation that depend on seed, epoch and batch number alone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from wcord.checks import RunError, UsageError, require_choice
-from wcord.data.augment import AUGMENTATIONS, augment, draw, place, whole
+from wcord.checks import UsageError, require_choice, require_counts
+from wcord.data.augment import AUGMENTATIONS, augment, place, whole
 from wcord.data.batch import Batch
+from wcord.data.decoding import Decoding, given
+from wcord.data.draws import AUGMENT, MIX, ORDER, PARTNER, PARTNER_AUGMENT, Draws, Part, random_of, seeded
 from wcord.data.mixing import Mix, Mixing
 from wcord.data.split import MemorySplit, Partner, Split, StreamSplit, base_and_view, on_device
 from wcord.data.workers import leave_signals_to_main, read_by_workers
-
-_ORDER, _AUGMENT, _PARTNER, _PARTNER_AUGMENT, _MIX = range(5)  # separate streams of random numbers
 
 
 class Loader:
@@ -52,6 +51,8 @@ class Loader:
             of several reads the samples that its own are mixed with beside these.
         drop_single: leave out a last batch that would give some process a single sample (or none), which batch
             normalisation and losses over pairs cannot use.
+        together: batches that are cut out of memory and augmented in one pass; each is then a part of that tensor. On a
+            GPU that saves launches; the pictures are the same, bit for bit.
 
     Attributes:
         dropped: samples left out of each epoch: 0 or 1 for one process.
@@ -73,6 +74,7 @@ class Loader:
         partner: Partner | None = None,
         mixing: Mixing | None = None,
         drop_single: bool = False,
+        together: int = 1,
     ) -> None:
         require_choice("augmentation", augment, AUGMENTATIONS)
         _require_shares(batch_size, rank, world_size, workers)
@@ -82,7 +84,8 @@ class Loader:
         self.rank, self.world_size, self.workers = rank, world_size, workers
         if views < 1:
             raise UsageError(f"views must be 1 or more, received {views}")
-        self.views, self.mixing = views, mixing
+        require_counts(together=together)
+        self.views, self.mixing, self.together = views, mixing, together
         _require_mixable(mixing, partner)
         self.device = torch.device(device)
         base, self._view = base_and_view(split)
@@ -107,8 +110,8 @@ class Loader:
         same_records = partner is None or (partner.shared and self._partner_base is self._base)
         # Parts of the originals are read, where both networks see the same part of the same picture.
         self._cut = augment == "resized-crop" and isinstance(self._base, StreamSplit) and same_records
-        self._part = _Part(rank, world_size, mates=mixing is not None)
-        self._draws = _Draws(seed, len(split), batch_size, views, self._part)
+        self._part = Part(rank, world_size, mates=mixing is not None)
+        self._draws = Draws(seed, len(split), batch_size, views, self._part)
         self.dropped = _left_over(len(split), batch_size, world_size) if drop_single else 0
         if self.dropped == len(split):
             raise UsageError(
@@ -133,49 +136,78 @@ class Loader:
 
     def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from number `start` on, exactly as they come in a whole epoch."""
+        for group in self.groups(epoch, start):
+            yield from group.batches()[max(0, start - group.first) :]
+
+    def groups(self, epoch: int = 0, start: int = 0) -> Iterator["Group"]:
+        """Yield the batches of an epoch `together` at a time, beginning with the group that holds number `start`."""
         if not 0 <= start <= len(self):
             raise UsageError(f"start must lie between 0 and {len(self)}, the batches of an epoch, received {start}")
         order = self._order(epoch)
-        numbers = range(start, len(self))
+        first = start - start % self.together if start < len(self) else start
+        numbers = range(first, len(self))
         shares = [self._rows(order, number) for number in numbers]
         crops = partial(self._draws, epoch, kind=self.augment, size=self._frame) if self._cut else None
-        own = self._read(self._base, shares, crops, start)
+        own = self._read(self._base, shares, crops, first)
         read = zip(own, self._read_partners(epoch, numbers, shares), strict=True)
-        for number, rows, (records, partners) in zip(numbers, shares, read, strict=True):
-            drawn = self._draws(epoch, number, kind=self.augment, size=self._frame)
-            if self._cut:
-                images = augment(self.augment, records.to(self.device, non_blocking=True), whole(drawn, *self._size))
-            else:
-                placed = place(self.augment, drawn, self._frame, self._size)
-                images = augment(self.augment, self._repeated(records), placed)
-            mix = self._mix(epoch, number)
-            images, targets = self._mixed(images, mix, self._size), self.targets.index_select(0, rows)
-            seen = self._view(images)
-            taught = self._taught(images, records, partners, drawn, epoch, number, mix) if self.partner else seen
-            if self.mixing is None:
-                yield Batch(seen, taught, torch.cat([targets] * self.views), rows.repeat(self.views))
-            else:
-                yield Batch(seen, taught, self._mixed_targets(targets, mix))
+        for at, (records, partners) in zip(range(0, len(shares), self.together), read, strict=True):
+            here = slice(at, at + self.together)
+            yield Group(first + at, *self._made(epoch, numbers[here], shares[here], records, partners))
+
+    def _made(
+        self, epoch: int, numbers: range, shares: list[Tensor], records: Tensor, partners: Tensor | None
+    ) -> tuple[Batch, tuple[int, ...]]:
+        """Return what the networks see of some batches, one after the other, and the samples of each."""
+        drawn = self._drawn(epoch, numbers, kind=self.augment, size=self._frame)
+        if self._cut:
+            images = augment(self.augment, records, whole(drawn, *self._size))
+        else:
+            images = augment(self.augment, records, place(self.augment, drawn, self._frame, self._size))
+        mixes = [self._mix(epoch, number) for number in numbers]
+        counts = [self.views * len(rows) for rows in shares]
+        images = self._mixed(images, mixes, counts, self._size)
+        seen = self._view(images)
+        taught = seen
+        if self.partner is not None:
+            taught = self._taught(images, records, partners, drawn, epoch, numbers, mixes, counts)
+        if self.mixing is None:
+            rows = torch.cat([rows.repeat(self.views) for rows in shares])
+            return Batch(seen, taught, self.targets.index_select(0, rows), rows), tuple(counts)
+        targets = [self._mixed_targets(rows, mix) for rows, mix in zip(shares, mixes, strict=True)]
+        return Batch(seen, taught, torch.cat(targets)), tuple(map(len, targets))
+
+    def _drawn(self, epoch: int, numbers: range, *, kind: str, size: tuple[int, int], stream: int = AUGMENT) -> Tensor:
+        return torch.cat([self._draws(epoch, number, kind=kind, size=size, stream=stream) for number in numbers])
 
     def _mix(self, epoch: int, number: int) -> Mix:
         """Return what is drawn for a batch of all processes."""
-        return Mix(1.0) if self.mixing is None else self.mixing.draw(_random(self.seed, epoch, _MIX, number))
+        return Mix(1.0) if self.mixing is None else self.mixing.draw(random_of(self.seed, epoch, MIX, number))
 
-    def _mixed(self, images: Tensor, mix: Mix, size: tuple[int, int]) -> Tensor:
-        """Return this process's samples mixed with their mates, view by view."""
+    def _mixed(self, images: Tensor, mixes: Sequence[Mix], counts: list[int], size: tuple[int, int]) -> Tensor:
+        """Return this process's samples of each batch mixed with their mates, view by view."""
         if self.mixing is None:
             return images
-        by_view = images.unflatten(0, (self.views, -1))
-        own, mates = self._part.pairs(by_view, dim=1)
-        return mix.on(self._frame, size).pictures(own, mates).flatten(0, 1)
+        mixed: list[Tensor] = []
+        for batch, mix in zip(images.split(counts), mixes, strict=True):
+            own, mates = self._part.pairs(batch.unflatten(0, (self.views, -1)), dim=1)
+            mixed.append(mix.on(self._frame, size).pictures(own, mates).flatten(0, 1))
+        return torch.cat(mixed)
 
-    def _mixed_targets(self, targets: Tensor, mix: Mix) -> Tensor:
+    def _mixed_targets(self, rows: Tensor, mix: Mix) -> Tensor:
         assert self.mixing is not None
-        own, mates = self._part.pairs(self.mixing.shares(targets), dim=0)
+        own, mates = self._part.pairs(self.mixing.shares(self.targets.index_select(0, rows)), dim=0)
         return mix.on(self._frame, self._size).targets(own, mates).repeat(self.views, 1)
 
     def _taught(
-        self, images: Tensor, records: Tensor, partners: Tensor | None, drawn: Tensor, epoch: int, number: int, mix: Mix
+        self,
+        images: Tensor,
+        records: Tensor,
+        partners: Tensor | None,
+        drawn: Tensor,
+        epoch: int,
+        numbers: range,
+        mixes: Sequence[Mix],
+        counts: list[int],
     ) -> Tensor:
         """Return the teacher's input: another view of the student's images, or partners of their own, mixed alike."""
         partner = self.partner
@@ -186,26 +218,23 @@ class Loader:
         if partner.shared:
             drawn = place(kind, drawn, self._frame, self._partner_size)
         else:
-            drawn = self._draws(epoch, number, kind=kind, size=self._partner_size, stream=_PARTNER_AUGMENT)
+            drawn = self._drawn(epoch, numbers, kind=kind, size=self._partner_size, stream=PARTNER_AUGMENT)
             drawn = place(kind, drawn, self._partner_size, self._partner_size)
-        own = self._repeated(records if partners is None else partners)
-        return self._partner_view(self._mixed(augment(kind, own, drawn), mix, self._partner_size))
+        own = augment(kind, records if partners is None else partners, drawn)
+        return self._partner_view(self._mixed(own, mixes, counts, self._partner_size))
 
     def _order(self, epoch: int) -> Tensor:
         if not self.shuffle:
             return torch.arange(len(self.split), device=self.device)
-        return torch.randperm(len(self.split), generator=_generator(self.seed, epoch, _ORDER)).to(self.device)
+        return torch.randperm(len(self.split), generator=seeded(self.seed, epoch, ORDER)).to(self.device)
 
     def _rows(self, order: Tensor, number: int) -> Tensor:
         return self._part(order[number * self.batch_size : (number + 1) * self.batch_size])
 
-    def _repeated(self, records: Tensor) -> Tensor:
-        return records.to(self.device, non_blocking=True).repeat(self.views, 1, 1, 1)
-
     def _read_partners(self, epoch: int, numbers: range, shares: list[Tensor]) -> Iterator[Tensor | None]:
         """Read what the teacher sees, where those are records of their own."""
         if self.partner is None or self._partner_base is self._base:
-            return iter([None] * len(shares))
+            return iter([None] * -(-len(shares) // self.together))
         if not self.partner.by_label:
             return self._read(self._partner_base, shares)
         return self._read(
@@ -215,9 +244,7 @@ class Loader:
     def _same_class(self, epoch: int, number: int, rows: Tensor) -> Tensor:
         """Draw for each row a row of the partner's split that has its class."""
         count = min(self.batch_size, len(self.split) - number * self.batch_size)
-        chance = self._part(
-            torch.rand(count, generator=_generator(self.seed, epoch, _PARTNER, number), dtype=torch.float64)
-        )
+        chance = self._part(torch.rand(count, generator=seeded(self.seed, epoch, PARTNER, number), dtype=torch.float64))
         by_class, counts = self._classes
         targets = self.targets.index_select(0, rows)
         first = counts.cumsum(0) - counts
@@ -231,13 +258,28 @@ class Loader:
         crops: Callable[[int], Tensor] | None = None,
         first: int = 0,
     ) -> Iterator[Tensor]:
-        """Read batch by batch; with `crops`, what it says of a batch number, from `first` on, of each of its views."""
+        """Read the records of each group, those of a batch in each of its views.
+
+        With `crops`, what it says of a batch number, from `first` on, of each of its views.
+        """
+        groups = [shares[at : at + self.together] for at in range(0, len(shares), self.together)]
         if isinstance(split, MemorySplit):
-            yield from (split.read(rows.to(split.targets.device)) for rows in shares)
+            for group in groups:
+                rows = torch.cat([rows.repeat(self.views) for rows in group])
+                yield split.read(rows.to(split.targets.device))
             return
-        decoding = _Decoding(split, [rows.cpu() for rows in shares], crops, first, self.views)
+        decoded = self._decoded(split, shares, crops, first)
+        for group in groups:
+            batches = [next(decoded).to(self.device, non_blocking=True) for _ in group]
+            yield torch.cat([batch if crops is not None else batch.repeat(self.views, 1, 1, 1) for batch in batches])
+
+    def _decoded(
+        self, split: Split, shares: list[Tensor], crops: Callable[[int], Tensor] | None, first: int
+    ) -> Iterator[Tensor]:
+        """Decode batch by batch, here or in workers."""
+        decoding = Decoding(split, [rows.cpu() for rows in shares], crops, first, self.views)
         if self.workers == 0:
-            yield from (_given(decoding[number]) for number in range(len(shares)))
+            yield from (given(decoding[number]) for number in range(len(shares)))
             return
         # A generator of its own, because the iterator would otherwise draw from the global one, and so change what
         # a network's dropout draws, depending on where the images lie.
@@ -249,107 +291,26 @@ class Loader:
             pin_memory=self.device.type == "cuda",
             worker_init_fn=leave_signals_to_main,
         )
-        yield from map(_given, read_by_workers(decoded, decoding.name))
-
-
-class _Decoding(Dataset["Tensor | Exception"]):
-    """Decodes batch by batch in a worker; hands an error over as it is, where raising would wrap it."""
-
-    def __init__(
-        self,
-        split: Split,
-        shares: list[Tensor],
-        crops: Callable[[int], Tensor] | None,
-        first: int,
-        views: int,
-    ) -> None:
-        self.split = split
-        self.shares = shares
-        self.crops = crops
-        self.first = first
-        self.views = views
-
-    def __len__(self) -> int:
-        return len(self.shares)
-
-    def name(self, number: int) -> str:
-        """Return what batch `number` is for a user."""
-        first = (
-            f", from {self.split.name(int(self.shares[number][0]))} on" if isinstance(self.split, StreamSplit) else ""
-        )
-        return f"batch {self.first + number} of the epoch{first}"
-
-    def __getitem__(self, number: int) -> "Tensor | Exception":
-        rows = self.shares[number]
-        try:
-            if self.crops is None:
-                return self.split.read(rows)
-            assert isinstance(self.split, StreamSplit)
-            crops = self.crops(self.first + number)
-            return self.split.read(rows.repeat(self.views), crops)
-        except (UsageError, RunError) as error:
-            return error
-        except MemoryError as error:
-            return MemoryError(str(error))  # NumPy's own cannot be sent to another process
-
-
-def _given(images: "Tensor | Exception") -> Tensor:
-    if isinstance(images, Exception):
-        raise images
-    return images
+        yield from map(given, read_by_workers(decoded, decoding.name))
 
 
 @dataclass(frozen=True)
-class _Draws:
-    """What happens to the samples of a batch; small, since worker processes draw for themselves."""
+class Group:
+    """Batches that were made in one pass.
 
-    seed: int
-    samples: int
-    batch_size: int
-    views: int
-    part: "_Part"
-
-    def __call__(self, epoch: int, number: int, *, kind: str, size: tuple[int, int], stream: int = _AUGMENT) -> Tensor:
-        """Return what happens to this process's part of a batch, in each of its views."""
-        count = min(self.batch_size, self.samples - number * self.batch_size)
-        keys = [(self.seed, epoch, stream, number, *([view] if view else [])) for view in range(self.views)]
-        drawn = [draw(kind, count, *size, _generator(*key)) for key in keys]
-        return torch.cat([self.part(each) for each in drawn])
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Which samples of a batch a process reads: its share and, where samples are mixed, those that it mixes these with.
-
-    One process has all of them in its share already.
+    Attributes:
+        first: number of the first in its epoch.
+        whole: all of them, one after the other.
+        sizes: samples of each.
     """
 
-    rank: int
-    world_size: int
-    mates: bool
+    first: int
+    whole: Batch
+    sizes: tuple[int, ...]
 
-    def __call__(self, whole: Tensor) -> Tensor:
-        if self.world_size == 1:
-            return whole
-        own = whole.tensor_split(self.world_size)[self.rank]
-        return torch.cat([own, whole.flip(0).tensor_split(self.world_size)[self.rank]]) if self.mates else own
-
-    def pairs(self, read: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-        """Return the share, and what is mixed with each of its samples."""
-        if self.world_size == 1:
-            return read, read.flip(dim)
-        own, mates = read.chunk(2, dim)
-        return own, mates
-
-
-def _random(*key: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence([part % 2**64 for part in key]))
-
-
-def _generator(*key: int) -> torch.Generator:
-    """Return a generator whose numbers depend on the whole key, with no pattern between neighbouring keys."""
-    words = np.random.SeedSequence([part % 2**64 for part in key]).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(words[0]))
+    def batches(self) -> list[Batch]:
+        """Return the batches, each a part of the whole."""
+        return self.whole.split(self.sizes)
 
 
 def _left_over(samples: int, batch_size: int, world_size: int) -> int:

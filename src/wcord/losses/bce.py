@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wcord.checks import UsageError, require_fraction, require_matrix, require_same_shape
+from wcord.host import may_read
 from wcord.numerics import autocast_off, full_precision
 
 
@@ -32,7 +33,7 @@ def bce_loss(logits: Tensor, target: Tensor, *, label_smoothing: float = 0.0) ->
     require_matrix("target", target)
     require_fraction("label_smoothing", label_smoothing)
     require_same_shape("logits", logits, "target", target)
-    if target.device.type == "cpu" and not bool(((target >= 0) & (target <= 1)).all()):
+    if may_read(target) and not bool(((target >= 0) & (target <= 1)).all()):
         raise UsageError("target must be 1 where a sample has the label and 0 elsewhere, received other numbers")
     with autocast_off(logits):
         scores = full_precision(logits)

@@ -119,7 +119,7 @@ class CRDLoss(FullPrecisionModule):
             student, teacher = self.embed(student_embedding, teacher_embedding.detach())
             loss = self.contrast(student, teacher, index, labels=labels, negative_index=negative_index)
             if self.training:
-                self.contrast.write(student, teacher, index, labels)
+                self.contrast.write(student, teacher, index, labels, checked=True)
         return LossReport(loss, {"crd": loss})
 
     def embed(self, student_embedding: Tensor, teacher_embedding: Tensor) -> tuple[Tensor, Tensor]:

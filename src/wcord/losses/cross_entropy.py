@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wcord.checks import UsageError, WrongTypeError, require_fraction, require_matrix, require_tensor
+from wcord.host import may_read
 from wcord.losses.logits import require_classes, require_shares
 from wcord.numerics import autocast_off, full_precision
 
@@ -73,7 +74,7 @@ def require_class_weights(weights: Tensor, classes: int) -> Tensor:
             f"class_weights must hold one number for each of the {classes} classes, received shape "
             f"{tuple(weights.shape)}"
         )
-    if weights.device.type == "cpu":  # elsewhere the question would stall the queue
+    if may_read(weights):
         wrong = torch.nonzero(~((weights > 0) & weights.isfinite())).flatten().tolist()
         if wrong:
             value = weights[wrong[0]].item()

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wcord.checks import require_number, require_positive
-from wcord.losses.logits import require_classes, require_logits
+from wcord.losses.logits import is_class, require_classes, require_logits
 from wcord.numerics import autocast_off, full_precision
 
 
@@ -63,7 +63,7 @@ def dkd_loss(
     require_number("beta", beta, low=0)
     with autocast_off(student_logits):
         student, teacher = full_precision(student_logits), full_precision(teacher_logits.detach())
-        others = F.one_hot(target.long(), student.shape[1]) == 0
+        others = ~is_class(target, student.shape[1])
         log_b_s, log_q_s = _decouple(student / temperature, target.long(), others)
         log_b_t, log_q_t = (part.to(student.dtype) for part in _decouple(teacher / temperature, target.long(), others))
         tckd = F.kl_div(log_b_s, log_b_t, log_target=True, reduction="sum")

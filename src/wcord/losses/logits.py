@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from wcord.checks import UsageError, WrongTypeError, require_finite, require_matrix, require_same_rows, require_tensor
+from wcord.host import may_read
 
 SHARE_TOLERANCE = 1e-3
 """How far shares of classes may add up to something else than 1, by rounding."""
@@ -57,11 +58,21 @@ def require_classes(target: Tensor, logits: Tensor) -> None:
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
         raise WrongTypeError(f"target must hold class numbers, received {target.dtype}: convert it with .long()")
     require_same_rows("logits", logits, "target", target)
-    if target.device.type == "cpu" and not 0 <= int(target.min()) <= int(target.max()) < logits.shape[1]:
+    if may_read(target) and not 0 <= int(target.min()) <= int(target.max()) < logits.shape[1]:
         raise UsageError(
             f"target holds classes {int(target.min())} to {int(target.max())}, logits have {logits.shape[1]} classes: "
             "build the network with as many classes as the data has"
         )
+
+
+def is_class(target: Tensor, classes: int) -> Tensor:
+    """Return where each row's class stands among the classes, B×C; `F.one_hot` would look at the target.
+
+    >>> is_class(torch.tensor([1, 0]), 3)
+    tensor([[False,  True, False],
+            [ True, False, False]])
+    """
+    return target[:, None] == torch.arange(classes, device=target.device)
 
 
 def require_shares(target: Tensor, logits: Tensor) -> None:
@@ -80,7 +91,7 @@ def require_shares(target: Tensor, logits: Tensor) -> None:
             f"target holds shares of shape {tuple(target.shape)}, logits have shape {tuple(logits.shape)}: give one "
             "share for each class of each sample"
         )
-    if target.device.type == "cpu":
+    if may_read(target):
         right = (target >= 0).all(dim=1) & ((target.sum(dim=1) - 1).abs() < SHARE_TOLERANCE)
         if not bool(right.all()):
             row = int((~right).nonzero()[0])

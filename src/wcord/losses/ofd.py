@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from wcord.checks import UsageError, require_finite, require_fractions
+from wcord.host import may_read
 from wcord.losses.maps import pool_to_smaller, require_maps
 from wcord.numerics import autocast_off, full_precision
 
@@ -54,7 +55,7 @@ def ofd_loss(student_map: Tensor, teacher_map: Tensor, margin: Tensor) -> Tensor
             f"{margin.numel()} margins: bring the student's map to the teacher's channels first"
         )
     require_finite("margin", margin)
-    if margin.device.type == "cpu" and bool((margin > 0).any()):
+    if may_read(margin) and bool((margin > 0).any()):
         raise UsageError(
             f"margin must be at most 0, an expected negative response, received {margin.max().item():g}: "
             "compute it with ofd_margin"

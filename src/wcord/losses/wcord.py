@@ -201,7 +201,7 @@ class WCoRDLoss(FullPrecisionModule):
                 parts["lckt"], diagnostics = self.local(*(embedded if self.share_critic else sides), labels=labels)
                 total = total + self.lckt_weight * parts["lckt"]
             if self.contrast is not None and self.training:
-                self.contrast.write(embedded[0], embedded[1], index, labels)
+                self.contrast.write(embedded[0], embedded[1], index, labels, checked=True)
         return LossReport(total, parts, diagnostics)
 
     def _check(self, student: Tensor, teacher: Tensor) -> None:

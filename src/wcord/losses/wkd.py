@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wcord.checks import UsageError, require_choice, require_finite, require_matrix, require_number, require_positive
-from wcord.losses.logits import require_classes, require_logits
+from wcord.host import may_read
+from wcord.losses.logits import is_class, require_classes, require_logits
 from wcord.losses.maps import require_maps
 from wcord.numerics import autocast_off, full_precision
 from wcord.transport import shared_cost_transport
@@ -132,7 +133,7 @@ def wkd_logit_loss(
         total = student.new_zeros(())
         if target is not None:
             total = _confident_cross_entropy(student, teacher, target.long())
-            own = F.one_hot(target.long(), student.shape[1]) == 1
+            own = is_class(target, student.shape[1])
             student, teacher = (logits.masked_fill(own, -torch.inf) for logits in (student, teacher))
         if transport_weight == 0:
             return total
@@ -154,7 +155,7 @@ def _require_class_cost(class_cost: Tensor, classes: int) -> None:
             f"class_cost must hold a cost for each pair of the {classes} classes, received {tuple(class_cost.shape)}"
         )
     require_finite("class_cost", class_cost)
-    if class_cost.device.type == "cpu":
+    if may_read(class_cost):
         low, high = (float(end) for end in torch.aminmax(class_cost.detach()))
         if not 0 <= low <= high <= 1:
             raise UsageError(

@@ -9,12 +9,13 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import kdsvd_loss
 from wcord.methods.maps import spatial_pairs
-from wcord.methods.term import Setting, Term
+from wcord.methods.term import Needs, Setting, Term
 
 
 class KDSVDTerm(Term):
     """How singular vectors change from stage to stage; options are those of `losses.kdsvd_loss`."""
 
+    needs = Needs(reads="torch.linalg.svd waits for the device")
     loss_signature = kdsvd_loss
 
     def __init__(self, name: str, setting: Setting, **options: object) -> None:

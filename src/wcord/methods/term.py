@@ -15,7 +15,7 @@ from wcord.features import Features
 from wcord.losses import LossReport
 from wcord.methods.whole_batch import Seen, whole_batch
 from wcord.models.network import merged_parts
-from wcord.numerics import FullPrecisionModule
+from wcord.numerics import FullPrecisionModule, Settles
 
 Stage = Literal["preparation", "main"]
 """A run trains in the main stage; a method may ask for a stage before it."""
@@ -79,6 +79,7 @@ class Needs:
         whole_batch: it compares the samples of a batch or keeps something of them (a memory does, and a head with
             BatchNorm); where several processes share a batch, it sees the whole of it in each of them, in training.
         teacher: it looks at the teacher at all; where no term does, the teacher does not run.
+        reads: why its step has to wait for the device, so that it cannot be captured; empty where it has not.
     """
 
     same_classes: bool = False
@@ -88,6 +89,7 @@ class Needs:
     min_batch: int = 1
     whole_batch: bool = False
     teacher: bool = True
+    reads: str = ""
 
 
 @dataclass(frozen=True)
@@ -272,6 +274,16 @@ class Objective(FullPrecisionModule):
     def uses_teacher(self) -> bool:
         """Whether any term looks at the teacher."""
         return any(term.needs.teacher for term in self._all())
+
+    @property
+    def reads(self) -> str:
+        """Why a step has to wait for the device, term by term; empty where none has to."""
+        return "; ".join(f"{name}: {reason}" for name in self.weights if (reason := self._term(name).needs.reads))
+
+    @property
+    def settled(self) -> bool:
+        """Whether the next training-mode step goes the way of all later ones; the answer may wait for the device."""
+        return all(module.settled for module in self.modules() if isinstance(module, Settles))
 
     @property
     def preparation(self) -> Preparation | None:

@@ -1,12 +1,14 @@
 """A moving average of the student's weights, short in the first steps, so that the initial weights are forgotten."""
 
-from torch import Tensor
-from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
 
 from wcord.models.network import Network
 
 
-def decay_at(updates: int, decay: float) -> float:
+def decay_at(updates: float, decay: float) -> float:
     """Return the share of the average that is kept at an update: min(decay, (1 + n) / (10 + n)) after n updates.
 
     With the full decay from the first step on, a run of fewer than a few times 1/(1 − decay) steps would save its
@@ -18,10 +20,50 @@ def decay_at(updates: int, decay: float) -> float:
     return min(decay, (1 + updates) / (10 + updates))
 
 
-def moving_average(student: Network, decay: float) -> AveragedModel:
-    """Return an average of the student, buffers included, to be updated after each step."""
+class MovingAverage(nn.Module):
+    """An average of a network's weights and running statistics, to be updated after each step.
 
-    def update(averages: PARAM_LIST, current: PARAM_LIST, updates: Tensor | int) -> None:
-        get_ema_multi_avg_fn(decay_at(int(updates), decay))(averages, current, updates)  # counted on the CPU
+    a ← a + (1 − decay_at(n)) · (w − a), and a copy of w at the first update. torch's `AveragedModel` counts on the
+    host, which a captured step runs once only; here the count is a tensor beside the weights, and nothing is read.
 
-    return AveragedModel(student, multi_avg_fn=update, use_buffers=True)
+    Args:
+        student: the network; it is copied.
+        decay: weight of the old average in the long run.
+
+    >>> from wcord.models.create import create_model
+    >>> student = create_model("resnet8")
+    >>> average = MovingAverage(student, 0.9)
+    >>> average.update(student)
+    >>> int(average.n_averaged)
+    1
+    """
+
+    n_averaged: Tensor
+
+    def __init__(self, student: Network, decay: float) -> None:
+        super().__init__()
+        self.module = deepcopy(student)
+        self.decay = decay
+        device = next(student.parameters()).device
+        self.register_buffer("n_averaged", torch.zeros((), dtype=torch.long, device=device))
+
+    @torch.no_grad()
+    def update(self, student: Network) -> None:
+        """Move the average towards the present weights; what is no floating-point number is copied."""
+        pairs = [*zip(_state(self.module), _state(student), strict=True)]
+        moving = [(mine, theirs) for mine, theirs in pairs if mine.is_floating_point()]
+        averages, current = [mine for mine, _ in moving], [theirs for _, theirs in moving]
+        count = self.n_averaged.float()
+        pulled = 1 - ((1 + count) / (10 + count)).clamp(max=self.decay)
+        pulled = torch.where(self.n_averaged == 0, torch.ones_like(pulled), pulled)
+        steps = torch._foreach_sub(current, averages)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_mul_(steps, pulled)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_add_(averages, steps)  # pyright: ignore[reportPrivateImportUsage]
+        for mine, theirs in pairs:
+            if not mine.is_floating_point():
+                mine.copy_(theirs)
+        self.n_averaged += 1
+
+
+def _state(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]

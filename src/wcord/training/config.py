@@ -104,6 +104,12 @@ class TrainingConfig:
     """Compile the student with torch.compile."""
     channels_last: bool = False
     """Keep images and convolution weights in channels-last layout."""
+    capture: Literal["auto", "on", "off"] = "auto"
+    """Replay the training step as one CUDA graph. auto: on a GPU in one process, where the method allows it; on: fail
+    where it cannot be."""
+    teacher_ahead: Annotated[int, Bounds(1, 10**6)] | None = None
+    """Batches that the teacher sees in one pass; default: 16 on a GPU, fewer where they are large, and 1 elsewhere. It
+    changes the last bits of its outputs."""
     seed: Seed = 0
     """Seed of everything random; it is recorded."""
     device: Device = "auto"

@@ -1,9 +1,11 @@
 """What a run computes with: device, Accelerate's engine, seeds, the optimiser."""
 
 import random
+import warnings
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -135,12 +137,24 @@ def student_groups(student: nn.Module, body_rate: float) -> dict[float, list[nn.
 
 
 def make_optimizer(
-    groups: Mapping[float, list[nn.Parameter]], config: TrainingConfig, lr: float
+    groups: Mapping[float, list[nn.Parameter]], config: TrainingConfig, lr: float, device: torch.device
 ) -> torch.optim.Optimizer:
-    """Return the configured optimiser; a group's key is the factor of its learning rate, kept as `factor`."""
-    given = [{"params": group, "factor": factor, "lr": lr * factor} for factor, group in groups.items() if group]
+    """Return the configured optimiser; a group's key is the factor of its learning rate, kept as `factor`.
+
+    On a GPU it is one launch for all weights, and the rate is a tensor, which a captured step reads anew each time.
+    """
+    on_gpu = device.type == "cuda"
+    given: list[dict[str, Any]] = [
+        {"params": group, "factor": factor, "lr": torch.tensor(lr * factor, device=device) if on_gpu else lr * factor}
+        for factor, group in groups.items()
+        if group
+    ]
+    fused = True if on_gpu else None
     match config.optimizer:
         case "sgd":
-            return torch.optim.SGD(given, lr=lr, momentum=config.momentum, weight_decay=config.weight_decay)
+            momentum, decay = config.momentum, config.weight_decay
+            return torch.optim.SGD(given, lr=lr, momentum=momentum, weight_decay=decay, fused=fused)
         case "adamw":
-            return torch.optim.AdamW(given, lr=lr, weight_decay=config.weight_decay)
+            # Steps before the capture, and last batches of another size, are not captured, and that is meant.
+            warnings.filterwarnings("ignore", "This instance was constructed with capturable=True", UserWarning)
+            return torch.optim.AdamW(given, lr=lr, weight_decay=config.weight_decay, fused=fused, capturable=on_gpu)

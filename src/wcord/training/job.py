@@ -21,6 +21,7 @@ from wcord.methods.term import Objective
 from wcord.models.network import Network
 from wcord.models.trial import require_gradient
 from wcord.models.weights import read_card
+from wcord.training.ahead import made_together, with_teacher_ahead
 from wcord.training.as_trained import in_their_channels, note_of_frame, note_of_split, seen_by_both
 from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
 from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig
@@ -121,6 +122,7 @@ def prepare(
     seed_everything(training.seed)
     student, architecture = _student(config, own, data, teacher, tell)
     mixing = _mixing(config.training, data)
+    config = with_teacher_ahead(config, data, device)
     train = Loader(
         data.train,
         batch_size=training.batch_size,
@@ -135,6 +137,7 @@ def prepare(
         partner=data.partner("train"),
         mixing=mixing,
         drop_single=True,
+        together=made_together(config, data, device),
     )
     if len(train) == 0:
         raise UsageError(f"the training data holds {len(data.train)} samples, too few for one step: use more")

@@ -2,26 +2,25 @@
 
 import signal
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from wcord import collectives
 from wcord.checks import RunError, UsageError
 from wcord.data.batch import Batch
 from wcord.data.loader import Loader
 from wcord.evaluation.accuracy import accuracy, predict
-from wcord.features import Features, Tap, capture
-from wcord.losses import LossReport
+from wcord.features import Features, capture
 from wcord.methods.term import Objective, Stage
 from wcord.models.network import Network
-from wcord.training.average import moving_average
+from wcord.training.average import MovingAverage
+from wcord.training.captured import CapturedStep, CaptureError, Recorder, refusal
 from wcord.training.checkpoint import random_state, restore_random_state, save_checkpoint
 from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
@@ -37,6 +36,7 @@ from wcord.training.progress import RunProgress, epoch_line
 from wcord.training.run import RunFolder
 from wcord.training.schedule import learning_rate_at
 from wcord.training.shipped import Shipped, ship
+from wcord.training.step import Step, Teacher, reading
 from wcord.training.teacher_cache import TeacherCache
 from wcord.training.update import Update
 
@@ -58,6 +58,7 @@ class Trainer:
         run: folder that takes the checkpoints and the metrics.
         accelerator: devices, precision, processes and trackers.
         cache: the teacher's outputs from other runs over the same batches; only of use without maps of the teacher.
+        recorder: captures the step; None: all steps run eagerly.
         deadline: moment, of the monotonic clock, from which on the run saves itself and stops.
         state: the checkpoint to go on from, which is emptied when that is done; None: begin at the first step.
     """
@@ -75,6 +76,7 @@ class Trainer:
         run: RunFolder,
         accelerator: Accelerator,
         cache: TeacherCache | None = None,
+        recorder: Recorder | None = None,
         deadline: float | None = None,
         state: dict[str, Any] | None = None,
     ) -> None:
@@ -88,6 +90,7 @@ class Trainer:
         self.run = run
         self.accelerator = accelerator
         self.cache = None if objective.teacher_map_names else cache
+        self.recorder = recorder
         self.deadline = deadline
         self.state = state
         self.preparation = objective.preparation
@@ -101,7 +104,7 @@ class Trainer:
         )
         self.named = measures_of(train)
         self.seconds = 0.0
-        self.average: AveragedModel | None = None
+        self.average: MovingAverage | None = None
         self._enter("preparation" if self.at.prepared_epochs else "main")
 
     @property
@@ -125,23 +128,25 @@ class Trainer:
         """
         with ExitStack() as stack:
             student_tap = stack.enter_context(capture(self.student, maps=self.objective.student_map_names))
-            teacher_tap = self._enter_teacher(stack)
+            self.taught = self._enter_teacher(stack)
             self._prepare(
                 Distiller(self.student, self.objective, student_tap, several_labels=self.named.several_labels)
             )
             self._resume()
             visible = self.accelerator.is_main_process
-            progress = stack.enter_context(RunProgress(self.at.total_steps, done=self.at.steps_done, visible=visible))
-            interrupt = stack.enter_context(Interrupt(self.deadline))
-            return self._stages(teacher_tap, progress, interrupt)
+            self.progress = stack.enter_context(
+                RunProgress(self.at.total_steps, done=self.at.steps_done, visible=visible)
+            )
+            return self._stages(stack.enter_context(Interrupt(self.deadline)))
 
-    def _enter_teacher(self, stack: ExitStack) -> Tap | None:
+    def _enter_teacher(self, stack: ExitStack) -> Teacher | None:
         if self.teacher is None:
             return None
         self.teacher.to(self.accelerator.device).eval().requires_grad_(False)
         if self.config.channels_last:
             self.teacher.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # stub lacks it
-        return stack.enter_context(capture(self.teacher, maps=self.objective.teacher_map_names))
+        tap = stack.enter_context(capture(self.teacher, maps=self.objective.teacher_map_names))
+        return Teacher(tap, self.accelerator)
 
     def _prepare(self, distiller: Distiller) -> None:
         """Move everything to its device, wrap for several processes."""
@@ -152,7 +157,7 @@ class Trainer:
         if self.config.compile:
             self.student.backbone.compile()
         if self.config.ema is not None:
-            self.average = moving_average(self.student, self.config.ema)
+            self.average = MovingAverage(self.student, self.config.ema)
         self.trainable = self.accelerator.prepare(distiller)
 
     def _enter(self, stage: Stage) -> None:
@@ -162,87 +167,98 @@ class Trainer:
         diagnostics = self.objective.diagnostics if stage == "main" else ()
         self.meter = EpochMeter(parts, diagnostics, device=self.accelerator.device)
 
-    def _make_optimizer(self) -> None:
-        """Make the optimiser of the stage, over what trains in it."""
+    def _make_step(self) -> None:
+        """Make the optimiser of the stage, over what trains in it, and the step around it."""
         with_student = self.at.stage == "main" or (self.preparation is not None and self.preparation.student)
         groups = student_groups(self.student, self.config.body_rate) if with_student else {}
         for factor, parameters in self.objective.stage_groups(self.at.stage).items():
             groups.setdefault(factor, []).extend(parameters)
         self.update = Update(groups, self.config, self.base_lr, self.accelerator)
+        self.step = Step(
+            self.trainable, self.student, self.update, self.average, self.taught, self.at.stage, self.accelerator
+        )
+        self.captured: CapturedStep | None = None
+        if self.recorder is not None:
+            self.captured = CapturedStep(self.step, lambda: self.objective.settled, recorder=self.recorder)
 
-    def _stages(self, teacher: Tap | None, progress: RunProgress, interrupt: Interrupt) -> Outcome:
+    def _stages(self, interrupt: Interrupt) -> Outcome:
         started = time.monotonic() - self.seconds
         if self.at.stage == "preparation":
-            stopped = self._epochs(teacher, progress, interrupt, started)
+            stopped = self._epochs(interrupt, started)
             if stopped is not None:
                 return stopped
             self._enter("main")
-            self._make_optimizer()
-        return self._epochs(teacher, progress, interrupt, started) or Outcome("finished", "", None, self.seconds)
+            self._make_step()
+        return self._epochs(interrupt, started) or Outcome("finished", "", None, self.seconds)
 
-    def _epochs(
-        self, teacher: Tap | None, progress: RunProgress, interrupt: Interrupt, started: float
-    ) -> Outcome | None:
+    def _epochs(self, interrupt: Interrupt, started: float) -> Outcome | None:
         """Train to the end of the stage, or return how it was stopped."""
         while self.at.epoch < self.at.stage_epochs:
             epoch_started = time.monotonic()
-            for batch in self._batches():
+            for batch, taught in self._batches():
                 wish = self._wish_to_stop(interrupt) if self.at.between_steps else None
                 if wish is not None:
                     self.seconds = time.monotonic() - started
                     self._save()
                     return Outcome("stopped", *wish, self.seconds)
-                self._step(batch, teacher)
+                self._step(batch, taught)
                 self.seconds = time.monotonic() - started
                 if not self.at.between_steps:
                     continue
-                self._show(progress, epoch_started)
+                self._show(epoch_started)
                 if self.config.checkpoint_every and self.at.steps_done % self.config.checkpoint_every == 0:
                     self._save()
-            self._end_epoch(progress, time.monotonic() - epoch_started)
+            self._end_epoch(time.monotonic() - epoch_started)
         return None
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Iterator[tuple[Batch, Features | None]]:
+        """Yield the batches that are left of the epoch, with the teacher's features where these are known already."""
+        start = self.at.batch
         with failing(self.run, lambda: self.at.steps_done):
-            yield from self.train.batches(epoch=self.at.order, start=self.at.batch)
+            for group in self.train.groups(epoch=self.at.order, start=start):
+                whole = group.whole.to(self.accelerator.device)
+                batches = whole.split(group.sizes)
+                taught: Sequence[Features | None] = [None] * len(batches)
+                if self.taught is not None and self.cache is None and (self.config.teacher_ahead or 1) > 1:
+                    # Also where the run goes on within a group: the product of all its rows has bits of its own.
+                    taught = self.taught(whole.teacher_input).split(group.sizes)
+                yield from list(zip(batches, taught, strict=True))[max(0, start - group.first) :]
 
-    def _step(self, batch: Batch, teacher: Tap | None) -> None:
+    def _step(self, batch: Batch, taught: Features | None) -> None:
         """Teacher once, student once, backward; the last batch of an optimiser step moves the weights."""
         self.trainable.train()
         self.update.set_rate(self._learning_rate())
-        batch = batch.to(self.accelerator.device)
-        teacher_features = None if teacher is None else self._teach(batch, teacher)
-        last = self.at.closes_step
-        # Processes need the gradients of all only when the weights move.
-        with nullcontext() if last else self.accelerator.no_sync(self.trainable):
-            report, correct = self._loss(batch, teacher_features)
-            self.update.backward(report.total * self._share(len(batch)))
-        if last and self.update.step() and self.average is not None:
-            self.average.update_parameters(self.student)
-        self.meter.add(self.at.steps_done, report, correct, len(batch))
-        self.at.batch += 1
-        if self.accelerator.device.type == "cpu" or self.at.batch % FLUSH_EVERY == 0:
-            self.meter.flush()
-
-    def _loss(self, batch: Batch, teacher: Features | None) -> tuple[LossReport, Tensor]:
+        if taught is None and self.taught is not None and self.cache is not None:
+            taught = self._cached(batch, self.taught, self.cache)
+        device = self.accelerator.device
         try:
-            with failing(self.run, lambda: self.at.steps_done):
-                return self.trainable(batch, teacher, self.at.stage)
+            with failing(self.run, lambda: self.at.steps_done), reading(device, first=self.at.batch == 0):
+                row = self._trained(batch, taught)
         except RunError:
             self.meter.flush()  # an earlier step may have gone wrong before
             raise
+        self.meter.add(self.at.steps_done, row, len(batch))
+        self.at.batch += 1
+        if device.type == "cpu" or self.at.batch % FLUSH_EVERY == 0:
+            self.meter.flush()
 
-    def _teach(self, batch: Batch, teacher: Tap) -> Features:
-        """Return the teacher's features, from the cache where another run over the same batches has left them."""
+    def _trained(self, batch: Batch, taught: Features | None) -> Tensor:
+        if self.captured is not None and len(batch) == self.train.samples_in(0):
+            try:
+                return self.captured(batch, taught)
+            except CaptureError as error:
+                self.update.forget()  # what the attempt has made of gradients
+                self.captured = None
+                if self.config.capture == "on":
+                    raise refusal(error) from error
+                self.progress.line(f"note: the step cannot be captured ({error}): it runs eagerly")
+        return self.step(batch, taught, share=self._share(len(batch)), closes=self.at.closes_step)
 
-        def compute() -> Features:
-            with torch.no_grad(), self.accelerator.autocast():
-                return teacher(batch.teacher_input)
-
-        if self.cache is None:
-            return compute()
+    def _cached(self, batch: Batch, teacher: Teacher, cache: TeacherCache) -> Features:
+        """Return the teacher's features from where another run over the same batches has left them."""
         last = self.at.batch + 1 == len(self.train)
-        return self.cache.features(self.at.order, self.at.batch, compute, last=last).to(self.accelerator.device)
+        known = cache.features(self.at.order, self.at.batch, lambda: teacher(batch.teacher_input), last=last)
+        return known.to(self.accelerator.device)
 
     def _learning_rate(self, step: int | None = None) -> float:
         if self.at.stage == "preparation":
@@ -258,15 +274,16 @@ class Trainer:
         of_step = sum(self.train.samples_in(number) for number in self.at.batches_of_step)
         return self.accelerator.num_processes * local / of_step
 
-    def _show(self, progress: RunProgress, epoch_started: float) -> None:
+    def _show(self, epoch_started: float) -> None:
         elapsed = max(time.monotonic() - epoch_started, 1e-9)
-        progress.advance(
+        self.progress.show(
+            self.at.steps_done,
             epoch=f"{self.at.stage_name} {self.at.epoch + 1}/{self.at.stage_epochs}",
             values=self.meter.latest,
             images_per_second=self.meter.samples / elapsed,
         )
 
-    def _end_epoch(self, progress: RunProgress, seconds: float) -> None:
+    def _end_epoch(self, seconds: float) -> None:
         self._require_finite()
         means = self.meter.means()
         loss, train_top1 = means.pop("loss"), means.pop("train_top1")
@@ -291,7 +308,7 @@ class Trainer:
             entry[self.named.test] = self._evaluate()
         if self.accelerator.is_main_process:
             self.run.log(entry)
-            progress.line(epoch_line(self.at.stage_name, self.at.epoch, self.at.stage_epochs, entry))
+            self.progress.line(epoch_line(self.at.stage_name, self.at.epoch, self.at.stage_epochs, entry))
         if self.config.tracker:
             flat = {key: value for key, value in entry.items() if isinstance(value, float)}
             self.accelerator.log(flat | {f"part/{k}": v for k, v in parts.items()}, step=self.at.steps_done)
@@ -358,7 +375,7 @@ class Trainer:
         state = self.state
         if state is not None:
             self._enter(state["stage"])
-        self._make_optimizer()
+        self._make_step()
         if state is None:
             if rank == 0:
                 self.run.forget_epochs()

@@ -13,6 +13,16 @@ from wcord.losses import LossReport
 REMEDY = "lower --lr, set --clip-norm, or look at the data; the last good checkpoint is kept"
 
 
+def measured(report: LossReport, correct: Tensor, samples: int) -> Tensor:
+    """Return what is noted of a step: total, parts, diagnostics and training accuracy, on their device.
+
+    >>> measured(LossReport(torch.tensor(2.0), {"kd": torch.tensor(1.0)}), torch.tensor(1), 4)
+    tensor([ 2.,  1., 25.])
+    """
+    values = [report.total, *report.parts.values(), *report.diagnostics.values(), 100 * correct / samples]
+    return torch.stack([value.detach().float() for value in values])
+
+
 class EpochMeter:
     """Sample-weighted means of the total, each part, what is logged beside them, and the training accuracy.
 
@@ -39,10 +49,9 @@ class EpochMeter:
         self.latest: dict[str, float] = {}
         self._pending: list[tuple[int, int, Tensor]] = []
 
-    def add(self, step: int, report: LossReport, correct: Tensor, samples: int) -> None:
-        """Note one step: its loss and how many of its samples were classified rightly."""
-        values = [report.total, *report.parts.values(), *report.diagnostics.values(), 100 * correct / samples]
-        self._pending.append((step, samples, torch.stack([value.detach().float() for value in values])))
+    def add(self, step: int, row: Tensor, samples: int) -> None:
+        """Note one step: what `measured` says of it, and how many samples it had."""
+        self._pending.append((step, samples, row))
 
     def flush(self) -> None:
         """Fetch what was noted.

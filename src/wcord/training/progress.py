@@ -46,11 +46,13 @@ class RunProgress:
     ) -> None:
         self._progress.stop()
 
-    def advance(self, *, epoch: str, values: dict[str, float], images_per_second: float) -> None:
-        """Move on by one step."""
+    def show(self, done: int, *, epoch: str, values: dict[str, float], images_per_second: float) -> None:
+        """Show how many steps are done, and what was measured last."""
+        if not self.live:
+            return
         shown = printable(" ".join(f"{name} {value:.3g}" for name, value in values.items()))
         self._progress.update(
-            self._task, advance=1, epoch=epoch, rate=f"{images_per_second:,.0f} images/s", values=shown
+            self._task, completed=done, epoch=epoch, rate=f"{images_per_second:,.0f} images/s", values=shown
         )
 
     def line(self, text: str) -> None:

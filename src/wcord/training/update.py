@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from wcord.training.config import TrainingConfig
 from wcord.training.engine import make_optimizer
 
+HOW = ("fused", "foreach", "capturable")
+"""Settings of a group of the optimiser that say how it computes, not what."""
+
 
 class Update:
     """Adds up gradients and moves the weights by them.
@@ -36,15 +39,21 @@ class Update:
         accelerator: Accelerator,
     ) -> None:
         self.parameters = [parameter for group in groups.values() for parameter in group]
-        self.optimizer = accelerator.prepare(make_optimizer(groups, config, base_lr))
+        self.optimizer = accelerator.prepare(make_optimizer(groups, config, base_lr, accelerator.device))
         self.scaler: torch.amp.GradScaler | None = accelerator.scaler
         self.clip_norm = config.clip_norm
         self.skipped = 0
+        self._rate: float | None = None
 
     def set_rate(self, lr: float) -> None:
         """Set the learning rate of each group: `lr` times its factor."""
         for group in self.optimizer.param_groups:
-            group["lr"] = lr * group["factor"]
+            rate = lr * group["factor"]
+            if not isinstance(group["lr"], Tensor):
+                group["lr"] = rate
+            elif lr != self._rate:  # filling a tensor is a launch
+                group["lr"].fill_(rate)
+        self._rate = lr
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a loss to those of the step."""
@@ -57,10 +66,14 @@ class Update:
                 self.scaler.unscale_(self.optimizer.optimizer)
             nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.forget()
         skipped = bool(self.optimizer.step_was_skipped)
         self.skipped += skipped
         return not skipped
+
+    def forget(self) -> None:
+        """Drop the gradients."""
+        self.optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs."""
@@ -68,8 +81,18 @@ class Update:
         return {"optimizer": self.optimizer.state_dict(), "scaler": scaler, "skipped": self.skipped}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint; those of earlier versions hold the optimiser alone."""
-        self.optimizer.load_state_dict(state["optimizer"])
+        """Go on from a checkpoint; those of earlier versions hold the optimiser alone.
+
+        How the optimiser computes is its own matter: a run may go on on another device.
+        """
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        own = [{name: group[name] for name in HOW if name in group} for group in self.optimizer.param_groups]
+        saved = state["optimizer"]
+        groups = [group | how for group, how in zip(saved["param_groups"], own, strict=True)]
+        self.optimizer.load_state_dict({**saved, "param_groups": groups})
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        self._rate = None
         if self.scaler is not None and state.get("scaler"):
             self.scaler.load_state_dict(state["scaler"])
         self.skipped = state.get("skipped", 0)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from wcord.checks import require_choice, require_finite, require_matrix
+from wcord.host import may_read, reads_are_off
 from wcord.numerics import NORM_EPS, autocast_off, in_common_precision
 from wcord.transport.cost import require_same_width
 from wcord.transport.sinkhorn import (
@@ -29,6 +30,9 @@ rounding the directions lose their conjugacy, and the error grows again, up to 2
 
 MAX_ADJOINT_STEPS = 500
 """A guard; up to 70 were needed in trials."""
+
+FIXED_ADJOINT_STEPS = 100
+"""Steps that are always made where it must not be looked at whether more are needed."""
 
 
 class TransportParts(NamedTuple):
@@ -68,7 +72,8 @@ def transport_loss(
       (conjugate gradients on the Schur complement of the optimality conditions). With a converged plan it equals
       differentiation through the iterations run to convergence. With an unconverged plan it is the exact gradient of
       the transport problem which that plan does solve, the one between its own marginals, held fixed; that is not the
-      gradient of the truncated iteration. On an accelerator each of its steps waits for the device.
+      gradient of the truncated iteration. On an accelerator each of its steps waits for the device; within
+      `host.no_reads` a fixed number of them is made instead.
 
     Both arguments are differentiated: the caller detaches the teacher. The gradients are formed during forward, so
     nothing of size n×m outlives it; for the same reason a second derivative is refused.
@@ -104,7 +109,7 @@ def transport_loss(
     parts = transport_parts(
         student, teacher, epsilon=epsilon, iterations=iterations, prior=prior, gradient=gradient, tolerance=tolerance
     )
-    if parts.marginal_error.device.type == "cpu":
+    if may_read(parts.marginal_error):
         warn_if_unconverged(float(parts.marginal_error), iterations, tolerance, stacklevel=3)
     return parts.cost
 
@@ -132,7 +137,7 @@ def transport_parts(
     for name, tensor in (("student", student), ("teacher", teacher)):
         require_matrix(name, tensor, min_rows=2)
         # A NaN or infinity shows in the sum, at a fiftieth of the price of looking at every number.
-        if tensor.device.type == "cpu" and not bool(tensor.detach().sum().isfinite()):
+        if may_read(tensor) and not bool(tensor.detach().sum().isfinite()):
             require_finite(name, tensor)
     require_same_width(student, teacher, ("student", "teacher"))
     with autocast_off(student):
@@ -175,7 +180,7 @@ class _Transport(torch.autograd.Function):
         carried = (kernel @ y).mul_(u)
         overlap = (carried * x).sum(dim=1, keepdim=True)  # Σ_j P_ij cos_ij
         cost = scaling.row_mass.sum() - overlap.sum()
-        diagonal = (scaling.u * kernel.diagonal()).sum() if len(x) == len(y) else x.new_tensor(torch.nan)
+        diagonal = (scaling.u * kernel.diagonal()).sum() if len(x) == len(y) else x.new_full((), torch.nan)
         error = (scaling.row_mass - a).abs().sum()
         to_x = to_y = None
         if sharp and any(formed):
@@ -249,23 +254,26 @@ def _adjoint(plan: Tensor, row_sums: Tensor, column_sums: Tensor) -> tuple[Tenso
     The operator is 1 − NᵀN with N = p^(−1/2) P q^(−1/2), positive semi-definite with the null vector q^(1/2) (a
     constant moved from α to β), which the right-hand side does not contain. Clusters of features give a few
     eigenvalues near zero, which stall alternating projections and cost conjugate gradients a step or two each.
+
+    A system that is solved, or of which only rounding is left, stays as it is in further steps.
     """
     p, q = plan.sum(dim=1).clamp_min_(TINY), plan.sum(dim=0).clamp_min_(TINY)
     root = q.sqrt()
     residual = (column_sums - (row_sums / p) @ plan) / root
     gamma, direction = torch.zeros_like(residual), residual
-    square = float(residual @ residual)
+    square = residual @ residual
     goal = square * torch.finfo(plan.dtype).eps ** (2 * ADJOINT_POWER)
-    for _ in range(MAX_ADJOINT_STEPS):
-        if square <= goal:
-            break
+    fixed = reads_are_off()
+    for _ in range(FIXED_ADJOINT_STEPS if fixed else MAX_ADJOINT_STEPS):
         image = direction - (((plan @ (direction / root)) / p) @ plan) / root
-        curvature = float(direction @ image)
-        if curvature <= 0:  # only rounding is left
+        curvature = direction @ image
+        goes_on = (square > goal) & (curvature > 0)
+        if not fixed and not bool(goes_on):
             break
-        gamma = gamma + (square / curvature) * direction
-        residual = residual - (square / curvature) * image
-        square, before = float(residual @ residual), square
-        direction = residual + (square / before) * direction
+        step = torch.where(goes_on, square / curvature, 0.0)
+        gamma = gamma + step * direction
+        residual = residual - step * image
+        square, before = residual @ residual, square
+        direction = torch.where(goes_on, residual + (square / before) * direction, direction)
     beta = gamma / root
     return (row_sums - plan @ beta) / p, beta

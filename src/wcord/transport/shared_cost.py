@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from wcord.checks import UsageError, require_finite, require_matrix, require_positive, require_same_rows
+from wcord.host import may_read, reads_are_off
 from wcord.numerics import autocast_off, full_precision, in_common_precision
 from wcord.transport.sinkhorn import NOTHING, PLAIN_BOUND, SUM_TOLERANCE, TINY, require_settings
 
@@ -80,10 +81,15 @@ def shared_cost_transport(
         rows, columns, costs = in_common_precision(a, b.detach(), cost.detach())
         rows, columns = rows / rows.sum(dim=1, keepdim=True), columns / columns.sum(dim=1, keepdim=True)
         # The factor lets a bound pass that was worked out in another precision.
-        highest = float(costs.max()) if largest is None else largest * (1 + 1e-6)
-        if largest is not None and costs.device.type == "cpu" and float(costs.max()) > highest:
+        highest = _highest(costs) if largest is None else largest * (1 + 1e-6)
+        if largest is not None and may_read(costs) and float(costs.max()) > highest:
             raise UsageError(f"cost exceeds largest={largest:g}, received {float(costs.max()):g}: raise largest")
         return SharedCostTransport(*_SharedCost.apply(rows, columns, costs, epsilon, iterations, highest))
+
+
+def _highest(costs: Tensor) -> float:
+    """Return the largest cost; infinity, which leads to the log domain, where it must not be looked at."""
+    return torch.inf if reads_are_off() else float(costs.max())
 
 
 def _require_problem(a: Tensor, b: Tensor, cost: Tensor) -> None:
@@ -97,7 +103,7 @@ def _require_problem(a: Tensor, b: Tensor, cost: Tensor) -> None:
             f"received {tuple(cost.shape)}"
         )
     for name, weights in (("a", a), ("b", b)):
-        if weights.device.type != "cpu":
+        if not may_read(weights):
             continue
         low, off = float(weights.min()), float((full_precision(weights).sum(dim=1) - 1).abs().max())
         if low < 0:
@@ -105,7 +111,7 @@ def _require_problem(a: Tensor, b: Tensor, cost: Tensor) -> None:
         # Weights in half precision sum to 1 as well as they can.
         if off > max(SUM_TOLERANCE, 4 * torch.finfo(weights.dtype).eps):
             raise UsageError(f"rows of {name} must sum to 1, received one off by {off:g}: divide them by their sums")
-    if cost.device.type == "cpu" and float(cost.min()) < 0:
+    if may_read(cost) and float(cost.min()) < 0:
         raise UsageError(f"cost must not be negative, received {float(cost.min()):g}: subtract its minimum")
 
 

@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import maximum_flow
 from torch import Tensor
 
 from wcord.checks import UsageError, require_counts, require_finite, require_fractions, require_matrix, require_positive
+from wcord.host import may_read
 from wcord.numerics import autocast_off, full_precision
 from wcord.transport.plan import DEFAULT_TOLERANCE, ConvergenceWarning, Plan
 
@@ -75,8 +76,8 @@ def sinkhorn(
     Q_ij exp(−C_ij/ε): Q = (1−α)·uniform + α·identity anchors row i to column i.
 
     Runs without recording a graph; the plan is a constant for autograd (see `Plan`). The number of iterations made is
-    fixed unless a tolerance is given. Weights, prior and the marginals reached are looked at, which on an accelerator
-    waits for the device.
+    fixed unless a tolerance is given; to look at the marginals for one waits for an accelerator. Nothing else does: the
+    values of cost, weights and prior, and the marginals reached, are looked at on the CPU alone.
 
     Args:
         cost: C, n×m, finite; any offset, the plan does not depend on it.
@@ -92,11 +93,11 @@ def sinkhorn(
 
     Raises:
         UsageError: a value out of range, weights or prior of the wrong size, sign or sum, or a prior whose zeros leave
-            no plan with these marginals.
+            no plan with these marginals (values are looked at on the CPU).
         TypeError: the cost does not hold floating-point numbers.
 
     Warns:
-        ConvergenceWarning: the marginals are off by more than the tolerance (0.01 if none is given).
+        ConvergenceWarning: on the CPU, if the marginals are off by more than the tolerance (0.01 if none is given).
 
     >>> plan = sinkhorn(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), epsilon=0.5, iterations=10)
     >>> plan.plan
@@ -123,18 +124,25 @@ def sinkhorn(
         if prior is None:
             # L left the weights out of the kernel; −∞ stays −∞ where a weight is zero.
             f, g = f - rows.log().clamp_min_(NOTHING), g - columns.log().clamp_min_(NOTHING)
-    warn_if_unconverged(float((scaling.row_mass - rows).abs().sum()), iterations, tolerance, stacklevel=3)
+    if may_read(cost):
+        warn_if_unconverged(float((scaling.row_mass - rows).abs().sum()), iterations, tolerance, stacklevel=3)
     limit = DEFAULT_TOLERANCE if tolerance is None else tolerance
     potentials = (f * epsilon, g * epsilon)
     return Plan(cost, rows, columns, epsilon, scaling.iterations, limit, prior=prior, potentials=potentials)
 
 
-def centre(log_kernel: Tensor) -> tuple[float, float]:
+def centre(log_kernel: Tensor) -> tuple[Tensor | float, float]:
     """Shift a log-kernel in place so that it spreads evenly about zero; return the shift and the bound on |L|.
 
     A kernel with forbidden pairs (−∞) stays as it is, with an infinite bound: its potentials may grow with every
-    chain of pairs that has to be followed, so no bound on L makes the plain kernel safe.
+    chain of pairs that has to be followed, so no bound on L makes the plain kernel safe. The bound is infinite, too,
+    where it must not be looked at.
     """
+    if not may_read(log_kernel):
+        low, high = torch.aminmax(log_kernel)
+        middle = torch.where(low.isinf(), 0.0, (low + high) / 2)
+        log_kernel.sub_(middle)
+        return middle, torch.inf
     low, high = (float(end) for end in torch.aminmax(log_kernel))
     if low == -torch.inf:
         return 0.0, torch.inf
@@ -227,8 +235,7 @@ def weights(name: str, given: Tensor | None, size: int, like: Tensor) -> Tensor:
     if given.shape != (size,):
         raise UsageError(f"{name} must hold one weight a point ({size}), received shape {tuple(given.shape)}")
     found = given.detach().to(like)
-    total = _require_distribution(name, found)
-    return found / total
+    return found / (_require_distribution(name, found) if may_read(found) else found.sum())
 
 
 def uniform(size: int, like: Tensor) -> Tensor:
@@ -237,12 +244,17 @@ def uniform(size: int, like: Tensor) -> Tensor:
 
 
 def require_prior(prior: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Return the prior in the dtype and place of the weights, checked: shape, sign, sum, and that some plan fits it."""
+    """Return the prior in the dtype and place of the weights, checked: shape, sign, sum, and that some plan fits it.
+
+    What follows from its values is checked on the CPU alone.
+    """
     shape = (a.shape[0], b.shape[0])
     require_fractions("prior", prior)
     if prior.shape != shape:
         raise UsageError(f"prior must have the shape of the cost {shape}, received {tuple(prior.shape)}")
     found = prior.detach().to(a)
+    if not may_read(found):
+        return found
     _require_distribution("prior", found)
     if bool((found == 0).any()) and not _feasible(found, a, b):
         raise UsageError(

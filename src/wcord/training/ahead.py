@@ -1,0 +1,47 @@
+"""How many batches are made, and shown to the teacher, in one pass: fewer and fuller launches on a GPU."""
+
+from dataclasses import replace
+from math import prod
+
+import torch
+
+from wcord.data.split import DataSet
+from wcord.training.config import Config
+
+BATCHES = 16
+"""Batches of one pass on a GPU, where they are small."""
+LARGEST_PASS = 1 << 26
+"""Bytes of what both networks see in one pass that are not exceeded for the sake of fewer launches."""
+
+
+def with_teacher_ahead(config: Config, data: DataSet, device: torch.device) -> Config:
+    """Return the settings of a run with the number of batches that its teacher sees in one pass.
+
+    It is decided where the run begins and recorded with its settings, because it changes bits of the teacher's outputs:
+    a run that goes on elsewhere keeps it. An epoch has no more batches than it has.
+
+    Args:
+        config: what to do.
+        data: the data.
+        device: where the networks are.
+    """
+    training = config.training
+    ahead = training.teacher_ahead
+    if ahead is None:
+        ahead = _small_batches(config, data, device) if training.teacher_cache is None else 1
+    ahead = min(ahead, -(-len(data.train) // training.batch_size))
+    return replace(config, training=replace(training, teacher_ahead=ahead))
+
+
+def made_together(config: Config, data: DataSet, device: torch.device) -> int:
+    """Return how many batches are cut and augmented in one pass: those that the teacher sees in one, if it does."""
+    ahead = config.training.teacher_ahead or 1
+    return ahead if ahead > 1 else _small_batches(config, data, device)
+
+
+def _small_batches(config: Config, data: DataSet, device: torch.device) -> int:
+    if device.type != "cuda":
+        return 1
+    numbers = prod(data.train.shape) + prod(data.of_teacher.train.shape)
+    of_batch = 4 * numbers * config.training.batch_size * config.data.views
+    return max(1, min(BATCHES, LARGEST_PASS // of_batch))

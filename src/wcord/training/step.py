@@ -1,0 +1,92 @@
+"""One training step as a function of its batch: the same code runs eagerly and is captured as a CUDA graph."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from wcord.data.batch import Batch
+from wcord.features import Features, Tap
+from wcord.host import no_reads
+from wcord.losses import LossReport
+from wcord.methods.term import Stage
+from wcord.models.network import Network
+from wcord.training.average import MovingAverage
+from wcord.training.meter import measured
+from wcord.training.update import Update
+
+Loss = Callable[[Batch, Features | None, Stage], tuple[LossReport, Tensor]]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The frozen teacher as a step uses it.
+
+    Attributes:
+        tap: runs it and reads its features.
+        accelerator: says in which precision it runs.
+    """
+
+    tap: Tap
+    accelerator: Accelerator
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Features:
+        """Return its features of a batch, or of several at once."""
+        with self.accelerator.autocast():
+            return self.tap(images)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Teacher, student, terms, backward, clipping, optimiser, moving average and memories, in one call.
+
+    Attributes:
+        trainable: student and objective as one module, wrapped for several processes.
+        student: the student inside it.
+        update: the optimiser.
+        average: the student's moving average, or None.
+        teacher: None where no term looks at it.
+        stage: which stage of the objective trains.
+        accelerator: the engine.
+    """
+
+    trainable: nn.Module
+    student: Network
+    update: Update
+    average: MovingAverage | None
+    teacher: Teacher | None
+    stage: Stage
+    accelerator: Accelerator
+
+    def __call__(
+        self, batch: Batch, taught: Features | None = None, *, share: float = 1.0, closes: bool = True
+    ) -> Tensor:
+        """Train on a batch, and return what the meter notes of it.
+
+        Args:
+            batch: on the device.
+            taught: the teacher's features where they are known already; else the teacher runs here.
+            share: weight of the batch's mean in the step of the optimiser.
+            closes: whether the weights move; otherwise the gradients wait for those of more batches.
+        """
+        if taught is None and self.teacher is not None:
+            taught = self.teacher(batch.teacher_input)
+        # Processes need the gradients of all only when the weights move.
+        with nullcontext() if closes else self.accelerator.no_sync(self.trainable):
+            report, correct = self.trainable(batch, taught, self.stage)
+            self.update.backward(report.total if share == 1 else report.total * share)
+        if closes and self.update.step() and self.average is not None:
+            self.average.update(self.student)
+        return measured(report, correct, len(batch))
+
+
+def reading(device: torch.device, *, first: bool) -> AbstractContextManager[None]:
+    """Return the context of a step: on an accelerator values are looked at in the first one only.
+
+    The checks of a loss that wait for the device have then been made once, on a real batch.
+    """
+    return nullcontext() if device.type == "cpu" or first else no_reads()
