@@ -9,10 +9,7 @@ to be brought back lies in OUT/bring_back.tar.*, in parts below 16 MiB: `cat bri
 
 import argparse
 import sys
-import time
 from pathlib import Path
-
-STARTED = time.monotonic()  # loading torch counts
 
 from gpu_plan import FULL, QUICK, Planned, Run, by_pair, full_size
 from gpu_runs import Rows, attempt_with, bundle, go_through
@@ -28,8 +25,8 @@ from wcord.training.engine import resolve_device
 PHASES = ("tests", "speed", "rows")
 SPEED_SHARE = 0.5
 """Of the minutes, what tests and speed tables may take."""
-CLOSING = 5.0
-"""Seconds for the summary."""
+CLOSING = 10.0
+"""Seconds for what comes before and after: loading torch, the summary."""
 
 
 def parsed(argv: list[str]) -> argparse.Namespace:
@@ -107,8 +104,7 @@ def summary(rows: Rows, left: int, hours: float, parts: list[Path]) -> str:
 
 def work(given: argparse.Namespace) -> int:
     skipped = checked(given)
-    gone = (time.monotonic() - STARTED) / 60
-    clock = Clock(max(given.minutes - gone, 1e-3))
+    clock = Clock(given.minutes)
     place = Place(out=given.runs or given.out / "runs", data=given.data, device=given.device)
     attempts = Attempts(place, clock, say)
     runs = order(given)

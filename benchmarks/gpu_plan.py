@@ -160,7 +160,12 @@ def _factor(label: str, speeds: Speeds) -> float:
         for (pair, other), seconds in speeds.runs.items()
         if other == label and (pair, KD) in speeds.runs
     ]
-    return median(ratios) if ratios else METHODS.get(label, UNKNOWN_METHOD)
+    if ratios:
+        return median(ratios)
+    summands = label.split("+")
+    if len(summands) > 1:  # they share the networks' steps, which are most of it
+        return max(_factor(summand, speeds) for summand in summands)
+    return METHODS.get(label, UNKNOWN_METHOD)
 
 
 def expected_seconds(item: Item, speeds: Speeds) -> float:

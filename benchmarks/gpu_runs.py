@@ -1,4 +1,4 @@
-"""The rows of `benchmarks/gpu.py`: what is open, what is known of speeds, and one run after the other while time lasts."""
+"""The rows of `benchmarks/gpu.py`: what is open, how fast it goes, and one run after the other while time lasts."""
 
 import shutil
 import tarfile
