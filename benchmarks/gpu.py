@@ -8,7 +8,9 @@ to be brought back lies in OUT/bring_back.tar.*, in parts below 16 MiB: `cat bri
 """
 
 import argparse
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from gpu_plan import FULL, QUICK, Planned, Run, by_pair, full_size
@@ -40,7 +42,9 @@ def parsed(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--device", default="cuda", help="cuda (default) | cuda:1 | cpu")
     parser.add_argument("--skip", default="", help=f"phases to leave out, of {','.join(PHASES)}")
     parser.add_argument("--suite", nargs="*", default=[], help="suites (names or TOML files) instead of the usual rows")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make runs at once (default: 1)")
     parser.add_argument("--records", type=Path, default=ROOT / "benchmarks" / "records", help="records that are there")
+    parser.add_argument("--helps", action="store_true", help=argparse.SUPPRESS)  # one of several processes
     return parser.parse_args(argv)
 
 
@@ -48,6 +52,8 @@ def checked(given: argparse.Namespace) -> set[str]:
     """Refuse what cannot be done, and return the phases that are left out."""
     if not 0 < given.minutes < float("inf"):
         raise UsageError(f"--minutes must be above 0, received {given.minutes:g}")
+    if given.workers < 1:
+        raise UsageError(f"--workers must be 1 or more, received {given.workers}")
     skipped = {name.strip() for name in given.skip.split(",") if name.strip()}
     for name in skipped:
         require_choice("phase to skip", name, PHASES)
@@ -77,7 +83,7 @@ def gathered(given: argparse.Namespace, attempts: Attempts, runs: list[Run]) -> 
     config = first.config(place) if isinstance(first, TeacherRun) else first.config(place, None)
     samples = len(attempts.data(config).train)
     speed = given.records / "speed"
-    table = step_table(given.out / "speed" / "step.json", speed / "gpu" / "step.json")
+    table = step_table([given.out / "speed", speed / "gpu"])
     return Rows(runs, place, given.out, given.records, given.teachers, samples, table)
 
 
@@ -91,18 +97,38 @@ def print_plan(planned: list[Planned], seconds_left: float) -> None:
     print(f"{len(planned)} open, {started} (*) of them in this time; all take about {total:.1f} h")
 
 
-def summary(rows: Rows, left: int, hours: float, parts: list[Path]) -> str:
+def summary(rows: Rows, parts: list[Path]) -> str:
     """Return the last line."""
-    failed = f"; failed: {', '.join(f'{key} ({reason})' for key, reason in rows.failed.items())}" if rows.failed else ""
+    planned = rows.planned(0.0)
+    done = [key for key in rows.there() if key not in rows.before]
+    failed = {**rows.failures(), **rows.failed}
+    told = [
+        f"done: {len(done)} ({', '.join(done) or 'none'})",
+        *([f"failed: {'; '.join(f'{key}: {reason}' for key, reason in failed.items())}"] if failed else []),
+        f"left: {len(planned)}, about {sum(one.seconds for one in planned) / 3600:.1f} h",
+    ]
     size = sum(part.stat().st_size for part in parts)
     names = f"{parts[0]}" + (f" to {parts[-1].name}" if len(parts) > 1 else "")
-    return (
-        f"done: {len(rows.done)} ({', '.join(rows.done) or 'none'}){failed}; left: {left}, about {hours:.1f} h; "
-        f"bring back {names} ({size / 2**20:.2f} MiB)"
-    )
+    return f"{'; '.join(told)}; bring back {names} ({size / 2**20:.2f} MiB)"
 
 
-def work(given: argparse.Namespace) -> int:
+def start_others(given: argparse.Namespace, argv: list[str], minutes: float) -> list[subprocess.Popen[bytes]]:
+    """Start the other processes that make runs; they claim theirs as workers of `wcord benchmark` do."""
+    own = ["--workers", "1", "--skip", "tests,speed", "--minutes", f"{minutes:.2f}", "--helps"]
+    command = [sys.executable, str(Path(__file__).resolve()), *argv, *own]
+    return [subprocess.Popen(command) for _ in range(given.workers - 1)]
+
+
+def prepare(given: argparse.Namespace, skipped: set[str], seconds_left: Callable[[], float]) -> None:
+    """Run the tests and write the speed tables in their share of the time."""
+    for_rows = (1 - SPEED_SHARE) * seconds_left()
+    if "tests" not in skipped:
+        run_tests(given.out, seconds_left() - for_rows, say)
+    if "speed" not in skipped:
+        run_scripts(given.out, resolve_device(given.device), lambda: seconds_left() - for_rows, say)
+
+
+def work(given: argparse.Namespace, argv: list[str]) -> int:
     skipped = checked(given)
     clock = Clock(given.minutes)
     place = Place(out=given.runs or given.out / "runs", data=given.data, device=given.device)
@@ -113,25 +139,24 @@ def work(given: argparse.Namespace) -> int:
         return 60 * (clock.left or 0.0) - CLOSING
 
     if given.plan:
-        lasts = seconds_left() - (0 if {"tests", "speed"} <= skipped else SPEED_SHARE * 60 * given.minutes)
+        lasts = seconds_left() * (1 if {"tests", "speed"} <= skipped else 1 - SPEED_SHARE)
         print_plan(gathered(given, attempts, runs).planned(lasts), lasts)
         return 0
     given.out.mkdir(parents=True, exist_ok=True)
-    device = resolve_device(given.device)
-    say(machine_line(device))
-    for_rows = (1 - SPEED_SHARE) * seconds_left()
-    gathered(given, attempts, runs)  # a mistake is told before minutes are spent
-    if "tests" not in skipped:
-        run_tests(given.out, seconds_left() - for_rows, say)
-    if "speed" not in skipped:
-        run_scripts(given.out, device, lambda: seconds_left() - for_rows, say)
+    if not given.helps:
+        say(machine_line(resolve_device(given.device)))
+    gathered(given, attempts, runs).catch_up()  # a mistake is told before minutes are spent
+    prepare(given, skipped, seconds_left)
+    others = start_others(given, argv, seconds_left() / 60) if given.workers > 1 and "rows" not in skipped else []
     rows = gathered(given, attempts, runs)  # with the speed just measured
-    rows.catch_up()
     if "rows" not in skipped:
-        go_through(rows, attempt_with(rows, attempts, lambda: bundle(given.out)), seconds_left, say)
-    planned = rows.planned(0.0)
-    hours = sum(one.seconds for one in planned) / 3600
-    say(summary(rows, len(planned), hours, bundle(given.out)))
+        go_through(
+            rows, attempt_with(rows, attempts, lambda: None if given.helps else bundle(given.out)), seconds_left, say
+        )
+    for other in others:
+        other.wait()
+    if not given.helps:
+        say(summary(rows, bundle(given.out)))
     return 0 if attempts.stop is None or attempts.stop.signal is None else 128 + attempts.stop.signal
 
 
@@ -141,7 +166,7 @@ def say(line: str) -> None:
 
 def main(argv: list[str]) -> int:
     try:
-        return work(parsed(argv))
+        return work(parsed(argv), argv)
     except UsageError as error:
         print(f"gpu.py: {error}", file=sys.stderr)
         return 2

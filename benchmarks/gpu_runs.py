@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 from gpu_plan import Item, Planned, Run, Speeds, item_of, key_of, plan
 
@@ -20,6 +21,10 @@ from wcord.checks import UsageError
 
 Say = Callable[[str], None]
 
+Attempted = Literal["settled", "taken", "stopped"]
+
+POLL = 2.0
+"""Seconds between looks at a teacher that another process trains."""
 PART = 15 * 2**20
 """Bytes of each file that is to be brought back, at most."""
 BUNDLE = "bring_back.tar"
@@ -37,9 +42,9 @@ class Rows:
         places: folders of teachers, or NAME=FILE.
         samples: size of the training set.
         table: label → seconds of a step alone.
-        failed: key → reason.
-        overheads: seconds beside training, of the runs so far.
-        done: keys of the runs that this call has brought to an end.
+        overhead: seconds that a run takes beside its training, until the first has told.
+        failed: key → reason, of the runs that are not to be tried again by this call.
+        overheads: these seconds, of the runs so far.
     """
 
     runs: Sequence[Run]
@@ -52,11 +57,11 @@ class Rows:
     overhead: float = 20.0
     failed: dict[str, str] = field(default_factory=dict)
     overheads: list[float] = field(default_factory=list)
-    done: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.by_key = {key_of(run): run for run in self.runs}
         self.teachers = {suite.name: self._teachers(suite) for suite in self.suites}
+        self.before = {*self.there()}
 
     @property
     def suites(self) -> list[Suite]:
@@ -75,14 +80,24 @@ class Rows:
             if key in self.failed or self._is_there(run):
                 continue
             state = look(run.folder(self.place.out))
-            if not state.settled:
+            if not state.settled and state.status != "running":
                 left = 1 - state.epochs / state.total if state.total else 1.0
                 items.append(item_of(run, self.place, self.samples, left=left))
         return items
 
-    def ready(self) -> list[str]:
-        """Return the keys of the teachers whose weights are there."""
-        return [key for key, run in self.by_key.items() if isinstance(run, TeacherRun) and self._is_there(run)]
+    def there(self) -> list[str]:
+        """Return the keys of the runs that are over: rows with a record, teachers whose weights are there."""
+        return [key for key, run in self.by_key.items() if self._is_there(run)]
+
+    def failures(self) -> dict[str, str]:
+        """Return why runs have failed, in this call or an earlier one over the same folder."""
+        states = {key: look(run.folder(self.place.out)) for key, run in self.by_key.items()}
+        return {key: state.reason for key, state in states.items() if state.status == "failed"}
+
+    def trains_a_teacher(self) -> bool:
+        """Tell whether another process trains a teacher, after which there may be more to do."""
+        teachers = (run for run in self.runs if isinstance(run, TeacherRun))
+        return any(look(run.folder(self.place.out)).status == "running" for run in teachers)
 
     def speeds(self) -> Speeds:
         """Return what the table and all runs on this kind of device tell."""
@@ -99,7 +114,7 @@ class Rows:
 
     def planned(self, seconds_left: float) -> list[Planned]:
         """Return the plan for the time that is left."""
-        return plan(self.open_items(), self.speeds(), seconds_left, ready=self.ready())
+        return plan(self.open_items(), self.speeds(), seconds_left, ready=self.there())
 
     def weights(self, run: Run) -> Path:
         """Return the file of a run's teacher."""
@@ -111,7 +126,6 @@ class Rows:
         for run in self.runs:
             if look(run.folder(self.place.out)).settled and not self._is_there(run):
                 self.record(run)
-        self.done.clear()
 
     def record(self, run: Run) -> None:
         """Write what became of a run in the committed form; a failure is only noted, so that it is tried elsewhere."""
@@ -122,7 +136,6 @@ class Rows:
         for entry in entries_of_runs(run.suite, self.place.out):
             if key_of(entry.row) == key_of(run) and entry.status != "failed":
                 keep(entry, self.records)
-        self.done.append(key_of(run))
         if isinstance(run, TeacherRun) and state.status == "done":
             kept = self.out / "teachers" / run.suite.name / f"{run.key}.safetensors"
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -153,49 +166,57 @@ class Rows:
         return found
 
 
-def go_through(rows: Rows, attempt: Callable[[Run], bool], seconds_left: Callable[[], float], say: Say) -> list[Item]:
-    """Start one run after the other, the first of the plan that can end, and return what is left.
+def go_through(
+    rows: Rows,
+    attempt: Callable[[Run], Attempted],
+    seconds_left: Callable[[], float],
+    say: Say,
+    wait: Callable[[float], object] = time.sleep,
+) -> None:
+    """Start one run after the other, the first of the plan that can end, until none can.
 
     Args:
         rows: the runs.
-        attempt: brings a run to its end; False: no further one is to be started.
+        attempt: brings a run to its end.
         seconds_left: seconds that are left.
         say: takes the lines that tell what happens.
+        wait: lets some seconds pass.
     """
     while True:
         left = seconds_left()
-        planned = rows.planned(left)
-        first = next((one for one in planned if one.starts), None)
+        first = next((one for one in rows.planned(left) if one.starts), None)
         if first is None:
-            return [one.item for one in planned]
+            if left <= 0 or not rows.trains_a_teacher():
+                return
+            wait(POLL)
+            continue
         key = first.item.key
         say(f"{key}: about {first.seconds / 60:.1f} of {left / 60:.1f} minutes")
-        if not attempt(rows.by_key[key]):
-            return rows.open_items()
-        if key in {item.key for item in rows.open_items()}:  # whatever happened, it must not be started for ever
-            rows.failed[key] = "it ended without a result"
+        ended = attempt(rows.by_key[key])
+        if ended == "stopped":
+            return
+        if ended == "settled" and key in {item.key for item in rows.open_items()}:
+            rows.failed[key] = "it ended without a result"  # it must not be started for ever
 
 
-def attempt_with(rows: Rows, attempts: Attempts, after: Callable[[], object]) -> Callable[[Run], bool]:
+def attempt_with(rows: Rows, attempts: Attempts, after: Callable[[], object]) -> Callable[[Run], Attempted]:
     """Return what brings a run to its end, records it, and does what has to be done after each."""
 
-    def attempt(run: Run) -> bool:
+    def attempt(run: Run) -> Attempted:
         started = time.monotonic()
         config = run.config(rows.place) if isinstance(run, TeacherRun) else run.config(rows.place, rows.weights(run))
         try:
             ended = attempts.run(run, config)
         except UsageError as error:
             rows.failed[key_of(run)] = str(error)
-            return True
+            return "settled"
         if ended == "settled":
             rows.record(run)
             state = look(run.folder(rows.place.out))
             if state.status == "done":
                 rows.overheads.append(max(0.0, time.monotonic() - started - (state.seconds or 0.0)))
-        elif ended == "taken":
-            rows.failed[key_of(run)] = "another process is at it"
         after()
-        return attempts.stop is None
+        return ended
 
     return attempt
 
@@ -206,8 +227,6 @@ def bundle(out: Path) -> list[Path]:
     Returns:
         The parts.
     """
-    for old in out.glob(f"{BUNDLE}*"):
-        old.unlink()
     whole = out / BUNDLE
     with tarfile.open(whole, "w") as archive:
         for name in ("speed", "records", "teachers", "tests.txt"):
@@ -219,5 +238,6 @@ def bundle(out: Path) -> list[Path]:
             part = out / f"{BUNDLE}.{len(parts):02d}"
             part.write_bytes(block)
             parts.append(part)
-    whole.unlink()
+    for old in {whole, *out.glob(f"{BUNDLE}.*")} - {*parts}:
+        old.unlink()
     return parts

@@ -23,15 +23,24 @@ MARKED = re.compile(r"pytest\.mark\.gpu\b")
 
 @dataclass(frozen=True)
 class Script:
-    """A speed script, the most seconds that it may take on a GPU, and its arguments there."""
+    """A speed table, the most seconds that it may take on a GPU, and what writes it there.
+
+    Attributes:
+        name: of the table.
+        seconds: within which it must be there.
+        arguments: of the script.
+        script: its name, where it is another than the table's.
+    """
 
     name: str
     seconds: float
     arguments: tuple[str, ...] = ()
+    script: str = ""
 
 
 SCRIPTS = (
-    Script("step", 150.0, ("--repeats", "30")),
+    Script("step", 120.0, ("--repeats", "30")),
+    Script("methods", 150.0, ("--methods", "all", "--repeats", "5"), "step"),
     Script("several", 150.0),
     Script("kernels", 60.0),
     Script("nce", 40.0, ("--repeats", "60")),
@@ -40,11 +49,17 @@ SCRIPTS = (
     Script("cache", 60.0),
 )
 """In the order of worth."""
+STEPS = ("step", "methods")
+"""The tables that tell how long a step takes."""
 
 
 def machine_line(device: torch.device) -> str:
     """Return the machine and the versions in one line."""
-    versions = [f"torch {torch.__version__}", f"triton {_version('triton')}", f"wcord {working_commit() or 'unknown'}"]
+    versions = [
+        f"torch {torch.__version__}",
+        f"triton {_version('triton')}",
+        f"wcord {(working_commit() or 'unknown')[:7]}",
+    ]
     cores = f"{os.cpu_count()} cores"
     if device.type != "cuda":
         return ", ".join([processor_name(), cores, *versions])
@@ -71,7 +86,7 @@ def run_scripts(
     """Write the speed tables that are not there yet, each only if its share of time is left."""
     (out / "speed").mkdir(parents=True, exist_ok=True)
     for script in scripts:
-        file, source = out / "speed" / f"{script.name}.json", SPEED / f"{script.name}.py"
+        file, source = out / "speed" / f"{script.name}.json", SPEED / f"{script.script or script.name}.py"
         if file.exists() or not source.exists():
             continue
         if seconds_left() < script.seconds:
@@ -87,17 +102,19 @@ def run_scripts(
             say(f"speed/{script.name}: {file}")
 
 
-def step_table(*places: Path) -> dict[str, float]:
-    """Return method → seconds of its fastest step, from the first file that is there."""
-    for place in places:
-        if place.is_file():
-            rows = json.loads(place.read_text(encoding="utf-8"))["rows"]
-            table: dict[str, float] = {}
+def step_table(folders: Sequence[Path]) -> dict[str, float]:
+    """Return method → seconds of its fastest step, from the first of the folders that holds tables of steps."""
+    table: dict[str, float] = {}
+    for folder in folders:
+        for name in STEPS:
+            file = folder / f"{name}.json"
+            rows = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.is_file() else []
             for row in rows:
                 if row.get("ms"):
                     table[row["method"]] = min(table.get(row["method"], float("inf")), float(row["ms"]) / 1e3)
-            return table
-    return {}
+        if table:
+            break
+    return table
 
 
 def _run(command: Sequence[str], seconds: float) -> tuple[int, str]:

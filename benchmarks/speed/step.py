@@ -15,6 +15,7 @@ from contextlib import ExitStack
 
 import torch
 from harness import interleaved, options, peak_bytes, place, report
+from profiled import print_profile
 from steps import AHEAD, BATCH, CAPTURED, EAGER, SAMPLES, Training, engine, make_batches, make_case, make_training
 
 from wcord.checks import UsageError
@@ -122,8 +123,6 @@ def main(argv: list[str]) -> int:
     on_gpu = device.type == "cuda"
     arguments.ahead = arguments.ahead or (16 if on_gpu else 1)
     if arguments.profile:
-        from profiled import print_profile
-
         print_profile(device, tuple(arguments.pair.split(":")), arguments.repeats)
         return 0
     forms = [EAGER, *([CAPTURED] if on_gpu else []), *([AHEAD] if arguments.ahead > 1 else [])]
