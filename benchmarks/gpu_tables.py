@@ -39,10 +39,10 @@ class Script:
 
 
 SCRIPTS = (
-    Script("step", 120.0, ("--repeats", "30")),
-    Script("methods", 150.0, ("--methods", "all", "--repeats", "5"), "step"),
-    Script("several", 150.0),
+    Script("step", 120.0, ("--repeats", "15")),
     Script("kernels", 60.0),
+    Script("several", 120.0),
+    Script("methods", 150.0, ("--methods", "all", "--repeats", "3", "--ahead", "8"), "step"),
     Script("nce", 40.0, ("--repeats", "60")),
     Script("transport", 40.0, ("--repeats", "60")),
     Script("data", 60.0),

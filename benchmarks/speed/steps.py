@@ -15,7 +15,7 @@ from wcord.methods.build import adapt_student
 from wcord.methods.term import Objective
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess
-from wcord.training.captured import CapturedStep, GraphRecorder
+from wcord.training.captured import CapturedStep, CaptureError, GraphRecorder
 from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
 from wcord.training.engine import make_accelerator, student_groups
@@ -23,6 +23,8 @@ from wcord.training.step import Step, Teacher, reading
 from wcord.training.update import Update
 
 BATCH, SAMPLES, CLASSES, RATE = 64, 50_000, 100, 0.05
+LONGEST = 100
+"""Passes within which a step must have been captured."""
 MEAN, STD = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
 EAGER, CAPTURED, AHEAD = "eager", "captured", "teacher ahead"
 """Ways of making a step; on a GPU the last one is captured as well."""
@@ -132,7 +134,12 @@ def make_case(training: Training, form: str, whole: Batch) -> Callable[[], None]
                 (step if captured is None else captured)(batch, taught)
             first = False
 
-    while True:
-        run()
-        if captured is None or captured.is_captured:
-            return run
+    try:
+        for _ in range(LONGEST):
+            run()
+            if captured is None or captured.is_captured:
+                return run
+    except CaptureError:
+        step.update.forget()  # what the attempt has made of gradients
+        raise
+    raise CaptureError("the step does not settle")
