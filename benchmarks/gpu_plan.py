@@ -120,18 +120,18 @@ def _with_teachers(rows: Iterable[Row]) -> list[Run]:
     return [*runs.values()]
 
 
-def item_of(run: Run, place: Place, samples: int, *, left: float = 1.0) -> Item:
+def item_of(run: Run, place: Place, samples: int) -> Item:
     """Return what a run means in steps, of a training set of so many samples."""
     if isinstance(run, TeacherRun):
         training = run.config(place).training
         steps = -(-samples // training.batch_size) * training.epochs
-        return Item(key_of(run), run.key, TEACHER, steps, training.epochs, None, left)
+        return Item(key_of(run), run.key, TEACHER, steps, training.epochs)
     training = run.config(place, None).training
     stage = PREPARATION if training.preparation_epochs is None else training.preparation_epochs
     summands = run.suite.variant(run.label).method.split("+")
     epochs = training.epochs + (stage if set(PREPARED) & {*summands} else 0)
     steps = -(-samples // training.batch_size) * epochs
-    return Item(key_of(run), run.pair.name, run.label, steps, training.epochs, key_of(run.teacher), left)
+    return Item(key_of(run), run.pair.name, run.label, steps, training.epochs, key_of(run.teacher))
 
 
 def step_seconds(item: Item, speeds: Speeds) -> float:
@@ -170,7 +170,10 @@ def _factor(label: str, speeds: Speeds) -> float:
 
 def expected_seconds(item: Item, speeds: Speeds) -> float:
     """Return the seconds that the rest of a run will take, with a margin."""
-    evaluated = 0.0 if (item.pair, item.label) in speeds.runs else EVALUATION * item.epochs
+    whole_runs = [
+        label == item.label or TEACHER not in (label, item.label) for pair, label in speeds.runs if pair == item.pair
+    ]
+    evaluated = 0.0 if any(whole_runs) else EVALUATION * item.epochs  # else it is part of what is known of a step
     training = item.steps * step_seconds(item, speeds) + evaluated
     return speeds.overhead + MARGIN * item.left * training
 

@@ -4,7 +4,7 @@ import shutil
 import tarfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Literal
@@ -61,6 +61,8 @@ class Rows:
     def __post_init__(self) -> None:
         self.by_key = {key_of(run): run for run in self.runs}
         self.teachers = {suite.name: self._teachers(suite) for suite in self.suites}
+        self.items = {key: item_of(run, self.place, self.samples) for key, run in self.by_key.items()}
+        self.recorded = self._recorded()
         self.before = {*self.there()}
 
     @property
@@ -82,7 +84,7 @@ class Rows:
             state = look(run.folder(self.place.out))
             if not state.settled and state.status != "running":
                 left = 1 - state.epochs / state.total if state.total else 1.0
-                items.append(item_of(run, self.place, self.samples, left=left))
+                items.append(replace(self.items[key], left=left))
         return items
 
     def there(self) -> list[str]:
@@ -102,12 +104,11 @@ class Rows:
     def speeds(self) -> Speeds:
         """Return what the table and all runs on this kind of device tell."""
         found: dict[tuple[str, str], list[float]] = {}
-        for run in self.runs:
-            state = look(run.folder(self.place.out))
+        for key, run in self.by_key.items():
+            state, item = look(run.folder(self.place.out)), self.items[key]
             if state.seconds is not None:
-                item = item_of(run, self.place, self.samples)
                 found.setdefault((item.pair, item.label), []).append(state.seconds / item.steps)
-        for (pair, label), seconds in self._recorded().items():
+        for (pair, label), seconds in self.recorded.items():
             found.setdefault((pair, label), seconds)  # another machine's, only where this one has none
         runs = {name: median(seconds) for name, seconds in found.items()}
         return Speeds(runs, self.table, max(self.overheads, default=self.overhead))

@@ -165,6 +165,19 @@ def test_a_folder_without_data_is_told_before_minutes_are_spent(
     assert "needs files named train*.parquet" in capsys.readouterr().err
 
 
+def test_several_processes_share_the_rows(
+    command: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(command.subprocess, "Popen", started.append)
+    argv = flags(data, tmp_path, workers=3, teachers="a=b")
+    command.start_others(command.parsed(argv), argv, 4.5)
+    assert len(started) == 2
+    other = command.parsed(started[0][2:])
+    assert (other.workers, other.skip, other.minutes, other.helps) == (1, "tests,speed", 4.5, True)
+    assert other.out == tmp_path / "out"
+
+
 class Fake:
     """Rows that take as long as they say, on a clock of their own."""
 
