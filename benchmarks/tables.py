@@ -32,7 +32,7 @@ BASELINES = ("crd", "crd-std", "crd+kd", "crd-std+kd")
 TASKS = ("privileged", "crossmodal", "crossdomain", "classes")
 """How the names of suites begin in which teacher and student see or know different things."""
 TASK_ROWS = ("kd", "crd", "wcord", "wcord-a", "wcord+kd")
-ORDER = ("mini", "mini_hard", "crd13", "strong", "imagenet")
+ORDER = ("mini", "mini_hard", "cifar100_60", "crd13", "strong", "imagenet")
 """Suites as a reader meets them; others follow by name."""
 
 

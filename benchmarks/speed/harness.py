@@ -27,14 +27,21 @@ Row = Mapping[str, object]
 CPU = torch.device("cpu")
 
 
-def options(description: str | None, *, repeats: int, argv: list[str] | None = None) -> argparse.Namespace:
-    """Return what a script was asked for: `out`, `repeats` and `device`; on a CPU it computes in one thread."""
+def options(
+    description: str | None,
+    *,
+    repeats: int,
+    argv: list[str] | None = None,
+    more: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
+) -> argparse.Namespace:
+    """Return a script's `out`, `repeats`, `device` and what `more` adds; a CPU computes in one thread."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.add_argument(
         "--repeats", type=int, default=repeats, help=f"timed rounds, the least time counts (default: {repeats})"
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    more(parser)
     torch.set_num_threads(1)
     given = parser.parse_args(argv)
     given.device = resolve_device(given.device)
@@ -42,7 +49,7 @@ def options(description: str | None, *, repeats: int, argv: list[str] | None = N
 
 
 def interleaved(
-    cases: dict[str, Callable[[], object]], *, repeats: int, warmup: int = 1, device: torch.device = CPU
+    cases: Mapping[str, Callable[[], object]], *, repeats: int, warmup: int = 1, device: torch.device = CPU
 ) -> dict[str, float]:
     """Return the least seconds that each case took, the cases running in turn.
 
@@ -117,7 +124,7 @@ def report(title: str, rows: Sequence[Row], out: Path | None) -> None:
     if out is not None:
         content = {
             "title": title,
-            "command": " ".join(["python", *sys.argv]),
+            "command": _command(sys.argv, out),
             **_machine(),
             "rows": [dict(row) for row in rows],
         }
@@ -130,6 +137,17 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return "" if value is None else str(value)
+
+
+def _command(argv: Sequence[str], out: Path) -> str:
+    """Return the command that writes such a table where tables are kept, whatever folders it was written through."""
+    script = Path(argv[0])
+    given = list(argv[1:])
+    if "--out" in given:
+        at = given.index("--out")
+        del given[at : at + 2]
+    folder = "benchmarks/records/speed" + ("/gpu" if "cuda" in given else "")
+    return " ".join(["python", f"benchmarks/speed/{script.name}", *given, "--out", f"{folder}/{out.name}"])
 
 
 def _machine() -> dict[str, object]:

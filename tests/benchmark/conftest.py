@@ -1,7 +1,9 @@
 """A suite that takes seconds, and records that were never run."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -12,6 +14,7 @@ from wcord.benchmark.suite_file import read_suite
 from wcord.report.record import Record
 from wcord.training.config import to_settings
 
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TINY = """
 title = "Tiny"
 protocol = "Twelve digits a class, one epoch."
@@ -37,6 +40,19 @@ epochs = 2
 method = "kd"
 set = ["kd.temperature=2"]
 """
+
+
+@pytest.fixture(scope="session")
+def script() -> Callable[[str], ModuleType]:
+    """Return what imports a script of benchmarks/ or benchmarks/speed/ by its name, as it would be started."""
+
+    def load(name: str) -> ModuleType:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(str(BENCHMARKS))
+            patch.syspath_prepend(str(BENCHMARKS / "speed"))
+            return importlib.import_module(name)
+
+    return load
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ class Attempts:
             if not (folder / CONFIG).is_file():
                 require_forgettable(folder)
             resolve_device(config.training.device)
-            self._data(config)
+            self.data(config)
             announce()
             try:
                 return self._train(row, config)
@@ -136,7 +136,7 @@ class Attempts:
     def _train(self, row: Row | TeacherRun, config: TrainConfig | DistillConfig) -> Ended:
         begun = (config.out / CONFIG).is_file()
         config = self._as_begun(row, config) if begun else config
-        own = Own(data=self._data(config), opened=True)
+        own = Own(data=self.data(config), opened=True)
         left = self.clock.left
         if left is not None and left <= 0:  # to open the data takes its time
             self.stop = Outcome("stopped", self.clock.reason, None, 0.0)
@@ -177,7 +177,8 @@ class Attempts:
             self.say(f"{row.name}, seed {row.seed} was begun without {', '.join(ignored)}, and goes on without")
         return config
 
-    def _data(self, config: TrainConfig | DistillConfig) -> DataSet:
+    def data(self, config: TrainConfig | DistillConfig) -> DataSet:
+        """Return the data of a run, opened once for all runs that see the same."""
         seen = seen_by_both(config)
         if self._opened is None or self._opened[0] != seen:
             self._opened = (seen, open_data(*seen))

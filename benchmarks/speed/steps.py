@@ -1,0 +1,145 @@
+"""A method's training step as a run makes it, on random images: eager, captured, and with the teacher ahead of it."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+import wcord
+from wcord.data.batch import Batch
+from wcord.features import Features
+from wcord.methods.build import adapt_student
+from wcord.methods.term import Objective
+from wcord.models.network import Network
+from wcord.models.preprocess import Preprocess
+from wcord.training.captured import CapturedStep, CaptureError, GraphRecorder
+from wcord.training.config import TrainingConfig
+from wcord.training.distiller import Distiller
+from wcord.training.engine import make_accelerator, student_groups
+from wcord.training.step import Step, Teacher, reading
+from wcord.training.update import Update
+
+BATCH, SAMPLES, CLASSES, RATE = 64, 50_000, 100, 0.05
+LONGEST = 100
+"""Passes within which a step must have been captured."""
+MEAN, STD = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
+EAGER, CAPTURED, AHEAD = "eager", "captured", "teacher ahead"
+"""Ways of making a step; on a GPU the last one is captured as well."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What trains by one method.
+
+    Attributes:
+        step: the trainer's.
+        objective: the method.
+        student: the network to be trained.
+        device: where it computes.
+    """
+
+    step: Step
+    objective: Objective
+    student: Network
+    device: torch.device
+
+    @property
+    def memories(self) -> int:
+        """Bytes of heads, critics and memories."""
+        return sum(
+            one.numel() * one.element_size() for one in (*self.objective.parameters(), *self.objective.buffers())
+        )
+
+
+def engine(device: torch.device) -> tuple[Accelerator, TrainingConfig]:
+    """Return what all trainings of a process compute with."""
+    config = TrainingConfig(device=str(device))
+    return make_accelerator(config, Path()), config
+
+
+def make_training(
+    method: str,
+    settings: dict[str, object],
+    pair: tuple[str, str],
+    used: tuple[Accelerator, TrainingConfig],
+    stack: ExitStack,
+) -> Training:
+    """Return networks, objective and optimiser of a method in its main stage.
+
+    Args:
+        method: the method.
+        settings: options of its first summand.
+        pair: teacher and student.
+        used: the engine and the settings of the training.
+        stack: keeps the taps open.
+    """
+    accelerator, config = used
+    torch.manual_seed(0)
+    teacher, plain = (Network(wcord.create_model(name), Preprocess(MEAN, STD)) for name in pair)
+    images = torch.rand(2, 3, 32, 32)
+    student = adapt_student(method, plain, teacher, images)
+    assert isinstance(student, Network)
+    options = {method.partition("+")[0]: settings}
+    objective = wcord.build_method(
+        method, student, teacher, sample=images, num_samples=SAMPLES, batch_size=BATCH, options=options,
+        total_steps=240 * SAMPLES // BATCH,
+    )  # fmt: skip
+    device = accelerator.device
+    teacher.to(device).eval().requires_grad_(False)
+    student_tap = stack.enter_context(wcord.capture(student, maps=objective.student_map_names))
+    teacher_tap = stack.enter_context(wcord.capture(teacher, maps=objective.teacher_map_names))
+    trainable = Distiller(student, objective, student_tap).to(device).train()
+    groups = student_groups(student, 1.0)
+    for factor, parameters in objective.stage_groups("main").items():
+        groups.setdefault(factor, []).extend(parameters)
+    update = Update(groups, config, RATE, accelerator)
+    taught = Teacher(teacher_tap, accelerator) if objective.uses_teacher else None
+    step = Step(trainable, student, update, None, taught, "main", accelerator)
+    return Training(step, objective, student, device)
+
+
+def make_batches(count: int, device: torch.device) -> Batch:
+    """Return some batches of random images as one."""
+    images = torch.rand(count * BATCH, 3, 32, 32, device=device)
+    target = torch.randint(CLASSES, (count * BATCH,), device=device)
+    return Batch(images, images, target, torch.randint(SAMPLES, (count * BATCH,), device=device))
+
+
+def make_case(training: Training, form: str, whole: Batch) -> Callable[[], None]:
+    """Return what makes a step of each batch in one of the forms; the first call prepares it.
+
+    Raises:
+        CaptureError: where the step cannot be captured.
+    """
+    step, device = training.step, training.device
+    sizes = [BATCH] * (len(whole) // BATCH)
+    captured = None
+    if form != EAGER and device.type == "cuda":
+        captured = CapturedStep(step, lambda: training.objective.settled, recorder=GraphRecorder())
+    first = True
+
+    def run() -> None:
+        nonlocal first
+        assert whole.index is not None
+        batches = replace(whole, index=torch.randint_like(whole.index, SAMPLES)).split(sizes)
+        ahead: list[Features | None] = [None] * len(batches)
+        if form == AHEAD and step.teacher is not None:
+            ahead = [*step.teacher(whole.teacher_input).split(sizes)]
+        for batch, taught in zip(batches, ahead, strict=True):
+            step.update.set_rate(RATE)
+            with reading(device, first=first):
+                (step if captured is None else captured)(batch, taught)
+            first = False
+
+    try:
+        for _ in range(LONGEST):
+            run()
+            if captured is None or captured.is_captured:
+                return run
+    except CaptureError:
+        step.update.forget()  # what the attempt has made of gradients
+        raise
+    raise CaptureError("the step does not settle")
