@@ -94,13 +94,15 @@ def key_of(run: Run) -> str:
 
 
 def by_pair(suite: Suite) -> list[Run]:
-    """Return all of a suite: pair by pair its teacher, then all rows of a seed before the next seed."""
-    labels = [label for label in HEADLINE if label in suite.methods]
-    labels += [label for label in suite.methods if label not in labels]
+    """Return all of a suite: pair by pair its teacher, the headline rows of all seeds, and the others seed by seed."""
+    first = [label for label in HEADLINE if label in suite.methods]
+    others = [label for label in suite.methods if label not in first]
     rows = [
         row
         for pair in suite.pairs
+        for labels in (first, others)
         for seed in suite.seeds
+        if labels
         for row in choose(suite, pairs=[pair.flag], methods=labels, seeds=[seed])
     ]
     return _with_teachers(rows)

@@ -19,7 +19,8 @@ from wcord.training.captured import CapturedStep, CaptureError, GraphRecorder
 from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
 from wcord.training.engine import make_accelerator, student_groups
-from wcord.training.step import Step, Teacher, reading
+from wcord.training.step import Step, reading
+from wcord.training.teaching import Teacher
 from wcord.training.update import Update
 
 BATCH, SAMPLES, CLASSES, RATE = 64, 50_000, 100, 0.05

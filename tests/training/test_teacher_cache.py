@@ -19,8 +19,8 @@ from wcord.data.stores import FileImages
 from wcord.features import Features
 from wcord.training.config import DistillConfig, configure
 from wcord.training.job import Own, prepare
-from wcord.training.loop import Trainer
 from wcord.training.teacher_cache import TeacherCache, fingerprint, open_cache
+from wcord.training.teaching import Teacher
 
 SMALL: dict[str, object] = {
     "teacher": "resnet8",
@@ -48,12 +48,13 @@ def test_a_run_from_the_cache_is_the_run_without_it_and_the_teacher_rests(tmp_pa
     assert [name for name in files if name.startswith("epoch")] == ["epoch-0000.safetensors", "epoch-0001.safetensors"]
 
     forwards: list[int] = []
-    teach = Trainer._teach
+    teach = Teacher.__call__
 
-    def counting(trainer: Trainer, batch: Any, teacher: Any) -> Features:
-        return teach(trainer, batch, lambda images: forwards.append(1) or teacher(images))
+    def counting(teacher: Teacher, images: torch.Tensor) -> Features:
+        forwards.append(1)
+        return teach(teacher, images)
 
-    monkeypatch.setattr(Trainer, "_teach", counting)
+    monkeypatch.setattr(Teacher, "__call__", counting)
     assert run(tmp_path / "again", teacher_cache=tmp_path / "cache") == plain
     assert len(forwards) == 2  # the first batch of each epoch, to see whether the file can be trusted
     # Another method over the same batches uses it too; another seed does not.
@@ -67,16 +68,13 @@ def test_what_the_key_cannot_hold_shows_in_the_first_batch(tmp_path: Path, monke
     """A teacher that computes otherwise than the one that filled the cache is not answered from it."""
     settings: dict[str, Any] = {"teacher_cache": tmp_path / "cache"}
     run(tmp_path / "filled", **settings)
-    teach = Trainer._teach
+    teach = Teacher.__call__
 
-    def louder(trainer: Trainer, batch: Any, teacher: Any) -> Features:
-        def double(images: torch.Tensor) -> Features:
-            features = teacher(images)
-            return Features(2 * features.logits, features.embedding)
+    def louder(teacher: Teacher, images: torch.Tensor) -> Features:
+        features = teach(teacher, images)
+        return Features(2 * features.logits, features.embedding)
 
-        return teach(trainer, batch, double)
-
-    monkeypatch.setattr(Trainer, "_teach", louder)
+    monkeypatch.setattr(Teacher, "__call__", louder)
     assert run(tmp_path / "mistaken", **settings) == run(tmp_path / "without")
 
 

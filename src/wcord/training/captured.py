@@ -91,11 +91,15 @@ class GraphRecorder:
             with torch.cuda.graph(graph, stream=self.stream):
                 row = once()
         except RuntimeError as error:  # of CUDA as well, whatever it is
-            torch.cuda.set_rng_state(random)
+            reason = " ".join(str(error).split(". ")[0].split())
             lack = lack_of_memory(error)
             if lack is not None:
-                raise CaptureError(f"{lack}: lower --batch-size or --teacher-ahead") from error
-            raise CaptureError(" ".join(str(error).split(". ")[0].split())) from error
+                reason = f"{lack}: lower --batch-size or --teacher-ahead"
+            try:
+                torch.cuda.set_rng_state(random)
+            except RuntimeError:  # the generator still waits for the end of the capture
+                raise RunError(f"the step cannot be captured ({reason}): use --capture off") from error
+            raise CaptureError(reason) from error
 
         def replay() -> Tensor:
             graph.replay()

@@ -36,8 +36,9 @@ from wcord.training.progress import RunProgress, epoch_line
 from wcord.training.run import RunFolder
 from wcord.training.schedule import learning_rate_at
 from wcord.training.shipped import Shipped, ship
-from wcord.training.step import Step, Teacher, reading
+from wcord.training.step import Step, reading
 from wcord.training.teacher_cache import TeacherCache
+from wcord.training.teaching import Teacher
 from wcord.training.update import Update
 
 FLUSH_EVERY = 20
@@ -146,7 +147,7 @@ class Trainer:
         if self.config.channels_last:
             self.teacher.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # stub lacks it
         tap = stack.enter_context(capture(self.teacher, maps=self.objective.teacher_map_names))
-        return Teacher(tap, self.accelerator)
+        return Teacher(tap, self.accelerator, self.config.teacher_ahead or 1, self.cache)
 
     def _prepare(self, distiller: Distiller) -> None:
         """Move everything to its device, wrap for several processes."""
@@ -195,6 +196,7 @@ class Trainer:
         """Train to the end of the stage, or return how it was stopped."""
         while self.at.epoch < self.at.stage_epochs:
             epoch_started = time.monotonic()
+            self.trainable.train()
             for batch, taught in self._batches():
                 wish = self._wish_to_stop(interrupt) if self.at.between_steps else None
                 if wish is not None:
@@ -217,19 +219,17 @@ class Trainer:
         with failing(self.run, lambda: self.at.steps_done):
             for group in self.train.groups(epoch=self.at.order, start=start):
                 whole = group.whole.to(self.accelerator.device)
-                batches = whole.split(group.sizes)
-                taught: Sequence[Features | None] = [None] * len(batches)
-                if self.taught is not None and self.cache is None and (self.config.teacher_ahead or 1) > 1:
-                    # Also where the run goes on within a group: the product of all its rows has bits of its own.
-                    taught = self.taught(whole.teacher_input).split(group.sizes)
-                yield from list(zip(batches, taught, strict=True))[max(0, start - group.first) :]
+                taught: Sequence[Features | None] = [None] * len(group.sizes)
+                if self.taught is not None:  # also of batches that are done: a pass over fewer has other bits
+                    taught = self.taught.before_steps(whole, group.sizes)
+                yield from list(zip(whole.split(group.sizes), taught, strict=True))[max(0, start - group.first) :]
 
     def _step(self, batch: Batch, taught: Features | None) -> None:
         """Teacher once, student once, backward; the last batch of an optimiser step moves the weights."""
-        self.trainable.train()
         self.update.set_rate(self._learning_rate())
-        if taught is None and self.taught is not None and self.cache is not None:
-            taught = self._cached(batch, self.taught, self.cache)
+        if taught is None and self.taught is not None:
+            last = self.at.batch + 1 == len(self.train)
+            taught = self.taught.remembered(self.at.order, self.at.batch, batch, last=last)
         device = self.accelerator.device
         try:
             with failing(self.run, lambda: self.at.steps_done), reading(device, first=self.at.batch == 0):
@@ -253,12 +253,6 @@ class Trainer:
                     raise refusal(error) from error
                 self.progress.line(f"note: the step cannot be captured ({error}): it runs eagerly")
         return self.step(batch, taught, share=self._share(len(batch)), closes=self.at.closes_step)
-
-    def _cached(self, batch: Batch, teacher: Teacher, cache: TeacherCache) -> Features:
-        """Return the teacher's features from where another run over the same batches has left them."""
-        last = self.at.batch + 1 == len(self.train)
-        known = cache.features(self.at.order, self.at.batch, lambda: teacher(batch.teacher_input), last=last)
-        return known.to(self.accelerator.device)
 
     def _learning_rate(self, step: int | None = None) -> float:
         if self.at.stage == "preparation":

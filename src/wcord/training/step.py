@@ -1,6 +1,5 @@
 """One training step as a function of its batch: the same code runs eagerly and is captured as a CUDA graph."""
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -9,35 +8,14 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from wcord.data.batch import Batch
-from wcord.features import Features, Tap
+from wcord.features import Features
 from wcord.host import no_reads
-from wcord.losses import LossReport
 from wcord.methods.term import Stage
 from wcord.models.network import Network
 from wcord.training.average import MovingAverage
 from wcord.training.meter import measured
+from wcord.training.teaching import Teacher
 from wcord.training.update import Update
-
-Loss = Callable[[Batch, Features | None, Stage], tuple[LossReport, Tensor]]
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """The frozen teacher as a step uses it.
-
-    Attributes:
-        tap: runs it and reads its features.
-        accelerator: says in which precision it runs.
-    """
-
-    tap: Tap
-    accelerator: Accelerator
-
-    @torch.no_grad()
-    def __call__(self, images: Tensor) -> Features:
-        """Return its features of a batch, or of several at once."""
-        with self.accelerator.autocast():
-            return self.tap(images)
 
 
 @dataclass(frozen=True)
