@@ -88,7 +88,8 @@ class GraphRecorder:
         random = torch.cuda.get_rng_state()
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, stream=self.stream):
+            # Other threads, which pin memory for batches that are decoded, may go on meanwhile.
+            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
                 row = once()
         except RuntimeError as error:  # of CUDA as well, whatever it is
             reason = " ".join(str(error).split(". ")[0].split())
