@@ -41,7 +41,7 @@ GATHER_RATIO = 15
 KERNEL_BOUND = 256
 """Largest batch and width that the GPU kernel is for."""
 
-CACHED = 1 << 15
+CACHED = 1 << 17
 """Scores that are taken to their loss at a time, so that what is made on the way stays in a CPU's cache."""
 
 
