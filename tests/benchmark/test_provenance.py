@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from wcord.benchmark.entries import Entry
 from wcord.benchmark.provenance import Footnotes, differing_settings
-from wcord.benchmark.rows import TeacherRun
+from wcord.benchmark.rows import Row, TeacherRun
 from wcord.benchmark.suite import Suite
 from wcord.methods.build import resolved_options
 from wcord.report.record import Record
@@ -72,5 +72,21 @@ def test_options_that_were_others_when_a_run_was_made_are_told(tiny: Suite, entr
     objective = resolved_options("kd")
     made = dataclasses.replace(same.record, objective=objective)
     assert differing_settings(same, made) == []
+    # What was set by hand to what is the default now, or the reverse, is the same run.
+    by_hand = dataclasses.replace(made, config=made.config | {"set": ["kd.temperature=4.0"]})
+    assert differing_settings(same, by_hand) == []
     older = {**objective, "kd": {**objective["kd"], "temperature": 2.0, "since_removed": 1}}
     assert differing_settings(same, dataclasses.replace(made, objective=older)) == ["kd.temperature = 2.0"]
+
+
+def test_records_that_hold_no_options_stand_on_those_that_their_suite_states(tiny: Suite, entry: Make) -> None:
+    old = entry(tiny, "kd", 0, 70.0)
+    assert old.record is not None
+    assert not old.record.objective
+    row = old.row
+    assert isinstance(row, Row)
+    suite = dataclasses.replace(tiny, options={row.pair.flag: ("kd.temperature=2",)})
+    stated = dataclasses.replace(old, row=dataclasses.replace(row, suite=suite))
+    assert differing_settings(stated, old.record) == []
+    bent = dataclasses.replace(old.record, config=old.record.config | {"set": ["kd.temperature=3"]})
+    assert differing_settings(stated, bent) == ["set = kd.temperature=3"]

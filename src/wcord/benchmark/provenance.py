@@ -61,17 +61,26 @@ def differing_settings(entry: Entry, record: Record) -> list[str]:
         had = flat_settings(configure(kind, {**record.config, "out": place.out}))
     except UsageError as error:
         return [f"of another version ({error})"]
-    # A seed is shown anyway, and a teacher that was allowed to be weak taught as any other.
-    moot = {*PLACE, "seed", "allow_weak_teacher"}
+    # A seed is shown anyway, a teacher that was allowed to be weak taught as any other, and options are compared as
+    # what they come to.
+    moot = {*PLACE, "seed", "allow_weak_teacher", "set"}
     names = [name for name in {**wanted, **had} if name not in moot and had.get(name) != wanted.get(name)]
     return [told(name, had.get(name)) for name in names] or _differing_options(row, record)
 
 
 def _differing_options(row: Row | TeacherRun, record: Record) -> list[str]:
-    """Return the options of a run's summands that are others today, by another default or another catalogue."""
-    if isinstance(row, TeacherRun) or not record.objective:
+    """Return the options of a run's summands that are others today, by another default or another catalogue.
+
+    Records of an earlier version do not hold them, but only what was set by hand: that is compared with what the row
+    sets itself, and for the rest they stand on the options that their suite states.
+    """
+    if isinstance(row, TeacherRun):
         return []
     variant = row.suite.settings(row.pair, row.label)
+    if not record.objective:
+        given = parse_options(record.config.get("set", ()))
+        known = (variant.set, row.suite.variant(row.label).set)
+        return [] if given in map(parse_options, known) else [told("set", record.config.get("set", []))]
     today = json.loads(json.dumps(resolved_options(variant.method, parse_options(variant.set))))
     wanted = {f"{name}.{option}": value for name, options in today.items() for option, value in options.items()}
     had = {f"{name}.{option}": value for name, options in record.objective.items() for option, value in options.items()}

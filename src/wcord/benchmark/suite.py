@@ -62,8 +62,9 @@ class Suite:
             so few that one split says little.
         share_teacher_outputs: keep the teacher's outputs on disk, for all methods over the same batches.
         variants: name → method with options.
-        options: pair, `teacher:student` → options of methods that were published for it alone, which go to every row
-            that holds the method; `teacher:student/ROW` → options of that row alone.
+        options: pair, `teacher:student` → options of methods that were published for it alone, or that the suite's
+            records were made with, which go to every row that holds the method; `teacher:student/ROW` → options of that
+            row alone.
     """
 
     name: str
