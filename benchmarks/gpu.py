@@ -4,7 +4,8 @@
     python benchmarks/gpu.py --data DIR --minutes 14 --out OUT --plan
 
 A later call, on another machine too, goes on with the rows that have no record yet, committed or in OUT. All that has
-to be brought back lies in OUT/bring_back.tar.*, in parts below 16 MiB: `cat bring_back.tar.* | tar x`.
+to be brought back lies in OUT/bring_back.tar.*, in parts below 16 MiB: `cat bring_back.tar.* | tar x`. A speed table
+that is committed for the same model of GPU and version of torch is not measured again, unless --remeasure is given.
 """
 
 import argparse
@@ -13,9 +14,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from gpu_plan import FULL, QUICK, Planned, Run, by_pair, full_size
+import torch
+from gpu_plan import FULL, QUICK, Run, by_pair, full_size
 from gpu_runs import Rows, attempt_with, bundle, go_through
-from gpu_tables import ROOT, machine_line, run_scripts, run_tests, step_table
+from gpu_tables import ROOT, SCRIPTS, machine_line, run_script, run_tests, step_tables
 
 from wcord.benchmark.attempt import Attempts, Clock
 from wcord.benchmark.recipe import has_data
@@ -39,8 +41,11 @@ def parsed(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, help="folder of the runs themselves (default: OUT/runs)")
     parser.add_argument("--plan", action="store_true", help="only print the order with the minutes expected")
     parser.add_argument("--teachers", nargs="*", default=[], help="folders of trained teachers, or NAME=FILE")
-    parser.add_argument("--device", default="cuda", help="cuda (default) | cuda:1 | cpu")
+    parser.add_argument("--device", default="cuda", help="cuda (default) | cpu")
     parser.add_argument("--skip", default="", help=f"phases to leave out, of {','.join(PHASES)}")
+    parser.add_argument(
+        "--remeasure", action="store_true", help="write speed tables that are committed for this GPU too"
+    )
     parser.add_argument("--suite", nargs="*", default=[], help="suites (names or TOML files) instead of the usual rows")
     parser.add_argument("--workers", type=int, default=1, help="processes that make runs at once (default: 1)")
     parser.add_argument("--records", type=Path, default=ROOT / "benchmarks" / "records", help="records that are there")
@@ -57,6 +62,9 @@ def checked(given: argparse.Namespace) -> set[str]:
     skipped = {name.strip() for name in given.skip.split(",") if name.strip()}
     for name in skipped:
         require_choice("phase to skip", name, PHASES)
+    if ":" in given.device:  # the scripts of the speed tables take no number
+        raise UsageError(f"--device {given.device}: choose the GPU by CUDA_VISIBLE_DEVICES and give cuda")
+    require_choice("device", given.device, ("cuda", "cpu"))
     require_place(given.out, "--out", folder=True)
     if given.data is not None and ":" not in given.data:
         if not Path(given.data).is_dir():
@@ -82,13 +90,21 @@ def gathered(given: argparse.Namespace, attempts: Attempts, runs: list[Run]) -> 
         raise UsageError("missing --data: name the folder that holds CIFAR-100 as parquet files")
     config = first.config(place) if isinstance(first, TeacherRun) else first.config(place, None)
     samples = len(attempts.data(config).train)
-    speed = given.records / "speed"
-    table = step_table([given.out / "speed", speed / "gpu"])
-    return Rows(runs, place, given.out, given.records, given.teachers, samples, table)
+    here, others = step_tables(given.out / "speed", tables_of(given), torch.device(given.device))
+    return Rows(runs, place, given.out, given.records, given.teachers, samples, here, others)
 
 
-def print_plan(planned: list[Planned], seconds_left: float) -> None:
-    print(f"in the {seconds_left / 60:.1f} minutes for rows:")
+def tables_of(given: argparse.Namespace) -> Path:
+    """Return the folder of the committed speed tables of GPUs."""
+    return given.records / "speed" / "gpu"
+
+
+def print_plan(rows: Rows, seconds_left: float) -> None:
+    planned = rows.planned(seconds_left)
+    print(f"speeds: {rows.sources()}")
+    if missing := rows.missing_teachers():
+        print(f"--teachers gives no {', no '.join(missing)}: trained first, before the rows that need it")
+    print(f"{seconds_left / 60:.1f} minutes are left for rows; * marks what can end in them and is started")
     for number, one in enumerate(planned, start=1):
         left = "" if one.item.left == 1 else f", the last {100 * one.item.left:.0f} %"
         print(f"{number:4} {'*' if one.starts else ' '} {one.seconds / 60:6.1f} min  {one.item.key}{left}")
@@ -124,8 +140,11 @@ def prepare(given: argparse.Namespace, skipped: set[str], seconds_left: Callable
     for_rows = (1 - SPEED_SHARE) * seconds_left()
     if "tests" not in skipped:
         run_tests(given.out, seconds_left() - for_rows, say)
-    if "speed" not in skipped:
-        run_scripts(given.out, resolve_device(given.device), lambda: seconds_left() - for_rows, say)
+        bundle(given.out)
+    committed = None if given.remeasure else tables_of(given)
+    for script in () if "speed" in skipped else SCRIPTS:
+        run_script(script, given.out, resolve_device(given.device), seconds_left() - for_rows, say, committed)
+        bundle(given.out)
 
 
 def work(given: argparse.Namespace, argv: list[str]) -> int:
@@ -140,7 +159,7 @@ def work(given: argparse.Namespace, argv: list[str]) -> int:
 
     if given.plan:
         lasts = seconds_left() * (1 if {"tests", "speed"} <= skipped else 1 - SPEED_SHARE)
-        print_plan(gathered(given, attempts, runs).planned(lasts), lasts)
+        print_plan(gathered(given, attempts, runs), lasts)
         return 0
     given.out.mkdir(parents=True, exist_ok=True)
     if not given.helps:

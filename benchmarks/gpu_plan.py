@@ -11,6 +11,8 @@ from wcord.benchmark.rows import Place, Row, TeacherRun, choose
 from wcord.benchmark.suite import Suite
 
 Run = Row | TeacherRun
+Runs = Mapping[tuple[str, str], float]
+Table = Mapping[str, float]
 
 QUICK, FULL, FULL_PAIR = "cifar100_60", "crd13", "resnet56:resnet20"
 HEADLINE = ("ce", "kd", "crd", "wcord", "wcord+kd", "crd+kd", "wcord-a+kd")
@@ -66,17 +68,26 @@ class Item:
 
 @dataclass(frozen=True)
 class Speeds:
-    """What is known of speeds.
+    """What is known of speeds. What this machine tells comes before what others have told, and runs before tables.
 
     Attributes:
-        runs: (pair, label) → seconds of a step in whole runs, evaluations included.
-        table: label → seconds of a step alone, of the table's pair.
+        runs: (pair, label) → seconds of a step in whole runs on this machine, evaluations included.
+        table: label → seconds of a step alone, of the table's pair, on this machine or one like it.
+        recorded: as `runs`, of the committed records.
+        recorded_table: as `table`, of the committed tables.
         overhead: seconds that a run takes beside its training: to begin, to measure and write what was reached.
     """
 
-    runs: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    table: Mapping[str, float] = field(default_factory=dict)
+    runs: Runs = field(default_factory=dict)
+    table: Table = field(default_factory=dict)
+    recorded: Runs = field(default_factory=dict)
+    recorded_table: Table = field(default_factory=dict)
     overhead: float = 20.0
+
+    @property
+    def sources(self) -> tuple[tuple[Runs, Table], ...]:
+        """Runs and table of this machine, and then those of others."""
+        return (self.runs, self.table), (self.recorded, self.recorded_table)
 
 
 @dataclass(frozen=True)
@@ -137,46 +148,64 @@ def item_of(run: Run, place: Place, samples: int) -> Item:
 
 
 def step_seconds(item: Item, speeds: Speeds) -> float:
-    """Return the seconds of a step: measured, or else what kd takes on the pair times a factor of the method."""
-    known = speeds.runs.get((item.pair, item.label))
-    if known is not None:
-        return known
-    table = speeds.table.get(KD, KD_SECONDS)
+    """Return the seconds of a step, by the first source that tells, else a guess."""
+    return _step(item, speeds)[0]
+
+
+def _step(item: Item, speeds: Speeds) -> tuple[float, bool]:
+    """Return the seconds of a step, and whether evaluations are part of them, as they are in whole runs."""
+    for runs, table in speeds.sources:
+        if (item.pair, item.label) in runs:
+            return runs[item.pair, item.label], True
+        of_pair = [
+            seconds / _factor(label, speeds)
+            for (pair, label), seconds in runs.items()
+            if pair == item.pair and TEACHER not in (label, item.label)
+        ]
+        if of_pair:
+            return max(of_pair) * _factor(item.label, speeds), True
+        if KD in table:
+            return table[KD] * _over_table(item, speeds), False
+    return KD_SECONDS * _over_table(item, speeds), False
+
+
+def _over_table(item: Item, speeds: Speeds) -> float:
+    """Return a step over that of kd in the table's pair."""
     if item.label == TEACHER:
-        return table * TRAININGS.get(item.pair, UNKNOWN_PAIR)
-    of_pair = [
-        seconds / _factor(label, speeds)
-        for (pair, label), seconds in speeds.runs.items()
-        if pair == item.pair and label != TEACHER
-    ]
-    kd = max(of_pair) if of_pair else table * PAIRS.get(item.pair, UNKNOWN_PAIR)
-    return kd * _factor(item.label, speeds)
+        return TRAININGS.get(item.pair, UNKNOWN_PAIR)
+    return PAIRS.get(item.pair, UNKNOWN_PAIR) * _factor(item.label, speeds)
 
 
 def _factor(label: str, speeds: Speeds) -> float:
-    """Return a method's step over that of kd, by the table, else by runs of other pairs, else a guess."""
-    if label in speeds.table and KD in speeds.table:
-        return speeds.table[label] / speeds.table[KD]
+    """Return a method's step over that of kd, by the first source that tells, else a guess."""
+    for source in speeds.sources:
+        if (measured := _measured_factor(label, *source)) is not None:
+            return measured
+    if "+" in label:
+        return max(_factor(summand, speeds) for summand in label.split("+"))
+    return METHODS.get(label, UNKNOWN_METHOD)
+
+
+def _measured_factor(label: str, runs: Runs, table: Table) -> float | None:
+    """Return a method's step over that of kd by one source: by its table, else by its runs, else by the summands."""
+    if label in table and KD in table:
+        return table[label] / table[KD]
     ratios = [
-        seconds / speeds.runs[pair, KD]
-        for (pair, other), seconds in speeds.runs.items()
-        if other == label and (pair, KD) in speeds.runs
+        seconds / runs[pair, KD] for (pair, other), seconds in runs.items() if other == label and (pair, KD) in runs
     ]
     if ratios:
         return median(ratios)
-    summands = label.split("+")
-    if len(summands) > 1:  # they share the networks' steps, which are most of it
-        return max(_factor(summand, speeds) for summand in summands)
-    return METHODS.get(label, UNKNOWN_METHOD)
+    if "+" not in label:
+        return None
+    summands = [_measured_factor(summand, runs, table) for summand in label.split("+")]
+    measured = [factor for factor in summands if factor is not None]
+    return max(measured) if len(measured) == len(summands) else None  # the networks' steps, which they share, are most
 
 
 def expected_seconds(item: Item, speeds: Speeds) -> float:
     """Return the seconds that the rest of a run will take, with a margin."""
-    whole_runs = [
-        label == item.label or TEACHER not in (label, item.label) for pair, label in speeds.runs if pair == item.pair
-    ]
-    evaluated = 0.0 if any(whole_runs) else EVALUATION * item.epochs  # else it is part of what is known of a step
-    training = item.steps * step_seconds(item, speeds) + evaluated
+    step, is_evaluated = _step(item, speeds)
+    training = item.steps * step + (0.0 if is_evaluated else EVALUATION * item.epochs)
     return speeds.overhead + MARGIN * item.left * training
 
 

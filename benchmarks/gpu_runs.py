@@ -3,13 +3,14 @@
 import shutil
 import tarfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from gpu_plan import Item, Planned, Run, Speeds, item_of, key_of, plan
+from gpu_plan import TEACHER, Item, Planned, Run, Speeds, item_of, key_of, plan
+from gpu_tables import StepTable, shown
 
 from wcord.benchmark.attempt import Attempts
 from wcord.benchmark.entries import entries_of_records, entries_of_runs, keep
@@ -41,7 +42,8 @@ class Rows:
         committed: folder of the records under version control.
         places: folders of teachers, or NAME=FILE.
         samples: size of the training set.
-        table: label → seconds of a step alone.
+        table: steps measured on this machine, or on one like it.
+        recorded_table: steps of the committed tables.
         overhead: seconds that a run takes beside its training, until the first has told.
         failed: key → reason, of the runs that are not to be tried again by this call.
         overheads: these seconds, of the runs so far.
@@ -53,7 +55,8 @@ class Rows:
     committed: Path
     places: Sequence[str]
     samples: int
-    table: Mapping[str, float]
+    table: StepTable
+    recorded_table: StepTable
     overhead: float = 20.0
     failed: dict[str, str] = field(default_factory=dict)
     overheads: list[float] = field(default_factory=list)
@@ -102,16 +105,28 @@ class Rows:
         return any(look(run.folder(self.place.out)).status == "running" for run in teachers)
 
     def speeds(self) -> Speeds:
-        """Return what the table and all runs on this kind of device tell."""
-        found: dict[tuple[str, str], list[float]] = {}
-        for key, run in self.by_key.items():
-            state, item = look(run.folder(self.place.out)), self.items[key]
-            if state.seconds is not None:
-                found.setdefault((item.pair, item.label), []).append(state.seconds / item.steps)
-        for (pair, label), seconds in self.recorded.items():
-            found.setdefault((pair, label), seconds)  # another machine's, only where this one has none
-        runs = {name: median(seconds) for name, seconds in found.items()}
-        return Speeds(runs, self.table, max(self.overheads, default=self.overhead))
+        """Return what the runs and the tables tell, those of this machine apart from the committed ones."""
+        made, recorded = (
+            {name: median(seconds) for name, seconds in found.items()} for found in (self._made(), self.recorded)
+        )
+        overhead = max(self.overheads, default=self.overhead)
+        return Speeds(made, self.table.steps, recorded, self.recorded_table.steps, overhead)
+
+    def sources(self) -> str:
+        """Return in words where the speeds come from, in the order in which they count."""
+        made, recorded = (sum(map(len, found.values())) for found in (self._made(), self.recorded))
+        named = [
+            f"runs in {shown(self.place.out)} ({made})" if made else "",
+            self.table.source,
+            f"records in {shown(self.committed)} ({recorded})" if recorded else "",
+            self.recorded_table.source,
+            "guesses",
+        ]
+        return "; else ".join(name for name in named if name)
+
+    def missing_teachers(self) -> list[str]:
+        """Return the names of the teachers that have to be trained."""
+        return [*dict.fromkeys(item.pair for item in self.open_items() if item.label == TEACHER)]
 
     def planned(self, seconds_left: float) -> list[Planned]:
         """Return the plan for the time that is left."""
@@ -153,6 +168,15 @@ class Rows:
             return self.weights(run).is_file()
         name = run.folder(Path())
         return any((root / name).with_name(f"{name.name}.json").is_file() for root in (self.committed, self.records))
+
+    def _made(self) -> dict[tuple[str, str], list[float]]:
+        """Return what a step took in the runs that are there, of all suites: they share their pairs."""
+        found: dict[tuple[str, str], list[float]] = {}
+        for key, run in self.by_key.items():
+            state, item = look(run.folder(self.place.out)), self.items[key]
+            if state.seconds is not None:
+                found.setdefault((item.pair, item.label), []).append(state.seconds / item.steps)
+        return found
 
     def _recorded(self) -> dict[tuple[str, str], list[float]]:
         found: dict[tuple[str, str], list[float]] = {}

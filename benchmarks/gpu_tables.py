@@ -5,8 +5,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -19,6 +20,9 @@ TESTS_SECONDS = 75.0
 KILLED = 124
 """Exit code of a program that ran out of its time, as timeout(1) has it."""
 MARKED = re.compile(r"pytest\.mark\.gpu\b")
+CAPTURED_TESTS = "test_captured_gpu.py"
+OUTCOME = re.compile(r"^\S+::.*? (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b.*\[ *\d+%\]$", re.MULTILINE)
+"""A line of pytest on a test that is over."""
 
 
 @dataclass(frozen=True)
@@ -70,51 +74,136 @@ def machine_line(device: torch.device) -> str:
 
 def run_tests(out: Path, seconds: float, say: Callable[[str], None]) -> None:
     """Run the tests that need a GPU, write what they say to tests.txt, and say how they ended."""
-    files = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if MARKED.search(path.read_text("utf-8"))]
-    names = [path.relative_to(ROOT).as_posix() for path in files]
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-rs", "-p", "no:cacheprovider", *names]
+    command = [
+        sys.executable, "-m", "pytest", "-m", "gpu", "-vv", "-rs", "-p", "no:cacheprovider",
+        *(path.relative_to(ROOT).as_posix() for path in gpu_tests()),
+    ]  # fmt: skip
     code, text = _run(command, min(TESTS_SECONDS, seconds))
     (out / "tests.txt").write_text(text, encoding="utf-8")
-    last = next((line for line in reversed(text.splitlines()) if line.strip()), "no output")
-    say(f"GPU tests: {'out of time' if code == KILLED else last.strip()}")
+    cut = "out of time" if code == KILLED else f"ended by signal {-code}" if code < 0 else ""
+    say(f"GPU tests: {f'{outcomes(text)}, {cut}' if cut else _last_line(text).strip('= ')}")
 
 
-def run_scripts(
-    out: Path, device: torch.device, seconds_left: Callable[[], float], say: Callable[[str], None],
-    scripts: Sequence[Script] = SCRIPTS,
+def gpu_tests() -> list[Path]:
+    """Return the files of tests that need a GPU, first the one that compares captured steps with eager ones."""
+    found = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if MARKED.search(path.read_text("utf-8"))]
+
+    def worth(path: Path) -> int:
+        if path.name == CAPTURED_TESTS:
+            return 0
+        return 1 if path.parent == ROOT / "tests" and path.name.startswith("test_gpu") else 2
+
+    return sorted(found, key=worth)
+
+
+def outcomes(text: str) -> str:
+    """Return how many tests had passed and how many had failed by what pytest has said so far."""
+    counts = Counter(OUTCOME.findall(text))
+    return f"{counts['PASSED']} passed, {counts['FAILED'] + counts['ERROR']} failed"
+
+
+def run_script(
+    script: Script, out: Path, device: torch.device, seconds_left: float, say: Callable[[str], None],
+    committed: Path | None = None,
 ) -> None:  # fmt: skip
-    """Write the speed tables that are not there yet, each only if its share of time is left."""
-    (out / "speed").mkdir(parents=True, exist_ok=True)
-    for script in scripts:
-        file, source = out / "speed" / f"{script.name}.json", SPEED / f"{script.script or script.name}.py"
-        if file.exists() or not source.exists():
-            continue
-        if seconds_left() < script.seconds:
-            say(f"speed/{script.name}: no time")
-            continue
-        where = source.relative_to(ROOT).as_posix()
-        command = [sys.executable, where, "--device", device.type, *script.arguments, "--out", str(file.resolve())]
-        code, text = _run(command, script.seconds)
-        if not file.exists():
-            last = next((line for line in reversed(text.splitlines()) if line.strip()), "no output")
-            say(f"speed/{script.name}: {'out of time' if code == KILLED else f'failed: {last.strip()}'}")
-        else:
-            say(f"speed/{script.name}: {file}")
+    """Write a speed table if it is not there yet, and its share of time is left.
+
+    Args:
+        script: what writes it.
+        out: folder that takes it, below speed/.
+        device: where it computes.
+        seconds_left: seconds that are left for tables.
+        say: takes the line that tells how it went.
+        committed: folder of committed tables; one that is of this GPU and version of torch is not measured again.
+    """
+    file, source = out / "speed" / f"{script.name}.json", SPEED / f"{script.script or script.name}.py"
+    if file.exists() or not source.exists():
+        return
+    known = None if committed is None else committed / file.name
+    if known is not None and is_current(known, device):
+        say(f"speed/{script.name}: {shown(known)} is of this GPU and torch, not measured again (--remeasure does)")
+        return
+    if seconds_left < script.seconds:
+        say(f"speed/{script.name}: no time")
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    where = source.relative_to(ROOT).as_posix()
+    command = [sys.executable, where, "--device", device.type, *script.arguments, "--out", str(file.resolve())]
+    code, text = _run(command, script.seconds)
+    if file.exists():
+        say(f"speed/{script.name}: {file}")
+    else:
+        say(f"speed/{script.name}: {'out of time' if code == KILLED else f'failed: {_last_line(text).strip()}'}")
 
 
-def step_table(folders: Sequence[Path]) -> dict[str, float]:
-    """Return method → seconds of its fastest step, from the first of the folders that holds tables of steps."""
-    table: dict[str, float] = {}
-    for folder in folders:
-        for name in STEPS:
-            file = folder / f"{name}.json"
-            rows = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.is_file() else []
-            for row in rows:
-                if row.get("ms"):
-                    table[row["method"]] = min(table.get(row["method"], float("inf")), float(row["ms"]) / 1e3)
-        if table:
-            break
-    return table
+def is_current(file: Path, device: torch.device) -> bool:
+    """Tell whether a table was measured on this model of GPU with this version of torch, and captured steps too."""
+    gpu = gpu_name(device)
+    if gpu is None or not file.is_file():
+        return False
+    table = json.loads(file.read_text(encoding="utf-8"))
+    is_same = (table.get("gpu"), table.get("versions", {}).get("torch")) == (gpu, _version("torch"))
+    return is_same and (file.stem not in STEPS or _has_captured(table["rows"]))
+
+
+def gpu_name(device: torch.device) -> str | None:
+    """Return the model of GPU, or None where there is none."""
+    is_gpu = device.type == "cuda" and torch.cuda.is_available()
+    return torch.cuda.get_device_name(device) if is_gpu else None
+
+
+@dataclass(frozen=True)
+class StepTable:
+    """What a step takes.
+
+    Attributes:
+        steps: method → seconds of its fastest form.
+        source: the files, in words; empty where there are none.
+    """
+
+    steps: Mapping[str, float] = field(default_factory=dict)
+    source: str = ""
+
+
+def step_table(files: Iterable[Path]) -> StepTable:
+    """Return what those of the files that are there tell of steps."""
+    steps: dict[str, float] = {}
+    sources: list[str] = []
+    for file in files:
+        if not file.is_file():
+            continue
+        table = json.loads(file.read_text(encoding="utf-8"))
+        for row in table["rows"]:
+            if row.get("ms"):
+                steps[row["method"]] = min(steps.get(row["method"], float("inf")), float(row["ms"]) / 1e3)
+        form = "captured" if _has_captured(table["rows"]) else "eager: captured steps are faster"
+        sources.append(f"{shown(file)} ({table.get('gpu') or 'no GPU'}, {form})")
+    return StepTable(steps, " and ".join(sources))
+
+
+def step_tables(out: Path, committed: Path, device: torch.device) -> tuple[StepTable, StepTable]:
+    """Return the steps of this machine, measured in `out` or committed from one like it, and those of others."""
+    here, others = [], []
+    for name in STEPS:
+        measured, known = (folder / f"{name}.json" for folder in (out, committed))
+        like_here = not measured.is_file() and is_current(known, device)
+        here.append(known if like_here else measured)
+        others += [] if like_here else [known]
+    return step_table(here), step_table(others)
+
+
+def shown(path: Path) -> str:
+    """Return a path as a reader of the project would write it."""
+    whole = path.resolve()
+    return whole.relative_to(ROOT).as_posix() if whole.is_relative_to(ROOT) else str(path)
+
+
+def _has_captured(rows: Sequence[Mapping[str, object]]) -> bool:
+    return any(row.get("form") not in (None, "eager") and row.get("ms") for row in rows)
+
+
+def _last_line(text: str) -> str:
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "no output")
 
 
 def _run(command: Sequence[str], seconds: float) -> tuple[int, str]:

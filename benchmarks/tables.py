@@ -183,12 +183,13 @@ def speed_table(folder: str = "speed") -> str:
     parts = []
     for path in sorted((RECORDS / folder).glob("*.json")):
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        columns = list(found["rows"][0])
+        measured = [row for row in found["rows"] if row.get("ms", "") is not None]
+        columns = [column for column in measured[0] if column != "note"]  # it is of the rows without a time
         parts += [
             f"**{found['title']}** (`{found['command']}`; {found['cpu']}, torch {found['versions']['torch']})\n",
             f"| {' | '.join(columns)} |",
             "|" + "---|" * len(columns),
-            *(f"| {' | '.join(_cell(row[c]) for c in columns)} |" for row in found["rows"]),
+            *(f"| {' | '.join(_cell(row[c]) for c in columns)} |" for row in measured),
             "",
         ]
     return "\n".join(parts)

@@ -5,12 +5,13 @@
     python benchmarks/speed/step.py --device cuda --methods all --out benchmarks/records/speed/gpu/methods.json
 
 On a GPU every method is timed eagerly, as a CUDA graph, and as one with the teacher ahead by 16 batches. `MB over kd`
-is the peak of an eager step's memory with all that the method keeps, banks of 50,000 rows included.
+is the peak of an eager step's memory with all that the method keeps, banks of 50,000 rows included. A method that does
+not fit the pair or cannot be captured has a row without `ms`, whose note says why.
 """
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 import torch
@@ -19,6 +20,7 @@ from profiled import print_profile
 from steps import AHEAD, BATCH, CAPTURED, EAGER, SAMPLES, Training, engine, make_batches, make_case, make_training
 
 from wcord.checks import UsageError
+from wcord.data.batch import Batch
 from wcord.methods.catalogue import METHODS
 from wcord.training.captured import CaptureError
 
@@ -71,7 +73,14 @@ def row_of(name: str, form: str, ms: dict[str, float], extra: float | None, devi
         "MB over kd": None if extra is None else round(extra, 1),
         "target": ", ".join(text for text, _ in limits),
         "met": all(met for _, met in limits) if limits else "",
+        "note": "",
     }
+
+
+def row_without(name: str, form: str, reason: str) -> dict[str, object]:
+    """Return the line of a method that is not timed in a form."""
+    empty = {"ms": None, "ratio to kd": None, "MB over kd": None, "target": "", "met": ""}
+    return {"method": name, "form": form, **empty, "note": reason}
 
 
 def timed(
@@ -83,31 +92,47 @@ def timed(
     pair = tuple(arguments.pair.split(":"))
     rows: list[dict[str, object]] = []
     peaks: dict[str, float] = {}
+    left_out: dict[str, str] = {}
     with ExitStack() as stack:
         trainings: dict[str, Training] = {}
         for name, (method, settings) in cases.items():
             try:
                 trainings[name] = make_training(method, settings, pair, used, stack)
             except UsageError as error:
-                print(f"{name}: left out: {error}")
+                left_out[name] = f"left out: {error}"
         for form in forms:
-            steps: dict[str, Callable[[], None]] = {}
-            for name, training in trainings.items():
-                if form != EAGER and device.type == "cuda" and training.objective.reads:
-                    print(f"{name}: not captured: {training.objective.reads}")
-                    continue
-                try:
-                    steps[name] = make_case(training, form, whole)
-                except CaptureError as error:
-                    print(f"{name}: not captured: {error}")
+            steps, not_captured = prepared(trainings, form, whole)
+            reasons = left_out | not_captured
+            for name, reason in reasons.items():
+                print(f"{name}, {form}: {reason}")
             seconds = interleaved(steps, repeats=arguments.repeats, device=device)
             if form == EAGER:
                 peaks = {name: peak_bytes(steps[name], device) + trainings[name].memories for name in steps}
             ms = {name: 1e3 * took / arguments.ahead for name, took in seconds.items()}
-            for name in steps:
+            for name in cases:
+                if name in reasons:
+                    rows.append(row_without(name, form, reasons[name]))
+                    continue
                 extra = (peaks[name] - peaks["kd"]) / 1e6 if form == EAGER else None
                 rows.append(row_of(name, form, ms, extra, device.type))
     return rows
+
+
+def prepared(
+    trainings: Mapping[str, Training], form: str, whole: Batch
+) -> tuple[dict[str, Callable[[], None]], dict[str, str]]:
+    """Return what makes steps in a form, and the reasons of the methods that cannot be captured."""
+    steps: dict[str, Callable[[], None]] = {}
+    reasons: dict[str, str] = {}
+    for name, training in trainings.items():
+        if form != EAGER and training.device.type == "cuda" and training.objective.reads:
+            reasons[name] = f"not captured: {training.objective.reads}"
+            continue
+        try:
+            steps[name] = make_case(training, form, whole)
+        except CaptureError as error:
+            reasons[name] = f"not captured: {error}"
+    return steps, reasons
 
 
 def more(parser: argparse.ArgumentParser) -> None:

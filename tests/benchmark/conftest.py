@@ -40,6 +40,12 @@ epochs = 2
 method = "kd"
 set = ["kd.temperature=2"]
 """
+STEP = """
+import json, sys
+rows = [{"method": "kd", "form": "eager", "ms": 20.0}, {"method": "kd", "form": "captured", "ms": 2.0},
+        {"method": "crd", "form": "captured", "ms": None}]
+open(sys.argv[sys.argv.index("--out") + 1], "w").write(json.dumps({"rows": rows}))
+"""
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +59,21 @@ def script() -> Callable[[str], ModuleType]:
             return importlib.import_module(name)
 
     return load
+
+
+@pytest.fixture
+def tables(script: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the module of tests and speed tables over a project with one GPU test and one script."""
+    module = script("gpu_tables")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "speed").mkdir()
+    marked = "import pytest\n@pytest.mark.gpu\ndef test_it():\n    pytest.skip('needs a CUDA device')\n"
+    (tmp_path / "tests" / "test_one.py").write_text(marked)
+    (tmp_path / "tests" / "test_other.py").write_text("raise SystemExit\n")
+    (tmp_path / "speed" / "step.py").write_text(STEP)
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "SPEED", tmp_path / "speed")
+    return module
 
 
 @pytest.fixture

@@ -2,11 +2,10 @@
 
 import json
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import datasets
@@ -41,12 +40,6 @@ allow_weak_teacher = true
 method = "kd"
 set = ["kd.weight=1e38"]
 """
-STEP = """
-import json, sys
-rows = [{"method": "kd", "form": "eager", "ms": 20.0}, {"method": "kd", "form": "captured", "ms": 2.0},
-        {"method": "crd", "form": "captured", "ms": None}]
-open(sys.argv[sys.argv.index("--out") + 1], "w").write(json.dumps({"rows": rows}))
-"""
 
 
 @pytest.fixture
@@ -66,21 +59,6 @@ def data(tmp_path: Path) -> Path:
         columns = {"img": pictures, "fine_label": [i % 4 for i in range(count)]}
         datasets.Dataset.from_dict(columns, features=kinds).to_parquet(folder / f"{split}.parquet")
     return folder
-
-
-@pytest.fixture
-def tables(script: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Return the module of tests and speed tables over a project with one GPU test and one script."""
-    module = script("gpu_tables")
-    (tmp_path / "tests").mkdir()
-    (tmp_path / "speed").mkdir()
-    marked = "import pytest\n@pytest.mark.gpu\ndef test_it():\n    pytest.skip('needs a CUDA device')\n"
-    (tmp_path / "tests" / "test_one.py").write_text(marked)
-    (tmp_path / "tests" / "test_other.py").write_text("raise SystemExit\n")
-    (tmp_path / "speed" / "step.py").write_text(STEP)
-    monkeypatch.setattr(module, "ROOT", tmp_path)
-    monkeypatch.setattr(module, "SPEED", tmp_path / "speed")
-    return module
 
 
 def flags(data: Path, tmp_path: Path, /, **more: object) -> list[str]:
@@ -123,9 +101,41 @@ def test_from_the_first_line_to_the_last(
     again = flags(data, tmp_path, out=tmp_path / "later", teachers=out / "teachers" / "tiny", skip="tests,speed")
     assert command.main([*again, "--plan"]) == 0
     lines = said(capsys)
-    assert lines[1].endswith("tiny/resnet8-resnet8/bad/seed0")
-    assert lines[2].startswith("1 open, 1 (*)")
+    assert lines[0] == "speeds: records in committed (3); else guesses"
+    assert lines[1].endswith(" minutes are left for rows; * marks what can end in them and is started")
+    assert lines[2].endswith("tiny/resnet8-resnet8/bad/seed0")
+    assert lines[3].startswith("1 open, 1 (*)")
     assert not (tmp_path / "later").exists()
+
+
+def test_the_plan_says_what_it_is_made_from(
+    command: ModuleType, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "committed" / "speed" / "gpu" / "step.json"
+    table.parent.mkdir(parents=True)
+    table.write_text(json.dumps({"gpu": "NVIDIA H200", "rows": [{"method": "kd", "ms": 20.0}]}))
+    assert command.main([*flags(data, tmp_path), "--plan"]) == 0
+    lines = said(capsys)
+    assert lines[0] == f"speeds: {table} (NVIDIA H200, eager: captured steps are faster); else guesses"
+    assert lines[1] == "--teachers gives no resnet8: trained first, before the rows that need it"
+    assert lines[3].endswith("min  tiny/teachers/resnet8")
+
+
+def test_tests_and_tables_are_brought_back_without_any_row(
+    command: ModuleType, tables: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[list[str]] = []
+
+    def stopped(*given: object) -> None:
+        with tarfile.open(tmp_path / "out" / "bring_back.tar.00") as archive:
+            held.append(archive.getnames())
+
+    monkeypatch.setattr(command, "go_through", stopped)
+    monkeypatch.setattr(command, "run_script", lambda script, *given: (stopped(), tables.run_script(script, *given)))
+    assert command.main(flags(data, tmp_path)) == 0
+    assert "tests.txt" in held[0]
+    assert "speed/step.json" not in held[0]
+    assert {"tests.txt", "speed/step.json"} <= {*held[-1]}
 
 
 @pytest.mark.parametrize(
@@ -135,6 +145,8 @@ def test_from_the_first_line_to_the_last(
         ({"minutes": 0}, "--minutes must be above 0, received 0"),
         ({"minutes": "nan"}, "--minutes must be above 0, received nan"),
         ({"device": "cuda"}, "no CUDA device is visible"),
+        ({"device": "cuda:1"}, "--device cuda:1: choose the GPU by CUDA_VISIBLE_DEVICES and give cuda"),
+        ({"device": "gpu"}, "unknown device 'gpu'"),
         ({"skip": "test"}, "unknown phase to skip 'test': did you mean 'tests'"),
         ({"workers": 0}, "--workers must be 1 or more"),
         ({"suite": "none.toml"}, "does not exist"),
@@ -243,28 +255,11 @@ def test_a_run_that_was_begun_is_gone_on_with(script: Callable[[str], ModuleType
     begun.mkdir(parents=True)
     (begun / CONFIG).write_text("[training]\nepochs = 4\n")
     (begun / METRICS).write_text('{"epoch": 1, "seconds": 6.0, "loss": 1.0, "parts": {}, "lr": 0.1}\n')
-    rows = script("gpu_runs").Rows(runs, place, tmp_path, tmp_path / "none", [], 128, {})
+    none = script("gpu_tables").StepTable()
+    rows = script("gpu_runs").Rows(runs, place, tmp_path, tmp_path / "none", [], 128, none, none)
     first = rows.open_items()[0]
     assert (first.key, first.left, first.steps) == ("tiny/teachers/resnet8", 0.75, 8)
     assert rows.speeds().runs == {("resnet8", "teacher"): 3.0}
-
-
-def test_speed_tables_each_within_their_time(tables: ModuleType, tmp_path: Path) -> None:
-    (tmp_path / "speed" / "hangs.py").write_text("print('begun', flush=True)\nimport time\ntime.sleep(60)\n")
-    (tmp_path / "speed" / "breaks.py").write_text("raise ValueError('no kernel')\n")
-    (tmp_path / "speed" / "late.py").write_text("")
-    wanted = [
-        tables.Script(*one) for one in (("step", 60.0), ("hangs", 1.0), ("breaks", 30.0), ("late", 1e6), ("no", 1.0))
-    ]
-    lines: list[str] = []
-    device = SimpleNamespace(type="cpu")
-    for _ in range(2):  # a table that is there is not written again
-        tables.run_scripts(tmp_path / "out", device, lambda: 100.0, lines.append, wanted)
-    table = tmp_path / "out" / "speed" / "step.json"
-    each = ["speed/hangs: out of time", "speed/breaks: failed: ValueError: no kernel", "speed/late: no time"]
-    assert lines == [f"speed/step: {table}", *each, *each]
-    assert tables.step_table([tmp_path / "none", table.parent]) == {"kd": 0.002}
-    assert tables.step_table([tmp_path / "none"]) == {}
 
 
 def test_what_is_brought_back_comes_in_parts(
@@ -285,10 +280,3 @@ def test_what_is_brought_back_comes_in_parts(
     subprocess.run("cat ../bring_back.tar.* | tar x", shell=True, cwd=back, check=True)
     assert (back / "speed" / "a.json").read_bytes() == (tmp_path / "speed" / "a.json").read_bytes()
     assert not (back / "runs").exists()
-
-
-def test_the_machine_is_told_in_one_line(tables: ModuleType) -> None:
-    line = tables.machine_line(SimpleNamespace(type="cpu"))
-    assert all(word in line for word in ("torch ", "triton ", "cores", "wcord "))
-    assert "\n" not in line
-    assert sys.version_info  # the interpreter that runs the tests runs the scripts

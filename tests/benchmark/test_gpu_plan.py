@@ -90,12 +90,40 @@ def test_an_unknown_step_is_that_of_kd_times_what_the_table_says(planning: Modul
     assert step("x", "fitnet", runs={("y", "kd"): 1.0, ("y", "fitnet"): 1.5, ("x", "kd"): 2.0}) == pytest.approx(3.0)
 
 
+def test_what_this_machine_tells_comes_first(planning: ModuleType) -> None:
+    """Its runs, its table, the committed runs, the committed table; evaluations count where a run did not tell."""
+    here = planning.TABLE_PAIR
+    item = planning.Item("k", here, "wcord", 100, 10)
+    known: dict[str, Any] = {
+        "runs": {(here, "wcord"): 0.001},
+        "table": {"kd": 0.002, "wcord": 0.003},
+        "recorded": {(here, "wcord"): 0.02},
+        "recorded_table": {"kd": 0.0134, "wcord": 0.03},
+    }
+    for seconds, is_run in ((0.001, True), (0.003, False), (0.02, True), (0.03, False)):
+        speeds = planning.Speeds(**known, overhead=0.0)
+        assert planning.step_seconds(item, speeds) == pytest.approx(seconds)
+        evaluated = 0.0 if is_run else 10 * planning.EVALUATION
+        assert planning.expected_seconds(item, speeds) == pytest.approx(planning.MARGIN * (100 * seconds + evaluated))
+        known.pop(next(iter(known)))
+
+
+@given(recorded=SPEEDS, label=st.sampled_from(["kd", "ce", "odd"]))
+def test_records_of_others_do_not_change_what_was_measured_here(
+    planning: ModuleType, recorded: Any, label: str
+) -> None:
+    item, table = planning.Item("k", "a", label, 1, 1), {"kd": 0.002, "ce": 0.001, "odd": 0.01}
+    alone, beside = (planning.step_seconds(item, planning.Speeds({}, table, others)) for others in ({}, recorded))
+    assert alone == beside
+
+
 def test_the_order_of_worth(planning: ModuleType) -> None:
     quick, full = read_suite(planning.QUICK), read_suite(planning.FULL)
     first = [planning.key_of(run) for run in planning.by_pair(quick)]
-    assert first[:9] == [
+    headline = [f"{label}/seed{seed}" for seed in quick.seeds for label in planning.HEADLINE]
+    assert first[: 2 + len(headline)] == [
         "cifar100_60/teachers/resnet56",
-        *(f"cifar100_60/resnet56-resnet20/{label}/seed0" for label in planning.HEADLINE),
+        *(f"cifar100_60/resnet56-resnet20/{name}" for name in headline),
         "cifar100_60/resnet56-resnet20/lskd/seed0",
     ]
     of_pair = 3 * len(quick.methods)

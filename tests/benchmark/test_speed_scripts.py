@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -49,12 +50,53 @@ def test_all_means_the_catalogue_and_kd_comes_first(script: Callable[[str], Modu
     assert step.chosen("crd,wcord shared") == {name: step.CASES[name] for name in ("kd", "crd", "wcord shared")}
 
 
-def test_a_method_that_does_not_fit_the_pair_is_left_out(
-    script: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+def test_a_method_that_does_not_fit_the_pair_has_a_row_with_the_reason(
+    script: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert script("step").main(["--pair", "resnet8x4:resnet8", "--methods", "fsp", "--repeats", "1"]) == 0
-    said = capsys.readouterr().out
-    assert "fsp: left out: fsp needs maps of equal channels" in said
+    out = tmp_path / "step.json"
+    flags = ["--pair", "resnet8x4:resnet8", "--methods", "fsp", "--repeats", "1", "--out", str(out)]
+    assert script("step").main(flags) == 0
+    assert "fsp, eager: left out: fsp needs maps of equal channels" in capsys.readouterr().out
+    kd, fsp = written(out)
+    assert kd["note"] == ""
+    assert (fsp["method"], fsp["form"], fsp["ms"]) == ("fsp", "eager", None)
+    assert str(fsp["note"]).startswith("left out: fsp needs maps of equal channels")
+    assert list(kd) == list(fsp)
+    assert script("gpu_tables").step_table([out]).steps.keys() == {"kd"}
+
+
+def test_a_method_that_cannot_be_captured_has_a_row_with_the_reason(
+    script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    step, out = script("step"), tmp_path / "step.json"
+    case = step.make_case
+
+    def refused(training: Any, form: str, whole: Any) -> Callable[[], None]:
+        if form != "eager" and "crd" in training.objective.terms:
+            raise step.CaptureError("it looks at values")
+        return case(training, form, whole)
+
+    monkeypatch.setattr(step, "make_case", refused)
+    flags = ["--pair", PAIR, "--methods", "crd", "--repeats", "1", "--ahead", "2", "--out", str(out)]
+    assert step.main(flags) == 0
+    by_form = {(row["method"], row["form"]): row for row in written(out)}
+    assert len(by_form) == 4
+    assert by_form["crd", "teacher ahead"]["note"] == "not captured: it looks at values"
+    assert by_form["crd", "teacher ahead"]["ms"] is None
+    assert by_form["crd", "eager"]["note"] == by_form["kd", "teacher ahead"]["note"] == ""
+
+
+def test_rows_without_a_time_are_not_in_the_table_of_the_readme(
+    script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tables = script("tables")
+    monkeypatch.setattr(tables, "RECORDS", tmp_path)
+    rows = [{"method": "kd", "ms": 2.0, "note": ""}, {"method": "kdsvd", "ms": None, "note": "not captured: svd"}]
+    told = {"title": "t", "command": "c", "cpu": "p", "versions": {"torch": "1"}, "rows": rows}
+    (tmp_path / "speed").mkdir()
+    (tmp_path / "speed" / "step.json").write_text(json.dumps(told))
+    assert tables.speed_table().splitlines()[2:5] == ["| method | ms |", "|---|---|", "| kd | 2 |"]
+    assert "kdsvd" not in tables.speed_table()
 
 
 def test_the_parts_of_a_step_make_up_the_whole(
