@@ -119,7 +119,7 @@ def make_case(training: Training, form: str, whole: Batch) -> Callable[[], None]
     sizes = [BATCH] * (len(whole) // BATCH)
     captured = None
     if form != EAGER and device.type == "cuda":
-        captured = CapturedStep(step, lambda: training.objective.settled, recorder=GraphRecorder())
+        captured = CapturedStep(step, lambda: training.objective.settled_in("main"), recorder=GraphRecorder())
     first = True
 
     def run() -> None:

@@ -67,6 +67,31 @@ def reads_refused() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def operations_noted() -> Iterator[list[tuple[str, list[Any]]]]:
+    """Give the list of operations that are run, each with all that it is given but the tensors' numbers.
+
+    A graph repeats these: what the host gives anew in each step would stay as it was when the step was captured.
+    """
+    noted: list[tuple[str, list[Any]]] = []
+    with _Noting(noted):
+        yield noted
+
+
+class _Noting(TorchDispatchMode):
+    def __init__(self, noted: list[tuple[str, list[Any]]]) -> None:
+        super().__init__()
+        self.noted = noted
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        leaves = [leaf for leaf in tree_leaves((args, named)) if not isinstance(leaf, torch.ScriptObject)]
+        self.noted.append((str(func), [tuple(x.shape) if isinstance(x, Tensor) else repr(x) for x in leaves]))
+        return func(*args, **named)
+
+
 class _Methods(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None

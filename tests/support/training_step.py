@@ -57,10 +57,10 @@ class TrainingStep:
     def settle(self) -> None:
         """Make ordinary steps until the next one goes the way of all later ones; two at least."""
         for made in range(MOST_STEPS):
-            if made >= 2 and self.objective.settled:
+            if made >= 2 and self.objective.settled_in("main"):
                 return
             self()
-        assert self.objective.settled, f"not settled after {MOST_STEPS} steps"
+        assert self.objective.settled_in("main"), f"not settled after {MOST_STEPS} steps"
 
 
 def _backward(total: Tensor, trained: list[nn.Parameter]) -> None:

@@ -1,6 +1,8 @@
 """A captured step trains as an eager one does, bit for bit, and says in one line where it cannot be captured."""
 
+import random
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +17,13 @@ from torch import Tensor
 from wcord import api
 from wcord.checks import RunError, UsageError
 from wcord.data.batch import Batch
+from wcord.data.images import Form
 from wcord.data.sources import from_arrays
-from wcord.data.split import DataSet
+from wcord.data.split import DataSet, MemorySplit, Split, StreamSplit
+from wcord.data.stores import FileImages
 from wcord.features import Features
 from wcord.host import no_reads, reads_are_off
+from wcord.training.ahead import made_together, with_teacher_ahead
 from wcord.training.captured import (
     CapturedStep,
     CaptureError,
@@ -29,8 +34,8 @@ from wcord.training.captured import (
     recorder_for,
 )
 from wcord.training.checkpoint import load_checkpoint
-from wcord.training.config import DistillConfig, TrainingConfig, configure, to_toml
-from wcord.training.engine import make_accelerator
+from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig, configure, to_toml
+from wcord.training.engine import make_accelerator, seed_everything
 from wcord.training.job import Own, prepare
 from wcord.training.loop import Trainer
 from wcord.training.run import RunFolder
@@ -174,8 +179,29 @@ def test_what_cannot_be_captured_runs_eagerly_and_says_so(tmp_path: Path, capsys
     assert_same(refused, train(tmp_path / "eager", None))
 
 
+@pytest.mark.parametrize("draw", [lambda: torch.rand(1), random.random, np.random.rand])
+def test_random_numbers_of_the_host_are_no_part_of_a_graph(draw: Callable[[], object]) -> None:
+    """A graph would repeat what they have decided once; the numbers go on as if there had been no attempt."""
+
+    class Running(Rerun):
+        def record(self, once: Once) -> Once:
+            once()  # as a capture runs the code of the host
+            return once
+
+    step = CapturedStep(
+        lambda given, taught: (draw(), given.target.sum())[1], lambda: True, recorder=Running(), eager_steps=0
+    )
+    seed_everything(3)
+    expected = [draw() for _ in range(2)]
+    seed_everything(3)
+    with pytest.raises(CaptureError, match="draws random numbers on the host"):
+        step(batch(0))
+    assert not step.is_captured
+    assert [draw() for _ in range(2)] == expected
+
+
 def test_what_must_be_captured_and_cannot_fails(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"--capture on: the step cannot be captured \(.*\): use --capture auto"):
+    with pytest.raises(RunError, match=r"--capture on: the step cannot be captured \(.*\): go on with --capture auto"):
         train(tmp_path / "run", Refusing(), capture="on")
 
 
@@ -285,3 +311,33 @@ def test_how_far_the_teacher_is_ahead_is_recorded(tmp_path: Path, given: dict[st
 def test_a_teacher_that_is_no_batch_ahead_is_refused(tmp_path: Path, given: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         configure(DistillConfig, SMALL | {"out": tmp_path / "run", "teacher_ahead": given})
+
+
+def test_a_cache_and_a_teacher_ahead_do_the_same_work(tmp_path: Path) -> None:
+    settings = SMALL | {"out": tmp_path / "run", "teacher_ahead": 2, "teacher_cache": tmp_path / "cache"}
+    with pytest.raises(UsageError, match="--teacher-cache holds what --teacher-ahead would compute: leave out one"):
+        api.start(configure(DistillConfig, settings), say=silent)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("size", "streamed", "ahead", "together"),
+    [(8, False, 16, 16), (112, False, 13, 13), (512, False, 1, 1), (8, True, 1, 1)],
+)
+def test_on_a_gpu_small_batches_are_made_together(size: int, streamed: bool, ahead: int, together: int) -> None:
+    """Both networks' inputs of a pass stay below 64 MB, and pictures that have to be decoded come one batch a time."""
+    targets = torch.arange(400) % 4
+    shape = (3, size, size)
+    if streamed:
+        split: Split = StreamSplit(FileImages([]), torch.arange(400), targets, Form("RGB", size, size))
+    else:
+        split = MemorySplit(torch.zeros(1, dtype=torch.uint8).expand(400, *shape), targets)
+    data = DataSet(split, split, ("a", "b", "c", "d"), "made up", "none")
+    config = configure(DistillConfig, SETTINGS | {"out": "run", "batch_size": 16})
+    assert with_teacher_ahead(config, data, CPU).training.teacher_ahead == 1
+    on_gpu = with_teacher_ahead(config, data, torch.device("cuda"))
+    assert on_gpu.training.teacher_ahead == ahead
+    assert made_together(on_gpu, data, torch.device("cuda")) == together
+    alone = configure(TrainConfig, {"model": "resnet8", "out": "run", "batch_size": 16})
+    assert with_teacher_ahead(alone, data, torch.device("cuda")).training.teacher_ahead == 1
+    assert made_together(alone, data, torch.device("cuda")) == together

@@ -72,7 +72,15 @@ def test_a_captured_run_that_stops_goes_on_bit_for_bit(tmp_path: Path, method: s
     assert_same(train(tmp_path / "run", Counting(), **settings), train(tmp_path / "whole", Counting(), **settings))
 
 
-@pytest.mark.parametrize("settings", [{"optimizer": "adamw", "clip_norm": 1.0}, {"precision": "bf16"}, {"views": 2}])
+OTHERS: list[dict[str, Any]] = [
+    {"optimizer": "adamw", "clip_norm": 1.0},
+    {"precision": "bf16"},
+    {"views": 2},
+    {"channels_last": True, "student": "ShuffleV2"},
+]
+
+
+@pytest.mark.parametrize("settings", OTHERS)
 def test_other_settings_are_captured_too(tmp_path: Path, settings: dict[str, Any]) -> None:
     eager = train(tmp_path / "eager", None, **SIXTY, method="wcord+kd", **settings)
     compare(train(tmp_path / "captured", Counting(), **SIXTY, method="wcord+kd", **settings), eager)
@@ -96,4 +104,5 @@ def test_a_student_that_looks_at_values_trains_eagerly(
     eager = train(tmp_path / "eager", None, **SIXTY, method="wcord+kd")
     refused = train(tmp_path / "refused", GraphRecorder(), **SIXTY, method="wcord+kd")
     assert "the step cannot be captured" in capsys.readouterr().err
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
     compare(refused, eager)

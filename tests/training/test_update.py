@@ -160,6 +160,54 @@ def test_scale_and_count_go_through_a_checkpoint(tmp_path: Path) -> None:
     assert plain.skipped == 0
 
 
+def moved(optimizer: torch.optim.Optimizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Update:
+    monkeypatch.setattr("wcord.training.update.make_optimizer", lambda *_: optimizer)
+    return Update({1.0: []}, TrainingConfig(), 1.0, make_accelerator(TrainingConfig(device="cpu"), tmp_path))
+
+
+def sgd(fused: bool, *weights: nn.Parameter) -> torch.optim.Optimizer:
+    """Return the optimiser of a GPU, which also a CPU has, or that of a CPU."""
+    groups = [{"params": [*weights], "factor": 1.0, "lr": torch.tensor(0.1) if fused else 0.1}]
+    return torch.optim.SGD(groups, momentum=0.9, weight_decay=0.1, fused=fused or None)
+
+
+def test_a_weight_may_get_its_first_gradient_later_than_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with layers that are left out in some steps; one launch for all weights takes momenta of all or of none."""
+    ended: list[list[float]] = []
+    for fused in (False, True):
+        first, second = nn.Parameter(torch.tensor([1.0])), nn.Parameter(torch.tensor([2.0]))
+        step = moved(sgd(fused, first, second), tmp_path, monkeypatch)
+        for number in range(4):
+            step.set_rate(0.1 if number < 2 else 0.05)
+            step.backward((3 * first + (4 * second if number else 0)).sum())
+            step.step()
+        ended.append([first.item(), second.item()])
+    assert ended[1] == pytest.approx(ended[0], rel=1e-6)
+
+
+@pytest.mark.parametrize(("begins", "goes_on"), [(True, False), (False, True), (True, True)])
+def test_an_optimiser_goes_on_in_its_own_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begins: bool, goes_on: bool
+) -> None:
+    """A run may be begun on a GPU and go on without one, or the reverse: momenta go on, the way to compute does not."""
+    weight = nn.Parameter(torch.tensor([1.0]))
+    step = moved(sgd(begins, weight), tmp_path, monkeypatch)
+    step.set_rate(0.1)
+    step.backward((2 * weight).sum())
+    step.step()
+    torch.save(step.state_dict(), tmp_path / "state.pt")
+    other_weight = nn.Parameter(weight.detach().clone())
+    other = moved(sgd(goes_on, other_weight), tmp_path, monkeypatch)
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert bool(other.optimizer.param_groups[0]["fused"]) is goes_on
+    assert isinstance(other.optimizer.param_groups[0]["lr"], torch.Tensor) is goes_on
+    for each, own in ((step, weight), (other, other_weight)):
+        each.set_rate(0.05)
+        each.backward((2 * own).sum())
+        each.step()
+    assert other_weight.item() == pytest.approx(weight.item(), rel=1e-6)
+
+
 def with_scaler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let runs on the CPU scale their loss as runs in fp16 do."""
     made = Accelerator.prepare

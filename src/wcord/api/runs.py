@@ -44,7 +44,7 @@ from wcord.training.places import digests_of_files, needed
 from wcord.training.run import RECORD, RUN, RunFolder, exists
 from wcord.training.teacher_cache import TeacherCache, open_cache
 
-RESUMABLE = ("device", "max_time", "workers", "in_memory")
+RESUMABLE = ("device", "max_time", "workers", "in_memory", "capture")
 """Settings that may differ when a run is resumed, because they do not change its result."""
 
 
@@ -173,7 +173,7 @@ def resume(
         teacher: the teacher, where it is code of your own.
         tracker: the run's trackers, where they are other than tensorboard.
         trust_run: start whatever the folder names.
-        **changes: settings that may differ (device, max_time, workers, in_memory).
+        **changes: settings that may differ (device, max_time, workers, in_memory, capture).
 
     Raises:
         UsageError: where the folder is no run or another process runs it, other settings are to be changed, or the data
@@ -192,7 +192,7 @@ def resume(
             if "student" in brought:
                 brought.append("model")
             require_consent(folder.path, config, named, brought=brought)
-    training = replace(config.training, **{k: v for k, v in changes.items() if k in ("device", "max_time")})
+    training = replace(config.training, **{k: v for k, v in changes.items() if k in ("device", "max_time", "capture")})
     training = replace(training, teacher_ahead=training.teacher_ahead or 1)  # of runs of earlier versions
     data = replace(config.data, **{k: v for k, v in changes.items() if k in ("workers", "in_memory")})
     config = checked(replace(config, out=folder.path, training=training, data=data))

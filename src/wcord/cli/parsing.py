@@ -30,8 +30,9 @@ Run = TypeVar("Run", bound=TrainConfig | DistillConfig)
 RUN_HELP = """
 
 --recipe FILE.toml holds any of these settings, flat or in tables [data] and [training]; flags override it.
---resume RUN goes on with a stopped or killed run (only --device, --max-time and --workers may be given with it; and
---model, --student, --teacher or --trust-run, where the run is one of code of your own, which no folder may start)."""
+--resume RUN goes on with a stopped or killed run (only --device, --max-time, --workers and --capture may be given with
+it; and --model, --student, --teacher or --trust-run, where the run is one of code of your own, which no folder may
+start)."""
 
 
 def parse_checked(kind: type[Parsed], name: str, arguments: list[str], *, more: str = "") -> Parsed:

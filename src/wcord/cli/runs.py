@@ -6,7 +6,7 @@ from typing import Any
 from wcord.bounds import Device, File, Minutes, Name, Workers
 from wcord.cli.console import ERR, print_path, print_records, say
 from wcord.cli.parsing import configuration, parse_checked
-from wcord.training.config import DistillConfig, TrainConfig, read_config
+from wcord.training.config import Capture, DistillConfig, TrainConfig, read_config
 from wcord.training.run import CONFIG
 
 
@@ -22,6 +22,8 @@ class Resume:
     """Minutes after which the run saves itself and stops."""
     workers: Workers | None = None
     """Worker processes that decode images."""
+    capture: Capture | None = None
+    """Replay the training step as one CUDA graph: auto | on | off"""
     model: Name | None = None
     """The run's network, where it is code of your own: it is not run only because a folder names it."""
     student: Name | None = None

@@ -146,7 +146,7 @@ class NCE(Settles):
             drawn.rows,
             index,
             temperature=self.temperature,
-            log_mean_exp=self._settled(anchor, positive, drawn) if self.objective == "nce" else 0.0,
+            log_mean_exp=self._constant_of(anchor, positive, drawn) if self.objective == "nce" else 0.0,
             num_negatives=drawn.total,
             objective=self.objective,
             labels=labels,
@@ -189,7 +189,7 @@ class NCE(Settles):
         return labels
 
     @torch.no_grad()
-    def _settled(self, anchor: Tensor, positive: Tensor, negatives: Negatives) -> Tensor:
+    def _constant_of(self, anchor: Tensor, positive: Tensor, negatives: Negatives) -> Tensor:
         """Return log(Z/N), moved first where a training step moves it."""
         is_set = self._has_constant()
         if is_set and (self.constant != "refresh" or not self.training):

@@ -280,10 +280,11 @@ class Objective(FullPrecisionModule):
         """Why a step has to wait for the device, term by term; empty where none has to."""
         return "; ".join(f"{name}: {reason}" for name in self.weights if (reason := self._term(name).needs.reads))
 
-    @property
-    def settled(self) -> bool:
-        """Whether the next training-mode step goes the way of all later ones; the answer may wait for the device."""
-        return all(module.settled for module in self.modules() if isinstance(module, Settles))
+    def settled_in(self, stage: Stage) -> bool:
+        """Return whether the next training-mode step goes the way of all later ones; it may wait for the device."""
+        terms = self._all() if stage == "main" else self._preparing()
+        modules = (module for term in terms for module in term.modules())
+        return all(module.settled for module in modules if isinstance(module, Settles))
 
     @property
     def preparation(self) -> Preparation | None:

@@ -5,7 +5,8 @@ from math import prod
 
 import torch
 
-from wcord.data.split import DataSet
+from wcord.checks import UsageError
+from wcord.data.split import DataSet, StreamSplit, base_and_view
 from wcord.training.config import Config, DistillConfig, TrainConfig
 
 BATCHES = 16
@@ -24,11 +25,18 @@ def with_teacher_ahead(config: Config, data: DataSet, device: torch.device) -> C
         config: what to do.
         data: the data.
         device: where the networks are.
+
+    Raises:
+        UsageError: where a cache holds what the teacher would compute ahead.
     """
     training = config.training
     ahead = training.teacher_ahead
-    if ahead is None:
-        ahead = _small_batches(config, data, device) if training.teacher_cache is None else 1
+    if training.teacher_cache is not None and ahead is not None and ahead > 1:
+        raise UsageError("--teacher-cache holds what --teacher-ahead would compute: leave out one of them")
+    if isinstance(config, TrainConfig) or training.teacher_cache is not None:
+        ahead = 1
+    elif ahead is None:
+        ahead = _small_batches(config, data, device)
     ahead = min(ahead, -(-len(data.train) // training.batch_size))
     return replace(config, training=replace(training, teacher_ahead=ahead))
 
@@ -40,7 +48,8 @@ def made_together(config: TrainConfig | DistillConfig, data: DataSet, device: to
 
 
 def _small_batches(config: TrainConfig | DistillConfig, data: DataSet, device: torch.device) -> int:
-    if device.type != "cuda":
+    streamed = isinstance(base_and_view(data.train)[0], StreamSplit)
+    if device.type != "cuda" or streamed:  # to decode takes longer than all launches
         return 1
     numbers = prod(data.train.shape) + prod(data.of_teacher.train.shape)
     of_batch = 4 * numbers * config.training.batch_size * config.data.views

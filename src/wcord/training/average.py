@@ -8,16 +8,16 @@ from torch import Tensor, nn
 from wcord.models.network import Network
 
 
-def decay_at(updates: float, decay: float) -> float:
+def decay_at(updates: Tensor, decay: float) -> Tensor:
     """Return the share of the average that is kept at an update: min(decay, (1 + n) / (10 + n)) after n updates.
 
     With the full decay from the first step on, a run of fewer than a few times 1/(1 − decay) steps would save its
     initial weights for the most part.
 
-    >>> [round(decay_at(n, 0.999), 3) for n in (0, 10, 100, 10_000)]
-    [0.1, 0.55, 0.918, 0.999]
+    >>> decay_at(torch.tensor([0, 10, 100, 10_000]), 0.999)
+    tensor([0.1000, 0.5500, 0.9182, 0.9990])
     """
-    return min(decay, (1 + updates) / (10 + updates))
+    return ((1 + updates) / (10 + updates)).clamp(max=decay)
 
 
 class MovingAverage(nn.Module):
@@ -53,8 +53,7 @@ class MovingAverage(nn.Module):
         pairs = [*zip(_state(self.module), _state(student), strict=True)]
         moving = [(mine, theirs) for mine, theirs in pairs if mine.is_floating_point()]
         averages, current = [mine for mine, _ in moving], [theirs for _, theirs in moving]
-        count = self.n_averaged.float()
-        pulled = 1 - ((1 + count) / (10 + count)).clamp(max=self.decay)
+        pulled = 1 - decay_at(self.n_averaged, self.decay)
         pulled = torch.where(self.n_averaged == 0, torch.ones_like(pulled), pulled)
         steps = torch._foreach_sub(current, averages)  # pyright: ignore[reportPrivateImportUsage]
         torch._foreach_mul_(steps, pulled)  # pyright: ignore[reportPrivateImportUsage]

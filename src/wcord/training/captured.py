@@ -6,10 +6,12 @@ to run; a graph launches them all at once. `torch.cuda.graph` by hand is taken r
 hooks, memories and the losses' own autograd functions would break the regions up.
 """
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -20,6 +22,7 @@ from wcord.features import Features
 from wcord.host import no_reads
 from wcord.memory import lack_of_memory
 from wcord.methods.term import Objective
+from wcord.training.checkpoint import random_state, restore_random_state
 from wcord.training.config import TrainingConfig
 
 EAGER_STEPS = 3
@@ -85,22 +88,17 @@ class GraphRecorder:
         Raises:
             CaptureError: where it does what cannot be captured, or memory runs out.
         """
-        random = torch.cuda.get_rng_state()
+        generator = torch.cuda.default_generators[torch.cuda.current_device()]
+        state, stream = generator.clone_state(), torch.cuda.current_stream()
         graph = torch.cuda.CUDAGraph()
         try:
             # Other threads, which pin memory for batches that are decoded, may go on meanwhile.
             with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
                 row = once()
         except RuntimeError as error:  # of CUDA as well, whatever it is
-            reason = " ".join(str(error).split(". ")[0].split())
-            lack = lack_of_memory(error)
-            if lack is not None:
-                reason = f"{lack}: lower --batch-size or --teacher-ahead"
-            try:
-                torch.cuda.set_rng_state(random)
-            except RuntimeError:  # the generator still waits for the end of the capture
-                raise RunError(f"the step cannot be captured ({reason}): use --capture off") from error
-            raise CaptureError(reason) from error
+            torch.cuda.set_stream(stream)  # a capture that fails does not give it back
+            generator.graphsafe_set_state(state)
+            raise CaptureError(reason_of(error)) from error
 
         def replay() -> Tensor:
             graph.replay()
@@ -149,8 +147,13 @@ class CapturedStep:
                 self.eager_left -= 1
                 return self.recorder.run(lambda: self.body(batch, taught))
             self.inputs = _Inputs.like(batch, taught)
+            before, kept = _host_random(), random_state()
             with no_reads():
                 self._replay = self.recorder.record(lambda: self.body(self.inputs.batch, self.inputs.taught))
+            if _host_random() != before:
+                self._replay = None
+                restore_random_state(kept)
+                raise CaptureError("a network or loss draws random numbers on the host, which a graph would repeat")
         self.inputs.fill(batch, taught)
         return self._replay()
 
@@ -197,6 +200,34 @@ def _tensors(batch: Batch, taught: Features | None) -> list[Tensor]:
     return tensors
 
 
+def reason_of(error: BaseException) -> str:
+    r"""Return in one line why a capture has failed: what went wrong first, of which the end of the capture only hears.
+
+    >>> try:
+    ...     try:
+    ...         raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nSearch for it")
+    ...     finally:
+    ...         raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+    ... except RuntimeError as error:
+    ...     print(reason_of(error))
+    CUDA error: operation not permitted when stream is capturing
+    """
+    chain = [error]
+    while chain[-1].__context__ is not None:
+        chain.append(chain[-1].__context__)
+    for one in chain:
+        lack = lack_of_memory(one)
+        if lack is not None:
+            return f"{lack}: lower --batch-size or --teacher-ahead"
+    return next(iter(str(chain[-1]).strip().splitlines()), "") or type(chain[-1]).__name__
+
+
+def _host_random() -> tuple[object, ...]:
+    """Return the state of the host's generators, as far as two states can be compared."""
+    _, keys, position, *_ = np.random.get_state(legacy=True)  # noqa: NPY002  # others draw from it
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), np.asarray(keys).tobytes(), position
+
+
 def recorder_for(
     config: TrainingConfig, objective: Objective, accelerator: Accelerator, say: Callable[[str], None]
 ) -> Recorder | None:
@@ -231,6 +262,8 @@ def obstacle_to_capture(config: TrainingConfig, objective: Objective, accelerato
         return f"{accelerator.num_processes} processes wait for each other within a step"
     if config.gradient_accumulation_steps > 1:
         return "with --gradient-accumulation-steps not all batches do the same"
+    if config.compile:
+        return "--compile may compile anew at any step"
     if config.precision == "fp16":
         return "fp16 looks at the gradients before it moves the weights"
     return objective.reads
@@ -238,4 +271,6 @@ def obstacle_to_capture(config: TrainingConfig, objective: Objective, accelerato
 
 def refusal(error: CaptureError) -> RunError:
     """Return what `--capture on` says where the attempt has failed."""
-    return RunError(f"--capture on: the step cannot be captured ({error}): use --capture auto, which then runs eagerly")
+    return RunError(
+        f"--capture on: the step cannot be captured ({error}): go on with --capture auto, which then runs eagerly"
+    )

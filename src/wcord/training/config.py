@@ -35,6 +35,8 @@ from wcord.toml import read_toml
 SMALL_RATE_STUDENTS = ("MobileNetV2", "ShuffleV1", "ShuffleV2")
 """The CRD benchmark trains these with a fifth of the learning rate."""
 
+Capture = Literal["auto", "on", "off"]
+
 MOMENTUM = 0.9
 MILESTONES = (0.625, 0.75, 0.875)
 
@@ -104,7 +106,7 @@ class TrainingConfig:
     """Compile the student with torch.compile."""
     channels_last: bool = False
     """Keep images and convolution weights in channels-last layout."""
-    capture: Literal["auto", "on", "off"] = "auto"
+    capture: Capture = "auto"
     """Replay the training step as one CUDA graph. auto: on a GPU in one process, where the method allows it; on: fail
     where it cannot be."""
     teacher_ahead: Annotated[int, Bounds(1, 10**6)] | None = None

@@ -55,7 +55,8 @@ def resumable(run: RunFolder) -> Iterator[None]:
             raise
         raise RunError(
             f"{lack}: end other programs and go on with {_way_on(run)}, or begin anew with a smaller --batch-size "
-            "(--gradient-accumulation-steps makes up for it), fewer --workers or --in-memory no"
+            "(--gradient-accumulation-steps makes up for it), fewer --workers, --in-memory no or, on a GPU, "
+            "--capture off and --teacher-ahead 1"
         ) from error
 
 

@@ -129,7 +129,7 @@ class Trainer:
         """
         with ExitStack() as stack:
             student_tap = stack.enter_context(capture(self.student, maps=self.objective.student_map_names))
-            self.taught = self._enter_teacher(stack)
+            self.teaching = self._enter_teacher(stack)
             self._prepare(
                 Distiller(self.student, self.objective, student_tap, several_labels=self.named.several_labels)
             )
@@ -176,11 +176,13 @@ class Trainer:
             groups.setdefault(factor, []).extend(parameters)
         self.update = Update(groups, self.config, self.base_lr, self.accelerator)
         self.step = Step(
-            self.trainable, self.student, self.update, self.average, self.taught, self.at.stage, self.accelerator
+            self.trainable, self.student, self.update, self.average, self.teaching, self.at.stage, self.accelerator
         )
         self.captured: CapturedStep | None = None
         if self.recorder is not None:
-            self.captured = CapturedStep(self.step, lambda: self.objective.settled, recorder=self.recorder)
+            self.captured = CapturedStep(
+                self.step, lambda: self.objective.settled_in(self.at.stage), recorder=self.recorder
+            )
 
     def _stages(self, interrupt: Interrupt) -> Outcome:
         started = time.monotonic() - self.seconds
@@ -220,19 +222,19 @@ class Trainer:
             for group in self.train.groups(epoch=self.at.order, start=start):
                 whole = group.whole.to(self.accelerator.device)
                 taught: Sequence[Features | None] = [None] * len(group.sizes)
-                if self.taught is not None:  # also of batches that are done: a pass over fewer has other bits
-                    taught = self.taught.before_steps(whole, group.sizes)
+                if self.teaching is not None:  # also of batches that are done: a pass over fewer has other bits
+                    taught = self.teaching.before_steps(whole, group.sizes)
                 yield from list(zip(whole.split(group.sizes), taught, strict=True))[max(0, start - group.first) :]
 
     def _step(self, batch: Batch, taught: Features | None) -> None:
         """Teacher once, student once, backward; the last batch of an optimiser step moves the weights."""
         self.update.set_rate(self._learning_rate())
-        if taught is None and self.taught is not None:
+        if taught is None and self.teaching is not None:
             last = self.at.batch + 1 == len(self.train)
-            taught = self.taught.remembered(self.at.order, self.at.batch, batch, last=last)
+            taught = self.teaching.remembered(self.at.order, self.at.batch, batch, last=last)
         device = self.accelerator.device
         try:
-            with failing(self.run, lambda: self.at.steps_done), reading(device, first=self.at.batch == 0):
+            with failing(self.run, lambda: self.at.steps_done), reading(device):
                 row = self._trained(batch, taught)
         except RunError:
             self.meter.flush()  # an earlier step may have gone wrong before

@@ -21,7 +21,7 @@ FILES = ("label_map", "class_weights")
 NETWORKS = ("model", "student", "teacher")
 """Settings that may name code of the user's own."""
 
-FREE = ("out", "overwrite", "device", "max_time", "workers", "in_memory")
+FREE = ("out", "overwrite", "device", "max_time", "workers", "in_memory", "capture")
 """Settings that do not change what a run computes."""
 
 

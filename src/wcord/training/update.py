@@ -40,10 +40,24 @@ class Update:
     ) -> None:
         self.parameters = [parameter for group in groups.values() for parameter in group]
         self.optimizer = accelerator.prepare(make_optimizer(groups, config, base_lr, accelerator.device))
+        self._fill_momenta()
         self.scaler: torch.amp.GradScaler | None = accelerator.scaler
         self.clip_norm = config.clip_norm
         self.skipped = 0
         self._rate: float | None = None
+
+    def _fill_momenta(self) -> None:
+        """Give every weight a momentum of zero, where it has none and the optimiser moves all in one launch.
+
+        That takes momenta of all or of none, and a weight may get its first gradient later than others.
+        """
+        for group in self.optimizer.param_groups:
+            if not (group.get("fused") and group.get("momentum")):
+                continue
+            for parameter in group["params"]:
+                state = self.optimizer.state[parameter]
+                if state.get("momentum_buffer") is None:
+                    state["momentum_buffer"] = torch.zeros_like(parameter)
 
     def set_rate(self, lr: float) -> None:
         """Set the learning rate of each group: `lr` times its factor."""
@@ -93,6 +107,7 @@ class Update:
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         self._rate = None
+        self._fill_momenta()
         if self.scaler is not None and state.get("scaler"):
             self.scaler.load_state_dict(state["scaler"])
         self.skipped = state.get("skipped", 0)
