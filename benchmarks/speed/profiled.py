@@ -102,7 +102,7 @@ class Trained:
         batch = self.watch.around("data", lambda: next(self.batches).to(device))()
         step.trainable.train()
         step.update.set_rate(RATE)
-        with reading(device, first=self.count == 0):
+        with reading(device):
             row = step(batch)
         self.meter.add(self.count, row, len(batch))
         if device.type == "cpu":

@@ -120,10 +120,8 @@ def make_case(training: Training, form: str, whole: Batch) -> Callable[[], None]
     captured = None
     if form != EAGER and device.type == "cuda":
         captured = CapturedStep(step, lambda: training.objective.settled_in("main"), recorder=GraphRecorder())
-    first = True
 
     def run() -> None:
-        nonlocal first
         assert whole.index is not None
         batches = replace(whole, index=torch.randint_like(whole.index, SAMPLES)).split(sizes)
         ahead: list[Features | None] = [None] * len(batches)
@@ -131,9 +129,8 @@ def make_case(training: Training, form: str, whole: Batch) -> Callable[[], None]
             ahead = [*step.teacher(whole.teacher_input).split(sizes)]
         for batch, taught in zip(batches, ahead, strict=True):
             step.update.set_rate(RATE)
-            with reading(device, first=first):
+            with reading(device):
                 (step if captured is None else captured)(batch, taught)
-            first = False
 
     try:
         for _ in range(LONGEST):
