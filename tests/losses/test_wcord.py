@@ -242,7 +242,7 @@ def test_other_class_needs_labels(features):
 @given(st.lists(st.integers(0, 3), min_size=B, max_size=B).filter(lambda labels: len(set(labels)) > 1))
 def test_other_class_never_contrasts_with_the_own_class(labels):
     torch.manual_seed(0)
-    criterion = _loss(negatives="other_class", queue_size=B, num_negatives=50, lckt_weight=0)
+    criterion = _loss(negatives="other_class", estimator="sampled", queue_size=B, num_negatives=50, lckt_weight=0)
     batch, labels = (torch.randn(B, STUDENT_DIM), torch.randn(B, TEACHER_DIM)), torch.tensor(labels)
     criterion(*batch, labels=labels)
     drawn = criterion.contrast.student_nce.draw(criterion.contrast.teacher_memory, B, labels=labels)
@@ -312,7 +312,7 @@ def test_defaults_are_the_documented_ones():
     criterion = WCoRDLoss(8, 9, num_samples=50)
     nce = criterion.contrast.student_nce
     assert (criterion.gckt_weight, criterion.lckt_weight) == (0.8, 0.05)
-    assert (nce.num_negatives, nce.temperature, nce.estimator, nce.objective) == (16384, 0.07, "sampled", "nce")
+    assert (nce.num_negatives, nce.temperature, nce.estimator, nce.objective) == (16384, 0.07, "shared", "nce")
     assert (criterion.local.epsilon, criterion.local.iterations, criterion.local.anchor.alpha) == (0.05, 10, 0.0)
     assert isinstance(criterion.contrast.student_memory, Bank)
     assert criterion.contrast.student_memory.momentum == 0.5
