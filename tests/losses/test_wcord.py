@@ -312,7 +312,7 @@ def test_defaults_are_the_documented_ones():
     criterion = WCoRDLoss(8, 9, num_samples=50)
     nce = criterion.contrast.student_nce
     assert (criterion.gckt_weight, criterion.lckt_weight) == (0.8, 0.05)
-    assert (nce.num_negatives, nce.temperature, nce.estimator, nce.objective) == (16384, 0.07, "shared", "nce")
+    assert (nce.num_negatives, nce.temperature, nce.estimator, nce.objective) == (16384, 0.07, "sampled", "nce")
     assert (criterion.local.epsilon, criterion.local.iterations, criterion.local.anchor.alpha) == (0.05, 10, 0.0)
     assert isinstance(criterion.contrast.student_memory, Bank)
     assert criterion.contrast.student_memory.momentum == 0.5

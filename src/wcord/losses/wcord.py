@@ -69,8 +69,8 @@ class WCoRDLoss(FullPrecisionModule):
         gckt_weight: λ1; CRD's 0.8.
         lckt_weight: λ2.
         objective: `nce` or `dual`.
-        estimator: `shared` (one draw for the batch), `sampled` (each anchor its own, as CRD) or `expected` (every row,
-            weighted). On held-out images students were as good with `shared`, which costs the least (docs/method.md).
+        estimator: `sampled` (each anchor its own draw, as CRD), `shared` (one draw for the batch, which costs the least)
+            or `expected` (every row, weighted); how good students are with each is in docs/method.md.
         epsilon: ε of the transport, in units of the cost.
         iterations: Sinkhorn iterations.
         normalize: unit length `before` the critic's maps, or `after` them (for comparison; banks then keep unit rows).
@@ -115,7 +115,7 @@ class WCoRDLoss(FullPrecisionModule):
         gckt_weight: float = 0.8,
         lckt_weight: float = 0.05,
         objective: Objective = "nce",
-        estimator: Estimator = "shared",
+        estimator: Estimator = "sampled",
         epsilon: float = 0.05,
         iterations: int = 10,
         normalize: Normalize = "before",
