@@ -69,8 +69,8 @@ class WCoRDLoss(FullPrecisionModule):
         gckt_weight: λ1; CRD's 0.8.
         lckt_weight: λ2.
         objective: `nce` or `dual`.
-        estimator: `sampled` (each anchor its own draw, as CRD), `shared` (one draw for the batch, which costs the least)
-            or `expected` (every row, weighted); how good students are with each is in docs/method.md.
+        estimator: `sampled` (each anchor its own draw, as CRD), `shared` (one draw for the batch, the cheapest) or
+            `expected` (every row, weighted); docs/method.md compares them.
         epsilon: ε of the transport, in units of the cost.
         iterations: Sinkhorn iterations.
         normalize: unit length `before` the critic's maps, or `after` them (for comparison; banks then keep unit rows).
