@@ -55,7 +55,7 @@ def test_other_ways_of_working_together_are_refused(tmp_path: Path, monkeypatch:
 def test_the_optimiser_takes_the_configured_numbers(name: str, kind: type) -> None:
     config = TrainingConfig(optimizer=name, weight_decay=0.25)  # pyright: ignore[reportArgumentType]
     groups = {1.0: [nn.Parameter(torch.zeros(1))], 0.2: [nn.Parameter(torch.ones(1))], 3.0: []}
-    made = make_optimizer(groups, config, 0.5)
+    made = make_optimizer(groups, config, 0.5, torch.device("cpu"))
     assert type(made) is kind
     assert (made.defaults["lr"], made.defaults["weight_decay"]) == (0.5, 0.25)
     assert [(group["factor"], group["lr"]) for group in made.param_groups] == [(1.0, 0.5), (0.2, 0.1)]
