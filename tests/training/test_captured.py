@@ -23,6 +23,7 @@ from wcord.data.split import DataSet, MemorySplit, Split, StreamSplit
 from wcord.data.stores import FileImages
 from wcord.features import Features
 from wcord.host import no_reads, reads_are_off
+from wcord.methods.catalogue import METHODS
 from wcord.training.ahead import made_together, with_teacher_ahead
 from wcord.training.captured import (
     CapturedStep,
@@ -151,6 +152,15 @@ def test_a_captured_run_is_the_eager_run(tmp_path: Path, settings: dict[str, Any
     stages = 2 if "preparation_epochs" in settings else 1
     assert recorder.recorded == stages
     assert recorder.eager >= 3 * stages
+    assert recorder.replayed > 0
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_a_captured_run_of_each_method_is_the_eager_run(tmp_path: Path, method: str) -> None:
+    recorder = Counting()
+    settings: dict[str, Any] = {"method": method, "set": [], "preparation_epochs": 1}
+    eager = train(tmp_path / "eager", None, **settings)
+    assert_same(train(tmp_path / "captured", recorder, **settings), eager)
     assert recorder.replayed > 0
 
 
