@@ -61,6 +61,16 @@ def test_the_optimiser_takes_the_configured_numbers(name: str, kind: type) -> No
     assert [(group["factor"], group["lr"]) for group in made.param_groups] == [(1.0, 0.5), (0.2, 0.1)]
 
 
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_overflows_of_fp16_are_left_to_the_scaler(name: str) -> None:
+    """One launch for all weights would leave out such a step in silence."""
+    config = TrainingConfig(optimizer=name, precision="fp16")  # pyright: ignore[reportArgumentType]
+    made = make_optimizer({1.0: [nn.Parameter(torch.zeros(1))]}, config, 0.5, torch.device("cuda"))
+    assert not made.param_groups[0]["fused"]
+    assert made.param_groups[0]["lr"] == 0.5
+    assert not isinstance(made.param_groups[0]["lr"], torch.Tensor)
+
+
 @pytest.mark.parametrize(
     ("asked", "installed", "told"),
     [
