@@ -3,8 +3,8 @@
     python benchmarks/gpu.py --data DIR --minutes 14 --out OUT --teachers DIR
     python benchmarks/gpu.py --data DIR --minutes 14 --out OUT --plan
 
-A later call, on another machine too, goes on with the rows that have no record yet, committed or in OUT. All that has
-to be brought back lies in OUT/bring_back.tar.*, in parts below 16 MiB: `cat bring_back.tar.* | tar x`. A speed table
+A later call, also on another machine, continues with the rows that have no record yet, committed or in OUT. Everything
+to bring back is in OUT/bring_back.tar.*, in parts below 16 MiB: `cat bring_back.tar.* | tar x`. A speed table
 that is committed for the same model of GPU and version of torch is not measured again, unless --remeasure is given.
 """
 
@@ -36,7 +36,7 @@ CLOSING = 10.0
 def parsed(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="folder of CIFAR-100's parquet files, or a source such as npz:FILE")
-    parser.add_argument("--minutes", type=float, required=True, help="the command is back within so many")
+    parser.add_argument("--minutes", type=float, required=True, help="minutes within which the command ends")
     parser.add_argument("--out", type=Path, required=True, help="folder that takes speed tables, records and the runs")
     parser.add_argument("--runs", type=Path, help="folder of the runs themselves (default: OUT/runs)")
     parser.add_argument("--plan", action="store_true", help="only print the order with the minutes expected")
@@ -164,7 +164,7 @@ def work(given: argparse.Namespace, argv: list[str]) -> int:
     given.out.mkdir(parents=True, exist_ok=True)
     if not given.helps:
         say(machine_line(resolve_device(given.device)))
-    gathered(given, attempts, runs).catch_up()  # a mistake is told before minutes are spent
+    gathered(given, attempts, runs).catch_up()  # a mistake shows before any time is spent
     prepare(given, skipped, seconds_left)
     others = start_others(given, argv, seconds_left() / 60) if given.workers > 1 and "rows" not in skipped else []
     rows = gathered(given, attempts, runs)  # with the speed just measured

@@ -1,6 +1,6 @@
 """What a GPU's minutes are worth spending on: full-size runs in a fixed order, and which of them can still end.
 
-Nothing here runs, reads a clock or touches a file: `plan` is told what is known of speeds and how much time is left.
+Nothing here runs, reads a clock or touches a file: `plan` receives the known speeds and the time that is left.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -134,7 +134,7 @@ def _with_teachers(rows: Iterable[Row]) -> list[Run]:
 
 
 def item_of(run: Run, place: Place, samples: int) -> Item:
-    """Return what a run means in steps, of a training set of so many samples."""
+    """Return a run as an item of the plan: its steps follow from the size of the training set."""
     if isinstance(run, TeacherRun):
         training = run.config(place).training
         steps = -(-samples // training.batch_size) * training.epochs

@@ -10,7 +10,7 @@ from torchvision import transforms
 from wcord.data.loader import Loader
 from wcord.data.split import MemorySplit
 
-SAMPLES, BATCH, WORKERS, TARGET = 50_000, 64, 2, 5.0
+SAMPLES, BATCH, WORKERS, TOGETHER, TARGET = 50_000, 64, 2, 16, 5.0
 
 
 class Pictures(Dataset[tuple[torch.Tensor, int]]):
@@ -42,11 +42,15 @@ def main() -> None:
         pin_memory=device.type == "cuda",
     )
     split = MemorySplit(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.arange(SAMPLES) % 100)
-    ours = Loader(split, batch_size=BATCH, augment="crop-flip", shuffle=True, device=device)
+    ours, together = (
+        Loader(split, batch_size=BATCH, augment="crop-flip", shuffle=True, device=device, together=count)
+        for count in (1, TOGETHER)
+    )
     usual_name = f"torchvision, {WORKERS} workers"
     cases = {
         usual_name: lambda: sum(len(seen.to(device, non_blocking=True)) for seen, _ in usual),
         "wcord, in memory": lambda: sum(len(batch) for batch in ours.batches()),
+        f"wcord, in memory, {TOGETHER} batches together": lambda: sum(len(batch) for batch in together.batches()),
     }
     seconds = interleaved(cases, repeats=arguments.repeats, device=device)
     base = seconds[usual_name]

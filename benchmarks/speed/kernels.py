@@ -177,7 +177,7 @@ def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
 
 
 def verdict(in_loss: float | None, alone: float | None) -> str:
-    """Return whether a kernel is kept that is so many times as fast as torch in the captured loss, and alone."""
+    """Return whether a kernel is kept, given its speed-up over torch in the captured loss and alone."""
     if in_loss is None or alone is None:
         return "not measured"
     return "keep" if in_loss >= FASTER or alone >= ALONE else "drop"

@@ -17,7 +17,7 @@ from torch import nn
 from wcord.data.loader import Loader
 from wcord.data.split import MemorySplit
 from wcord.training.meter import EpochMeter
-from wcord.training.step import reading
+from wcord.training.step import without_waiting
 
 METHODS = ("kd", "wcord")
 WARM_UP = 3
@@ -102,7 +102,7 @@ class Trained:
         batch = self.watch.around("data", lambda: next(self.batches).to(device))()
         step.trainable.train()
         step.update.set_rate(RATE)
-        with reading(device):
+        with without_waiting(device):
             row = step(batch)
         self.meter.add(self.count, row, len(batch))
         if device.type == "cpu":

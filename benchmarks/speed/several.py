@@ -87,7 +87,7 @@ def _watch(workers: Sequence[Worker], enough: Callable[[], bool], until: float) 
 
 
 def measured(count: int, images: Path, folder: Path, given: argparse.Namespace) -> float:
-    """Return the epochs a second of so many processes."""
+    """Return how many epochs a second a number of processes make together."""
     workers = [_start(folder / f"{count}-{number}", images, number, given) for number in range(count)]
     try:
         return epochs_a_second(workers, given.seconds)

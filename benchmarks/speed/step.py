@@ -48,7 +48,7 @@ MEMORY = {"wcord": 60.0}
 
 
 def chosen(methods: str) -> dict[str, tuple[str, dict[str, object]]]:
-    """Return the cases that are asked for; kd, which the others are compared with, is always among them."""
+    """Return the requested cases; kd, the baseline of all ratios, is always among them."""
     if methods == ALL:
         return {name: (name, {}) for name in ("kd", *(name for name in METHODS if name != "kd"))}
     names = dict.fromkeys(["kd", *(name for name in methods.split(",") if name)])

@@ -19,7 +19,7 @@ from wcord.training.captured import CapturedStep, CaptureError, GraphRecorder
 from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
 from wcord.training.engine import make_accelerator, student_groups
-from wcord.training.step import Step, reading
+from wcord.training.step import Step, without_waiting
 from wcord.training.teaching import Teacher
 from wcord.training.update import Update
 
@@ -129,7 +129,7 @@ def make_case(training: Training, form: str, whole: Batch) -> Callable[[], None]
             ahead = [*step.teacher(whole.teacher_input).split(sizes)]
         for batch, taught in zip(batches, ahead, strict=True):
             step.update.set_rate(RATE)
-            with reading(device):
+            with without_waiting(device):
                 (step if captured is None else captured)(batch, taught)
 
     try:

@@ -16,7 +16,6 @@ from wcord.host import may_read
 if TYPE_CHECKING:
     from torch import Tensor
 
-
 LISTED = 150
 """Names that a message lists at most."""
 

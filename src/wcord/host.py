@@ -2,8 +2,8 @@
 
 A training step that is to be replayed as one CUDA graph runs the code of the host once, when it is captured. Nothing in
 it may depend on a number that the device computes: no check of values, no branch on one, no shape that follows from
-one. The code asks here before it looks. (What is said here holds for the thread that says it: backward passes on a GPU,
-which run in another, must not look at values anyway.)
+one. The code asks here before it looks. (`no_reads` holds in its own thread: backward passes on a GPU, which
+run in another, must not look at values anyway.)
 """
 
 from collections.abc import Iterator

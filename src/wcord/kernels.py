@@ -45,7 +45,7 @@ def result_of(
     """Return what a kernel computes, or None where torch has to: the caller then goes on as if there were no kernel.
 
     No value is looked at. A kernel that fails to compile or to launch is not tried again in this process; the first
-    that fails is told by a warning. What was never launched before is not launched while a CUDA graph is captured,
+    that fails is reported by a warning. What was never launched before is not launched while a CUDA graph is captured,
     where nothing can be compiled: the graph holds the torch path then.
 
     Args:

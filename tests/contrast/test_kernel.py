@@ -1,27 +1,16 @@
 """The NCE kernel compiles for GPUs that are not here, and its numbers, from Triton's interpreter, are torch's."""
 
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from tests.support.interpreter import require_passing
 
-INTERPRETED = Path(__file__).with_name("interpreted_kernel.py")
 pytestmark = pytest.mark.skipif(not find_spec("triton"), reason="Triton comes with torch on Linux only")
 
 
 def test_the_interpreter_agrees_with_torch():
-    # Triton decides when it is imported whether it interprets: that takes a process of its own.
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(INTERPRETED)],
-        env=os.environ | {"TRITON_INTERPRET": "1", "WCORD_KERNELS": "on"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    require_passing(Path(__file__).with_name("interpreted_kernel.py"))
 
 
 @pytest.mark.parametrize(("capability", "width", "index", "pull"), [

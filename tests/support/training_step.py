@@ -1,4 +1,4 @@
-"""A whole training step of any method between small networks, as a loop of one's own makes it."""
+"""A whole training step of any method between small networks, as a plain loop makes it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -189,7 +189,7 @@ def test_a_weight_may_get_its_first_gradient_later_than_others(tmp_path: Path, m
 def test_an_optimiser_goes_on_in_its_own_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begins: bool, goes_on: bool
 ) -> None:
-    """A run may be begun on a GPU and go on without one, or the reverse: momenta go on, the way to compute does not."""
+    """A run may start on a GPU and be resumed without one, or the reverse; only its momenta are kept."""
     weight = nn.Parameter(torch.tensor([1.0]))
     step = moved(sgd(begins, weight), tmp_path, monkeypatch)
     step.set_rate(0.1)

@@ -39,7 +39,7 @@ def _sweep(
     PULL: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Sum softplus and pulled rows of a tile of anchors over every so many blocks of rows; write one part each."""
+    """Sum softplus and pulled rows of a tile of anchors over this program's share of the rows; write one part."""
     program = tl.program_id(0)
     programs = tl.num_programs(0)
     i = tl.program_id(1) * BLOCK_BATCH + tl.arange(0, BLOCK_BATCH)
@@ -105,13 +105,13 @@ def sweep(
 ) -> tuple[Tensor, Tensor]:
     """Return Σ_k softplus(s_ik) of each anchor i and Σ_k σ(s_ik) r_k, with s_ik = ⟨a_i, r_k⟩ − bias.
 
-    Each program sums every so many blocks of rows, and torch sums the programs' parts: in the same order every time.
+    Each program sums its share of the rows, and torch sums the programs' parts: in the same order every time.
 
     Args:
         anchors: a, B×D, scaled; float32 and contiguous like all that is given.
         rows: r, N×D.
         bias: a scalar on the device.
-        index: the K rows k that are meant; all N if None.
+        index: numbers of the K rows to sum over; all N if None.
         pull: whether to form the second sum; it is zero otherwise.
         programs: how many there are at most; two for each multiprocessor of the GPU by default.
     """

@@ -55,6 +55,7 @@ class MovingAverage(nn.Module):
         averages, current = [mine for mine, _ in moving], [theirs for _, theirs in moving]
         pulled = 1 - decay_at(self.n_averaged, self.decay)
         pulled = torch.where(self.n_averaged == 0, torch.ones_like(pulled), pulled)
+        # Without an underscore torch has no operation on lists; its own optimisers are made of these.
         steps = torch._foreach_sub(current, averages)  # pyright: ignore[reportPrivateImportUsage]
         torch._foreach_mul_(steps, pulled)  # pyright: ignore[reportPrivateImportUsage]
         torch._foreach_add_(averages, steps)  # pyright: ignore[reportPrivateImportUsage]

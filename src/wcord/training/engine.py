@@ -156,6 +156,6 @@ def make_optimizer(
             momentum, decay = config.momentum, config.weight_decay
             return torch.optim.SGD(given, lr=lr, momentum=momentum, weight_decay=decay, fused=fused)
         case "adamw":
-            # Steps before the capture, and last batches of another size, are not captured, and that is meant.
+            # Steps before the capture, and last batches of another size, run without it on purpose.
             warnings.filterwarnings("ignore", "This instance was constructed with capturable=True", UserWarning)
             return torch.optim.AdamW(given, lr=lr, weight_decay=config.weight_decay, fused=fused, capturable=on_gpu)

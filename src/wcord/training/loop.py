@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -36,9 +37,9 @@ from wcord.training.progress import RunProgress, epoch_line
 from wcord.training.run import RunFolder
 from wcord.training.schedule import learning_rate_at
 from wcord.training.shipped import Shipped, ship
-from wcord.training.step import Step, reading
+from wcord.training.step import Step, without_waiting
 from wcord.training.teacher_cache import TeacherCache
-from wcord.training.teaching import Teacher
+from wcord.training.teaching import Teacher, teaching
 from wcord.training.update import Update
 
 FLUSH_EVERY = 20
@@ -129,7 +130,12 @@ class Trainer:
         """
         with ExitStack() as stack:
             student_tap = stack.enter_context(capture(self.student, maps=self.objective.student_map_names))
-            self.teaching = self._enter_teacher(stack)
+            self.teaching: Teacher | None = None
+            if self.teacher is not None:
+                maps = self.objective.teacher_map_names
+                self.teaching = stack.enter_context(
+                    teaching(self.teacher, maps, self.config, self.accelerator, self.cache)
+                )
             self._prepare(
                 Distiller(self.student, self.objective, student_tap, several_labels=self.named.several_labels)
             )
@@ -139,15 +145,6 @@ class Trainer:
                 RunProgress(self.at.total_steps, done=self.at.steps_done, visible=visible)
             )
             return self._stages(stack.enter_context(Interrupt(self.deadline)))
-
-    def _enter_teacher(self, stack: ExitStack) -> Teacher | None:
-        if self.teacher is None:
-            return None
-        self.teacher.to(self.accelerator.device).eval().requires_grad_(False)
-        if self.config.channels_last:
-            self.teacher.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # stub lacks it
-        tap = stack.enter_context(capture(self.teacher, maps=self.objective.teacher_map_names))
-        return Teacher(tap, self.accelerator, self.config.teacher_ahead or 1, self.cache)
 
     def _prepare(self, distiller: Distiller) -> None:
         """Move everything to its device, wrap for several processes."""
@@ -178,11 +175,8 @@ class Trainer:
         self.step = Step(
             self.trainable, self.student, self.update, self.average, self.teaching, self.at.stage, self.accelerator
         )
-        self.captured: CapturedStep | None = None
-        if self.recorder is not None:
-            self.captured = CapturedStep(
-                self.step, lambda: self.objective.settled_in(self.at.stage), recorder=self.recorder
-            )
+        settled = partial(self.objective.settled_in, self.at.stage)
+        self.captured = None if self.recorder is None else CapturedStep(self.step, settled, recorder=self.recorder)
 
     def _stages(self, interrupt: Interrupt) -> Outcome:
         started = time.monotonic() - self.seconds
@@ -234,7 +228,7 @@ class Trainer:
             taught = self.teaching.remembered(self.at.order, self.at.batch, batch, last=last)
         device = self.accelerator.device
         try:
-            with failing(self.run, lambda: self.at.steps_done), reading(device):
+            with failing(self.run, lambda: self.at.steps_done), without_waiting(device):
                 row = self._trained(batch, taught)
         except RunError:
             self.meter.flush()  # an earlier step may have gone wrong before

@@ -62,9 +62,9 @@ class Step:
         return measured(report, correct, len(batch))
 
 
-def reading(device: torch.device) -> AbstractContextManager[None]:
-    """Return the context of a step: on an accelerator no value is looked at, whether it is captured or not.
+def without_waiting(device: torch.device) -> AbstractContextManager[None]:
+    """Return the context of a step in which the host never waits for an accelerator; on a CPU nothing changes.
 
-    So both do the same. What a loss checks of row numbers in a loop of one's own holds for those of a loader.
+    Captured and eager steps then do the same. Row numbers need no check: a loader's fit its memory.
     """
     return nullcontext() if device.type == "cpu" else no_reads()

@@ -1,6 +1,7 @@
 """The frozen teacher of a run: what it says to a batch, to several batches at once, or said to them in another run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,9 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from wcord.data.batch import Batch
-from wcord.features import Features, Tap
+from wcord.features import Features, Tap, capture
+from wcord.models.network import Network
+from wcord.training.config import TrainingConfig
 from wcord.training.teacher_cache import TeacherCache
 
 
@@ -58,3 +61,27 @@ class Teacher:
             return None
         known = self.cache.features(epoch, number, lambda: self(batch.teacher_input), last=last)
         return known.to(batch.target.device)
+
+
+@contextmanager
+def teaching(
+    network: Network,
+    maps: Sequence[str],
+    config: TrainingConfig,
+    accelerator: Accelerator,
+    cache: TeacherCache | None,
+) -> Iterator[Teacher]:
+    """Freeze a teacher on the device of a run, and give what reads its features.
+
+    Args:
+        network: the teacher.
+        maps: names of the maps to read.
+        config: how the student is trained.
+        accelerator: the engine.
+        cache: its outputs from other runs, or None.
+    """
+    network.to(accelerator.device).eval().requires_grad_(False)
+    if config.channels_last:
+        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # stub lacks it
+    with capture(network, maps=maps) as tap:
+        yield Teacher(tap, accelerator, config.teacher_ahead or 1, cache)
