@@ -8,11 +8,11 @@ from typing import Any, cast
 from wcord import checks
 from wcord.benchmark.settings import ONE_CALL, SETTINGS
 from wcord.benchmark.state import Status
+from wcord.bounds import read
 from wcord.checks import UsageError
 from wcord.marks import is_record_of_suite
 from wcord.overwriting import Output, write_output
 from wcord.report.record import Record
-from wcord.report.schema import require_sound_record
 
 FORMAT, OLD_FORMAT = 2, 1
 """The old one kept of each epoch its accuracy alone."""
@@ -55,8 +55,8 @@ def read_committed(path: Path, row: str) -> tuple[Status, str, Record | None]:
         if "record" in content:
             old = content["format"] == OLD_FORMAT
             columns = {"test_top1": content["test_top1"]} if old else content["epochs"]
-            record = Record(**content["record"], name=row, classes=[], epochs=_epochs(columns))
-            require_sound_record(record, named=False)
+            fields = {**content["record"], "name": row, "classes": [], "epochs": _epochs(columns)}
+            record = read(Record, fields, "the record")
         return cast("Status", content["status"]), content.get("reason", ""), record
     except (ValueError, LookupError, TypeError, RecursionError, AttributeError) as error:
         raise UsageError(f"record {str(path)!r} is damaged, or of another version ({error}): write it again") from None
