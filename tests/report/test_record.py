@@ -71,7 +71,9 @@ def test_a_wrong_field_is_named(tmp_path, edit, message):
         Record.from_json(tmp_path / "record.json")
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "is not valid JSON"), ("[1]", "the record must be a table, received")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "is not valid JSON"), ("[1]", "the record must be a table, received")]
+)
 def test_a_damaged_file_is_refused(tmp_path, text, message):
     (tmp_path / "record.json").write_text(text)
     with pytest.raises(UsageError, match=message):
