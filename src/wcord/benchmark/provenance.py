@@ -61,10 +61,9 @@ def differing_settings(entry: Entry, record: Record) -> list[str]:
         had = flat_settings(configure(kind, {**record.config, "out": place.out}))
     except UsageError as error:
         return [f"of another version ({error})"]
-    # A seed is shown anyway, a teacher that was allowed to be weak taught as any other, and options are compared as
-    # what they come to.
-    moot = {*PLACE, "seed", "allow_weak_teacher", "set"}
-    names = [name for name in {**wanted, **had} if name not in moot and had.get(name) != wanted.get(name)]
+    # A seed is shown anyway, and options are compared as what they come to.
+    ignored = {*PLACE, "seed", "set"}
+    names = [name for name in {**wanted, **had} if name not in ignored and had.get(name) != wanted.get(name)]
     return [told(name, had.get(name)) for name in names] or _differing_options(row, record)
 
 

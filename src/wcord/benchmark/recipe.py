@@ -7,11 +7,14 @@ import tomli_w
 
 from wcord import checks
 from wcord.benchmark.rows import TEACHERS, Place, Row, TeacherRun, choose
-from wcord.benchmark.settings import FOLDER, MACHINE
+from wcord.benchmark.settings import ONE_CALL
 from wcord.benchmark.suite import Suite, file_name
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
 from wcord.training.config import TrainingConfig, setting_names, to_settings
+
+FLAGS = {*ONE_CALL, "device"}
+"""Settings that `wcord benchmark` gives to every run itself."""
 
 
 def find_row(suite: Suite, name: str) -> Row | TeacherRun:
@@ -39,9 +42,8 @@ def recipe(row: Row | TeacherRun, place: Place) -> str:
     What belongs to one place only, such as its folder, is left to flags.
     """
     settings = to_settings(row.config(place) if isinstance(row, TeacherRun) else row.config(place, None))
-    for name in FOLDER:
+    for name in FLAGS:
         settings.pop(name, None)
-    for name in MACHINE:
         settings["training"].pop(name, None)
     if not has_data(row.suite, place):
         settings["data"].pop("data", None)
@@ -62,7 +64,7 @@ def parse_overrides(settings: Iterable[str]) -> dict[str, object]:
     Raises:
         UsageError: where a setting has another form, or is none of the data's or the training's.
     """
-    fixed = ("data", "seed", *MACHINE)  # they have flags of their own, or the suite looks after them
+    fixed = {"data", "seed", *FLAGS}  # they have flags, or the suite sets them
     known = [name for kind in (DataConfig, TrainingConfig) for name in setting_names(kind) if name not in fixed]
     found: dict[str, object] = {}
     for setting in settings:

@@ -3,32 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
+from wcord.scope import scopes
 from wcord.training.config import DistillConfig, TrainConfig, to_settings
 
-FOLDER = ("out", "overwrite")
-"""Where a run lies."""
+SETTINGS = scopes(TrainConfig, DistillConfig)
 
-MACHINE = ("device", "max_time", "teacher_cache")
-"""What the benchmark says to every run by itself."""
-
-TODAY = ("data", "workers", "in_memory")
-"""Settings of the data that may be others when a run is gone on with."""
-
-PLACE = frozenset(
-    (
-        *FOLDER,
-        *MACHINE,
-        *TODAY,
-        "teacher_weights",
-        "teacher_data",
-        "tracker",
-        "checkpoint_every",
-        "skip_bad_images",
-        "capture",
-        "teacher_ahead",
-    )
-)
+PLACE = frozenset(name for name, affects in SETTINGS.items() if affects.scope != "result")
 """Settings that do not change a result, but for the last bits of its numbers."""
+
+TODAY = frozenset(name for name in PLACE if "fixed" not in SETTINGS[name].facts)
+"""Of these, the ones that may change when a run is resumed."""
+
+ONE_CALL = frozenset(
+    name
+    for name, affects in SETTINGS.items()
+    if (affects.may_change and affects.scope == "call") or "output" in affects.facts
+)
+"""Settings of one call and its folders, which no committed record or printed recipe holds."""
 
 
 def flat_settings(config: TrainConfig | DistillConfig) -> dict[str, Any]:
