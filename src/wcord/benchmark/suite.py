@@ -1,12 +1,18 @@
 """A suite as data: which pairs, methods and seeds are compared, and under which settings. Imports no torch."""
 
-from collections.abc import Mapping
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from wcord import checks
+from wcord.checks import UsageError, shown
 from wcord.data.config import MISSING_TEST
 from wcord.methods.catalogue import METHODS
+from wcord.methods.options import parse_options
+from wcord.toml import read_toml
 
 
 @dataclass(frozen=True)
@@ -133,3 +139,161 @@ def file_name(network: str) -> str:
     ('timm.mobilenetv1_100', 'hf.microsoft.resnet-18')
     """
     return network.replace(":", ".").replace("/", ".")
+
+
+EVERY_METHOD = "*"
+"""Stands in a suite's list for every method of the catalogue by itself."""
+
+NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._+-]+")
+"""What a variant may be called: its name is that of a folder."""
+
+
+def suite_folder() -> Path:
+    """Return the folder of the suites that come with wcord: in the installed package, or in the checkout."""
+    installed = Path(__file__).with_name("recipes")
+    return installed if installed.is_dir() else Path(__file__).parents[3] / "benchmarks" / "recipes"
+
+
+def suite_names() -> list[str]:
+    """Return the names of the suites that come with wcord."""
+    return sorted(path.stem for path in suite_folder().glob("*.toml"))
+
+
+def read_suite(suite: str) -> Suite:
+    """Return a suite by its name, or from a TOML file of one's own.
+
+    A file may name another as `base`; what it holds itself is laid over that one, table by table.
+
+    >>> read_suite("mini").pairs
+    (Pair(teacher='resnet14x2', student='resnet8'),)
+
+    Raises:
+        UsageError: on an unknown name, an unknown or missing key, a value of another type, an unknown method.
+    """
+    path = _find(suite, Path())
+    return _checked(path.stem, _content(path), str(path))
+
+
+def _find(suite: str, folder: Path) -> Path:
+    if suite.endswith(".toml"):
+        return checks.require_file(folder / suite, "suite")
+    checks.require_choice("suite", suite, suite_names())
+    return suite_folder() / f"{suite}.toml"
+
+
+def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    content = read_toml(path, "suite")
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    if not isinstance(base, str) or _find(base, path.parent) in (path, *above):
+        raise UsageError(f"suite {str(path)!r}: base must name another suite, not itself, received {shown(base)}")
+    under = _content(_find(base, path.parent), (path, *above))
+    return under | {key: _laid_over(under.get(key), value) for key, value in content.items()}
+
+
+def _laid_over(under: object, value: object) -> object:
+    return {**under, **value} if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+
+
+_FORMS: dict[str, tuple[type, ...]] = {
+    "title": (str,),
+    "protocol": (str,),
+    "pairs": (list,),
+    "methods": (list,),
+    "seeds": (list,),
+    "baseline": (str,),
+    "data": (dict,),
+    "training": (dict,),
+    "distill": (dict,),
+    "teacher": (dict,),
+    "checkpoints": (str,),
+    "published": (str,),
+    "split_by_seed": (bool,),
+    "share_teacher_outputs": (bool,),
+    "variants": (dict,),
+    "options": (dict,),
+}
+
+
+_KINDS = {str: "text", list: "a list", dict: "a table", bool: "true or false"}
+"""Types as messages call them."""
+
+
+def _checked(name: str, content: Mapping[str, Any], file: str) -> Suite:
+    for key, value in content.items():
+        if key not in _FORMS:
+            raise checks.unknown("key of a suite", key, [*_FORMS, "base"])
+        if key == "methods" and isinstance(value, list) and not all(isinstance(one, str) for one in value):
+            raise UsageError(f"suite {file!r}: methods must be a list of names, received {shown(value)}")
+        if not isinstance(value, _FORMS[key]):
+            raise UsageError(f"suite {file!r}: {key} must be {_KINDS[_FORMS[key][0]]}, received {shown(value)}")
+    required = [f.name for f in dataclasses.fields(Suite) if f.default is f.default_factory is dataclasses.MISSING]
+    missing = [key for key in required if key not in content and key != "name"]
+    if missing:
+        raise UsageError(f"suite {file!r} lacks {', '.join(missing)}: see the suites of `wcord benchmark --help`")
+    pairs = tuple(_pair(pair, file) for pair in content["pairs"])
+    variants = {label: _variant(label, table, file) for label, table in content.get("variants", {}).items()}
+    methods = tuple(dict.fromkeys(_expanded(content["methods"])))
+    options = {pair: _options(pair, values, pairs, file) for pair, values in content.get("options", {}).items()}
+    seeds = _seeds(content["seeds"], file)
+    made = {"pairs": pairs, "methods": methods, "seeds": seeds, "variants": variants, "options": options}
+    # Empty text takes back what a base says.
+    suite = Suite(name=name, **{**content, **made, "published": content.get("published") or None})
+    if len({pair.name for pair in pairs}) < len(pairs):
+        raise UsageError(f"suite {file!r} holds a pair twice, or two that would share a folder: name each once")
+    rows = [key.rpartition("/")[2] for key in options if key not in [pair.flag for pair in pairs]]
+    for label in (*methods, *rows, suite.baseline):
+        suite.variant(label)
+    for summand in (name for variant in variants.values() for name in variant.method.split("+")):
+        checks.require_choice("method", summand, METHODS)
+    return suite
+
+
+def _expanded(methods: Sequence[str]) -> list[str]:
+    return [name for entry in methods for name in (METHODS if entry == EVERY_METHOD else [entry])]
+
+
+def _pair(value: object, file: str) -> Pair:
+    match value:
+        case [str(teacher), str(student)]:
+            return Pair(teacher, student)
+    raise UsageError(f'suite {file!r}: a pair is ["TEACHER", "STUDENT"], received {shown(value)}')
+
+
+def _seeds(values: Sequence[object], file: str) -> tuple[int, ...]:
+    seeds = tuple(value for value in values if isinstance(value, int) and not isinstance(value, bool))
+    if not seeds or len(set(seeds)) < len(values) or min(seeds) < 0:
+        raise UsageError(
+            f"suite {file!r}: seeds must be whole numbers of 0 or more, each once, received {shown(values)}"
+        )
+    return seeds
+
+
+def _options(pair: str, values: object, pairs: Sequence[Pair], file: str) -> tuple[str, ...]:
+    flags = [known.flag for known in pairs]
+    checks.require_choice(f"pair in [options] of suite {file!r}", _pair_of(pair, flags), flags)
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise UsageError(
+            f"suite {file!r}: options of {pair} must be a list of METHOD.OPTION=VALUE, received {shown(values)}"
+        )
+    for name, given in parse_options(values).items():
+        checks.require_choice(f"method in options of {pair}", name, METHODS)
+        assert given
+    return tuple(values)
+
+
+def _pair_of(key: str, flags: Sequence[str]) -> str:
+    """Return the pair in `PAIR` or `PAIR/ROW`; a network's name may hold a slash itself."""
+    return key if key in flags else key.rpartition("/")[0] or key
+
+
+def _variant(label: str, table: object, file: str) -> Variant:
+    if not NAME.fullmatch(label):
+        raise UsageError(f"suite {file!r}: a variant is named by letters, digits and . _ + -, received {shown(label)}")
+    match table:
+        case {"method": str(method), **rest} if rest.keys() <= {"set"}:
+            options = rest.get("set", [])
+            if isinstance(options, list) and all(isinstance(option, str) for option in options):
+                return Variant(method, tuple(options))
+    raise UsageError(f'suite {file!r}: [variants.{label}] takes method = "…" and set = ["…"], received {shown(table)}')

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from wcord.benchmark import attempt
-from wcord.benchmark.attempt import Attempts, Clock
 from wcord.benchmark.rows import Place, Row, TeacherRun
+from wcord.benchmark.runner import Attempts, Clock
 from wcord.benchmark.state import FAILED, look
 from wcord.benchmark.suite import Pair, Suite
 from wcord.checks import RunError, UsageError
