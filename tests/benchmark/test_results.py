@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from wcord.benchmark.entries import Entry
-from wcord.benchmark.results import Footnotes, Group, differing_settings, limited, tabulate
+from wcord.benchmark.results import Conditions, Footnotes, differing_settings, limited, provenance, tabulate
 from wcord.benchmark.rows import Row, TeacherRun
 from wcord.benchmark.statistics import Difference
 from wcord.benchmark.suite import Suite, read_suite
@@ -32,7 +32,7 @@ def entries(entry: Make) -> list[Entry]:
 
 def test_numbers_by_hand(entries: list[Entry]) -> None:
     table = tabulate(read_suite("crd13"), entries, baseline="kd")
-    assert [pair.begun for pair in table.pairs] == [False] * 2 + [True] + [False] * 10
+    assert [pair.started for pair in table.pairs] == [False] * 2 + [True] + [False] * 10
     pair = table.pairs[2]
     assert pair.teacher == {"75.12": "teachers/t.pth"}
     assert pair.teacher_published is not None
@@ -48,8 +48,8 @@ def test_numbers_by_hand(entries: list[Entry]) -> None:
     assert kd.to_published is not None
     assert kd.to_published.value == pytest.approx(70.8 - 70.66)
     assert kd.to_published.error == pytest.approx(math.sqrt(0.07 / 3))
-    assert kd.measured("top1_best") == (70.75, 71.25, 71.15)
-    assert kd.minutes == (1.5, 1.5, 1.5)
+    assert kd.values("top1_best") == [70.75, 71.25, 71.15]
+    assert kd.values("minutes") == [1.5, 1.5, 1.5]
 
     wcord = lines["wcord"]
     assert wcord.lacking == (2,)
@@ -61,14 +61,14 @@ def test_numbers_by_hand(entries: list[Entry]) -> None:
     assert wcord.to_baseline.error == pytest.approx(0.15)
     t = 0.95 / 0.15
     assert wcord.to_baseline.p == pytest.approx(1 - 2 / math.pi * math.atan(t))
-    assert wcord.runs == "2 a"
+    assert wcord.provenance == "2 a"
 
     assert lines["crd_uniform"].published is None
     assert lines["crd_uniform"].method == "crd"
     assert lines["at"].reasons == {("not applicable", "no maps"): (0,)}
     assert lines["at"].published is not None
     assert lines["at"].to_published is None
-    assert lines["fitnet"].missing
+    assert lines["fitnet"].runs.empty
 
 
 def test_rows_that_the_suite_does_not_list_come_last(tiny: Suite, entry: Make) -> None:
@@ -102,7 +102,11 @@ def test_runs_of_other_settings_or_teachers_are_not_pooled(tiny: Suite, entry: M
         ("kd *", {2: 53.0}),
         ("kd **", {3: 70.0}),
     ]
-    assert pair.groups == {"*": Group(("precision = bf16",), 75.12), "**": Group((), 60.0)}
+    assert pair.conditions == {
+        "": Conditions((), 75.12),
+        "*": Conditions(("precision = bf16",), 75.12),
+        "**": Conditions((), 60.0),
+    }
     by_name = {line.name: line for line in pair.lines}
     assert by_name["kd *"].to_baseline == Difference(3.0, None, None, 1)
     assert by_name["kd **"].to_baseline is None
@@ -120,8 +124,8 @@ def test_rows_that_the_suite_no_longer_knows_are_left_out(tiny: Suite, entry: Ma
 
 def test_without_runs_all_is_missing(tiny: Suite) -> None:
     (pair,) = tabulate(tiny, []).pairs
-    assert not pair.begun
-    assert all(line.missing for line in pair.lines)
+    assert not pair.started
+    assert all(line.runs.empty for line in pair.lines)
     with pytest.raises(UsageError, match="unknown method 'non'"):
         tabulate(tiny, [], baseline="non")
 
@@ -130,7 +134,7 @@ def test_trainings_of_teachers_are_kept_apart(tiny: Suite) -> None:
     training = Entry(TeacherRun(tiny, "resnet14"), "failed", "NaN")
     table = tabulate(tiny, [training])
     assert table.teachers == {"resnet14": ([training], "")}
-    assert not table.pairs[0].begun
+    assert not table.pairs[0].started
 
 
 def test_where_splits_go_by_seed_teachers_differ_and_rows_are_pooled(tiny: Suite, entry: Make) -> None:
@@ -166,22 +170,18 @@ def test_some_rows_and_seeds_only(tiny: Suite, entry: Make) -> None:
     assert limited(tiny, entries) == (tiny, entries)
 
 
-Make = Callable[..., Entry]
-
-
-def test_ways_are_counted_by_letters(tiny: Suite, entry: Make) -> None:
+def test_runs_are_counted_by_provenance(tiny: Suite, entry: Make) -> None:
     notes = Footnotes()
-    plain = [entry(tiny, "kd", seed, 70.0) for seed in range(2)]
-    other = entry(tiny, "kd", 2, 70.0)
-    assert other.record is not None
-    dirty = dataclasses.replace(other.record, commit="fedcba9876543210+changes", environment={"device": "cuda"})
-    assert notes.mark([*plain, dataclasses.replace(other, record=dirty)]) == "2 a, 1 b"
-    assert notes.mark([plain[0]]) == "1 a"
-    assert notes.mark([Entry(plain[0].row, "failed", "NaN")]) == ""
-    assert notes.notes == [
+    record = entry(tiny, "kd", 0, 70.0).record
+    assert record is not None
+    other = dataclasses.replace(record, commit="fedcba9876543210+changes", environment={"device": "cuda"})
+    assert notes.mark(map(provenance, [record, record, other])) == "2 a, 1 b"
+    assert notes.mark([provenance(record)]) == "1 a"
+    assert notes.mark([]) == ""
+    assert notes.notes == (
         ("a", "commit 0123456, abacus (cpu, threads 1), torch 2.x"),
         ("b", "commit fedcba9+changes, unknown (cuda), torch unknown"),
-    ]
+    )
 
 
 def test_settings_that_differ_are_told(tiny: Suite, entry: Make) -> None:
@@ -191,9 +191,8 @@ def test_settings_that_differ_are_told(tiny: Suite, entry: Make) -> None:
     bent = entry(tiny, "warm", 1, 70.0, override={"precision": "bf16", "compile": True})
     assert bent.record is not None
     assert differing_settings(bent, bent.record) == ["precision = bf16", "compile = true"]
-    notes = Footnotes()
-    notes.mark([bent])
-    assert notes.notes[0][1].endswith("; other settings than the suite's: precision = bf16, compile = true")
+    (note,) = tabulate(tiny, [bent]).notes
+    assert note[1].endswith("; settings that differ from the suite's: precision = bf16, compile = true")
 
 
 def test_settings_that_an_older_version_lacked_count_as_defaults(tiny: Suite, entry: Make) -> None:
@@ -212,12 +211,9 @@ def test_teachers_are_compared_with_their_own_settings(tiny: Suite, made_up: Cal
     assert differing_settings(Entry(training, "done", "", record), record) == ["epochs = 9"]
 
 
-def test_letters_go_on_after_z(tiny: Suite, entry: Make) -> None:
+def test_letters_continue_after_z() -> None:
     notes = Footnotes()
-    for number in range(28):
-        one = entry(tiny, "kd", 0, 70.0)
-        assert one.record is not None
-        notes.mark([dataclasses.replace(one, record=dataclasses.replace(one.record, commit=f"{number:07d}"))])
+    notes.mark(map(str, range(28)))
     assert [letter for letter, _ in notes.notes][24:] == ["y", "z", "aa", "ab"]
 
 

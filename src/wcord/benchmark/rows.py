@@ -266,10 +266,10 @@ def flat_settings(config: TrainConfig | DistillConfig) -> dict[str, Any]:
     return flat
 
 
-def told(name: str, value: object) -> str:
+def format_setting(name: str, value: object) -> str:
     """Return a setting as one reads it.
 
-    >>> told("compile", True), told("set", []), told("lr", None)
+    >>> format_setting("compile", True), format_setting("set", []), format_setting("lr", None)
     ('compile = true', 'set = none', 'lr = default')
     """
     if isinstance(value, bool):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from wcord import api, checks
-from wcord.benchmark.rows import TODAY, Place, Row, TeacherRun, flat_settings, told
+from wcord.benchmark.rows import TODAY, Place, Row, TeacherRun, flat_settings, format_setting
 from wcord.benchmark.state import forget, look, note_failure, note_not_applicable, require_forgettable
 from wcord.benchmark.status import overview
 from wcord.benchmark.teachers import Teachers
@@ -177,7 +177,9 @@ class Attempts:
             config = replace(config, teacher_weights=today.teacher_weights, pairing=pairing)
         had, wanted = flat_settings(config), flat_settings(today)
         ignored = [
-            told(name, wanted[name]) for name in self.place.override if name in wanted and had.get(name) != wanted[name]
+            format_setting(name, wanted[name])
+            for name in self.place.override
+            if name in wanted and had.get(name) != wanted[name]
         ]
         if ignored:
             self.say(f"{row.name}, seed {row.seed} was begun without {', '.join(ignored)}, and goes on without")
