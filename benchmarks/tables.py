@@ -9,13 +9,10 @@ from statistics import fmean
 from typing import Any
 
 from wcord.benchmark.entries import Entry, entries_of_records
-from wcord.benchmark.provenance import machine
-from wcord.benchmark.results import PairTable, limited, tabulate
+from wcord.benchmark.results import PairTable, limited, machine, tabulate
 from wcord.benchmark.statistics import Difference, paired
-from wcord.benchmark.suite import Suite
-from wcord.benchmark.suite_file import read_suite, suite_names
-from wcord.benchmark.tables import markdown
-from wcord.benchmark.wording import put_in_words
+from wcord.benchmark.suite import Suite, read_suite, suite_names
+from wcord.benchmark.tables import markdown, put_in_words
 from wcord.methods.catalogue import METHODS
 from wcord.report.tables import spread
 
