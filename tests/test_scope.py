@@ -7,8 +7,7 @@ from typing import Annotated, get_args
 import pytest
 
 from wcord.api import RESUMABLE
-from wcord.benchmark.recipe import FLAGS
-from wcord.benchmark.settings import ONE_CALL, PLACE, TODAY
+from wcord.benchmark.rows import FLAGS, ONE_CALL, PLACE, TODAY
 from wcord.bounds import Bounds
 from wcord.data.choice import HOLDOUT
 from wcord.data.config import DataConfig, PairingConfig
