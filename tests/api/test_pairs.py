@@ -13,7 +13,7 @@ import wcord
 from wcord import api
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
-from wcord.data.sources import open_data
+from wcord.data.opening import open_data
 from wcord.models.weights import read_card
 from wcord.training.config import DistillConfig, TrainConfig, configure
 from wcord.training.job import seen_by_both

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from wcord.checks import UsageError
 from wcord.data.batch import Batch
+from wcord.data.dataset import Pairs, Partner
 from wcord.data.loader import Loader
 from wcord.data.mixing import Mix, Mixing
-from wcord.data.split import MemorySplit, Partner, seen_through
+from wcord.data.split import MemorySplit, seen_through
 from wcord.data.view import View
 
 BOTH = Mixing(3, mixup=0.8, cutmix=1.0)
@@ -180,10 +181,10 @@ def test_a_larger_picture_of_the_same_scene_is_mixed_alike(kind: str) -> None:
             torch.testing.assert_close(seen, batch.teacher_input)
 
 
-@pytest.mark.parametrize("partner", [{"shared": False}, {"shared": False, "by_label": True}])
-def test_pictures_that_are_not_alike_are_not_mixed(partner: dict[str, bool]) -> None:
+@pytest.mark.parametrize("pairs", ["separate", "label"])
+def test_pictures_that_are_not_alike_are_not_mixed(pairs: Pairs) -> None:
     with pytest.raises(UsageError, match="mix what both networks see alike, but here each has pictures"):
-        Loader(split(8), batch_size=4, partner=Partner(split(8), **partner), mixing=BOTH)
+        Loader(split(8), batch_size=4, partner=Partner(split(8), pairs=pairs), mixing=BOTH)
 
 
 def test_the_settings_of_mixing_are_plain_values() -> None:

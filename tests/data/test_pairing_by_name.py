@@ -14,9 +14,9 @@ from scipy.io import wavfile
 
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.dataset import DataSet
 from wcord.data.names import NO_COMMON_NAMES
-from wcord.data.sources import from_arrays, open_data
-from wcord.data.split import DataSet
+from wcord.data.opening import from_arrays, open_data
 
 
 def folder(root: Path, names: list[str], *, offset: int = 0) -> str:

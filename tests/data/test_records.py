@@ -10,12 +10,12 @@ from PIL import Image
 from scipy.io import wavfile
 
 from wcord.checks import UsageError
-from wcord.data import audio
 from wcord.data.augment import to_unit
 from wcord.data.config import DataConfig
-from wcord.data.frame import Frame
+from wcord.data.images import Frame
+from wcord.data.opening import open_data
 from wcord.data.records import find_files, kind_of_records, read_picture, read_records
-from wcord.data.sources import open_data
+from wcord.data.sources import audio
 from wcord.data.walk import PassedOver, pictures
 
 

@@ -11,12 +11,13 @@ from PIL import Image
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
 from wcord.data.images import Form
-from wcord.data.sources import from_arrays, open_data
+from wcord.data.opening import from_arrays, open_data
+from wcord.data.pairing import TEST_UNSEEN
 from wcord.data.split import (
-    TEST_UNSEEN,
     MemorySplit,
     StreamSplit,
     base_and_view,
+    channel_statistics,
     none_like,
     on_device,
     seen_through,
@@ -99,3 +100,12 @@ def test_a_data_set_is_seen_through_a_view_and_beside_another() -> None:
 )
 def test_what_is_seen_is_said_in_words(config: DataConfig, told: str) -> None:
     assert open_data(config).seen == told
+
+
+def test_bytes_and_floats_agree_with_numpy() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (50, 3, 9, 7), dtype=np.uint8)
+    for values in (images, (images / 255).astype(np.float32)):
+        mean, std = channel_statistics(MemorySplit(torch.from_numpy(values), torch.zeros(50).long()))
+        unit = images / 255
+        np.testing.assert_allclose(mean, unit.mean(axis=(0, 2, 3)), rtol=1e-6)
+        np.testing.assert_allclose(std, unit.std(axis=(0, 2, 3)), rtol=1e-5)

@@ -13,11 +13,12 @@ from wcord.bounds import checked
 from wcord.checks import RunError, UsageError, require_bool, require_counts, require_file, require_kind, require_list
 from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
-from wcord.data.form import MIXED_SIZE
+from wcord.data.dataset import DataSet
+from wcord.data.label_values import refuse_several
 from wcord.data.labels import number_by_name, require_several_classes
 from wcord.data.loader import Loader
-from wcord.data.several import refuse_several
-from wcord.data.split import DataSet, Split, moved
+from wcord.data.memory import MIXED_SIZE
+from wcord.data.split import Split, moved
 from wcord.data.view import View
 from wcord.evaluation.accuracy import Predictions, accuracy
 from wcord.evaluation.chance import standing

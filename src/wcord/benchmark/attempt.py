@@ -14,8 +14,8 @@ from wcord.benchmark.state import forget, look, note_failure, note_not_applicabl
 from wcord.checks import ChangedInputError, DoesNotFitError, RunError, UsageError
 from wcord.claim import claim
 from wcord.data.config import DataConfig, PairingConfig
-from wcord.data.sources import open_data
-from wcord.data.split import DataSet
+from wcord.data.dataset import DataSet
+from wcord.data.opening import open_data
 from wcord.training.as_trained import seen_by_both
 from wcord.training.config import DistillConfig, TrainConfig, read_config
 from wcord.training.consent import require_same_code

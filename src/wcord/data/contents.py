@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wcord.data.split import DataSet, MemorySplit, Origin, Split, base_and_view
+from wcord.data.dataset import DataSet
+from wcord.data.split import MemorySplit, Origin, Split, base_and_view
 
 READ = 1000
 """Images of each split whose bytes are read, evenly spaced; of the others the size is enough to see most changes."""
@@ -28,7 +29,7 @@ def contents_of(data: DataSet) -> dict[str, Any]:
     which view). Files are known by their names, their sizes and the bytes of a thousand.
     """
     held = _side(data)
-    return held if data.teacher is None else held | {"teacher": _side(data.teacher.data)}
+    return held if data.teacher is None else held | {"teacher": _side(data.teacher)}
 
 
 def difference(begun: Contents, now: Contents, *, but: Sequence[str] = ()) -> str | None:

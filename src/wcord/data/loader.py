@@ -10,13 +10,26 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from wcord.checks import UsageError, require_choice, require_counts
-from wcord.data.augment import AUGMENTATIONS, augment, place, whole
+from wcord.data.augment import (
+    AUGMENT,
+    AUGMENTATIONS,
+    MIX,
+    ORDER,
+    PARTNER,
+    PARTNER_AUGMENT,
+    Draws,
+    Part,
+    augment,
+    place,
+    random_of,
+    seeded,
+    whole,
+)
 from wcord.data.batch import Batch
-from wcord.data.decoding import Decoding, given
-from wcord.data.draws import AUGMENT, MIX, ORDER, PARTNER, PARTNER_AUGMENT, Draws, Part, random_of, seeded
+from wcord.data.dataset import Partner
 from wcord.data.mixing import Mix, Mixing
-from wcord.data.split import MemorySplit, Partner, Split, StreamSplit, base_and_view, on_device
-from wcord.data.workers import leave_signals_to_main, read_by_workers
+from wcord.data.split import MemorySplit, Split, StreamSplit, base_and_view, on_device
+from wcord.data.workers import Decoding, given, leave_signals_to_main, read_by_workers
 
 
 class Loader:
@@ -96,8 +109,8 @@ class Loader:
             self._partner_base = self._base if other is base else on_device(other, device)
             self._partner_size = other.shape[1:]
             # What both share is drawn in the pixels of the larger picture.
-            self._frame = max(self._size, self._partner_size) if partner.shared else self._size
-            if partner.by_label:
+            self._frame = max(self._size, self._partner_size) if partner.pairs == "shared" else self._size
+            if partner.pairs == "label":
                 targets = partner.split.targets.to(device)
                 self._classes = (
                     targets.argsort(stable=True),
@@ -107,7 +120,7 @@ class Loader:
                     raise UsageError(
                         "pairs by label need a sample of each class on the teacher's side, which lacks one"
                     )
-        same_records = partner is None or (partner.shared and self._partner_base is self._base)
+        same_records = partner is None or (partner.pairs == "shared" and self._partner_base is self._base)
         # Parts of the originals are read, where both networks see the same part of the same picture.
         self._cut = augment == "resized-crop" and isinstance(self._base, StreamSplit) and same_records
         self._part = Part(rank, world_size, mates=mixing is not None)
@@ -212,10 +225,11 @@ class Loader:
         """Return the teacher's input: another view of the student's images, or partners of their own, mixed alike."""
         partner = self.partner
         assert partner is not None
-        kind = self.augment if partner.shared else partner.augment
-        if partner.shared and partners is None:
+        shared = partner.pairs == "shared"
+        kind = self.augment if shared else partner.augment
+        if shared and partners is None:
             return self._partner_view(images)
-        if partner.shared:
+        if shared:
             drawn = place(kind, drawn, self._frame, self._partner_size)
         else:
             drawn = self._drawn(epoch, numbers, kind=kind, size=self._partner_size, stream=PARTNER_AUGMENT)
@@ -235,7 +249,7 @@ class Loader:
         """Read what the teacher sees, where those are records of their own."""
         if self.partner is None or self._partner_base is self._base:
             return iter([None] * -(-len(shares) // self.together))
-        if not self.partner.by_label:
+        if self.partner.pairs != "label":
             return self._read(self._partner_base, shares)
         return self._read(
             self._partner_base, [self._same_class(epoch, n, rows) for n, rows in zip(numbers, shares, strict=True)]
@@ -320,7 +334,7 @@ def _left_over(samples: int, batch_size: int, world_size: int) -> int:
 
 
 def _require_mixable(mixing: Mixing | None, partner: Partner | None) -> None:
-    if mixing is not None and partner is not None and not partner.shared:
+    if mixing is not None and partner is not None and partner.pairs != "shared":
         raise UsageError(
             "mixup and cutmix mix what both networks see alike, but here each has pictures or augmentation of its own: "
             "leave them out, or pair pictures of the same scenes"

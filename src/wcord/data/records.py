@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 
 from wcord.checks import UsageError, require_file
-from wcord.data import audio, table
 from wcord.data.augment import to_unit
 from wcord.data.config import Known
 from wcord.data.formats import open_picture, picture_endings
-from wcord.data.frame import Frame
-from wcord.data.images import BadImageError, Form, decode, kind_of, open_upright
+from wcord.data.images import BadImageError, Form, Frame, decode, kind_of, open_upright
 from wcord.data.limits import read_whole
 from wcord.data.memory import resize_all
+from wcord.data.sources import audio, table
+from wcord.data.sources.table_file import READERS
 from wcord.data.walk import Kind, PassedOver, files_below, pictures
 
-TABLES = Kind("table", frozenset(table.READERS), ".csv, .parquet")
+TABLES = Kind("table", frozenset(READERS), ".csv, .parquet")
 
 
 def kind_of_records(shape: tuple[int, int, int], *, sounds: bool | None = None) -> Kind:

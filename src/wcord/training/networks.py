@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
-from wcord.data.frame import Frame
-from wcord.data.split import DataSet, base_and_view
-from wcord.data.statistics import channel_statistics
+from wcord.data.dataset import DataSet
+from wcord.data.images import Frame
+from wcord.data.split import base_and_view, channel_statistics
 from wcord.models.card import ModelCard
 from wcord.models.catalogue import names_weights
 from wcord.models.create import create_model, name_with_weights, stated_by_name, stated_frame

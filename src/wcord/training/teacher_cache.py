@@ -165,7 +165,7 @@ def _told(job: Job) -> dict[str, object]:
         return {}
     places = {"teacher_data": job.data.of_teacher.name, "label_map": None}
     told = dataclasses.asdict(job.config.pairing) | places
-    if job.data.teacher is not None and job.data.teacher.by_label:  # then labels decide which picture is drawn
+    if job.data.teacher is not None and job.data.pairs == "label":  # then labels decide which picture is drawn
         whole = contents.contents_of(job.data)
         told |= {"labels": [whole["train"]["labels"], whole["teacher"]["train"]["labels"]]}
     return told
