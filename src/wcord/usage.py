@@ -5,7 +5,7 @@ from typing import Literal
 
 from wcord.data.images import Frame
 from wcord.data.sources.audio import FRAMES, WINDOW
-from wcord.data.view import COLOUR, View
+from wcord.data.view import COLOR, View
 from wcord.models.card import SEVERAL_LABELS, ModelCard
 from wcord.terminal import json_text, markdown_cell
 from wcord.training.as_trained import frame_of
@@ -154,7 +154,7 @@ def _preparation(card: ModelCard, shape: Shape) -> dict[str, str]:
     frame = frame_of(card)
     if frame is None or shape[2] == 1:
         return {"view": f"`{card.view}`"} if card.view else {}
-    colour = "colour (RGB)" if card.record is not None and card.record[0] == COLOUR else "grey"
+    colour = "colour (RGB)" if card.record is not None and card.record[0] == COLOR else "grey"
     cover = f"resized until they cover {frame.height}×{frame.width} pixels"
     if frame.fraction != 1:
         cover += f" divided by {frame.fraction:g}"
@@ -212,7 +212,7 @@ def _picture(card: ModelCard) -> list[str]:
         "    values = np.asarray(picture, np.float32).transpose(2, 0, 1) / 255",
         *([f"    {LUMA}"] if grey else []),
     ]
-    channels = 1 if grey else COLOUR
+    channels = 1 if grey else COLOR
     return [*lines, *_view(card.view, (channels, frame.height, frame.width)), "images = np.float32(values)[None]"]
 
 

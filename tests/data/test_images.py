@@ -23,7 +23,7 @@ from wcord.data.memory import resize_all
 from wcord.data.opening import open_data
 
 
-def test_fitting_covers_the_form_and_crops_the_centre() -> None:
+def test_fitting_covers_the_form_and_crops_the_center() -> None:
     image = Image.new("RGB", (40, 20))
     image.paste((255, 0, 0), (10, 0, 30, 20))
     fitted = np.asarray(fit(image, Frame(10, 10)))

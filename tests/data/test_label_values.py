@@ -18,7 +18,7 @@ from wcord.data.label_values import (
     marks_several,
     plain_labels,
     refuse_several,
-    unlabelled,
+    unlabeled,
 )
 from wcord.data.labels import number_labels
 from wcord.data.loader import Loader
@@ -98,7 +98,7 @@ def test_labels_of_any_kind_are_classes(values: object, expected: tuple[str, ...
         (np.array([0.5, 1.5, 2] * 20), "3 different numbers, such as 0.5: classes are wanted; regression"),
         (np.random.default_rng(0).normal(size=60), "60 different numbers"),
         (np.random.default_rng(0).integers(0, 10**6, 60), "different numbers, .*regression is not supported"),
-        (np.array([-1, 0, 1, 2] * 15), "15 samples labelled -1, which beside 0 … 2 means unlabelled.*write the labels"),
+        (np.array([-1, 0, 1, 2] * 15), "15 samples labeled -1, which beside 0 … 2 means unlabeled.*write the labels"),
         (np.array([np.inf, 1] * 30), "hold infinity"),
     ],
 )
@@ -141,17 +141,17 @@ def test_a_test_split_without_labels_is_passed_over() -> None:
         data = from_arrays(X, np.array([0, 1, 2] * 20), X, bare)
         assert len(data.train) + len(data.test) == 60
         assert "the test split is skipped: 60 of its samples have no label" in data.notes
-    assert unlabelled(np.array([-1, 1]), np.array([-1, 1])) == 0
+    assert unlabeled(np.array([-1, 1]), np.array([-1, 1])) == 0
     assert is_missing(pd.NaT)
 
 
-def test_the_advice_about_unlabelled_test_samples_helps(tmp_path) -> None:
+def test_the_advice_about_unlabeled_test_samples_helps(tmp_path) -> None:
     from wcord.data.config import DataConfig
     from wcord.data.opening import open_data
 
     y = np.array([0, 1, 2] * 20)
     np.savez(tmp_path / "a.npz", x_train=X, y_train=y, x_test=X, y_test=np.where(np.arange(60) < 5, -1, y))
-    with pytest.raises(UsageError, match=r"the test split has 5 samples labelled -1.*--holdout 0\.1"):
+    with pytest.raises(UsageError, match=r"the test split has 5 samples labeled -1.*--holdout 0\.1"):
         open_data(DataConfig(data=f"npz:{tmp_path / 'a.npz'}"))
     assert len(open_data(DataConfig(data=f"npz:{tmp_path / 'a.npz'}", holdout=0.1)).test) == 6
 

@@ -26,11 +26,11 @@ def form_of(store: FileImages, image_size: int | str | None = None) -> tuple[For
     return find_form([all_rows(store, torch.zeros(len(store)).long())], Frame.of(image_size))
 
 
-def test_one_size_stays_and_grey_stays_grey(tmp_path: Path) -> None:
+def test_one_size_stays_and_gray_stays_gray(tmp_path: Path) -> None:
     assert form_of(files(tmp_path, ("L", (6, 4)), ("L", (6, 4)))) == (Form("L", 4, 6), ())
 
 
-def test_one_colour_image_makes_the_set_colour_and_sizes_are_noted(tmp_path: Path) -> None:
+def test_one_color_image_makes_the_set_color_and_sizes_are_noted(tmp_path: Path) -> None:
     store = files(tmp_path, ("L", (6, 4)), ("RGB", (8, 4)))
     form, notes = form_of(store)
     assert form == Form("RGB", 224, 224)

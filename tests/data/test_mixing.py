@@ -77,10 +77,10 @@ def test_what_is_drawn_follows_the_settings() -> None:
     drawn = [Mixing(3, 0.4, 1.0, 0.8).draw(generator) for _ in range(2000)]
     mixed = [one for one in drawn if one.share < 1]
     assert len(mixed) / len(drawn) == pytest.approx(0.8, abs=0.03)
-    assert sum(one.centre is not None for one in mixed) / len(mixed) == pytest.approx(0.5, abs=0.04)
+    assert sum(one.center is not None for one in mixed) / len(mixed) == pytest.approx(0.5, abs=0.04)
     assert np.mean([one.share for one in mixed]) == pytest.approx(0.5, abs=0.03)
-    assert all(one.centre is None for one in (Mixing(3, mixup=0.4).draw(generator) for _ in range(50)))
-    assert all(one.centre is not None for one in (Mixing(3, cutmix=0.4).draw(generator) for _ in range(50)))
+    assert all(one.center is None for one in (Mixing(3, mixup=0.4).draw(generator) for _ in range(50)))
+    assert all(one.center is not None for one in (Mixing(3, cutmix=0.4).draw(generator) for _ in range(50)))
 
 
 def assert_alike(first: list[Batch], second: list[Batch]) -> None:

@@ -138,7 +138,7 @@ def test_images_of_several_sizes_are_brought_to_one(tmp_path: Path) -> None:
     assert open_data(DataConfig(data=source, image_size=12)).train.shape == (3, 12, 12)
 
 
-def test_grey_sets_stay_grey(tmp_path: Path) -> None:
+def test_gray_sets_stay_gray(tmp_path: Path) -> None:
     source = image_folder(tmp_path)
     for path in tmp_path.rglob("*.png"):
         path.write_bytes(png(50, mode="L"))

@@ -20,7 +20,7 @@ from wcord.data.pairing import crossing
 
 
 def folder(root: Path, names: dict[str, int], *, size: int = 8, deep: bool = False) -> str:
-    """Write one-coloured pictures: path below the root → value."""
+    """Write one-colored pictures: path below the root → value."""
     for name, value in names.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -206,9 +206,9 @@ def test_rows_are_paired_in_order_where_there_are_as_many(tmp_path: Path) -> Non
 def test_two_columns_of_one_table(tmp_path: Path) -> None:
     def table(count: int, first: int) -> datasets.Dataset:
         values = range(first, first + count)
-        colour = [Image.fromarray(np.full((6, 6, 3), value, np.uint8)) for value in values]
+        color = [Image.fromarray(np.full((6, 6, 3), value, np.uint8)) for value in values]
         depth = [Image.fromarray(np.full((6, 6), 1000 + value, np.uint16)) for value in values]
-        columns = {"rgb": colour, "depth": depth, "label": [value % 2 for value in values]}
+        columns = {"rgb": color, "depth": depth, "label": [value % 2 for value in values]}
         kinds = datasets.Features(rgb=datasets.Image(), depth=datasets.Image(), label=datasets.Value("int64"))
         return datasets.Dataset.from_dict(columns, features=kinds)
 

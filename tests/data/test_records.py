@@ -61,8 +61,8 @@ def test_pictures_come_in_the_frame_that_is_wanted_and_keep_their_channels(tmp_p
     image = read_picture(tmp_path / "red.png", Frame(8, 12))
     assert image.shape == (1, 3, 8, 12)
     assert torch.equal(image[0, :, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
-    Image.new("L", (40, 20), 51).save(tmp_path / "grey.png")
-    assert read_picture(tmp_path / "grey.png", Frame(8, 8)).shape == (1, 1, 8, 8)
+    Image.new("L", (40, 20), 51).save(tmp_path / "gray.png")
+    assert read_picture(tmp_path / "gray.png", Frame(8, 8)).shape == (1, 1, 8, 8)
     Image.fromarray(np.full((4, 4), 20000, np.uint16)).save(tmp_path / "deep.png")
     assert read_picture(tmp_path / "deep.png", Frame(4, 4)).mean() == pytest.approx(20000 / 65535, abs=1e-4)
 

@@ -26,7 +26,7 @@ from wcord.data.stores import FileImages
 from wcord.data.view import View
 
 
-def grey(folder: Path, values: list[int]) -> FileImages:
+def gray(folder: Path, values: list[int]) -> FileImages:
     paths = [folder / f"{i}.png" for i in range(len(values))]
     for path, value in zip(paths, values, strict=True):
         Image.new("L", (4, 6), value).save(path)
@@ -34,7 +34,7 @@ def grey(folder: Path, values: list[int]) -> FileImages:
 
 
 def test_a_stream_reads_its_own_rows_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
-    split = StreamSplit(grey(tmp_path, [10, 20, 30]), torch.tensor([2, 0]), torch.tensor([1, 0]), Form("L", 6, 4))
+    split = StreamSplit(gray(tmp_path, [10, 20, 30]), torch.tensor([2, 0]), torch.tensor([1, 0]), Form("L", 6, 4))
     assert (len(split), split.shape) == (2, (1, 6, 4))
     images = split.read(torch.tensor([1, 0, 1]))
     assert images.dtype == torch.uint8

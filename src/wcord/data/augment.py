@@ -2,7 +2,7 @@
 
 Drawing and doing are apart so that the numbers of a whole batch can be drawn in one place and each process apply its
 part. Images come in as uint8 (or float in [0, 1]) and go out as float32 in [0, 1]; borders are black, as when a
-picture is padded before it is normalised.
+picture is padded before it is normalized.
 """
 
 import math
@@ -258,6 +258,6 @@ def random_of(*key: int) -> np.random.Generator:
 
 
 def seeded(*key: int) -> torch.Generator:
-    """Return a generator whose numbers depend on the whole key, with no pattern between neighbouring keys."""
+    """Return a generator whose numbers depend on the whole key, with no pattern between neighboring keys."""
     words = np.random.SeedSequence([part % 2**64 for part in key]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(words[0]))

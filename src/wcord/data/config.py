@@ -126,9 +126,9 @@ VIEWS: dict[str, str] = {
     "crop=N": "the N×N pixels in the middle (N×M: --view crop=24x32)",
     "edges": "the magnitude of the gradient, one channel",
     "gray": "the luma, one channel",
-    "lab-ab": "the two colour channels of CIE L*a*b*",
+    "lab-ab": "the two color channels of CIE L*a*b*",
     "lab-l": "the lightness of CIE L*a*b*, one channel",
-    "rgb": "one channel three times, for networks that want colour",
+    "rgb": "one channel three times, for networks that want color",
     "resize=N": "the picture resized to N×N pixels",
     "visits=N": "the first N visits of a subject",
 }

@@ -16,7 +16,7 @@ from wcord.data.limits import require_pixels
 # pictures in several threads here, where a filter cannot be set for a while.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
-_GREY = frozenset({"1", "L", "LA"})
+_GRAY = frozenset({"1", "L", "LA"})
 _DEEP = frozenset({"I", "I;16", "I;16B", "I;16L"})
 DEEPEST = 65535
 """Largest value of 16 bits, which becomes 1."""
@@ -102,7 +102,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Form:
-    """What every image of a set is brought to: grey of 8 or 16 bits or colour, and one size in pixels (see `Frame`)."""
+    """What every image of a set is brought to: gray of 8 or 16 bits or color, and one size in pixels (see `Frame`)."""
 
     mode: Literal["L", "I;16", "RGB"]
     height: int
@@ -152,8 +152,8 @@ class UnreadableError(UsageError):
 
 
 def kind_of(mode: str) -> Literal["L", "I;16", "RGB"]:
-    """Return which form suits a Pillow mode: a single channel of 8 or 16 bits, or colour."""
-    return "L" if mode in _GREY else "I;16" if mode in _DEEP else "RGB"
+    """Return which form suits a Pillow mode: a single channel of 8 or 16 bits, or color."""
+    return "L" if mode in _GRAY else "I;16" if mode in _DEEP else "RGB"
 
 
 def open_upright(opened: Callable[[], Image.Image], name: str) -> Image.Image:
@@ -233,7 +233,7 @@ def _deep(image: Image.Image) -> Image.Image:
 
 
 def fit(image: Image.Image, frame: Frame, box: Box | None = None) -> Image.Image:
-    """Resize, with antialiasing, until the image just covers the frame (over its fraction), then crop its centre.
+    """Resize, with antialiasing, until the image just covers the frame (over its fraction), then crop its center.
 
     For a square frame the shorter side becomes the frame's side, as in the usual evaluation of ImageNet models with a
     fraction of 0.875. A part, `box`, is stretched over the frame instead.

@@ -133,10 +133,10 @@ def is_missing(value: object) -> bool:
     return bool(value != value) if isinstance(value, float | np.floating | np.datetime64) else False
 
 
-def unlabelled(values: Labels, train: Labels) -> int:
+def unlabeled(values: Labels, train: Labels) -> int:
     """Return how many test samples have no label: a gap, or −1 where no training sample has that.
 
-    >>> unlabelled(np.array([-1, -1, 2]), np.array([0, 1, 2])), unlabelled(np.array([-1]), np.array([-1, 1]))
+    >>> unlabeled(np.array([-1, -1, 2]), np.array([0, 1, 2])), unlabeled(np.array([-1]), np.array([-1, 1]))
     (2, 0)
     """
     if values.ndim != 1:

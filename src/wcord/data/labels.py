@@ -42,7 +42,7 @@ def number_labels(
             class that training lacks.
     """
     plain = {split: plain_labels(split, values) for split, values in splits.items()}
-    _require_labelled(plain, named=names is not None)
+    _require_labeled(plain, named=names is not None)
     if names is None:
         whole = _together(plain)
         require_classes(what, whole)
@@ -261,8 +261,8 @@ def _together(splits: Mapping[str, Labels]) -> Labels:
     return np.concatenate(list(splits.values()))
 
 
-def _require_labelled(splits: Mapping[str, Labels], *, named: bool) -> None:
-    """Raise where −1 means unlabelled: beside class numbers 0 … C−1, or where classes have names.
+def _require_labeled(splits: Mapping[str, Labels], *, named: bool) -> None:
+    """Raise where −1 means unlabeled: beside class numbers 0 … C−1, or where classes have names.
 
     As one of two values, −1 is a class; beside other numbers as well.
     """
@@ -275,7 +275,7 @@ def _require_labelled(splits: Mapping[str, Labels], *, named: bool) -> None:
     evaluate = ", evaluate on a part of the training samples by --holdout 0.1" if split == "test" else ""
     known = "where classes have names" if named else f"beside 0 … {len(others) - 1}"
     raise UsageError(
-        f"the {split} split has {count} samples labelled -1, which {known} means unlabelled: remove them{evaluate}, "
+        f"the {split} split has {count} samples labeled -1, which {known} means unlabeled: remove them{evaluate}, "
         "or, if -1 is a class, write the labels as text"
     )
 

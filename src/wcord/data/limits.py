@@ -7,7 +7,7 @@ from pathlib import Path
 from wcord.checks import UsageError
 
 PIXELS = 89_478_485
-"""Pixels of a picture that are decoded: as many as Pillow takes without a warning, 268 MB in colour."""
+"""Pixels of a picture that are decoded: as many as Pillow takes without a warning, 268 MB in color."""
 VARIABLE = "WCORD_MAX_PIXELS"
 """Environment variable that sets another limit. It is a property of the machine, and in no record."""
 

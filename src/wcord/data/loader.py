@@ -63,7 +63,7 @@ class Loader:
             are then shares of the classes, B×C, and there are no row numbers, since a mixture is no sample. A process
             of several reads the samples that its own are mixed with beside these.
         drop_single: leave out a last batch that would give some process a single sample (or none), which batch
-            normalisation and losses over pairs cannot use.
+            normalization and losses over pairs cannot use.
         together: batches that are cut out of memory and augmented in one pass; each is then a part of that tensor. On a
             GPU that saves launches; the pictures are the same, bit for bit.
 

@@ -76,7 +76,7 @@ def without_bad(samples: Samples, bad: list[Bad], *, skip: bool, split: str) -> 
 
 
 def resize_all(images: Tensor, frame: Frame) -> Tensor:
-    """Fit decoded images, N×C×H×W, to a frame as `images.fit` does: resized until they cover it, then the centre."""
+    """Fit decoded images, N×C×H×W, to a frame as `images.fit` does: resized until they cover it, then the center."""
     if tuple(images.shape[-2:]) == (frame.height, frame.width) and frame.fraction == 1:
         return images
     fitted, (top, left) = frame.cover(*images.shape[-2:])
@@ -157,7 +157,7 @@ MIXED_SIZE = 224
 def find_form(splits: list[Samples], frame: Frame | None) -> tuple[Form, tuple[str, ...]]:
     """Look at up to `LOOKED_AT` evenly spaced images of each split and return the form that suits all of them.
 
-    Colour if one of them is, else grey, of 16 bits if one of those is. They are fitted to `frame`; without one they
+    Color if one of them is, else gray, of 16 bits if one of those is. They are fitted to `frame`; without one they
     stay as large as they are if all have one size, else they become squares of 224 pixels.
 
     Returns:
@@ -176,7 +176,7 @@ def find_form(splits: list[Samples], frame: Frame | None) -> tuple[Form, tuple[s
         raise UsageError(f"none of the {sum(map(len, splits))} images can be read: check that they are image files")
     if modes["RGB"] and modes["I;16"]:
         raise UsageError(
-            "the data hold colour images and images of 16 bits, which have no form in common: keep one kind"
+            "the data hold color images and images of 16 bits, which have no form in common: keep one kind"
         )
     mode = "RGB" if modes["RGB"] else "I;16" if modes["I;16"] else "L"
     if frame is not None:

@@ -59,12 +59,12 @@ class Mix:
 
     Attributes:
         share: λ, of the sample itself; 1: nothing is mixed.
-        centre: where the middle of the rectangle lies, down and across in [0, 1); None for mixup.
+        center: where the middle of the rectangle lies, down and across in [0, 1); None for mixup.
         box: the rectangle in pixels of one size: top, bottom, left, right.
     """
 
     share: float
-    centre: tuple[float, float] | None = None
+    center: tuple[float, float] | None = None
     box: tuple[int, int, int, int] | None = None
 
     def on(self, frame: tuple[int, int], size: tuple[int, int] | None = None) -> "Mix":
@@ -72,11 +72,11 @@ class Mix:
 
         λ becomes the share of the picture that is left outside the rectangle, which may reach over the border.
         """
-        if self.centre is None:
+        if self.center is None:
             return self
         size = size or frame
         sides = []
-        for place, whole, own in zip(self.centre, frame, size, strict=True):
+        for place, whole, own in zip(self.center, frame, size, strict=True):
             length, middle = int(whole * math.sqrt(1 - self.share)), int(place * whole)
             low, high = max(middle - length // 2, 0), min(middle + (length + 1) // 2, whole)
             sides += [round(low * own / whole), round(high * own / whole)]

@@ -117,7 +117,7 @@ def _kind_of(path: Path) -> str:
 
 
 def read_picture(path: Path, frame: Frame) -> Tensor:
-    """Return one picture as floats in [0, 1], fitted to a frame: 1×1×H×W of a grey one, 1×3×H×W of any other.
+    """Return one picture as floats in [0, 1], fitted to a frame: 1×1×H×W of a gray one, 1×3×H×W of any other.
 
     Raises:
         UsageError: where the file is no picture, or is damaged.

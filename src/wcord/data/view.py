@@ -14,7 +14,7 @@ from torch import Tensor
 from wcord.checks import LARGEST_SIDE, UsageError, require_choice
 from wcord.data.limits import require_pixels
 
-COLOUR = 3
+COLOR = 3
 Operation = Callable[[Tensor], Tensor]
 
 
@@ -51,7 +51,7 @@ class View:
         return View(",".join(text for text in (self.text, other.text) if text))
 
     def fitted(self, shape: tuple[int, int, int], channels: int) -> "View":
-        """Return the view for a network of so many input channels: grey made colour first, or the reverse, if need be.
+        """Return the view for a network of so many input channels: gray made color first, or the reverse, if need be.
 
         >>> View.parse("resize=4").fitted((1, 8, 8), 3).text, View.parse("lab-l").fitted((3, 8, 8), 1).text
         ('rgb,resize=4', 'lab-l')
@@ -150,13 +150,13 @@ def _gray(images: Tensor, name: str = "gray") -> Tensor:
         return images
     from kornia.color import rgb_to_grayscale  # imported when asked for
 
-    return rgb_to_grayscale(_colour(name, images))
+    return rgb_to_grayscale(_color(name, images))
 
 
 def _rgb(images: Tensor) -> Tensor:
-    """Return one channel three times, as networks for colour images want it."""
+    """Return one channel three times, as networks for color images want it."""
     _pictures("rgb", images)
-    return images.expand(-1, COLOUR, -1, -1) if images.shape[1] == 1 else _colour("rgb", images)
+    return images.expand(-1, COLOR, -1, -1) if images.shape[1] == 1 else _color("rgb", images)
 
 
 def _lab_l(images: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ def _lab_l(images: Tensor) -> Tensor:
 
 
 def _lab_ab(images: Tensor) -> Tensor:
-    """Return the two colour channels of CIE L*a*b* (D65), (a + 128) / 255 and (b + 128) / 255."""
+    """Return the two color channels of CIE L*a*b* (D65), (a + 128) / 255 and (b + 128) / 255."""
     return (_lab("lab-ab", images)[:, 1:] + 128) / 255
 
 
@@ -179,13 +179,13 @@ def _edges(images: Tensor) -> Tensor:
 def _lab(name: str, images: Tensor) -> Tensor:
     from kornia.color import rgb_to_lab
 
-    return rgb_to_lab(_colour(name, images))
+    return rgb_to_lab(_color(name, images))
 
 
-def _colour(name: str, images: Tensor) -> Tensor:
+def _color(name: str, images: Tensor) -> Tensor:
     _pictures(name, images)
-    if images.shape[1] != COLOUR:
-        raise UsageError(f"view {name!r} needs colour images, received {images.shape[1]} channel(s)")
+    if images.shape[1] != COLOR:
+        raise UsageError(f"view {name!r} needs color images, received {images.shape[1]} channel(s)")
     return images
 
 

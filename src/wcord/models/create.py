@@ -37,7 +37,7 @@ FAMILIES: dict[str, Callable[..., nn.Module]] = {
     "shufflenetv2": ShuffleV2,
     "mlp": MLP,
 }
-COLOUR = 3
+COLOR = 3
 DEFAULT_CLASSES = 100
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "timm": timm_networks.build,
@@ -78,7 +78,7 @@ def create_model(
             where the name names them.
 
     Returns:
-        The network itself, on the CPU, in training mode; its input is B×C×H×W, normalised as it wants.
+        The network itself, on the CPU, in training mode; its input is B×C×H×W, normalized as it wants.
 
     Raises:
         UsageError: the name is unknown, the network cannot be built with these numbers, or the weights cannot be had.
@@ -217,7 +217,7 @@ def _accepted(factory: Callable[..., Any], num_classes: int, in_channels: int) -
     given = {}
     if "num_classes" in parameters or open_ended:
         given["num_classes"] = num_classes
-    if "in_channels" in parameters or (open_ended and in_channels != COLOUR):
+    if "in_channels" in parameters or (open_ended and in_channels != COLOR):
         given["in_channels"] = in_channels
     return given
 

@@ -45,7 +45,7 @@ def test_a_test_split_with_its_labels_kept_back_gives_way_to_validation() -> Non
     assert source.classes == ("0", "1")
 
 
-def test_without_any_labelled_test_split_there_is_none() -> None:
+def test_without_any_labeled_test_split_there_is_none() -> None:
     assert table_source(datasets.DatasetDict(train=table([0, 1])), "x", ReadRequest()).test is None
 
 

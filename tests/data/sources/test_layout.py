@@ -99,7 +99,7 @@ def test_classes_that_are_called_like_splits_stay_classes(classes: str, tmp_path
         ("{dev}/a {dev}/b", "has 'dev' but no 'train' folder"),
         ("{train_1,train_2}/a {train_1,train_2}/b", "several folders that may be the train split"),
         ("{fit,score}/a {fit,score}/b fit", "'fit', 'score' in .* look like splits"),  # a picture beside the classes
-        ("{fit,score}/a {fit,score}/b unlabelled", "'fit', 'score' in .* look like splits"),
+        ("{fit,score}/a {fit,score}/b unlabeled", "'fit', 'score' in .* look like splits"),
         ("{trainA,trainB,testA,testB}", "several folders that may be the train split .'trainA', 'trainB'."),
         (
             "images/train/{a,b} images/test/{a,b} docs",

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_file
 from wcord.data.choice import held_out
-from wcord.data.label_values import as_labels, label_marks, marks_several, unlabelled
+from wcord.data.label_values import as_labels, label_marks, marks_several, unlabeled
 from wcord.data.labels import no_labels, number_labels
 from wcord.data.samples import ReadRequest, Source, all_rows
 from wcord.data.sources.layout import ROLES, role_of
@@ -22,7 +22,7 @@ Array = NDArray[np.generic]
 
 
 def digits_source(place: str, request: ReadRequest) -> Source:
-    """Return scikit-learn's 1,797 handwritten digits, 8×8, grey, with a fixed fifth of each class as the test split."""
+    """Return scikit-learn's 1,797 handwritten digits, 8×8, gray, with a fixed fifth of each class as the test split."""
     from sklearn.datasets import load_digits  # imported here: scikit-learn takes longer to load than the digits
 
     pixels, numbers = load_digits(return_X_y=True)
@@ -128,7 +128,7 @@ def array_source(
     if "test" in images and images["test"].shape[1:] != images["train"].shape[1:]:
         shapes = tuple(images["train"].shape[1:]), tuple(images["test"].shape[1:])
         raise UsageError(f"x_train and x_test must hold images of one shape, received {shapes[0]} and {shapes[1]}")
-    bare = unlabelled(labels["test"], labels["train"]) if "test" in labels else 0
+    bare = unlabeled(labels["test"], labels["train"]) if "test" in labels else 0
     notes: tuple[str, ...] = ()
     if bare and (partial or bare == len(labels["test"])):
         del images["test"], labels["test"]
@@ -162,7 +162,7 @@ def _require_one_form(labels: Mapping[str, Array]) -> None:
 def as_images(name: str, array: Array) -> Tensor:
     """Return an array of images as a tensor N×C×H×W: uint8, or float32 in [0, 1].
 
-    N×H×W is taken as grey; of N×C×H×W and N×H×W×C, the one with fewer channels than pixels a side; N×C×1×1 are rows
+    N×H×W is taken as gray; of N×C×H×W and N×H×W×C, the one with fewer channels than pixels a side; N×C×1×1 are rows
     of C numbers. Whole numbers of any type in 0 … 255 become uint8.
 
     >>> as_images("x_train", np.zeros((5, 32, 32, 3), np.uint8)).shape
@@ -206,7 +206,7 @@ def _require_unit(name: str, array: Array) -> None:
     low, high = float(flat.min()), float(flat.max())
     if low < 0 or high > 1:
         raise UsageError(
-            f"{name} holds floats in {low:g} … {high:g}: scale them to [0, 1]; each network normalises for itself"
+            f"{name} holds floats in {low:g} … {high:g}: scale them to [0, 1]; each network normalizes for itself"
         )
 
 

@@ -17,7 +17,7 @@ from datasets.table import InMemoryTable, table_cast
 from pyarrow import parquet
 
 from wcord.checks import UsageError, unknown
-from wcord.data.label_values import LABEL_NAMES, Labels, as_labels, unlabelled
+from wcord.data.label_values import LABEL_NAMES, Labels, as_labels, unlabeled
 from wcord.data.labels import no_labels, number_labels
 from wcord.data.names import key_of
 from wcord.data.samples import ReadRequest, Source, all_rows, named_by
@@ -27,7 +27,7 @@ from wcord.data.stores import ColumnImages
 HELD = 4 * 2**30
 """Bytes of a parquet folder, unpacked, up to which it is held in memory; of a larger one a copy is written."""
 TEST_SPLITS = ("test", "validation", "valid", "val")
-"""In this order; the first that exists and is labelled is the test split."""
+"""In this order; the first that exists and is labeled is the test split."""
 
 
 def parquet_source(place: str, request: ReadRequest) -> Source:
@@ -105,7 +105,7 @@ def table_source(tables: object, name: str, request: ReadRequest) -> Source:
             if request.partial and tables[split].data.column(image).null_count == len(tables[split]):
                 continue
             values = _labels(tables[split], label)
-            bare = unlabelled(values, labels["train"])
+            bare = unlabeled(values, labels["train"])
             if len(values) and bare < len(values) and not (bare and request.partial):
                 chosen["test"], labels["test"], origin["test"] = tables[split], values, split
                 break

@@ -214,8 +214,8 @@ def _missing(frames: dict[str, Frame], columns: Sequence[str], label: str | None
     if label is None:
         return ""
     test, train = scalars(frame[label]), scalars(frames["train"][label])
-    unlabelled = all(value in (None, -1) for value in test) and -1 not in train
-    return f"has no label in column {label!r}" if unlabelled else ""
+    unlabeled = all(value in (None, -1) for value in test) and -1 not in train
+    return f"has no label in column {label!r}" if unlabeled else ""
 
 
 def _column_of(columns: Sequence[str]) -> Callable[[str], str]:

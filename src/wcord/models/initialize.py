@@ -1,9 +1,9 @@
-"""How the convolutions of the CIFAR networks begin: He initialisation by fan-out."""
+"""How the convolutions of the CIFAR networks begin: He initialization by fan-out."""
 
 from torch import nn
 
 
-def initialise_convolutions(network: nn.Module) -> None:
+def initialize_convolutions(network: nn.Module) -> None:
     """Draw each convolution from N(0, 2 / (k² · out)) and set its bias to zero; leave all else as it is.
 
     He et al. (2015), fan-out mode. The fan counts all output channels also where the convolution has groups.
