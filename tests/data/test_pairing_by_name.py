@@ -202,7 +202,7 @@ def test_in_python_rows_against_the_names_are_refused(tmp_path: Path) -> None:
 def test_what_is_passed_over_on_the_teachers_side_is_told(tmp_path: Path) -> None:
     student, teacher = folder(tmp_path / "s", numbered()), folder(tmp_path / "t", numbered())
     (tmp_path / "t" / "a" / "x.txt").write_text("words")
-    assert "teacher: passed over: 1 file (.txt 1)" in opened(student, teacher).notes
+    assert "teacher: skipped: 1 file (.txt 1)" in opened(student, teacher).notes
 
 
 def labeled(root: Path, classes: Sequence[str], each: int = 6, stem: str = "im") -> str:

@@ -16,7 +16,7 @@ from wcord.data.augment import draw
 from wcord.data.images import Form
 from wcord.data.split import MemorySplit, StreamSplit
 from wcord.data.stores import FileImages
-from wcord.data.workers import Decoding, WorkerLostError, given, leave_signals_to_main, read_by_workers
+from wcord.data.workers import Decoding, WorkerLostError, images_or_raise, leave_signals_to_main, read_by_workers
 
 
 class Numbers(Dataset[int]):
@@ -78,8 +78,8 @@ def split(tmp_path: Path) -> StreamSplit:
 def test_each_batch_holds_its_rows(split: StreamSplit) -> None:
     decoding = Decoding(split, [torch.tensor([2, 0]), torch.tensor([1])], None, first=0, views=1)
     assert len(decoding) == 2
-    assert [int(picture.max()) for picture in given(decoding[0])] == [100, 0]
-    assert given(decoding[1]).shape == (1, 3, 8, 8)
+    assert [int(picture.max()) for picture in images_or_raise(decoding[0])] == [100, 0]
+    assert images_or_raise(decoding[1]).shape == (1, 3, 8, 8)
 
 
 def test_crops_are_those_of_the_batch_in_its_epoch_in_every_view(split: StreamSplit) -> None:
@@ -90,7 +90,7 @@ def test_crops_are_those_of_the_batch_in_its_epoch_in_every_view(split: StreamSp
         return draw("resized-crop", 4, 8, 8, torch.Generator().manual_seed(number))
 
     decoding = Decoding(split, [torch.tensor([0, 2]), torch.tensor([1, 2])], crops, first=5, views=2)
-    assert [int(picture.max()) for picture in given(decoding[1])] == [50, 100, 50, 100]
+    assert [int(picture.max()) for picture in images_or_raise(decoding[1])] == [50, 100, 50, 100]
     assert numbers == [6]
 
 
@@ -108,7 +108,7 @@ def test_an_error_is_handed_over_and_raised_by_who_takes_it(
     handed = decoding[0]
     assert isinstance(handed, kind)
     with pytest.raises(kind, match="no room" if kind is MemoryError else "3.png"):
-        given(handed)
+        images_or_raise(handed)
 
 
 def test_a_batch_is_named_by_its_number_in_the_epoch_and_its_first_picture(split: StreamSplit) -> None:

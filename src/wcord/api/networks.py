@@ -201,7 +201,7 @@ def predict_files(
         RunError: none of the files in folders can be read.
     """
     from wcord.data import records  # tables and sounds take a second to load
-    from wcord.data.walk import PassedOver
+    from wcord.data.walk import Skipped
 
     require_counts(top=top)
     paths = [paths] if isinstance(paths, str | Path) else paths
@@ -213,7 +213,7 @@ def predict_files(
     shape = seen if width == 1 else card.record or seen  # a row of a table is one visit already
     sounds = card.extra.get("sounds")  # older files do not say it
     records.require_single_records(shape, card.columns)
-    kind, passed = records.kind_of_records(shape, sounds=sounds), PassedOver()
+    kind, passed = records.kind_of_records(shape, sounds=sounds), Skipped()
     files = records.find_files([Path(path) for path in paths], kind, passed)
     if say is not None:
         for note in passed.note(kind):

@@ -1,4 +1,4 @@
-"""A split that is ready to be read: decoded in memory, or decoded anew at every reading."""
+"""Splits that are ready to be read: decoded in memory, or decoded at each reading; and their channel statistics."""
 
 from abc import ABC, abstractmethod
 
@@ -12,7 +12,7 @@ from wcord.data.stores import ImageStore
 from wcord.data.view import View
 
 Origin = tuple[ImageStore | Tensor, Tensor]
-"""Where images lie undecoded, or before they were resized, and which rows of that are meant."""
+"""The store of the original images, and the rows of it that belong to a split."""
 
 
 class Split(ABC):
@@ -21,7 +21,7 @@ class Split(ABC):
     Attributes:
         targets: class numbers, N; or the labels of each row where it may have several, N×C of 0 and 1 (float).
         shape: channels, height, width of every image.
-        origin: store and rows that the images were, or are, decoded from; None where they are what is kept of them.
+        origin: store and rows of the original images; None if the images are the original ones.
     """
 
     targets: Tensor
@@ -56,7 +56,7 @@ class MemorySplit(Split):
         return self.images.index_select(0, rows)
 
     def to(self, device: torch.device | str) -> "MemorySplit":
-        """Return the split with its images on `device`; nothing is copied where they are there already."""
+        """Return the split with its images on `device`; nothing is copied if they are there."""
         if self.images.device == torch.device(device):
             return self
         return MemorySplit(moved(self.images, device), self.targets.to(device), self.origin)
@@ -69,7 +69,7 @@ class StreamSplit(Split):
         store: undecoded images.
         rows: the rows of the store that belong to the split, N.
         targets: class numbers, N.
-        form: what every image is brought to.
+        form: of every image.
     """
 
     def __init__(self, store: ImageStore, rows: Tensor, targets: Tensor, form: Form) -> None:
@@ -81,7 +81,7 @@ class StreamSplit(Split):
         self.shape = form.shape
 
     def name(self, row: int) -> str:
-        """Return what one of the images is for a user."""
+        """Return the name of an image in a message."""
         return self.store.name(int(self.rows[row]))
 
     def read(self, rows: Tensor, crops: Tensor | None = None) -> Tensor:
@@ -89,8 +89,8 @@ class StreamSplit(Split):
 
         Args:
             rows: which, B.
-            crops: what `augment.draw` drawn as "resized-crop" for each, B×41: parts of the originals are read, which
-                are sharper and see more of them than parts of what they are brought to; not mirrored yet.
+            crops: draws of `augment.draw` for "resized-crop", B×41: crops of the originals are read, which are sharper
+                than crops of resized images; they are not mirrored yet.
 
         Raises:
             UsageError: an image cannot be read.
@@ -118,8 +118,8 @@ class ViewedSplit(Split):
 
     Args:
         base: where the records are read.
-        view: what is seen of them.
-        targets: class numbers, where they are others than the base's.
+        view: the operations on them.
+        targets: class numbers that replace those of the base.
 
     Raises:
         UsageError: the view does not suit the records.
@@ -133,12 +133,12 @@ class ViewedSplit(Split):
         self.shape = view.shape(base.shape)
 
     def read(self, rows: Tensor) -> Tensor:
-        """Return what is seen of the records in `rows`, float32."""
+        """Return the view of the records in `rows`, float32."""
         return self.view(to_unit(self.base.read(rows)))
 
 
 def seen_through(split: Split, view: View) -> Split:
-    """Return the split as it is seen through a view, after the one it has; itself where there is none."""
+    """Return the split with a view applied after its present one; the split itself for an empty view."""
     if not view:
         return split
     base, before = base_and_view(split)
@@ -146,12 +146,12 @@ def seen_through(split: Split, view: View) -> Split:
 
 
 def base_and_view(split: Split) -> tuple[Split, View]:
-    """Return where a split's records are read, and what is then seen of them."""
+    """Return the split without its view, and the view."""
     return (split.base, split.view) if isinstance(split, ViewedSplit) else (split, View())
 
 
 def none_like(split: Split) -> MemorySplit:
-    """Return a split of records of the same form that holds none.
+    """Return an empty split of the same form.
 
     >>> len(none_like(MemorySplit(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]))))
     0
@@ -160,13 +160,13 @@ def none_like(split: Split) -> MemorySplit:
 
 
 def moved(records: Tensor, device: torch.device | str) -> Tensor:
-    """Return records on a device, in float32 where that has no float64."""
+    """Return records on a device, in float32 if it does not support float64."""
     narrow = records.dtype == torch.float64 and torch.device(device).type == "mps"
     return (records.float() if narrow else records).to(device)
 
 
 def on_device(split: Split, device: torch.device | str) -> Split:
-    """Return a split in memory on `device`; others read where they lie."""
+    """Return a split in memory on `device`, and any other split unchanged."""
     return split.to(device) if isinstance(split, MemorySplit) else split
 
 
@@ -179,9 +179,9 @@ def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ..
     """Return mean and standard deviation of each channel over all pixels, with pixel values in [0, 1].
 
     Exact for a split in memory; for a streamed one, of up to 5,000 evenly spaced images, the same every time.
-    A constant channel is given deviation 1, so that dividing by it is harmless; the sums are taken from a value of the
-    channel, so that a large mean with a small deviation (pressures, times) loses no digits. Missing values (NaN) do not
-    count.
+    A constant channel is given deviation 1, so that dividing by it is harmless. Sums are relative to a value of the
+    channel, so that a large mean with a small deviation (pressures, times) loses no digits. Missing values (NaN) are
+    ignored.
 
     >>> images = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
     >>> channel_statistics(MemorySplit(images, torch.zeros(2, dtype=torch.long)))
@@ -209,9 +209,9 @@ def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ..
 
 
 def _origin(images: Tensor) -> Tensor:
-    """Return a value of each channel from which its sums are taken, so that a large mean does not drown the deviation.
+    """Return the value of each channel that its sums are relative to.
 
-    Zero where all values are missing, and for bytes, whose sums are exact.
+    Zero if all values are missing, and for bytes, whose sums are exact.
     """
     corners = images[:, :, 0, 0].double().cpu()
     if images.dtype == torch.uint8 or not len(corners):

@@ -23,7 +23,7 @@ MOST = 10**6
 
 
 def require_believable(card: ModelCard, shapes: Shapes, *, own: bool = False) -> None:
-    """Raise where a card speaks of more classes or channels than the tensors beside it have room for.
+    """Raise if a card speaks of more classes or channels than the tensors beside it have room for.
 
     >>> require_believable(ModelCard("resnet8", 10**9), {"fc.weight": (10, 64), "fc.bias": (10,)})
     Traceback (most recent call last):
@@ -50,7 +50,7 @@ def require_believable(card: ModelCard, shapes: Shapes, *, own: bool = False) ->
 
 
 def require_room(card: ModelCard, shapes: Shapes, name: str) -> None:
-    """Raise where a network with the sizes of a card is far larger than the file that should hold its weights.
+    """Raise if a network with the sizes of a card is far larger than the file that should hold its weights.
 
     The network is built on the meta device, which takes no memory.
 

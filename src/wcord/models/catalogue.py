@@ -73,7 +73,7 @@ PREFIXES: dict[str, str] = {
 
 
 def names_weights(name: str) -> bool:
-    """Tell whether the name of a network names pretrained weights too.
+    """Return whether the name of a network names pretrained weights too.
 
     >>> [names_weights(name) for name in ("timm:resnet18", "timm:resnet18.a1_in1k", "torchvision:resnet18@DEFAULT")]
     [False, True, True]

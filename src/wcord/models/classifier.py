@@ -71,12 +71,12 @@ def classifier_paths(network: nn.Module) -> tuple[str, ...]:
 
 
 def joined_classifiers(network: nn.Module) -> bool:
-    """Tell whether a network's classifiers each see a part of its embedding, so that all of them count."""
+    """Return whether a network's classifiers each see a part of its embedding, so that all of them count."""
     return isinstance(network, StatesClassifier) and isinstance(network.get_classifier(), nn.ModuleList)
 
 
 def is_head_key(key: str, paths: Sequence[str]) -> bool:
-    """Tell whether a key of a state dict belongs to one of the modules.
+    """Return whether a key of a state dict belongs to one of the modules.
 
     >>> is_head_key("head.fc.weight", ["head"]), is_head_key("header.weight", ["head"])
     (True, False)

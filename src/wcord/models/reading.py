@@ -92,7 +92,7 @@ def _states(content: object, place: str, depth: int = DEPTH) -> "list[tuple[str,
 
 
 def _require_stored(path: Path) -> None:
-    """Raise where a file of torch.save is compressed, which it never is, and would take far more memory than disk."""
+    """Raise if a file of torch.save is compressed, which it never is, and would take far more memory than disk."""
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
@@ -103,7 +103,7 @@ def _require_stored(path: Path) -> None:
 
 
 def _require_plain(path: Path, key: str, tensor: Tensor) -> None:
-    """Raise where a tensor is none that can be copied into a network, or far larger than the file."""
+    """Raise if a tensor is none that can be copied into a network, or far larger than the file."""
     kind = None
     if tensor.is_meta:
         kind = "without its values (on the meta device)"

@@ -31,7 +31,7 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
     Raises:
         UsageError: the name is unknown, or the weights cannot be had.
     """
-    from torchvision import models  # takes seconds, so only when asked for
+    from torchvision import models  # takes seconds, so only when it is used
 
     weights = _weights(name, pretrained=pretrained)
     plain = name.partition("@")[0]

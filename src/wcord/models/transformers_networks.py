@@ -69,7 +69,7 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
 
 
 def _require_body(name: str, weights: Path, network: nn.Module, found: Mapping[str, Any]) -> None:
-    """Raise where more than the head stays random: transformers itself only warns.
+    """Raise if more than the head stays random: transformers itself only warns.
 
     Args:
         name: of the network.

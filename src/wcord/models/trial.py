@@ -65,7 +65,7 @@ def try_network(role: str, network: nn.Module, shape: Sequence[int]) -> None:
 
 
 def require_gradient(role: str, network: nn.Module, sample: Tensor) -> None:
-    """Raise where a network cuts its logits off from its weights, so that it cannot be trained.
+    """Raise if a network cuts its logits off from its weights, so that it cannot be trained.
 
     Args:
         role: the network as messages call it.
@@ -81,7 +81,7 @@ def require_gradient(role: str, network: nn.Module, sample: Tensor) -> None:
 
 
 def require_values(role: str, network: nn.Module) -> None:
-    """Raise where a weight of a network holds no values, as lazy layers and the meta device leave it."""
+    """Raise if a weight of a network holds no values, as lazy layers and the meta device leave it."""
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     for name, tensor in tensors.items():
         if isinstance(tensor, UninitializedParameter | UninitializedBuffer):

@@ -210,7 +210,7 @@ def open_network(path: str | Path, *, model: str | None = None) -> Network:
 
 
 def require_as_large(path: str | Path, card: ModelCard, name: str) -> None:
-    """Raise where a network of a library would be far larger, with the sizes of a file's card, than the file is.
+    """Raise if a network of a library would be far larger, with the sizes of a file's card, than the file is.
 
     Raises:
         UsageError: it would be, or cannot be built with these sizes.
@@ -224,7 +224,7 @@ def require_as_large(path: str | Path, card: ModelCard, name: str) -> None:
 
 
 def refuse_own_code(path: str | Path, architecture: str) -> None:
-    """Raise where a file names a network that is the user's own code: nothing runs only because a file says so."""
+    """Raise if a file names a network that is the user's own code: nothing runs only because a file says so."""
     if is_own_code(architecture):
         raise UsageError(
             f"weights file {str(path)!r} is for {architecture!r}, which is code of your own: "
@@ -233,7 +233,7 @@ def refuse_own_code(path: str | Path, architecture: str) -> None:
 
 
 def is_own_code(architecture: str) -> bool:
-    """Tell whether a network's name names code of the user's own, which may load weights itself."""
+    """Return whether a network's name names code of the user's own, which may load weights itself."""
     prefix, colon, rest = architecture.partition(":")
     if prefix == "simkd":
         return any(is_own_code(name) for name in simkd_names(rest))
@@ -241,7 +241,7 @@ def is_own_code(architecture: str) -> bool:
 
 
 def _require_numbers(path: str | Path, found: Found, trained: Container[str]) -> None:
-    """Raise where tensors cannot be copied into the network's, or it has diverged before it was saved.
+    """Raise if tensors cannot be copied into the network's, or it has diverged before it was saved.
 
     A mask, which is not trained, may well hold infinity.
     """

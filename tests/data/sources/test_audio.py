@@ -54,10 +54,10 @@ def test_sounds_are_found_as_pictures_are(tmp_path: Path) -> None:
     assert (len(data.train), len(data.test), data.classes) == (4, 2, ("9", "10"))
     assert [note.partition(":")[0].partition(" (")[0] for note in data.notes] == [
         f"the sounds are read from {str(tmp_path / 'speech')!r}",
-        "passed over",
+        "skipped",
         "classes are numbered in numeric order",
     ]
-    assert "passed over: 1 file (.mp3 1), 1 hidden folder (.hidden)" in data.notes
+    assert "skipped: 1 file (.mp3 1), 1 hidden folder (.hidden)" in data.notes
     assert not data.pictures
 
 

@@ -94,11 +94,11 @@ def test_what_is_passed_over_is_told(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("a,b\n")
     (tmp_path / "dog" / "notes.txt").write_text("words")
     assert folder_source(str(tmp_path), ReadRequest()).notes == (
-        "passed over: 2 files (.csv 1, .txt 1), 1 image beside the class folders, not in one",
+        "skipped: 2 files (.csv 1, .txt 1), 1 image beside the class folders, not in one",
     )
     source = folder_source(str(tmp_path), ReadRequest(DataConfig(no_labels=True)))
     assert len(source.train) == 4
-    assert source.notes == ("passed over: 2 files (.csv 1, .txt 1)",)
+    assert source.notes == ("skipped: 2 files (.csv 1, .txt 1)",)
 
 
 def folders(root: Path, *names: str) -> Path:

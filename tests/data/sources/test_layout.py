@@ -7,7 +7,7 @@ from PIL import Image
 
 from wcord.checks import UsageError
 from wcord.data.sources.layout import Layout, find_layout
-from wcord.data.walk import PassedOver, pictures
+from wcord.data.walk import Skipped, pictures
 
 
 def tree(root: Path, *paths: str) -> Path:
@@ -23,7 +23,7 @@ def tree(root: Path, *paths: str) -> Path:
 
 
 def layout(root: Path, *, labels: bool = True) -> Layout:
-    return find_layout(root, pictures(), PassedOver(), labels=labels)
+    return find_layout(root, pictures(), Skipped(), labels=labels)
 
 
 def places(root: Path, *, labels: bool = True) -> tuple[str, str | None]:
@@ -171,6 +171,6 @@ def test_a_split_may_lie_in_a_folder_of_its_own_name(tmp_path: Path) -> None:
 
 def test_pictures_beside_the_splits_are_counted(tmp_path: Path) -> None:
     tree(tmp_path, "train/{a,b}", "{}")
-    passed = PassedOver()
+    passed = Skipped()
     find_layout(tmp_path, pictures(), passed)
     assert passed.beside == 1

@@ -49,7 +49,7 @@ def test_layouts(tmp_path: Path, train: list[str], test: list[str]) -> None:
 def test_others_are_passed_over_with_a_note(tmp_path: Path, name: str) -> None:
     splits, notes = found(tmp_path, "train.parquet", name)
     assert splits == {"train": ["train.parquet"]}
-    assert all(f"passed over: 1 parquet files ({name})" == note for note in notes)
+    assert all(f"skipped: 1 parquet files ({name})" == note for note in notes)
     assert notes or name.startswith(".")
 
 

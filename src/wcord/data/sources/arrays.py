@@ -1,4 +1,4 @@
-"""Sources that are arrays already: Python arrays, npz files, and scikit-learn's digits."""
+"""Data sources that are arrays: Python arrays, npz files, and scikit-learn's digits."""
 
 import zipfile
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ Array = NDArray[np.generic]
 
 def digits_source(place: str, request: ReadRequest) -> Source:
     """Return scikit-learn's 1,797 handwritten digits, 8×8, gray, with a fixed fifth of each class as the test split."""
-    from sklearn.datasets import load_digits  # imported here: scikit-learn takes longer to load than the digits
+    from sklearn.datasets import load_digits  # scikit-learn takes longer to load than the digits
 
     pixels, numbers = load_digits(return_X_y=True)
     images = as_images("digits", np.rint(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8))
@@ -35,13 +35,13 @@ def digits_source(place: str, request: ReadRequest) -> Source:
 
 
 def npz_source(path: str, request: ReadRequest) -> Source:
-    """Read x_train, y_train and, where they are, x_test, y_test from a NumPy archive; without labels, the x alone."""
+    """Read x_train, y_train and optionally x_test, y_test from a NumPy archive; without labels, x alone."""
     file = require_file(path, "npz file")
     try:
-        held = read_npz(file)
+        arrays = read_npz(file)
     except DamagedError as error:
         raise UsageError(f"npz file {path!r} cannot be read ({error}): write it by np.savez") from None
-    named, unread = _by_split(path, held)
+    named, unread = _by_split(path, arrays)
     if request.config.no_labels:
         named |= {("y", split): no_labels(len(np.atleast_1d(named[x, split]))) for x, split in list(named) if x == "x"}
     pairs = [split for split in SPLITS if ("x", split) in named and ("y", split) in named]
@@ -49,7 +49,7 @@ def npz_source(path: str, request: ReadRequest) -> Source:
     if "train" not in pairs or odd:
         raise UsageError(
             f"npz file {path!r} must hold x_train and y_train, and either both or none of x_test and y_test; "
-            f"it holds {', '.join(held) or 'nothing'}"
+            f"it holds {', '.join(arrays) or 'nothing'}"
         )
     test = pairs[1] if len(pairs) > 1 else None
     unread += [f"{one}_{split}" for split in pairs[2:] for one in "xy"]
@@ -68,23 +68,23 @@ def npz_source(path: str, request: ReadRequest) -> Source:
 
 
 SPLITS = tuple(ROLES)
-"""In this order; the first that is there after train is the test split."""
+"""In this order; the first one after train is the test split."""
 _SAMPLES = {(), ("x",), ("inputs",), ("features",)}
 _LABELS = {("y",), ("label",), ("labels",), ("target",), ("targets",)}
 
 
-def _by_split(path: str, held: Mapping[str, Array]) -> tuple[dict[tuple[str, str], Array], list[str]]:
-    """Return arrays by what they are, x or y, and their split, and the names of the others.
+def _by_split(path: str, arrays: Mapping[str, Array]) -> tuple[dict[tuple[str, str], Array], list[str]]:
+    """Return arrays by role, x or y, and split, and the names of the others.
 
-    They may be called as they usually are: x_train, X_train, train_images, val_labels.
+    All usual names are known: x_train, X_train, train_images, val_labels.
 
     Raises:
-        UsageError: two arrays are the same thing.
+        UsageError: two arrays have the same role.
     """
     named: dict[tuple[str, str], Array] = {}
     names: dict[tuple[str, str], str] = {}
     unread: list[str] = []
-    for name, array in held.items():
+    for name, array in arrays.items():
         role, words = role_of(name)
         if role is None or words not in _SAMPLES | _LABELS:
             unread.append(name)
@@ -106,9 +106,9 @@ def array_source(
     name: str,
     partial: bool = False,
 ) -> Source:
-    """Check arrays of images and labels and return them as a source; augmentation "none", as nothing is known.
+    """Check arrays of images and labels and return them as a source; augmentation "none", as their content is unknown.
 
-    A test split without any label is passed over, with a note; where `partial`, also one that lacks some.
+    A test split without any label is skipped, with a note; if `partial`, also one that lacks some.
     """
     if (x_test is None) != (y_test is None):
         raise UsageError("x_test and y_test go together: give both or none")
@@ -141,7 +141,7 @@ def array_source(
 
 
 def _as_array(name: str, values: ArrayLike | Tensor) -> Array:
-    """Return images as an array; a tensor may need a gradient, lie elsewhere, or be of a type that NumPy lacks."""
+    """Return images as an array; a tensor may need a gradient, be on a device, or have a type that NumPy lacks."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
@@ -152,17 +152,17 @@ def _as_array(name: str, values: ArrayLike | Tensor) -> Array:
 
 
 def _require_one_form(labels: Mapping[str, Array]) -> None:
-    """Raise where one split has a class for each sample and the other a row of marks."""
+    """Raise if one split has a class for each sample and the other a row of 0 and 1."""
     shapes = {split: values.shape for split, values in labels.items()}
     if len({len(shape) for shape in shapes.values()}) > 1:
-        told = " and ".join(f"y_{split} of shape {shape}" for split, shape in shapes.items())
-        raise UsageError(f"labels must be class numbers, or rows of 0 and 1, in both splits; received {told}")
+        shown = " and ".join(f"y_{split} of shape {shape}" for split, shape in shapes.items())
+        raise UsageError(f"labels must be class numbers, or rows of 0 and 1, in both splits; received {shown}")
 
 
 def as_images(name: str, array: Array) -> Tensor:
     """Return an array of images as a tensor N×C×H×W: uint8, or float32 in [0, 1].
 
-    N×H×W is taken as gray; of N×C×H×W and N×H×W×C, the one with fewer channels than pixels a side; N×C×1×1 are rows
+    N×H×W is gray; N×C×H×W and N×H×W×C are told apart by having fewer channels than pixels a side; N×C×1×1 are rows
     of C numbers. Whole numbers of any type in 0 … 255 become uint8.
 
     >>> as_images("x_train", np.zeros((5, 32, 32, 3), np.uint8)).shape
@@ -181,7 +181,7 @@ def as_images(name: str, array: Array) -> Tensor:
         array = array.transpose(0, 3, 1, 2)
     if array.dtype.kind == "f":
         _require_unit(name, array)
-        rows_of_numbers = array.shape[2:] == (1, 1)  # whose columns may differ in late digits alone
+        rows_of_numbers = array.shape[2:] == (1, 1)  # a column may vary in its last digits alone
         kept = np.float64 if rows_of_numbers and array.dtype.itemsize > 4 else np.float32
         return torch.from_numpy(np.array(array, kept, order="C"))
     if array.dtype.kind not in "iub":
@@ -211,7 +211,7 @@ def _require_unit(name: str, array: Array) -> None:
 
 
 def _flat(labels: Array) -> Array:
-    """Return labels N×1 as N, as Keras' sets have them."""
+    """Return labels N×1, as in Keras' data sets, as N."""
     return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
@@ -219,7 +219,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 SINGLE = b"\x93NUMPY"
-"""Begins a file of one array."""
+"""First bytes of a file with a single array."""
 
 
 class DamagedError(ValueError):
@@ -227,10 +227,10 @@ class DamagedError(ValueError):
 
 
 def read_npz(path: Path) -> Arrays:
-    """Return all arrays of an archive by name; nothing in it is run.
+    """Return all arrays of an archive by name; no code in it is run.
 
     Raises:
-        DamagedError: it is no archive, is damaged, holds objects, or needs more memory than there is.
+        DamagedError: it is no archive, is damaged, holds objects, or does not fit into memory.
     """
     try:
         with path.open("rb") as file:
@@ -248,12 +248,12 @@ def read_npz(path: Path) -> Arrays:
         raise
     except MemoryError:
         raise DamagedError("its arrays do not fit into memory") from None
-    except Exception as error:  # damaged archives raise nearly anything: of zipfile, zlib, NumPy's parser of headers
+    except Exception as error:  # zipfile, zlib and NumPy raise nearly anything
         raise DamagedError((str(error).splitlines() or [type(error).__name__])[0][:200]) from None
 
 
 def _require_honest(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-    """Raise where an array's header speaks of more bytes than follow it: NumPy makes room for all of them first."""
+    """Raise if an array's header promises more bytes than follow it: NumPy would allocate them first."""
     form = np.lib.format
     with archive.open(entry) as opened:
         file = cast("IO[bytes]", opened)

@@ -14,25 +14,25 @@ from torch import Tensor
 from wcord.checks import UsageError
 from wcord.data.samples import ReadRequest, Source
 from wcord.data.sources.folder import class_folders
-from wcord.data.walk import Kind
+from wcord.data.walk import FileKind
 
 RATE = 8000
-"""Samples a second to which every file is brought."""
+"""Samples a second that every file is resampled to."""
 WINDOW = 128
 """Samples of a window, 16 ms, half of which overlap; its 64 frequencies above 0 are the rows."""
 FRAMES = 128
 """Columns: 1.024 s. Longer sounds are cut, shorter ones followed by silence."""
 FASTEST = 10**6
-"""Samples a second that a file may say it has: more is no sound, and would make the filter of any size."""
+"""Largest stated sampling rate: a higher one is no sound, and would need a filter of any size."""
 RANGE = 80.0
-"""Decibels below the loudest point that are told apart."""
+"""Decibels below the loudest point that are resolved."""
 
 
 def audio_source(place: str, request: ReadRequest) -> Source:
     """Read the wav files in class folders, as `folder_source` reads images; augmentation "none".
 
     Raises:
-        UsageError: as there, and where a file is no wav file or holds no sound.
+        UsageError: as there; a file is no wav file or holds no sound.
     """
     return replace(class_folders(place, SOUNDS, spectrograms, request), augment="none", pictures=False)
 
@@ -46,7 +46,7 @@ def _begins_as_wav(path: Path) -> bool:
     return begin[:4] in (b"RIFF", b"RIFX") and begin[8:] == b"WAVE"
 
 
-SOUNDS = Kind("sound", frozenset({".wav", ".wave"}), ".wav", _begins_as_wav)
+SOUNDS = FileKind("sound", frozenset({".wav", ".wave"}), ".wav", _begins_as_wav)
 
 
 def spectrograms(paths: list[Path]) -> Tensor:
@@ -55,8 +55,8 @@ def spectrograms(paths: list[Path]) -> Tensor:
 
 
 def _samples_needed(rate: int) -> int:
-    """Return how many samples of a file are heard: those of the frames, and as many as the filter reaches behind."""
-    reach = 10 * max(RATE, rate) // RATE + 2  # of `resample_poly`: ten periods of the slower of the two rates
+    """Return how many samples of a file are used: those of the frames, and the reach of the filter behind them."""
+    reach = 10 * max(RATE, rate) // RATE + 2  # of `resample_poly`: ten periods of the slower rate
     return FRAMES * WINDOW // 2 * rate // RATE + 2 * reach
 
 

@@ -24,8 +24,8 @@ from wcord.data.samples import ReadRequest, Source, all_rows, named_by
 from wcord.data.sources.parquet_files import find_splits
 from wcord.data.stores import ColumnImages
 
-HELD = 4 * 2**30
-"""Bytes of a parquet folder, unpacked, up to which it is held in memory; of a larger one a copy is written."""
+IN_MEMORY = 4 * 2**30
+"""Unpacked bytes of a parquet folder up to which it is read into memory; a larger one is copied to the disk."""
 TEST_SPLITS = ("test", "validation", "valid", "val")
 """In this order; the first that exists and is labeled is the test split."""
 
@@ -34,15 +34,15 @@ def parquet_source(place: str, request: ReadRequest) -> Source:
     """Read the parquet files of one data set in a folder, as on the hub: see `parquet_files.find_splits`.
 
     Raises:
-        UsageError: no such folder or files, unreadable files, or columns that cannot be told.
+        UsageError: no such folder or files, unreadable files, or ambiguous columns.
     """
     files, notes = find_splits(place)
     with _quiet(f"parquet folder {place!r}"):
         size = sum(_unpacked(path) for paths in files.values() for path in paths)
-        if size <= HELD:
-            tables = _held(files)
+        if size <= IN_MEMORY:
+            tables = _in_memory(files)
         else:
-            # Rows of parquet files are not found one by one; in the library's own format they are.
+            # The library's own format has random access to rows; parquet files have not.
             notes = (
                 *notes,
                 f"the parquet files, {size / 2**30:.1f} GiB, are copied to {datasets_config.HF_DATASETS_CACHE}",
@@ -55,13 +55,13 @@ def parquet_source(place: str, request: ReadRequest) -> Source:
 
 
 def _unpacked(path: Path) -> int:
-    """Return how many bytes of memory a parquet file takes."""
+    """Return the bytes of memory that a parquet file takes."""
     about = parquet.read_metadata(path)
     return max(path.stat().st_size, sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups)))
 
 
-def _held(files: Mapping[str, Sequence[Path]]) -> datasets.DatasetDict:
-    """Return the tables of a folder in memory, and nowhere else."""
+def _in_memory(files: Mapping[str, Sequence[Path]]) -> datasets.DatasetDict:
+    """Return the tables of a folder in memory, without a copy on the disk."""
     tables: dict[str, datasets.Dataset] = {}
     features: datasets.Features | None = None
     for split, paths in files.items():
@@ -69,7 +69,7 @@ def _held(files: Mapping[str, Sequence[Path]]) -> datasets.DatasetDict:
         if features is None or set(features) != set(parts[0].column_names):
             features = datasets.Features.from_arrow_schema(parts[0].schema)
         whole = pyarrow.concat_tables([table_cast(part, features.arrow_schema) for part in parts])
-        # A fingerprint that is not given is made of the content.
+        # Without a fingerprint, the library would hash the content.
         tables[split] = datasets.Dataset(InMemoryTable(whole), fingerprint=uuid4().hex)
     return datasets.DatasetDict(**tables)
 
@@ -78,7 +78,7 @@ def hub_source(name: str, request: ReadRequest) -> Source:
     """Load a data set of the hub, `NAME` or `NAME@CONFIGURATION`, or a local folder that `load_dataset` understands.
 
     Raises:
-        UsageError: it cannot be found or loaded, has no train split, or columns that cannot be told.
+        UsageError: it cannot be found or loaded, has no train split, or ambiguous columns.
     """
     repository, _, configuration = name.partition("@")
     with _quiet(f"hub data set {name!r}"):
@@ -89,19 +89,19 @@ def hub_source(name: str, request: ReadRequest) -> Source:
 def table_source(tables: object, name: str, request: ReadRequest) -> Source:
     """Find the splits, the columns and the classes of loaded tables; images stay encoded."""
     if not isinstance(tables, datasets.DatasetDict) or "train" not in tables:
-        held = ", ".join(map(str, tables)) if isinstance(tables, datasets.DatasetDict) else type(tables).__name__
-        raise UsageError(f"data set {name!r} has no split named 'train'; it has {held}")
+        splits = ", ".join(map(str, tables)) if isinstance(tables, datasets.DatasetDict) else type(tables).__name__
+        raise UsageError(f"data set {name!r} has no split named 'train'; it has {splits}")
     features = tables["train"].features
     image = image_column(features, request.config.input)
     label = label_column(features, request.config.label, image) if not request.config.no_labels else None
-    apart = {column for column in (request.key, request.config.group_by) if column is not None}
-    for column in apart:
+    others = {column for column in (request.key, request.config.group_by) if column is not None}
+    for column in others:
         require_column(features, column)
     chosen, origin = {"train": tables["train"]}, {"train": "train"}
     labels = {"train": _labels(tables["train"], label)}
-    wanted = {image, *apart} if label is None else {image, label, *apart}
+    needed = {image, *others} if label is None else {image, label, *others}
     for split in TEST_SPLITS:
-        if split in tables and wanted <= set(tables[split].column_names):
+        if split in tables and needed <= set(tables[split].column_names):
             if request.partial and tables[split].data.column(image).null_count == len(tables[split]):
                 continue
             values = _labels(tables[split], label)
@@ -139,7 +139,7 @@ def _names(table: datasets.Dataset, column: str) -> Labels:
 
 
 def _files(table: datasets.Dataset, image: str) -> Labels | None:
-    """Return the names of the files that the images were, where each row has one of its own."""
+    """Return the file names of the images, if each row has a different one."""
     column = table.data.column(image)
     if not str(column.type).startswith("struct<") or column.type.get_field_index("path") < 0:
         return None
@@ -161,7 +161,7 @@ def _encoded(table: datasets.Dataset, image: str) -> datasets.Dataset:
 
 @contextmanager
 def _quiet(what: str) -> Iterator[None]:
-    """Load without the library's own progress bars, and tell its failures in one line."""
+    """Load without the library's progress bars, and report its errors in one line."""
     shown = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -180,7 +180,7 @@ def _quiet(what: str) -> Iterator[None]:
 
 
 def image_column(features: Features, chosen: Sequence[str]) -> str:
-    """Return the image column: the one asked for, else the only one.
+    """Return the image column: the requested one, else the only one.
 
     Raises:
         UsageError: there is none, or there are several.
@@ -189,16 +189,16 @@ def image_column(features: Features, chosen: Sequence[str]) -> str:
         raise UsageError(f"one image column can be seen, received {' and '.join(chosen)}: choose one of them")
     if chosen:
         return _existing("image", features, chosen[0])
-    found = [name for name, feature in features.items() if _is_image(feature)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UsageError(f"the data has several image columns, choose one: --input {' | '.join(found)}")
+    images = [name for name, feature in features.items() if _is_image(feature)]
+    if len(images) == 1:
+        return images[0]
+    if images:
+        raise UsageError(f"the data has several image columns, choose one: --input {' | '.join(images)}")
     raise UsageError(f"the data has no image column; its columns: {', '.join(features)}")
 
 
 def label_column(features: Features, chosen: str | None, image: str) -> str:
-    """Return the label column: the one asked for, else the only one that holds classes.
+    """Return the label column: the requested one, else the only one that holds classes.
 
     Columns declared as class labels come first; where there are none, whole numbers, truth values and text; else the
     one that is called a label.
@@ -209,13 +209,13 @@ def label_column(features: Features, chosen: str | None, image: str) -> str:
     if chosen is not None:
         return _existing("label", features, chosen)
     declared = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
-    found = declared or [name for name, feature in features.items() if name != image and _could_be_label(feature)]
-    named = [name for name in found if name.lower() in LABEL_NAMES]
-    if len(found) == 1 or (len(named) == 1 and not declared):
-        return (named or found)[0]
-    if found:
-        raise UsageError(f"the data has several label columns, choose one: --label {' | '.join(found)}")
-    # Of fractions, or several a sample: what is wrong with them is said where labels are numbered.
+    labels = declared or [name for name, feature in features.items() if name != image and _could_be_label(feature)]
+    named = [name for name in labels if name.lower() in LABEL_NAMES]
+    if len(labels) == 1 or (len(named) == 1 and not declared):
+        return (named or labels)[0]
+    if labels:
+        raise UsageError(f"the data has several label columns, choose one: --label {' | '.join(labels)}")
+    # A column of fractions, or of several labels: the numbering of labels reports the problem.
     named = [name for name in features if name != image and name.lower() in LABEL_NAMES]
     if len(named) == 1:
         return named[0]
@@ -228,7 +228,7 @@ def require_column(features: Features, name: str) -> None:
 
 
 def class_names(features: Features, label: str) -> list[str] | None:
-    """Return the names that the table declares for its classes, if it does."""
+    """Return the class names that the table declares, or None."""
     feature = features[label]
     return list(feature.names) if isinstance(feature, ClassLabel) else None
 

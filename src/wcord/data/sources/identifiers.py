@@ -1,4 +1,4 @@
-"""Columns that tell the rows of a table apart or give the label away: indices, identifiers, recoded labels."""
+"""Finds columns that identify rows or leak the label: indices, identifiers, recoded labels."""
 
 import re
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from wcord.data.sources.table_file import is_unnamed
 Frame = Any
 
 MANY = 20
-"""Rows from which on values that are all different, or that go with the label in every row, are no chance."""
+"""Rows from which values that are all different, or that follow the label in every row, are no coincidence."""
 NAME = re.compile(r"id|ids|uuid|guid|uid|identifier|idx|index|key|pk|row|rows|rowid|rownames|rownum")
 SURE = re.compile(r"id|ids|uuid|guid|uid|identifier|pk|rowid|rownames|rownum")
 LAST = re.compile(r"no|nr|num|number")
-"""Words that make the name of an identifier: anywhere in it, or at its end after another word (patient_no)."""
+"""Words in the names of identifiers: anywhere, or at the end after another word (patient_no)."""
 ALSO_FEATURES = frozenset({"class", "y"})
-"""Usual names of a label that features have, too: the class of a ticket, a coordinate."""
+"""Usual names of labels that features have, too: the class of a ticket, a coordinate."""
 ROW, LABEL, SPLIT = "row", "label", "split"
 CAPTIONS = {
     (ROW, True): ("columns that are not seen", "to see one, name the columns in --input"),
@@ -43,43 +43,43 @@ CAPTIONS = {
         "if they would not be known of new samples, name the other columns in --input",
     ),
 }
-"""What a column tells, and whether it is left out for that → what a note says of such columns, and the remedy."""
+"""What a column reveals, and whether it is left out for that → the text of the note, and the remedy."""
 
 
 def left_out(frame: Frame, names: Sequence[str], label: str | None) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return which columns are not to be seen unless they are named, and why; and notes on doubtful ones.
+    """Return the columns that are no input unless they are named, with the reasons; and notes, also on doubtful ones.
 
-    A network would learn from them which row it sees: on files that are sorted by label even an index decides. Left
-    out are numbers that count the rows; all-different whole numbers that fill their range; whole numbers of many values
-    whose column is named as an identifier; all-different text; what names the split of each row; and the label in
-    other words: what goes with it one to one in every row, and a second column that is named as labels are.
-    All-different whole numbers else are seen, with a note, and so are columns that the label decides or that decide it,
-    and columns that no name gives away where a table has no others.
+    A network would learn from them which row it sees: in files sorted by label, even an index decides. Left out are
+    numbers that count the rows; different whole numbers in each row that fill their range; whole numbers of many values
+    in a column named like an identifier; different texts in each row; names of splits; and recoded labels: a column
+    that corresponds to the label one to one, and a second column named like a label. Inputs with a note are other
+    columns of different whole numbers, columns that determine the label or are determined by it, and columns without a
+    telling name if a table has no others.
 
     Args:
         frame: the training table.
-        names: columns that would be seen.
+        names: candidate columns.
         label: the label column.
     """
     classes = None if label is None else _numbered(frame[label])
     verdicts = {name: _verdict(name, frame[name], str(label), classes) for name in names}
-    if verdicts and all(verdict.out for verdict in verdicts.values()):  # then the rest is all there is to learn from
-        kept = [name for name in names if not _is_named_so(name) and verdicts[name].kind == ROW]
+    if verdicts and all(verdict.out for verdict in verdicts.values()):  # then there is nothing else to learn from
+        kept = [name for name in names if not _has_identifier_name(name) and verdicts[name].kind == ROW]
         verdicts |= {name: verdicts[name]._replace(out=False) for name in kept}
     notes: list[str] = []
     for (kind, out), (caption, advice) in CAPTIONS.items():
-        told = [
+        columns = [
             f"{name!r} ({verdict.reason})"
             for name, verdict in verdicts.items()
             if verdict.reason and (verdict.kind, verdict.out) == (kind, out)
         ]
-        if told:
-            notes.append(f"{caption}: {', '.join(told)}; {advice}")
+        if columns:
+            notes.append(f"{caption}: {', '.join(columns)}; {advice}")
     return {name: verdict.reason for name, verdict in verdicts.items() if verdict.out}, tuple(notes)
 
 
 class _Verdict(NamedTuple):
-    """Why a column is better not seen, if there is a reason, and whether it is left out for that."""
+    """A reason against a column as input, if there is one, and whether it is left out for that."""
 
     reason: str = ""
     out: bool = False
@@ -92,27 +92,27 @@ def _verdict(name: str, column: Frame, label: str, classes: NDArray[np.int64] | 
     beside = _Verdict() if classes is None else _beside_label(name, column, label, classes)
     if beside.out:
         return beside
-    found = _row_verdict(name, column)
-    return found if found.reason else beside
+    verdict = _row_verdict(name, column)
+    return verdict if verdict.reason else beside
 
 
 def _beside_label(name: str, column: Frame, label: str, classes: NDArray[np.int64]) -> _Verdict:
-    """Return whether a column is the label in other words."""
+    """Return the verdict on a column as a recoded label."""
     bare = _letters(name)
     usual = bare in LABEL_NAMES or (bare != "" and bare == _letters(label))
     values = _numbered(column)
-    there = values >= 0
+    present = values >= 0
     kinds = len(np.unique(classes))
     number = int(values.max(initial=-1)) + 1
     enough = len(classes) >= MANY
-    if number <= kinds and (_one_to_one(values, classes) or _one_to_one(values[there], classes[there])):
+    if number <= kinds and (_one_to_one(values, classes) or _one_to_one(values[present], classes[present])):
         return _Verdict("goes with the label one to one", out=True, kind=LABEL) if usual or enough else _Verdict()
-    decides = _decides(values[there], classes[there]) and 2 * number <= int(there.sum())
+    decides = _decides(values[present], classes[present]) and 2 * number <= int(present.sum())
     if usual and (bare not in ALSO_FEATURES or (decides and enough)):
         return _Verdict("is named as a label is", out=True, kind=LABEL)
     if usual:
         return _Verdict("is named as a label is", kind=LABEL)
-    if not enough or kinds < 2 or number < 2 or int(there.sum()) < MANY:
+    if not enough or kinds < 2 or number < 2 or int(present.sum()) < MANY:
         return _Verdict()
     if decides:
         return _Verdict("decides it in every row", kind=LABEL)
@@ -137,14 +137,14 @@ def _one_to_one(values: NDArray[np.int64], classes: NDArray[np.int64]) -> bool:
 
 
 def _decides(values: NDArray[np.int64], others: NDArray[np.int64]) -> bool:
-    """Tell whether rows of one value have one of the others."""
+    """Return whether values determine the others."""
     one_of_each = np.zeros(int(values.max(initial=-1)) + 2, np.int64)
     one_of_each[values + 1] = others
     return bool((one_of_each[values + 1] == others).all())
 
 
 def _names_splits(column: Frame) -> bool:
-    """Tell a column that says of each row to which split it belongs."""
+    """Return whether a column holds the split of each row."""
     if pd.api.types.is_numeric_dtype(column):
         return False
     cells = scalars(column)
@@ -156,8 +156,8 @@ def _names_splits(column: Frame) -> bool:
 
 
 def _row_verdict(name: str, column: Frame) -> _Verdict:
-    """Return whether a column tells rows apart."""
-    numbers, identifier = _numbers(column), _is_named_so(name)
+    """Return the verdict on a column as an identifier of rows."""
+    numbers, identifier = _numbers(column), _has_identifier_name(name)
     if not identifier and len(column) < MANY:
         return _Verdict()
     if numbers is None:
@@ -172,7 +172,7 @@ def _row_verdict(name: str, column: Frame) -> _Verdict:
     sorted_rows = bool((steps >= 0).all() or (steps <= 0).all()) and len(kinds) > MANY
     if len(kinds) < len(known):
         if identifier and len(kinds) > MANY:
-            return _Verdict("named as an identifier", out=whole and (sorted_rows or _is_surely_named_so(name)))
+            return _Verdict("named as an identifier", out=whole and (sorted_rows or _has_certain_name(name)))
         return _Verdict("rises or falls from row to row") if sorted_rows and whole else _Verdict()
     if whole:
         dense = known.max() - known.min() < 2 * len(known)
@@ -180,18 +180,18 @@ def _row_verdict(name: str, column: Frame) -> _Verdict:
     return _Verdict("rises or falls from row to row") if sorted_rows else _Verdict()
 
 
-def _is_surely_named_so(name: str) -> bool:
-    """Tell a name that no feature has: an index alone, or a patient's id, but not a heat index."""
+def _has_certain_name(name: str) -> bool:
+    """Return whether a name is certainly no feature: an index alone, or a patient's id, but not a heat index."""
     words = _words(name)
     return is_unnamed(name) or any(map(SURE.fullmatch, words)) or (len(words) == 1 and is_identifier(name))
 
 
-def _is_named_so(name: str) -> bool:
+def _has_identifier_name(name: str) -> bool:
     return is_unnamed(name) or is_identifier(name)
 
 
 def is_identifier(name: str) -> bool:
-    """Tell a name that is given to identifiers.
+    """Return whether a name is usual for identifiers.
 
     >>> [is_identifier(name) for name in ("patient_id", "PassengerId", "__index_level_0__", "record no", "acid")]
     [True, True, True, True, False]
@@ -205,7 +205,7 @@ def _words(name: str) -> list[str]:
 
 
 def _numbers(column: Frame) -> NDArray[np.float64] | None:
-    """Return a column's numbers, NaN for gaps; None where it is one of text."""
+    """Return a column's numbers, NaN for gaps; None for a column of text."""
     if pd.api.types.is_bool_dtype(column):
         return None
     if pd.api.types.is_numeric_dtype(column):
@@ -221,6 +221,6 @@ def _different_texts(column: Frame) -> bool:
 
 
 def _counts(numbers: NDArray[np.float64]) -> bool:
-    """Tell numbers that rise or fall from row to row by the same amount."""
+    """Return whether numbers rise or fall from row to row by the same amount."""
     steps = np.diff(numbers)
     return bool(steps[0] != 0 and np.allclose(steps, steps[0], rtol=1e-6, atol=0))

@@ -11,13 +11,13 @@ Frame = Any
 _GROUP = "[ \u00a0\u202f']"
 _PLAIN = r"[+-]?(\d+[.]?\d*|[.]\d+)(e[+-]?\d+)?"
 _MARKS = re.compile(r"[,%'\u00a0\u202f\u2212]|\d \d|[.]\d{3}")
-"""What a cell holds that is no plain number but may be one."""
+"""Signs that a cell in no plain format may be a number."""
 PLAIN = "plain digits"
 PERCENT, COMMAS, DOTS = "percent signs", "decimal commas", "dots between thousands"
 GAP_WORDS = frozenset(
     {"na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "null", "none", "nil", "?", "-", "--", "."}
 )
-"""What stands for a gap among numbers, in lower case; among text only the empty cell does."""
+"""Words for a gap among numbers, in lower case; in a column of text only the empty cell is a gap."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Format:
     """A way to write numbers.
 
     Attributes:
-        mark: numbers that show it.
-        beside: numbers that may stand beside those, and mean the same everywhere.
-        drop: what is left out of a number.
-        scale: what the rest is multiplied by.
+        mark: numbers that show the format.
+        beside: numbers that may occur beside those, and mean the same in every format.
+        drop: characters to remove.
+        scale: factor of the remaining number.
     """
 
     mark: re.Pattern[str]
@@ -37,7 +37,7 @@ class Format:
     scale: float = 1.0
 
     def plain(self, text: str) -> str:
-        """Return a number that shows the format in plain digits."""
+        """Return a number of this format in plain digits."""
         digits = re.sub(self.drop, "", text).replace(",", ".")
         return digits if self.scale == 1 else repr(float(digits) * self.scale)
 
@@ -61,7 +61,7 @@ FORMATS: dict[str, Format] = {
 
 
 def is_number_like(text: str) -> bool:
-    """Tell whether a text is a number in some format, if not in a plain one.
+    """Return whether a text is a number in some format.
 
     >>> [is_number_like(text) for text in ("3.5", "1,234", "12 %", "5more", "")]
     [True, True, True, False, False]
@@ -75,7 +75,7 @@ class Ways:
 
     Attributes:
         chosen: column → one of `FORMATS`, where it is certain; others are written in plain digits, or hold text.
-        unclear: column → a number that means 1250 to some and 1.25 to others, where nothing settles it.
+        unclear: column → a number that may be 1250 or 1.25.
     """
 
     chosen: dict[str, str]
@@ -85,44 +85,44 @@ class Ways:
 def ways_to_write(
     texts: Mapping[str, Sequence[str]], *, semicolons: bool = False, known: Mapping[str, str] | None = None
 ) -> Ways:
-    """Tell how the numbers of each column are written, from all columns of all files of a table together.
+    """Return how the numbers of each column are written, from all columns of all files of a table together.
 
-    1,234 is 1234 to some and 1.234 to others: which of the two, another number of the column or another column of the
-    table must say, or else what is usual in such a file. 1.250 is a plain number unless commas mark decimals.
+    1,234 may be 1234 or 1.234: another number of the column decides, or another column of the table, or else the
+    custom for such a file. 1.250 is a plain number unless commas mark decimals.
 
     Args:
         texts: column → its different values, of all files.
-        semicolons: whether semicolons stand between the columns, as where commas mark decimals.
-        known: how the columns were written that a network was trained on; those that it lacks in plain digits.
+        semicolons: whether semicolons separate the columns, as is usual with decimal commas.
+        known: column → format in the training table of a network; others were in plain digits.
     """
-    stripped = {name: [text for text in map(_stripped, found) if text] for name, found in texts.items()}
-    ways = {name: _candidates(found) for name, found in stripped.items() if any(map(_MARKS.search, found))}
-    certain = {found[0] for found in ways.values() if len(found) == 1} - {PERCENT, PLAIN}
+    stripped = {name: [text for text in map(_stripped, values) if text] for name, values in texts.items()}
+    ways = {name: _candidates(values) for name, values in stripped.items() if any(map(_MARKS.search, values))}
+    certain = {possible[0] for possible in ways.values() if len(possible) == 1} - {PERCENT, PLAIN}
     if certain & {COMMAS, DOTS}:
         certain |= {COMMAS, DOTS}
     usual = certain or ({COMMAS} if semicolons else set())
     points = any(map(_has_point, stripped.values()))
     chosen: dict[str, str] = {}
     unclear: dict[str, str] = {}
-    for name, found in ways.items():
-        if len(found) > 1 and known is not None:
-            found = [way for way in found if way == known.get(name, PLAIN)] or found
-        if found == [PLAIN] or not found:
+    for name, possible in ways.items():
+        if len(possible) > 1 and known is not None:
+            possible = [way for way in possible if way == known.get(name, PLAIN)] or possible
+        if possible == [PLAIN] or not possible:
             continue
-        if len(found) == 1:
-            chosen[name] = found[0]
-        elif PLAIN in found:  # 1.250
+        if len(possible) == 1:
+            chosen[name] = possible[0]
+        elif PLAIN in possible:  # 1.250
             if DOTS in certain and not points:
                 chosen[name] = DOTS
             elif DOTS in certain or (semicolons and not points):
                 unclear[name] = next(filter(FORMATS[DOTS].mark.fullmatch, stripped[name]))
-        elif len(sure := [way for way in found if way in usual]) == 1:
+        elif len(sure := [way for way in possible if way in usual]) == 1:
             chosen[name] = sure[0]
     return Ways(chosen, unclear)
 
 
 def in_plain_digits(column: Frame, way: str) -> Frame:
-    """Return a column of text with the numbers that are written in some way in plain digits."""
+    """Return a column of text with the numbers of a format in plain digits."""
     form = FORMATS[way]
 
     def plain(text: str) -> str:
@@ -134,7 +134,7 @@ def in_plain_digits(column: Frame, way: str) -> Frame:
 
 
 def way_notes(chosen: Mapping[str, str]) -> list[str]:
-    """Return a note for each way to write numbers."""
+    """Return a note for each format."""
     columns: dict[str, list[str]] = {}
     for name, way in chosen.items():
         columns.setdefault(way, []).append(repr(name))
@@ -142,7 +142,7 @@ def way_notes(chosen: Mapping[str, str]) -> list[str]:
 
 
 def both_meanings(text: str) -> str:
-    """Return what 1,250 or 1.250 may mean, as advice.
+    """Return advice on a number such as 1,250 or 1.250.
 
     >>> both_meanings("1,250"), both_meanings("1.250")
     ('it may mean 1250 or 1.250, so write 1250 or 1.250', 'it may mean 1250 or 1.250, so write 1250 or 1,250')
@@ -152,11 +152,11 @@ def both_meanings(text: str) -> str:
 
 
 def _candidates(texts: list[str]) -> list[str]:
-    """Return the ways in which the numbers of a column may be written."""
-    found = [way for way, form in FORMATS.items() if _reads(form, texts)]
+    """Return the possible formats of a column."""
+    possible = [way for way, form in FORMATS.items() if _reads(form, texts)]
     numbers = [text for text in texts if is_number_like(text)]
     plain = bool(numbers) and all(_plain(text) for text in numbers)
-    return [*found, *([PLAIN] if plain else [])]
+    return [*possible, *([PLAIN] if plain else [])]
 
 
 def _plain(text: str) -> bool:
@@ -164,7 +164,7 @@ def _plain(text: str) -> bool:
 
 
 def _has_point(texts: list[str]) -> bool:
-    """Tell a column in which points surely mark decimals: 0.5, 3.25, but not 1.250."""
+    """Return whether points certainly mark decimals in a column: 0.5, 3.25, but not 1.250."""
     numbers = [text for text in texts if is_number_like(text)]
     plain = bool(numbers) and all(map(_plain, numbers))
     return plain and any("." in text and not FORMATS[DOTS].mark.fullmatch(text) for text in numbers)
@@ -175,7 +175,7 @@ def _stripped(text: str) -> str:
 
 
 def _reads(form: Format, texts: list[str]) -> bool:
-    """Tell whether a format is that of a column: no number is of another one, and at most half are no numbers."""
+    """Return whether a column may have a format: no number has another one, and at most half are no numbers."""
     marked = [text for text in texts if form.mark.fullmatch(text)]
     numbers = [text for text in texts if form.mark.fullmatch(text) or form.beside.fullmatch(text)]
     others = any(is_number_like(text) for text in set(texts) - set(numbers))

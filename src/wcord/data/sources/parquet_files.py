@@ -1,4 +1,4 @@
-"""Which parquet files of a folder are a split of one data set: by their names, or those of their folders."""
+"""Sorts the parquet files of a folder into the splits of one data set, by their names or those of their folders."""
 
 import re
 from collections.abc import Sequence
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wcord.checks import UsageError, require_folder
-from wcord.data.walk import Kind, PassedOver, files_below
+from wcord.data.walk import FileKind, Skipped, files_below
 
 SPLITS = {
     "train": ("train", "training", "partial-train"),
     "test": ("test", "testing", "partial-test"),
     "validation": ("validation", "valid", "val", "dev", "eval", "partial-validation"),
 }
-"""Split → how files and folders of it are called."""
-PARQUET = Kind("parquet", frozenset({".parquet"}), ".parquet")
+"""Split → names of its files and folders."""
+PARQUET = FileKind("parquet", frozenset({".parquet"}), ".parquet")
 SHARD = re.compile(r"(?P<number>\d{1,6})-of-(?P<count>\d{1,6})")
 IN_FOLDER = re.compile(r"(part|shard|data|file|chunk)?[-_.]?\d.*|data")
-"""Names of files in the folder of a split that do not repeat its name."""
+"""Names of files in a split's folder that do not repeat its name."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class ParquetFile:
     """A file of a split.
 
     Attributes:
-        path: where it lies.
+        path: of the file.
         split: train, test or validation.
-        place: the folder of its data set, relative to the one that was named: that of a configuration.
+        place: the folder of its data set (a configuration of the hub), relative to the named folder.
     """
 
     path: Path
@@ -36,20 +36,20 @@ class ParquetFile:
 
 
 def find_splits(place: str) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
-    """Return the files of each split of the one data set in a folder, and a note on files that are passed over.
+    """Return the files of each split of the one data set in a folder, and a note on skipped files.
 
     A file belongs to a split by its name (train.parquet, train-00000-of-00002.parquet; not train_small-….parquet) or by
     a folder of that name (train/0000.parquet).
 
     Raises:
-        UsageError: no such folder or no training files; several data sets; a part that is missing.
+        UsageError: no such folder or no training files; several data sets; a missing part.
     """
     root = require_folder(place, "parquet folder")
-    found = files_below(root, PARQUET, PassedOver())
-    known = [file for path in found if (file := _file_of(path, root)) is not None]
+    paths = files_below(root, PARQUET, Skipped())
+    known = [file for path in paths if (file := _file_of(path, root)) is not None]
     places = sorted({file.place for file in known if file.split == "train"})
     if not places:
-        names = ", ".join(str(path.relative_to(root)) for path in found[:5]) or "no .parquet file"
+        names = ", ".join(str(path.relative_to(root)) for path in paths[:5]) or "no .parquet file"
         raise UsageError(
             f"parquet folder {place!r} needs files named train*.parquet; it holds {names}: name them so, or put "
             "them into a folder train"
@@ -65,11 +65,11 @@ def find_splits(place: str) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
         if split != "validation" or not splits["test"]:
             _require_all_parts(place, split, splits[split])
     used = {path for paths in splits.values() for path in paths}
-    return {split: paths for split, paths in splits.items() if paths}, _passed_over(root, found, used)
+    return {split: paths for split, paths in splits.items() if paths}, _skipped_note(root, paths, used)
 
 
 def _file_of(path: Path, root: Path) -> ParquetFile | None:
-    """Return to which split and data set a file belongs, or None where its name says neither."""
+    """Return the split and data set of a file, or None where its name tells neither."""
     folders = path.relative_to(root).parts[:-1]
     stem = path.stem.lower()
     for split, names in SPLITS.items():
@@ -93,17 +93,17 @@ def _place(folders: Sequence[str]) -> str:
 def _several(place: str, places: Sequence[str]) -> UsageError:
     named = [f"parquet:{place.rstrip('/')}/{name}" for name in places if name and Path(place, name).is_dir()]
     choice = f"choose one: {' | '.join(named)}" if len(named) == len(places) else "leave one of them there"
-    told = ", ".join(repr(name or ".") for name in places)
-    return UsageError(f"parquet folder {place!r} holds training files of several configurations ({told}): {choice}")
+    shown = ", ".join(repr(name or ".") for name in places)
+    return UsageError(f"parquet folder {place!r} holds training files of several configurations ({shown}): {choice}")
 
 
 def _require_all_parts(place: str, split: str, paths: Sequence[Path]) -> None:
-    """Raise where a split in parts (00000-of-00003) lacks one, or has parts of two versions."""
+    """Raise if a split in parts (00000-of-00003) lacks one, or has parts of two versions."""
     shards = [match for path in paths if (match := SHARD.search(path.name)) is not None]
     counts = {int(shard["count"]) for shard in shards}
     if len(counts) > 1:
-        told = " and ".join(map(str, sorted(counts)))
-        raise UsageError(f"parquet folder {place!r} holds a {split} split in {told} parts: remove one version")
+        shown = " and ".join(map(str, sorted(counts)))
+        raise UsageError(f"parquet folder {place!r} holds a {split} split in {shown} parts: remove one version")
     numbers = [int(shard["number"]) for shard in shards]
     missing = sorted(set(range(max(counts, default=0))) - set(numbers))
     if missing:
@@ -115,10 +115,10 @@ def _require_all_parts(place: str, split: str, paths: Sequence[Path]) -> None:
         raise UsageError(f"parquet folder {place!r} holds a part of its {split} split twice: remove one of the two")
 
 
-def _passed_over(root: Path, found: Sequence[Path], used: set[Path]) -> tuple[str, ...]:
+def _skipped_note(root: Path, paths: Sequence[Path], used: set[Path]) -> tuple[str, ...]:
     """Return a note on files of no split, or of another data set."""
-    others = [str(path.relative_to(root)) for path in found if path not in used]
+    others = [str(path.relative_to(root)) for path in paths if path not in used]
     if not others:
         return ()
     more = ", …" if len(others) > 3 else ""
-    return (f"passed over: {len(others)} parquet files ({', '.join(others[:3])}{more})",)
+    return (f"skipped: {len(others)} parquet files ({', '.join(others[:3])}{more})",)

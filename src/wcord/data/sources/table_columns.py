@@ -1,4 +1,4 @@
-"""From the columns of a table to columns of numbers: numbers with gaps, and categories as columns of 0 and 1."""
+"""From cells to columns of numbers: numbers with gaps, and categories as columns of 0 and 1."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -17,21 +17,21 @@ from wcord.data.sources.number_formats import GAP_WORDS, both_meanings, is_numbe
 Frame = Any
 """A pandas DataFrame, or one of its columns: its type stubs do not follow what is done with it."""
 FEW = 20
-"""Different texts up to which a column of text is taken as categories, each a column of 0 and 1."""
+"""Largest number of different texts in a column of categories, each of which becomes a column of 0 and 1."""
 TRUTH = {"true": 1.0, "false": 0.0}
 STRANGE = 0.1
-"""Share of cells that are no numbers up to which a column is one of numbers, with mistakes."""
+"""Largest share of cells without a number in a column of numbers with mistakes."""
 
 
 def texts_of(column: Frame) -> Frame:
-    """Return cells as text, "" for gaps; whole numbers as such: 1, 2 and a gap are stored as 1.0, 2.0 and NaN.
+    """Return cells as text, "" for gaps; whole numbers without decimals, though pandas stores 1 beside a gap as 1.0.
 
     >>> texts_of(pd.Series([1.0, None, 2.5])).tolist(), texts_of(pd.Series(["NA", None, " "])).tolist()
     (['1', '', '2.5'], ['NA', '', ''])
     """
     if pd.api.types.is_object_dtype(column) and any(map(holds_several, column)):
-        found = next(filter(holds_several, column))
-        shown = found.tolist() if isinstance(found, np.ndarray) else found
+        cell = next(filter(holds_several, column))
+        shown = cell.tolist() if isinstance(cell, np.ndarray) else cell
         raise UsageError(
             f"column {column.name!r} holds {shown!r} ({type(shown).__name__}) in one cell, where one number or text is "
             "wanted: write a column for each of the values, or choose other columns by --input"
@@ -42,19 +42,19 @@ def texts_of(column: Frame) -> Frame:
 
 
 def holds_several(cell: object) -> bool:
-    """Tell a cell that holds a list or the like, as parquet files may."""
+    """Return whether a cell holds a list or the like, as parquet files may."""
     return isinstance(cell, dict) or is_list(cell)
 
 
 @dataclass(frozen=True)
 class CellValues:
-    """The different values of a column of text: which are numbers, which stand for a gap, and which are neither.
+    """The different values of a column of text: numbers, words for a gap, and other words.
 
     Attributes:
         numbers: text → number.
-        gaps: words for a gap, where the column is one of numbers or holds nothing else.
+        gaps: words for a gap, if the column holds numbers or nothing else.
         words: the rest.
-        counts: text → in how many cells it stands.
+        counts: text → number of its cells.
     """
 
     numbers: dict[str, float]
@@ -63,19 +63,19 @@ class CellValues:
     counts: dict[str, int]
 
     def cells(self, kinds: Any) -> int:
-        """Return how many cells hold one of some texts."""
+        """Return the number of cells with one of some texts."""
         return sum(self.counts[kind] for kind in kinds)
 
     @property
     def numeric(self) -> bool:
-        """Whether nothing but numbers and gaps is there."""
+        """Whether there are only numbers and gaps."""
         return not self.words
 
     def culprit(self) -> str | None:
-        """Return the first text that keeps a column of numbers from being one, or None where it is one of categories.
+        """Return the first invalid text in a column of numbers, or None for a column of categories.
 
-        It is one of numbers if another word is rare, or if there are too many different values for categories, or if
-        what is no number looks like one in another format.
+        A column holds numbers if other words are rare, or if there are too many different values for categories, or if
+        the other texts look like numbers in another format.
         """
         if not self.words:
             return None
@@ -91,30 +91,30 @@ class CellValues:
 def values_of(texts: Frame) -> CellValues:
     """Sort the different values of a column of text.
 
-    >>> found = values_of(pd.Series(["3", "4.5", "?", ""]))
-    >>> found.numbers, found.gaps, found.words
+    >>> cells = values_of(pd.Series(["3", "4.5", "?", ""]))
+    >>> cells.numbers, cells.gaps, cells.words
     ({'3': 3.0, '4.5': 4.5}, ['?'], [])
     """
     counts = {str(text): int(count) for text, count in texts.value_counts(sort=False).items() if text}
-    values: Frame = pd.to_numeric(pd.Series([_digits(text) for text in counts], dtype=object), errors="coerce")
-    numbers = {text: float(value) for text, value in zip(counts, values, strict=True) if value == value}
+    parsed: Frame = pd.to_numeric(pd.Series([_digits(text) for text in counts], dtype=object), errors="coerce")
+    numbers = {text: float(value) for text, value in zip(counts, parsed, strict=True) if value == value}
     rest = [text for text in counts if text not in numbers]
     gaps = [text for text in rest if text.strip().casefold() in GAP_WORDS]
     words = [text for text in rest if text not in gaps]
     if not numbers and words and all(text.strip().casefold() in TRUTH for text in words):
         numbers, words = {text: TRUTH[text.strip().casefold()] for text in words}, []
-    if not numbers and (len(counts) > 1 or bool((texts == "").any())):  # which of them is there tells something
+    if not numbers and (len(counts) > 1 or bool((texts == "").any())):  # different gap words are informative
         words, gaps = rest, []
-    if words:  # then a word for a gap is a word as any other, unless the column is refused for its strange ones
-        told = CellValues(numbers, gaps, words, counts)
-        return told if told.culprit() else CellValues(numbers, [], [*words, *gaps], counts)
+    if words:  # a gap word is then a word, unless the column is refused for other words
+        values = CellValues(numbers, gaps, words, counts)
+        return values if values.culprit() else CellValues(numbers, [], [*words, *gaps], counts)
     return CellValues(numbers, gaps, words, counts)
 
 
 def scalars(column: Frame) -> NDArray[Any]:
-    """Return the values of a column that names something (labels, subjects, visits): numbers, or text; None for gaps.
+    """Return the values of a column of names (labels, subjects, visits): numbers, or text; None for gaps.
 
-    Whole numbers are one value however they are written: 7, 7.0 and 007.
+    Whole numbers are one value in every spelling: 7, 7.0 and 007.
 
     >>> scalars(pd.Series(["7", "7.0", "NA"])).tolist(), scalars(pd.Series(["x", "NA", ""])).tolist()
     ([7, 7, None], ['x', 'NA', None])
@@ -138,7 +138,7 @@ def numbers_of(name: str, column: Frame) -> NDArray[np.float64]:
     """Return the numbers of a column, NaN for gaps.
 
     Raises:
-        UsageError: a value is no number, naming it and its row.
+        UsageError: a value is no number.
     """
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -151,7 +151,7 @@ def numbers_of(name: str, column: Frame) -> NDArray[np.float64]:
 
 
 def no_number(name: str, texts: Frame, culprit: str) -> UsageError:
-    """Return the error for a value of a column of numbers that is none."""
+    """Return the error for an invalid value in a column of numbers."""
     plain = culprit.strip().lstrip("+-")
     hint = "repair it, or leave the cell empty"
     if re.fullmatch(r"[1-9]\d{0,2},\d{3}", plain):
@@ -162,7 +162,7 @@ def no_number(name: str, texts: Frame, culprit: str) -> UsageError:
 
 
 def row_of(where: Frame) -> str:
-    """Return the first row of which something is true, counted from 1 below the header, in words."""
+    """Return the first row where a condition is true, counted from 1 below the header, in words."""
     place = where.index[int(np.argmax(where.to_numpy(bool)))]
     if isinstance(place, tuple):
         split, row = place
@@ -183,7 +183,7 @@ def _digits(text: str) -> str:
 
 
 def _number(text: str) -> int | float:
-    """Return an integer where a text is one, with all its digits."""
+    """Return the number in a text, an integer with all its digits."""
     digits = _digits(text)
     if re.fullmatch(r"[+-]?\d+", digits):
         return int(digits)
@@ -196,19 +196,19 @@ def _truth(kinds: CellValues) -> bool:
 
 
 LARGEST, SMALLEST = 1e30, 1e-30
-"""Sizes of numbers that are left after standardizing in float32, with room for squares."""
+"""Bounds of numbers that can be standardized in float32, with room for squares."""
 SHOWN = 5
 """Columns that a note names."""
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What is seen of a table.
+    """The input columns of a table.
 
     Attributes:
         frame: a column of numbers for each name, NaN for gaps.
         categories: the values of each column of text that gave columns of 0 and 1.
-        notes: what was taken for a gap or a category, and which columns say nothing.
+        notes: on gaps, categories, and columns without information.
     """
 
     frame: Frame
@@ -218,24 +218,24 @@ class Numbers:
 
 def numeric_columns(
     frame: Frame,
-    seen: Sequence[str],
+    inputs: Sequence[str],
     *,
     numeric: bool = False,
     trained: NDArray[np.bool_] | None = None,
     known: Mapping[str, Sequence[str]] | None = None,
 ) -> Numbers:
-    """Return columns as numbers, each by its name; gaps stay gaps.
+    """Return input columns as numbers, by name, with NaN for gaps.
 
-    Few different texts become columns of 0 and 1, `sex=M` for all but the first in their order: of two, one says it
-    all. Such a name can be asked for itself, so that another file of the same table gives the same columns.
+    A few different texts become columns of 0 and 1, `sex=M` for all but the first one in their order. Such a name may
+    also be an input itself, so that another file of the same table gives the same columns.
 
     Args:
         frame: the table.
-        seen: names of columns, or of categories of them.
-        numeric: whether whole columns are known to hold numbers, whatever these rows hold.
-        trained: which rows are trained on, whose values are the categories; others elsewhere are taken for gaps, as a
-            network would have no trained weight for them. None: all.
-        known: column → the values that a network knows, which are no gaps either.
+        inputs: names of columns, or of their categories.
+        numeric: whether columns hold numbers in the training table, whatever these rows hold.
+        trained: marks training rows, whose values are the categories; other values are gaps, since a network has no
+            trained weight for them. None: all rows.
+        known: column → its values in the training table of a network, which are categories, too.
 
     Raises:
         UsageError: a column holds many different texts, or infinity, or a word among numbers, or text under a name with
@@ -245,11 +245,11 @@ def numeric_columns(
     parts: dict[str, NDArray[np.float64]] = {}
     categories: dict[str, tuple[str, ...]] = {}
     notes: list[str] = []
-    for name in seen:
+    for name in inputs:
         source = name if name in frame.columns else name.partition("=")[0]
         column = frame[source]
         texts = None if name == source and pd.api.types.is_numeric_dtype(column) else texts_of(column)
-        if texts is not None and name != source:  # a category that a network knows
+        if texts is not None and name != source:  # a category
             value = name.partition("=")[2]
             texts = _as_known(texts, {value, *(known or {}).get(source, ())})
             categories[source] = _values(values_of(texts[rows]))
@@ -264,7 +264,7 @@ def numeric_columns(
         categories[name] = _require_few(name, values_of(texts[rows]))
         untrained: dict[str, int] = {}
         for value in categories[name][1:] or categories[name] or ("",):
-            place = f"{name}={value}" if value else name  # of gaps alone where it is trained on
+            place = f"{name}={value}" if value else name  # only gaps in the training rows
             parts[place], untrained = _category(texts, value, set(categories[name]))
         notes += [*_untrained_notes(name, untrained), *_category_notes(name, kinds)]
     if not parts:
@@ -292,17 +292,17 @@ def _values(kinds: CellValues) -> tuple[str, ...]:
 
 
 def _as_known(texts: Frame, known: Collection[str]) -> Frame:
-    """Return the values of a column of categories in the spelling in which they are known: 1.0 for 1, True for TRUE."""
+    """Return the values of a column of categories in their known spelling: 1.0 for 1, True for TRUE."""
     written = [text for text in texts.unique().tolist() if text]
     spelled = dict(zip(written, spelled_as(written, known), strict=True))
     return texts.map(lambda text: spelled.get(text, text))
 
 
 def _category(texts: Frame, value: str, known: Collection[str]) -> tuple[NDArray[np.float64], dict[str, int]]:
-    """Return 1 where a column has a value, 0 where it has another that is known, and gaps elsewhere.
+    """Return 1 where a column has a value, 0 where it has another known one, and NaN elsewhere.
 
     Returns:
-        The numbers, and in how many rows each unknown value stands.
+        The numbers, and unknown value → number of its rows.
     """
     unknown = (texts != "") & ~texts.isin(list(known))
     numbers = (texts == value).astype(float).where((texts != "") & ~unknown).to_numpy(np.float64)
@@ -312,8 +312,8 @@ def _category(texts: Frame, value: str, known: Collection[str]) -> tuple[NDArray
 def _untrained_notes(name: str, untrained: dict[str, int]) -> list[str]:
     if not untrained:
         return []
-    told = ", ".join(f"{value!r} in {count} rows" for value, count in list(untrained.items())[:SHOWN])
-    return [f"column {name!r}: values that no training row has are taken for gaps: {told}"]
+    shown = ", ".join(f"{value!r} in {count} rows" for value, count in list(untrained.items())[:SHOWN])
+    return [f"column {name!r}: values that no training row has are taken for gaps: {shown}"]
 
 
 def _require_size(name: str, values: NDArray[np.float64]) -> None:
@@ -329,8 +329,8 @@ def _require_size(name: str, values: NDArray[np.float64]) -> None:
 
 
 def _gap_notes(name: str, kinds: CellValues) -> list[str]:
-    told = ", ".join(f"{word!r} in {kinds.counts[word]} rows" for word in kinds.gaps)
-    return [f"column {name!r}: taken for gaps: {told}"] if told else []
+    shown = ", ".join(f"{word!r} in {kinds.counts[word]} rows" for word in kinds.gaps)
+    return [f"column {name!r}: taken for gaps: {shown}"] if shown else []
 
 
 def _category_notes(name: str, kinds: CellValues) -> tuple[str, ...]:
@@ -339,7 +339,7 @@ def _category_notes(name: str, kinds: CellValues) -> tuple[str, ...]:
 
 
 def _idle_notes(parts: dict[str, NDArray[np.float64]]) -> tuple[str, ...]:
-    """Name the columns that cannot tell one row from another."""
+    """Return notes on columns that are the same in every row."""
     idle = {
         "are the same in every row": [name for name, values in parts.items() if len(values) > 1 and _constant(values)],
         "are empty": [name for name, values in parts.items() if np.isnan(values).all()],

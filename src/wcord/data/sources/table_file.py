@@ -1,4 +1,4 @@
-"""Reads the file of a table as spreadsheets and other programs write it: encoding, separator, header."""
+"""Reads a table file as spreadsheets and other programs write it: encoding, separator, header."""
 
 import csv
 import io
@@ -22,21 +22,21 @@ SPACES = " "
 OTHER_SEPARATORS = (",", ";", "\t", "|")
 NAMES = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas", SPACES: "spaces"}
 LOOKED_AT = 50
-"""Lines by which the separator is found."""
+"""Lines from which the separator is found."""
 TITLES = 10
-"""Lines that may stand above the header."""
+"""Largest number of lines above the header."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """How a table is written as text.
+    """The layout of a table in a text file.
 
     Attributes:
         text: the table from its header on.
-        separator: what stands between its columns.
+        separator: of the columns.
         names: of the columns.
-        line: of the file in which the header stands, counted from 1.
-        notes: what is unusual.
+        line: of the header in the file, counted from 1.
+        notes: on unusual properties.
     """
 
     text: str
@@ -51,15 +51,15 @@ def find_head(path: Path, text: str, usual: str) -> Head:
 
     Args:
         path: the file, for messages.
-        text: what it holds.
-        usual: what usually divides the columns of such a file.
+        text: its content.
+        usual: the usual separator of such a file.
 
     Raises:
         UsageError: there is no header, two columns have one name, or a row has more cells than the header.
-        ValueError: there is nothing.
+        ValueError: the file is empty.
     """
     first, _, rest = text.partition("\n")
-    stated = re.fullmatch(r"sep=(.)\r?", first, re.IGNORECASE)  # a line that Excel writes
+    stated = re.fullmatch(r"sep=(.)\r?", first, re.IGNORECASE)  # Excel writes such a line
     text, comments = _without_comments(rest if stated else text)
     separator, titles = (stated[1], 0) if stated else _separator(text, usual)
     text = _below(text, titles)
@@ -85,10 +85,10 @@ def find_head(path: Path, text: str, usual: str) -> Head:
 
 
 def first_rows(text: str, separator: str) -> list[list[str]]:
-    """Return the cells of the first lines that are not empty."""
+    """Return the cells of the first non-empty lines."""
     lines = text[: 2**20].splitlines(keepends=True)[: LOOKED_AT + 1]
     rows = [row for row in cells_of(lines, separator) if row]
-    return rows[:-1] if len(lines) > LOOKED_AT else rows  # the last may have been cut inside quotes
+    return rows[:-1] if len(lines) > LOOKED_AT else rows  # the last line may end inside quotes
 
 
 def cells_of(lines: Sequence[str], separator: str) -> Iterator[list[str]]:
@@ -105,7 +105,7 @@ def _below(text: str, count: int) -> str:
 
 
 def _without_comments(text: str) -> tuple[str, list[str]]:
-    """Return a text without the lines at its beginning that are marked as comments, and those lines."""
+    """Return a text without the comment lines at its beginning, and these lines."""
     comments: list[str] = []
     while text.startswith("#"):
         line, _, text = text.partition("\n")
@@ -114,9 +114,9 @@ def _without_comments(text: str) -> tuple[str, list[str]]:
 
 
 def _separator(text: str, usual: str) -> tuple[str, int]:
-    """Return what divides header and first rows into the same number of columns, and how many lines precede these.
+    """Return the separator that gives header and first rows the same number of columns, and the number of lines above.
 
-    Columns are at least two, else the usual is taken. Spaces divide them only where nothing else does.
+    There are at least two columns, else the usual separator is returned. Spaces separate only if nothing else does.
     """
     below = text
     above: list[str] = []
@@ -133,7 +133,7 @@ def _separator(text: str, usual: str) -> tuple[str, int]:
 
 
 def _width(text: str, separator: str, above: Sequence[str]) -> int:
-    """Return the number of columns where a separator divides header and first rows alike, else 0."""
+    """Return the number of columns if a separator gives header and first rows the same number, else 0."""
     rows = first_rows(text, separator)
     if not rows or len(rows[0]) < 2 or {len(row) - len(rows[0]) for row in rows[1:]} not in ({0}, {1}, set()):
         return 0
@@ -152,12 +152,12 @@ def _width(text: str, separator: str, above: Sequence[str]) -> int:
 
 
 def _names_numbers(rows: list[list[str]]) -> bool:
-    """Tell a row that has a name above a column of numbers."""
+    """Return whether the first row has a name above a column of numbers."""
     return any(_is_name(name) and _all_numbers(cells) for name, cells in _columns(rows))
 
 
 def _columns(rows: list[list[str]]) -> list[tuple[str, list[str]]]:
-    """Return each cell of the first row, and what stands below it, but gaps."""
+    """Return each cell of the first row, and the cells below it without gaps."""
     cut = min(map(len, rows))
     below = [[row[place].strip() for row in rows[1:]] for place in range(cut)]
     return [
@@ -175,7 +175,7 @@ def _all_numbers(cells: list[str]) -> bool:
 
 
 def _is_headless(rows: list[list[str]]) -> bool:
-    """Tell a first row that holds what the others hold: numbers above numbers, or words that occur below them."""
+    """Return whether the first row holds values like the others: numbers above numbers, or words that occur below."""
     if len({len(row) for row in rows}) > 1 or len(rows) < 2 or _are_places(rows[0]):
         return False
     values = 0
@@ -184,13 +184,13 @@ def _is_headless(rows: list[list[str]]) -> bool:
             values += is_number_like(name) and _all_numbers(cells)
         elif name in cells:
             values += 1
-        elif _all_numbers(cells) or len(set(cells)) < len(cells):  # a name; above texts that all differ, who knows
+        elif _all_numbers(cells) or len(set(cells)) < len(cells):  # certainly a name
             return False
     return values > 0
 
 
 def _are_places(names: Sequence[str]) -> bool:
-    """Tell names that count the columns, as pandas writes them where columns have none."""
+    """Return whether names count the columns, as pandas writes them for columns without names."""
     names = [name.strip() for name in names]
     numbers = [int(name) for name in names if re.fullmatch(r"\d{1,9}", name)]
     counted = len(numbers) > 1 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
@@ -198,9 +198,9 @@ def _are_places(names: Sequence[str]) -> bool:
 
 
 def _column_names(path: Path, rows: list[list[str]]) -> list[str]:
-    """Return the names in the header; a column without one is called by its place, as pandas does.
+    """Return the names in the header; a column without one is named by its position, as in pandas.
 
-    R writes no name above the names of the rows; some programs write a separator at the end of each row.
+    R writes no name above the row names; some programs write a separator at the end of each row.
     """
     names = [name.strip() for name in rows[0]]
     extra = {len(row) - len(names) for row in rows[1:]}
@@ -217,7 +217,7 @@ def _column_names(path: Path, rows: list[list[str]]) -> list[str]:
 
 
 def require_different(path: Path, names: Sequence[str]) -> None:
-    """Raise where two columns have one name."""
+    """Raise if two columns have the same name."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UsageError(
@@ -226,19 +226,19 @@ def require_different(path: Path, names: Sequence[str]) -> None:
 
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-"""Suffix of a text file → what usually stands between its columns."""
+"""Suffix of a text file → its usual separator."""
 READERS = (*SEPARATORS, ".parquet")
 
 
 @dataclass(frozen=True)
 class TableFile:
-    """What a file holds, of which the types of the columns are not settled yet: other files have a say in them.
+    """The content of a file. The types of its columns are not settled yet, since they depend on other files, too.
 
     Attributes:
-        frame: the table; of a text file, columns in which pandas finds nothing but numbers are numbers.
-        notes: what is unusual about the file.
-        semicolons: whether semicolons stand between the columns, so that decimal commas are usual.
-        texts: reads some columns again as they are written; None where the file itself says of which type they are.
+        frame: the table; in a text file, columns in which pandas finds numbers only are numbers.
+        notes: on unusual properties of the file.
+        semicolons: whether semicolons separate the columns, so that decimal commas are usual.
+        texts: reads some columns again as text; None where the file states the types of its columns.
     """
 
     frame: Frame
@@ -247,7 +247,7 @@ class TableFile:
     texts: Callable[[list[str]], Frame] | None = None
 
     def written(self, names: Sequence[str]) -> "TableFile":
-        """Return the file with some columns as they are written, where they are not yet."""
+        """Return the file with some columns as text."""
         numbers = [name for name in names if name in self.frame.columns and is_typed(self.frame[name])]
         if self.texts is None or not numbers:
             return self
@@ -256,12 +256,12 @@ class TableFile:
 
 
 def is_typed(column: Frame) -> bool:
-    """Tell a column whose cells are not text."""
+    """Return whether a column holds no text."""
     return bool(pd.api.types.is_numeric_dtype(column))
 
 
 def read_table(path: Path) -> TableFile:
-    """Return the table in a file, and what is unusual about the file.
+    """Return the table in a file, with notes on unusual properties.
 
     Raises:
         UsageError: a file that cannot be read, holds no rows, has no header, or has two columns of one name.
@@ -288,7 +288,7 @@ def _parquet(path: Path) -> TableFile:
 
     require_different(path, [composed(str(name).strip()) for name in pq.read_schema(path).names])
     frame: Frame = pd.read_parquet(path)
-    if not isinstance(frame.index, pd.RangeIndex):  # a column that was made the index is data as any other
+    if not isinstance(frame.index, pd.RangeIndex):  # an index with a name is a column of data
         frame = frame.reset_index()
     frame = frame.rename(columns=lambda name: composed(str(name).strip()))
     require_different(path, list(frame.columns))
@@ -322,7 +322,7 @@ def _text(path: Path, usual: str) -> TableFile:
 
 
 def _decoded(raw: bytes) -> tuple[str, list[str]]:
-    """Return the text of a file by its byte order mark, else as UTF-8, else as Windows writes Western languages."""
+    """Return the text of a file: by its byte order mark, else UTF-8, else Windows-1252 or Latin-1."""
     for mark, encoding in ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if raw.startswith(mark):
             return raw.decode(encoding).lstrip("\ufeff"), [] if encoding == "utf-8" else ["read as UTF-16"]
@@ -344,15 +344,15 @@ def _decoded(raw: bytes) -> tuple[str, list[str]]:
 
 
 def _without_bare(frame: Frame) -> tuple[Frame, list[str]]:
-    """Leave out columns that have neither a name nor a value."""
+    """Drop columns with neither a name nor a value."""
     bare = [name for name in frame.columns if is_unnamed(name) and frame[name].isna().all()]
     if not bare:
         return frame, []
-    return frame.drop(columns=bare), [f"{len(bare)} columns without name and values are passed over"]
+    return frame.drop(columns=bare), [f"{len(bare)} columns without name and values are skipped"]
 
 
 def _short_rows(head: Head, frame: Frame) -> list[str]:
-    """Return a note on rows that have fewer cells than the header, which pandas fills with gaps."""
+    """Return a note on rows that have fewer cells than the header, which pandas fills up."""
     last = head.names[-1]
     if last not in frame.columns or not frame[last].isna().any():
         return []
@@ -365,5 +365,5 @@ def _short_rows(head: Head, frame: Frame) -> list[str]:
 
 
 def is_unnamed(name: str) -> bool:
-    """Tell the name that a column without one gets."""
+    """Return whether a name is that of a column without one."""
     return re.fullmatch(r"Unnamed: \d+", name) is not None

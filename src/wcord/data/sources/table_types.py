@@ -1,4 +1,4 @@
-"""Settles what the columns of a table hold, numbers or text, from all of its files together."""
+"""Decides whether a column of a table holds numbers or text, from all of its files together."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Settled:
     Attributes:
         frames: a table for each file.
         ways: column → how its numbers are written, where that is not in plain digits.
-        unclear: column → a number that may mean one thing or another.
+        unclear: column → an ambiguous number.
         notes: how numbers are written.
     """
 
@@ -31,7 +31,7 @@ class Settled:
     notes: tuple[str, ...]
 
     def require_clear(self, columns: Collection[str]) -> None:
-        """Raise where a column that is wanted has numbers that may mean one thing or another."""
+        """Raise if an input column holds ambiguous numbers."""
         for name in columns:
             if name in self.unclear:
                 text = self.unclear[name]
@@ -47,13 +47,13 @@ def settle(
 ) -> Settled:
     """Return the tables in files with columns of the same types.
 
-    A column is one of numbers only where it is in each file: else 01 would be a number in one and text in another.
+    A column holds numbers only if it does so in each file: else 01 would be a number in one and text in another.
 
     Args:
         files: split → file.
-        labels: columns whose text stays as it is written.
-        categories: columns that are known to hold text, whatever these files hold.
-        known: what the file of a network says of the table that it was trained on.
+        labels: columns whose text is not converted.
+        categories: columns of text in the training table.
+        known: what the weights file of a network says about its training table.
     """
     names = list(dict.fromkeys(name for file in files.values() for name in file.frame.columns))
     mixed = [name for name in names if not all(is_typed(column) for column in _parts(files, name))]
@@ -81,12 +81,12 @@ def _parts(files: Mapping[str, TableFile], name: str) -> list[Frame]:
 
 def _texts(files: Mapping[str, TableFile], names: Collection[str]) -> dict[str, list[str]]:
     """Return the different texts of each column, of all files."""
-    found: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     for name in names:
         parts = [part.dropna() for part in _parts(files, name) if not is_typed(part)]
         values = dict.fromkeys(value for part in parts if not _is_date(part) for value in _different(part))
-        found[name] = [value for value in values if isinstance(value, str)]
-    return found
+        texts[name] = [value for value in values if isinstance(value, str)]
+    return texts
 
 
 def _different(column: Frame) -> list[Any]:
@@ -101,7 +101,7 @@ def _is_date(column: Frame) -> bool:
 
 
 def _has_points(files: Mapping[str, TableFile], name: str) -> bool:
-    """Tell a column of a text file whose numbers are fractions, so that points stand in them."""
+    """Return whether a text file has fractions in a column, written with decimal points."""
     return any(
         file.texts is not None and name in file.frame.columns and pd.api.types.is_float_dtype(file.frame[name])
         for file in files.values()

@@ -1,4 +1,4 @@
-"""The small data sets of torchvision, read from files that are already there."""
+"""The small data sets of torchvision, read from local files."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -21,7 +21,7 @@ AUGMENT = {
     "STL10": None,
     "SVHN": "shift",
 }
-"""The sets that are known, and what augmentation suits each: no mirror images of digits and letters."""
+"""Known data sets → the augmentation that suits each: no mirror images of digits and letters."""
 
 
 def torchvision_source(place: str, request: ReadRequest) -> Source:
@@ -57,9 +57,9 @@ def _read(name: str, root: str, split: str) -> tuple[np.ndarray[Any, Any], Label
             "KMNIST": datasets.KMNIST,
             "MNIST": datasets.MNIST,
         }[name]
-        held = cast("Any", kind(root, train=split == "train", download=False))
-        return np.asarray(held.data), np.asarray(held.targets), held.classes
-    except Exception as error:  # damaged files raise nearly anything there; none of them is run
+        by_train = cast("Any", kind(root, train=split == "train", download=False))
+        return np.asarray(by_train.data), np.asarray(by_train.targets), by_train.classes
+    except Exception as error:  # torchvision raises nearly anything for damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UsageError(
             f"torchvision data set {name!r} has no usable {split} files in {root!r} ({reason}): "
