@@ -10,7 +10,7 @@ from torch import nn
 
 from wcord.checks import UsageError
 from wcord.models.classifier import classifier_paths, is_head_key
-from wcord.models.found import TRACKED
+from wcord.models.fitting import TRACKED
 from wcord.models.hub import cannot_build, cannot_load, hub_file
 from wcord.models.stated import Frame, Stated
 
