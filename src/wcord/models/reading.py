@@ -123,21 +123,21 @@ def read_states(path: str | Path) -> dict[str, dict[str, Tensor]]:
     Raises:
         UsageError: the file is missing, empty, damaged, holds no weights, or can only be read by running its code.
     """
-    found = require_file(path, "weights file")
-    if found.stat().st_size == 0:
+    file = require_file(path, "weights file")
+    if file.stat().st_size == 0:
         raise UsageError(f"weights file {str(path)!r} is empty: copy or download it again")
-    if found.suffix == ".safetensors":
-        return {"": read_safetensors(found)}
-    _require_stored(found)
-    content, replaced = _read_pickle(found)
+    if file.suffix == ".safetensors":
+        return {"": read_safetensors(file)}
+    _require_stored(file)
+    content, replaced = _read_pickle(file)
     states = dict(_states(content, ""))
     for place, state in states.items():
         for key, value in state.items():
-            _require_plain(found, f"{place}.{key}" if place else key, value)
+            _require_plain(file, f"{place}.{key}" if place else key, value)
     if states:
         return states
     if replaced:  # a network as an object, most likely
-        raise _refused(found, replaced[0])
+        raise _refused(file, replaced[0])
     raise UsageError(
         f"weights file {str(path)!r} holds no state dict: save one with torch.save(model.state_dict(), path)"
     )
@@ -257,10 +257,10 @@ def _load(path: Path, *, mappings: bool) -> tuple[object, list[str]]:
 
 def _named(error: pickle.UnpicklingError) -> str | None:
     """Return the class or function at which PyTorch's reader stopped; it omits the module of builtins."""
-    found = re.search(r"GLOBAL ([\w.]+)", str(error))
-    if found is None:
+    match = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if match is None:
         return None
-    return found[1] if "." in found[1] else f"builtins.{found[1]}"
+    return match[1] if "." in match[1] else f"builtins.{match[1]}"
 
 
 def _refused(path: Path, what: str) -> UsageError:
