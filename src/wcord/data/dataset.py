@@ -47,7 +47,7 @@ class DataSet:
         formats: column → how its numbers are written, where that is not in plain digits.
         crop_fraction: share of a resized picture's side that is kept in its center.
         cut: which samples are held out, where those are a part of the training samples: the settings that decided it
-            (`choice.CUT`), the number of samples, and a digest of those held out.
+            (`choice.HOLDOUT`), the number of samples, and a digest of those held out.
         pictures: whether samples are pictures, which can be cropped and mirrored, not rows of a table or spectrograms.
         files: split → paths of its files, where samples are files.
         teacher: what the teacher sees, where that is something else; its test split is empty where it sees none of the
