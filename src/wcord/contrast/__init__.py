@@ -5,4 +5,3 @@ from wcord.contrast.crossed import CrossedNCE as CrossedNCE
 from wcord.contrast.estimate import nce_loss as nce_loss
 from wcord.contrast.memory import Bank as Bank
 from wcord.contrast.memory import Queue as Queue
-from wcord.contrast.nce import NCE as NCE

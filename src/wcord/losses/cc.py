@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from wcord.checks import UsageError, require_finite, require_matrix, require_same_rows
+from wcord.checks import UsageError
+from wcord.losses.embeddings import require_embeddings
 from wcord.numerics import autocast_off, full_precision
 
 
@@ -37,10 +38,7 @@ def cc_loss(student_embedding: Tensor, teacher_embedding: Tensor) -> Tensor:
         >>> cc_loss(torch.tensor([[1.0, 2.0], [3.0, -1.0], [0.0, 1.0]]), torch.zeros(3, 2))
         tensor(3.)
     """
-    for name, side in (("student_embedding", student_embedding), ("teacher_embedding", teacher_embedding)):
-        require_matrix(name, side, min_rows=2)
-        require_finite(name, side)
-    require_same_rows("student_embedding", student_embedding, "teacher_embedding", teacher_embedding)
+    require_embeddings(student_embedding, teacher_embedding, min_rows=2)
     if student_embedding.shape[1] != teacher_embedding.shape[1]:
         raise UsageError(
             f"cc subtracts the embeddings, received widths {student_embedding.shape[1]} and "

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from wcord.checks import require_finite, require_matrix, require_same_rows
+from wcord.losses.embeddings import require_embeddings
 from wcord.numerics import autocast_off, full_precision
 
 EPS = 1e-7
@@ -43,10 +43,7 @@ def pkt_loss(student_embedding: Tensor, teacher_embedding: Tensor) -> Tensor:
         >>> pkt_loss(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.ones(2, 3))
         tensor(0.0294)
     """
-    for name, side in (("student_embedding", student_embedding), ("teacher_embedding", teacher_embedding)):
-        require_matrix(name, side, min_rows=2)
-        require_finite(name, side)
-    require_same_rows("student_embedding", student_embedding, "teacher_embedding", teacher_embedding)
+    require_embeddings(student_embedding, teacher_embedding, min_rows=2)
     with autocast_off(student_embedding):
         q = _neighbours(full_precision(student_embedding))
         p = _neighbours(full_precision(teacher_embedding.detach())).to(q.dtype)

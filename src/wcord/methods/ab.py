@@ -29,7 +29,6 @@ class ABTerm(Term):
 
     def __init__(self, name: str, setting: Setting, **options: object) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         self.pairs = spatial_pairs(name, setting, "stages")
         self.student_map_names = tuple(preactivation(pair.student) for pair in self.pairs)
         self.teacher_map_names = tuple(preactivation(pair.teacher) for pair in self.pairs)

@@ -21,7 +21,6 @@ class CCTerm(Term):
 
     def __init__(self, name: str, setting: Setting, *, embedding_dim: int = 128) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         require_counts(embedding_dim=embedding_dim)
         self.student_map = nn.Linear(setting.student_dim, embedding_dim)
         self.teacher_map = nn.Linear(setting.teacher_dim, embedding_dim)

@@ -23,7 +23,6 @@ class CETerm(Term):
 
     def __init__(self, name: str, setting: Setting) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         self.label_smoothing = setting.label_smoothing
         self.several_labels = setting.several_labels
         weights = setting.class_weights

@@ -24,7 +24,6 @@ class FSPTerm(Term):
 
     def __init__(self, name: str, setting: Setting) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         pairs = spatial_pairs(name, setting, "all")
         try:
             require_same_channels([p.student_shape[0] for p in pairs], [p.teacher_shape[0] for p in pairs])

@@ -39,7 +39,6 @@ class FTTerm(Term):
 
     def __init__(self, name: str, setting: Setting, *, rate: float = 0.5, **options: object) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         (pair,) = spatial_pairs(name, setting, "last")
         self.student_map_names = (pair.student,)
         self.teacher_map_names = (pair.teacher,)

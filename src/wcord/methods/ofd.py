@@ -28,7 +28,6 @@ class OFDTerm(Term):
 
     def __init__(self, name: str, setting: Setting) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         pairs = spatial_pairs(name, setting, "stages")
         self.student_map_names = tuple(preactivation(pair.student) for pair in pairs)
         self.teacher_map_names = tuple(preactivation(pair.teacher) for pair in pairs)

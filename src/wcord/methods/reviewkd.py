@@ -41,7 +41,6 @@ class ReviewKDTerm(Term):
         **options: object,
     ) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         require_bool("student_preactivation", student_preactivation)
         pairs = spatial_pairs(name, setting, "stages")
         own = tuple(pair.student for pair in pairs)

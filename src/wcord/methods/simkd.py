@@ -25,7 +25,6 @@ class SimKDTerm(Term):
 
     def __init__(self, name: str, setting: Setting) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         student = None if setting.student is None else unwrap(setting.student)
         if not isinstance(student, SimKDStudent):
             raise UsageError(

@@ -19,7 +19,6 @@ class LossTerm(Term):
 
     def __init__(self, name: str, setting: Setting, **options: object) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         self.compute: Callable[..., Tensor] = partial(type(self).loss, **options)
 
     def __init_subclass__(cls) -> None:

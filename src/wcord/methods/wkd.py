@@ -52,7 +52,6 @@ class WKDLogitTerm(Term):
     ) -> None:
         super().__init__()
         self.fade = Fade(decay_from, setting)
-        self.parts = {name: 1.0}
         self.options: dict[str, Any] = dict(options)
         refuse_merged(name, setting.teacher)
         weight = _classifier_weight(name, setting)
@@ -109,7 +108,6 @@ class WKDFeatureTerm(Term):
     def __init__(self, name: str, setting: Setting, *, decay_from: float = DECAY_FROM, **options: object) -> None:
         super().__init__()
         self.fade = Fade(decay_from, setting)
-        self.parts = {name: 1.0}
         self.options: dict[str, Any] = dict(options)
         (pair,) = spatial_pairs(name, setting, "last")
         self.student_map_names, self.teacher_map_names = (pair.student,), (pair.teacher,)
