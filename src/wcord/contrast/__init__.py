@@ -1,4 +1,4 @@
-"""Critics, memories and noise-contrastive estimation; nothing here has heard of distillation."""
+"""Critics, memories and noise-contrastive estimation; nothing here depends on distillation."""
 
 from wcord.contrast.critic import Critic as Critic
 from wcord.contrast.crossed import CrossedNCE as CrossedNCE

@@ -1,4 +1,4 @@
-"""The critic: two spectrally normalised maps whose inner product scores a pair of feature vectors."""
+"""The critic: two spectrally normalized maps whose inner product scores a pair of feature vectors."""
 
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm

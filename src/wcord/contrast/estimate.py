@@ -1,8 +1,8 @@
 """The value and the gradient of a contrastive loss over many negatives, in one pass and little memory.
 
-Three estimators share one form. Dots of anchors with blocks of rows come with a weight, and a way to pull slopes
-with respect to the dots back to the anchors. With the constant fixed, the slope of a pair is known as soon as its dot
-is, so loss and gradient come out of one pass over the rows in forward, and only B×D numbers are kept for backward.
+Three estimators share one form. Dots of anchors with blocks of rows come with a weight, and a function that pulls
+slopes with respect to the dots back to the anchors. With the constant fixed, a pair's slope follows from its dot, so
+one pass over the rows in forward gives loss and gradient, and only B×D numbers are stored for backward.
 """
 
 import math
@@ -31,15 +31,15 @@ from wcord.kernels import result_of
 from wcord.numerics import autocast_off, full_precision
 
 EXACT = 40.0
-"""Score beyond which softplus is the identity in double precision too; torch's threshold of 20 is felt there."""
+"""Score beyond which softplus is the identity in double precision too; torch's threshold of 20 is not exact there."""
 GATHER_RATIO = 15
 """Rows per drawn negative from which gathering rows is cheaper than all dots (measured on a CPU at D = 128)."""
 
 KERNEL_BOUND = 256
-"""Largest batch and width that the GPU kernel is for."""
+"""Largest batch and width of the GPU kernel."""
 
 CACHED = 1 << 17
-"""Scores that are taken to their loss at a time, so that what is made on the way stays in a CPU's cache."""
+"""Scores that are turned into losses at a time, so that temporaries stay in a CPU's cache."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Negatives:
 
 
 class _Block(NamedTuple):
-    """Dots of all anchors with some rows, their weights, and the way from slopes of dots to slopes of anchors."""
+    """Dots of all anchors with some rows, their weights, and the map from slopes of dots to slopes of anchors."""
 
     dots: Tensor
     weight: Tensor | None
@@ -121,10 +121,10 @@ def _negative(dots: Tensor, weight: Tensor | None, bias: Tensor | float) -> tupl
 
 
 def _softplus_sum(scores: Tensor) -> Tensor:
-    """Return the sum of softplus over each row, with an eighth of the logarithms, which are what takes a CPU's time.
+    """Return the sum of softplus over each row, with an eighth of the logarithms, which dominate a CPU's time.
 
     softplus(s) = max(s, 0) + log(1 + e), e = exp(−|s|). Factors 1 + e are multiplied in pairs before the logarithm
-    is taken, as (1+a)(1+b) − 1 = a + b + ab, so that small ones are not rounded away beside the 1.
+    is taken, as (1+a)(1+b) − 1 = a + b + ab, so that small terms are not rounded away next to the 1.
     """
     tails = scores.abs().neg_().exp_()
     for _ in range(3):
@@ -343,14 +343,14 @@ def _class_weights(negatives: Negatives) -> Callable[[slice], Tensor | None]:
 
 
 def _block_rows(anchor: Tensor, on_cpu: int) -> int:
-    """Return how many rows a block holds: what stays in a CPU's cache; more elsewhere, where launches cost more."""
+    """Return the rows of a block: as many as stay in a CPU's cache; more elsewhere, since launches cost more there."""
     return on_cpu if anchor.device.type == "cpu" else 1 << 17
 
 
 def require_draw(index: Tensor, batch: int, rows: int) -> None:
     """Raise unless a draw holds numbers of rows: K that all samples share, or K for each sample.
 
-    Whether the rows exist is looked at on the CPU only: on an accelerator the question would stall the queue.
+    Whether the rows exist is checked on the CPU only: on an accelerator the check would wait for the device.
     """
     require_tensor("index", index)
     if index.dtype not in (torch.int32, torch.int64):
@@ -360,4 +360,6 @@ def require_draw(index: Tensor, batch: int, rows: int) -> None:
             f"index must have shape (K,) or (batch, K) with a batch of {batch}, received {tuple(index.shape)}"
         )
     if may_read(index) and not 0 <= int(index.min()) <= int(index.max()) < rows:
-        raise UsageError(f"index holds {int(index.min())} to {int(index.max())}, and there are {rows} rows from 0 on")
+        raise UsageError(
+            f"index holds {int(index.min())} to {int(index.max())}, but there are {rows} rows, counted from 0"
+        )

@@ -8,7 +8,7 @@ from wcord.numerics import autocast_off, full_precision
 
 
 def cc_loss(student_embedding: Tensor, teacher_embedding: Tensor) -> Tensor:
-    r"""Return the mean product of the differences of neighbours in the batch.
+    r"""Return the mean product of the differences of neighbors in the batch.
 
     1/(B−1) Σ_{i<B} |d_i| · |d_{i+1}|,  d = s − t
 
@@ -18,8 +18,8 @@ def cc_loss(student_embedding: Tensor, teacher_embedding: Tensor) -> Tensor:
 
     This is the form of the public CRD benchmark's code, which had it from the paper's first author and weighs it 0.02.
     The paper's is another function: the squared Frobenius distance, over B², of the two B×B correlation matrices of the
-    batch, the correlation being a Gaussian RBF kernel cut after some terms of its Taylor series. We keep the code's,
-    since the benchmark's published numbers are its.
+    batch, the correlation being a Gaussian RBF kernel cut after some terms of its Taylor series. We follow the released
+    code, which produced the published numbers.
 
     The teacher is *not* detached: the linear layer on its side trains. Detach the teacher's features before that layer.
 

@@ -64,7 +64,7 @@ def rkd_loss(
 
 
 def _relations(embedding: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean-normalised distances, B×B, and the cosines of the angles at each sample, B×B×B."""
+    """Return the mean-normalized distances, B×B, and the cosines of the angles at each sample, B×B×B."""
     batch = len(embedding)
     differences = embedding.unsqueeze(0) - embedding.unsqueeze(1)
     distances = differences.square().sum(dim=2).clamp_min(MIN_DISTANCE**2).sqrt()

@@ -68,7 +68,7 @@ METHODS: dict[str, MethodInfo] = {
         alone=(0.1, 0.9),
     ),
     "lskd": MethodInfo(
-        title="logit standardisation",
+        title="logit standardization",
         paper="Sun et al., CVPR",
         year=2024,
         weight=9.0,
@@ -88,7 +88,7 @@ METHODS: dict[str, MethodInfo] = {
         checked=_REPDISTILLER,
     ),
     "fsp": MethodInfo(
-        title="products of neighbouring maps, before the main stage",
+        title="products of neighboring maps, before the main stage",
         paper="Yim et al., CVPR",
         year=2017,
         weight=50.0,
@@ -169,7 +169,7 @@ METHODS: dict[str, MethodInfo] = {
         checked=_REPDISTILLER,
     ),
     "cc": MethodInfo(
-        title="congruence of neighbours in the batch",
+        title="congruence of neighbors in the batch",
         paper="Peng et al., ICCV",
         year=2019,
         weight=0.02,
@@ -281,7 +281,7 @@ METHODS: dict[str, MethodInfo] = {
         options={"negatives": "other_class"},
     ),
     "crd-std": MethodInfo(
-        title="CRD on standardised features (our addition)",
+        title="CRD on standardized features (our addition)",
         paper=_CRD,
         year=2020,
         weight=0.8,

@@ -11,7 +11,7 @@ from wcord.numerics import autocast_off, in_precision_of
 
 
 class CCTerm(Term):
-    """Congruence of neighbours in the batch; option `embedding_dim` is the common width, 128 in the CRD benchmark.
+    """Congruence of neighbors in the batch; option `embedding_dim` is the common width, 128 in the CRD benchmark.
 
     The linear map on the teacher's side trains too, as there.
     """

@@ -1,4 +1,4 @@
-"""Flow of the solution procedure as a term: the student is prepared by it, then trained by the other summands."""
+"""Flow of the solution procedure as a term of the preparation stage; the other terms train the student after it."""
 
 from collections.abc import Iterable
 
@@ -33,11 +33,11 @@ class FSPTerm(Term):
         self.teacher_map_names = tuple(pair.teacher for pair in pairs)
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
-        """Return 0: the main stage is left to the other summands."""
+        """Return 0: the other terms train the student in the main stage."""
         return student.logits.new_zeros(())
 
     def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> Tensor:
-        """Return the sum over neighbouring maps."""
+        """Return the sum over neighboring maps."""
         assert student is not None
         return fsp_loss(
             [student.maps[name] for name in self.student_map_names],

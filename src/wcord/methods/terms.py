@@ -1,4 +1,4 @@
-"""What most terms are: a loss between logits, between embeddings, or between pairs of maps."""
+"""The common kinds of terms: a loss between logits, between embeddings, or between pairs of maps."""
 
 from collections.abc import Callable
 from functools import partial

@@ -13,7 +13,7 @@ from wcord.transport.sinkhorn import (
     PLAIN_BOUND,
     TINY,
     Scaling,
-    centre,
+    center,
     require_prior,
     require_settings,
     scale,
@@ -232,7 +232,7 @@ def _match(
     if prior is not None:
         log_kernel += prior.log()
     if prior is not None or bound > PLAIN_BOUND:
-        _, bound = centre(log_kernel)
+        _, bound = center(log_kernel)
     a, b = uniform(len(x), x), uniform(len(y), y)
     return scale(log_kernel, a, b, bound=bound, iterations=iterations, tolerance=tolerance), a
 
