@@ -23,7 +23,7 @@ SVD = "kdsvd: torch.linalg.svd waits for the device"
 EAGER = {"kdsvd": SVD, "kdsvd+kd": SVD}
 
 Case = tuple[str, dict[str, Any], dict[str, Any]]
-"""A method, options of its summands, and what the setting has besides."""
+"""A method, options of its methods, and changes of the setting."""
 
 WCORD: dict[str, dict[str, Any]] = {
     "embedding_dim": {"embedding_dim": 16},
