@@ -121,6 +121,23 @@ def random_features(inputs: Inputs, generator: torch.Generator) -> Inputs:
     return each(draw, inputs, *features(inputs))
 
 
+def pair(kind: str, student: Sequence[int], teacher: Sequence[int], of: Callable[..., Tensor] = fill) -> Inputs:
+    """Return features of both networks as arguments, such as `student_map` and `teacher_map`."""
+    return {f"student_{kind}": of(student, 0.0), f"teacher_{kind}": of(teacher, 1.0)}
+
+
+def lists(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Inputs:
+    return {"student_maps": list(student), "teacher_maps": list(teacher)}
+
+
+def above_0(*names: str) -> list[tuple[Inputs, str]]:
+    return [({name: -1.0}, f"{name} must be a finite number above 0, received -1.0") for name in names]
+
+
+def from_0(*names: str) -> list[tuple[Inputs, str]]:
+    return [({name: -1.0}, f"{name} must be a finite number of at least 0, received -1.0") for name in names]
+
+
 # --- symmetries
 
 
