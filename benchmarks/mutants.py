@@ -177,6 +177,19 @@ def run_tests(copied: Path, calls: list[list[str]]) -> None:
     os._exit(code)
 
 
+def import_others() -> None:
+    """Import what the tests need besides wcord, once for all forks."""
+    import hypothesis  # noqa: F401
+    import ot  # noqa: F401
+    import pytest  # noqa: F401
+    import torch.testing  # noqa: F401
+
+    import wcord.api.runs  # noqa: F401
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "wcord"]:
+        del sys.modules[name]
+
+
 def copy_of_the_project(folder: Path) -> Path:
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     for name in LINKED:
@@ -216,8 +229,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     os.environ["OMP_NUM_THREADS"] = "1"
     chosen = sampled(arguments.folders.split(","), arguments.count, arguments.seed)
-    import hypothesis, ot, scipy.optimize, torch  # noqa: E401, F401, I001  # imported once, before the forks
-
+    import_others()
     survivors: list[Mutant] = []
     with tempfile.TemporaryDirectory() as scratch:
         copied = copy_of_the_project(Path(scratch))
