@@ -101,7 +101,7 @@ def teachers(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 def distilled(folder: Path, out: Path, teacher: Path, **settings: object) -> api.Result:
     made = {"epochs": 1, "lr": 0.1, "device": "cpu", "set": [], "out": out, "data": f"parquet:{folder}", **settings}
-    return wcord.distill("resnet8", "resnet8", teacher_weights=teacher, **made)  # pyright: ignore[reportArgumentType]
+    return wcord.distill("resnet8", "resnet8", teacher_weights=teacher, **made)
 
 
 def test_fine_classes_are_summed_into_coarse_ones(folder: Path, teachers: dict[str, Path], tmp_path: Path) -> None:
