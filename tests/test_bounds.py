@@ -227,12 +227,12 @@ def test_a_recipe_out_of_bounds_is_refused_and_one_for_more_epochs_than_the_defa
     recipe = tmp_path / "r.toml"
     recipe.write_text("warmup_epochs = 300\n")
     flags = ["--model", "a", "--out", "b", "--recipe", str(recipe)]
-    assert parse(TrainConfig, "train", [*flags, "--epochs", "400"], recipe=True).training.warmup_epochs == 300
+    assert parse(TrainConfig, "train", [*flags, "--epochs", "400"]).training.warmup_epochs == 300
     with pytest.raises(UsageError, match="warmup_epochs must be at most epochs, which is 240"):
-        parse(TrainConfig, "train", flags, recipe=True)
+        parse(TrainConfig, "train", flags)
     recipe.write_text("lr = nan\n")
     with pytest.raises(UsageError, match="lr must be a finite number above 0, received nan"):
-        parse(TrainConfig, "train", [*flags, "--lr", "0.1"], recipe=True)
+        parse(TrainConfig, "train", [*flags, "--lr", "0.1"])
 
 
 def test_calls_in_python_keep_to_the_bounds(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The help of a command is built from its dataclass: whole sentences, each default once, tables as sections."""
 
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,7 +9,7 @@ import pytest
 
 from wcord.bounds import Bounds
 from wcord.cli import COMMANDS, main
-from wcord.cli.help import field_docs, help_text
+from wcord.cli.help import RECIPE, field_docs, help_text
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Outer:
 def test_options_defaults_and_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     shown = help_text(Outer, "do", positional="paths", note="One more thing.")
+    first, rest = textwrap.wrap(RECIPE, 84)
     assert [line.strip() for line in shown.splitlines() if line] == [
         "usage: wcord do PATHS … --name NAME [OPTIONS]",
         "Do something.",
@@ -51,12 +53,14 @@ def test_options_defaults_and_tables(monkeypatch: pytest.MonkeyPatch) -> None:
         "--kind a|b              (default: a)",
         "--count N               How many. (default: 0)",
         "--quick                 Less.",
+        f"--recipe PATH           {first}",
+        rest,
         "-h, --help              Show this help.",
         "[inner] What is read.",
         "--rates X …             Rates, with a hard line break. (default: 0.5 1)",
         "--side N|NAME           Pixels; default: all.",
     ]
-    assert "  --recipe PATH           TOML file" in help_text(Outer, "do", recipe=True)
+    assert "recipe" not in help_text(Inner, "do")
 
 
 def test_docstrings_of_fields_are_read_without_their_line_breaks() -> None:

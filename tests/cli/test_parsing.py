@@ -22,7 +22,7 @@ class Counted:
 
 
 def train(*arguments: str) -> TrainConfig:
-    return parse(TrainConfig, "train", list(arguments), recipe=True)
+    return parse(TrainConfig, "train", list(arguments))
 
 
 def test_options_are_checked() -> None:
@@ -41,12 +41,12 @@ def test_options_override_a_recipe_and_a_recipe_defaults(tmp_path: Path) -> None
     assert (config.model, training.epochs, training.lr, training.batch_size) == ("resnet8", 2, 0.5, 64)
     assert training.milestones == (0.3,)
     recipe.write_text("shots = [5, 10]\nimage_size = 32\nweights = ['w']\n[data]\nlabel = 'fine'\n")
-    probe = parse(Probe, "probe", [f"--recipe={recipe}", "--image-size", "16"], recipe=True)
+    probe = parse(Probe, "probe", [f"--recipe={recipe}", "--image-size", "16"])
     assert (probe.shots, probe.data.image_size, probe.data.label, probe.json) == ((5, 10), 16, "fine", False)
     for text, message in [("jsn = false", "unknown setting 'jsn': did you mean 'json'"), ("[x]\na = 1", "'x'")]:
         recipe.write_text(text)
         with pytest.raises(UsageError, match=message):
-            parse(Probe, "probe", [f"--recipe={recipe}"], recipe=True)
+            parse(Probe, "probe", [f"--recipe={recipe}"])
     with pytest.raises(UsageError, match="--recipe needs a value"):
         train("--recipe")
     with pytest.raises(UsageError, match="unknown option '--recipe'"):

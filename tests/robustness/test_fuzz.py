@@ -164,14 +164,14 @@ def test_recipes(answers: Answers, tmp_path: Path, kind: Any, name: str, value: 
     names = {"model": "resnet8"} if kind is TrainConfig else {"teacher": "resnet8", "student": "resnet8"}
     content = {**names, "out": "x", **({"training": {name: value}} if table else {name: value})}
     (tmp_path / "r.toml").write_bytes(toml(content))
-    answers(lambda: parse(kind, "train", ["--recipe", str(tmp_path / "r.toml")], recipe=True))
+    answers(lambda: parse(kind, "train", ["--recipe", str(tmp_path / "r.toml")]))
 
 
 @trials(40)
 @given(content=st.binary(max_size=60) | st.text(max_size=60).map(str.encode) | st.just(b"a=" + b"[" * 5000))
 def test_bytes_of_recipes_and_suites(answers: Answers, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "r.toml").write_bytes(content)
-    answers(lambda: parse(TrainConfig, "train", ["--recipe", str(tmp_path / "r.toml")], recipe=True))
+    answers(lambda: parse(TrainConfig, "train", ["--recipe", str(tmp_path / "r.toml")]))
     answers(lambda: read_suite(str(tmp_path / "r.toml")))
 
 

@@ -30,14 +30,13 @@ RECIPE = (
 )
 
 
-def help_text(kind: type, command: str, *, positional: str = "", recipe: bool = False, note: str = "") -> str:
+def help_text(kind: type, command: str, *, positional: str = "", note: str = "") -> str:
     """Return a command's help.
 
     Args:
         kind: the dataclass that declares its settings.
         command: what calls it, such as `train` or `train --resume RUN`.
         positional: the setting that takes the words without an option, if any.
-        recipe: whether `--recipe` is an option.
         note: what follows the first sentence.
     """
     width = min(shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST)
@@ -45,13 +44,17 @@ def help_text(kind: type, command: str, *, positional: str = "", recipe: bool = 
     usage = [option for option, text in rows if option[0] != "-" or text.endswith("(required)")]
     usage = [option for option in usage if option.split()[0] not in command]
     paragraphs = [" ".join(["usage: wcord", command, *usage, "[OPTIONS]"]), *_doc(kind), *note.splitlines()]
-    rows += [("--recipe PATH", RECIPE)] if recipe else []
+    rows += [("--recipe PATH", RECIPE)] if tables(kind) else []
     sections = [("Options", [*rows, ("-h, --help", "Show this help.")])]
-    for name, table in typing.get_type_hints(kind).items():
-        if isinstance(table, type) and dataclasses.is_dataclass(table):
-            sections.append((f"[{name}] {' '.join(_doc(table))}", list(_rows(table))))
+    sections += [(f"[{name}] {' '.join(_doc(table))}", list(_rows(table))) for name, table in tables(kind).items()]
     blocks = [*(fill(text, width) for text in paragraphs), *(_section(*one, width) for one in sections)]
     return "\n\n".join(blocks)
+
+
+def tables(kind: type) -> dict[str, type]:
+    """Return name → dataclass of the tables of settings in a dataclass."""
+    hints = typing.get_type_hints(kind).items()
+    return {name: hint for name, hint in hints if isinstance(hint, type) and dataclasses.is_dataclass(hint)}
 
 
 def field_docs(kind: type) -> dict[str, str]:

@@ -38,7 +38,7 @@ class Probe:
 
 def probe(arguments: list[str]) -> int:
     """Probe networks, one after the other, and print the results."""
-    args = dict(vars(parse(Probe, "probe", arguments, recipe=True)))
+    args = dict(vars(parse(Probe, "probe", arguments)))
     paths, out, as_json = args.pop("weights"), args.pop("out"), args.pop("json")
     if not paths:
         raise UsageError("nothing to probe: name --weights, one file or more")

@@ -58,7 +58,7 @@ def _run_or_resume(kind: type[TrainConfig] | type[DistillConfig], command: str, 
 
         result = api.resume(args["resume"], say=say, **provided)
     else:
-        config = parse(kind, command, arguments, recipe=True, note=RESUME)
+        config = parse(kind, command, arguments, note=RESUME)
         from wcord import api
 
         result = api.start(config, say=say)

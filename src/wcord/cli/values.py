@@ -43,8 +43,7 @@ def read_values(
     Raises:
         UsageError: an unknown option, or one without a value, with one too many, or with a wrong one.
     """
-    switches = [name for name in hints if is_switch(hints[name])]
-    options = {option_name(f"no_{name}"): (name, False) for name in switches}
+    options = {option_name(f"no_{name}"): (name, False) for name in hints if is_switch(hints[name])}
     options |= {option_name(name): (name, True) for name in hints if name != positional}
     values: dict[str, Any] = {}
     free: list[str] = []
@@ -55,7 +54,7 @@ def read_values(
         if option not in options:
             raise _unknown(option, options, command)
         name, on = options[option]
-        if name in switches:
+        if is_switch(hints[name]):
             if joined:
                 raise UsageError(f"{option} takes no value, received {shown(words[0])}: leave the value out")
             values[name] = on
@@ -68,10 +67,12 @@ def read_values(
         else:
             raise UsageError(f"{option} needs a value; see wcord {command} --help")
     several = bool(positional) and takes_several(hints[positional])
-    room = 1 if positional else 0
-    if len(free) > room and not several:
-        raise UsageError(f"{free[room]!r} belongs to no option: leave it out; see wcord {command} --help")
-    return values | ({positional: _converted(positional.upper(), free, hints[positional])} if free or several else {})
+    surplus = [] if several else free[1:] if positional else free
+    if surplus:
+        raise UsageError(f"{surplus[0]!r} belongs to no option: leave it out; see wcord {command} --help")
+    if free or several:
+        values[positional] = _converted(positional.upper(), free, hints[positional])
+    return values
 
 
 def option_name(setting: str) -> str:
