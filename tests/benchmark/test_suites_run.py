@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from wcord.benchmark.rows import Place, Row, choose
-from wcord.benchmark.suite_file import read_suite, suite_names
+from wcord.benchmark.suite import read_suite, suite_names
 from wcord.checks import UsageError
 from wcord.data.sources import from_arrays
 from wcord.data.split import DataSet

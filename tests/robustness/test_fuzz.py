@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from wcord import api
 from wcord.benchmark.rows import Place, choose
-from wcord.benchmark.suite_file import read_suite, suite_folder
+from wcord.benchmark.suite import read_suite, suite_folder
 from wcord.checks import RunError, UsageError
 from wcord.cli.parsing import parse
 from wcord.data.config import DataConfig

@@ -61,9 +61,8 @@ class Benchmark:
 
 def benchmark(arguments: list[str]) -> int:
     """Run a suite, or do one of the other things that the options name."""
-    from wcord.benchmark.recipe import find_row, has_data, parse_overrides, recipe
-    from wcord.benchmark.rows import Place, choose
-    from wcord.benchmark.suite_file import read_suite, suite_names
+    from wcord.benchmark.rows import Place, choose, find_row, has_data, parse_overrides, recipe
+    from wcord.benchmark.suite import read_suite, suite_names
 
     names = ", ".join(suite_names())
     args = parse(Benchmark, "benchmark", arguments, positional="suite", note=f"Suites: {names}.")

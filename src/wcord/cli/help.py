@@ -14,6 +14,7 @@ from types import NoneType
 from typing import Any, Literal
 
 from wcord.cli.values import is_switch, leaves, option_name, takes_several
+from wcord.scope import tables
 
 Rows = Iterator[tuple[str, str]]
 """Options with what they do."""
@@ -49,12 +50,6 @@ def help_text(kind: type, command: str, *, positional: str = "", note: str = "")
     sections += [(f"[{name}] {' '.join(_doc(table))}", list(_rows(table))) for name, table in tables(kind).items()]
     blocks = [*(fill(text, width) for text in paragraphs), *(_section(*one, width) for one in sections)]
     return "\n\n".join(blocks)
-
-
-def tables(kind: type) -> dict[str, type]:
-    """Return name → dataclass of the tables of settings in a dataclass."""
-    hints = typing.get_type_hints(kind).items()
-    return {name: hint for name, hint in hints if isinstance(hint, type) and dataclasses.is_dataclass(hint)}
 
 
 def field_docs(kind: type) -> dict[str, str]:
