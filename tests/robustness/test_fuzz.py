@@ -25,7 +25,7 @@ from wcord.cli.parsing import parse
 from wcord.data.config import DataConfig
 from wcord.data.formats import open_picture
 from wcord.data.images import BadImageError, Form, decode, open_upright
-from wcord.data.sources import open_data
+from wcord.data.opening import open_data
 from wcord.models.create import create_model
 from wcord.report import tables
 from wcord.report.record import Record

@@ -16,8 +16,8 @@ from wcord.benchmark.teachers import Teachers
 from wcord.checks import ChangedInputError, DoesNotFitError, RunError, UsageError
 from wcord.claim import claim
 from wcord.data.config import DataConfig, PairingConfig
-from wcord.data.sources import open_data
-from wcord.data.split import DataSet
+from wcord.data.dataset import DataSet
+from wcord.data.opening import open_data
 from wcord.methods.build import WEIGHT, option_names, parse_method
 from wcord.methods.options import parse_options
 from wcord.report.html import write_own_report
