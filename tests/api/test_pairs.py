@@ -18,6 +18,7 @@ from wcord.models.weights import read_card
 from wcord.training.config import DistillConfig, TrainConfig, configure
 from wcord.training.job import seen_by_both
 
+pytestmark = pytest.mark.usefixtures("without_pages")
 QUICK = {"epochs": 2, "lr": 0.1, "schedule": "cosine", "device": "cpu"}
 
 
@@ -28,16 +29,18 @@ def trained(out: Path, model: str, **settings: object) -> Path:
 
 def distilled(out: Path, teacher: Path, model: str, student: str, **settings: object) -> api.Result:
     made = {"method": "wcord+kd", "set": ["wcord.num_negatives=64"], "out": out, **QUICK, **settings}
-    return wcord.distill(model, student, teacher_weights=teacher, **made)  # pyright: ignore[reportArgumentType]
+    if "data" not in settings:
+        made["subset"] = 25.0  # of the digits
+    return wcord.distill(model, student, teacher_weights=teacher, **made)
 
 
 @pytest.fixture(scope="module")
-def digits_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def digits_teacher(tmp_path_factory: pytest.TempPathFactory, without_pages: None) -> Path:
     return trained(tmp_path_factory.mktemp("digits") / "teacher", "resnet8", epochs=4)
 
 
 @pytest.fixture(scope="module")
-def blurred(digits_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> api.Result:
+def blurred(digits_teacher: Path, tmp_path_factory: pytest.TempPathFactory, without_pages: None) -> api.Result:
     out = tmp_path_factory.mktemp("blurred") / "run"
     return distilled(out, digits_teacher, "resnet8", "resnet8", student_view="resize=4")
 
