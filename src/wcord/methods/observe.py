@@ -1,6 +1,7 @@
 """Inspect two networks by a forward pass: the widths, classes and maps that a method works on."""
 
 from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -17,24 +18,30 @@ GUESSED_SIDE = 32
 """Side of the images that are tried if there is no sample."""
 
 
+class DataProperties(TypedDict, total=False):
+    """The fields of a `Setting` that follow from the data and the training, as it describes them."""
+
+    num_samples: int | None
+    batch_size: int | None
+    same_labels: bool
+    label_smoothing: float
+    class_weights: Tensor | None
+    mixed: bool
+    several_labels: bool
+    total_steps: int | None
+
+
 def observe(
     student: nn.Module,
     teacher: nn.Module,
     *,
     student_sample: Tensor | None = None,
     teacher_sample: Tensor | None = None,
-    num_samples: int | None = None,
-    batch_size: int | None = None,
-    same_labels: bool = True,
-    label_smoothing: float = 0.0,
-    class_weights: Tensor | None = None,
-    mixed: bool = False,
-    several_labels: bool = False,
-    total_steps: int | None = None,
     student_maps: Sequence[str] | None = None,
     teacher_maps: Sequence[str] | None = None,
     student_embedding: str | None = None,
     teacher_embedding: str | None = None,
+    **data: Unpack[DataProperties],
 ) -> Setting:
     """Return the setting of a method for two networks; neither network is changed.
 
@@ -43,27 +50,20 @@ def observe(
         teacher: any network.
         student_sample: a batch of at least one input; default: zeros of 32×32 pixels, or as wide as the first layer.
         teacher_sample: as `student_sample`; default: the student's.
-        num_samples: rows of the training set.
-        batch_size: samples in a batch.
-        same_labels: whether the logits of both mean the same classes.
-        label_smoothing: of the cross-entropy.
-        class_weights: of the cross-entropy, one for each of the student's classes.
-        mixed: whether batches hold mixtures of samples.
-        several_labels: whether a sample may have several labels.
-        total_steps: training batches of the whole training.
         student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
         teacher_maps: as `student_maps`.
         student_embedding: path of the module whose input is the student's embedding; default: as in `capture`.
         teacher_embedding: as `student_embedding`.
+        data: the properties of the data and the training, see `Setting`.
 
     Raises:
         UsageError: if a network cannot take the sample.
     """
-    for name, value in (("num_samples", num_samples), ("batch_size", batch_size), ("total_steps", total_steps)):
-        if value is not None:
-            require_counts(**{name: value})
-    require_number("label_smoothing", label_smoothing, low=0, below=1)
-    require_bool("several_labels", several_labels)
+    for name in ("num_samples", "batch_size", "total_steps"):
+        if data.get(name) is not None:
+            require_counts(**{name: data.get(name)})
+    require_number("label_smoothing", data.get("label_smoothing", 0.0), low=0, below=1)
+    require_bool("several_labels", data.get("several_labels", False))
     for name, sample in (("sample", student_sample), ("teacher_sample", teacher_sample)):
         if sample is not None:
             _require_sample(name, sample)
@@ -76,18 +76,11 @@ def observe(
         teacher_dim=teacher_features.embedding.shape[1],
         student_classes=student_features.logits.shape[1],
         teacher_classes=teacher_features.logits.shape[1],
-        same_labels=same_labels,
-        num_samples=num_samples,
-        batch_size=batch_size,
-        label_smoothing=label_smoothing,
-        class_weights=class_weights,
-        mixed=mixed,
-        several_labels=several_labels,
-        total_steps=total_steps,
         student_maps=_shapes(student_features),
         teacher_maps=_shapes(teacher_features),
         student=student,
         teacher=teacher,
+        **data,
     )
 
 
