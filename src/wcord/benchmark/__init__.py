@@ -8,3 +8,7 @@ The way through the modules:
 `results` groups and compares them, with `statistics`, `published` numbers and `provenance`.
 `wording` puts that in words, which `tables` and `page` write as Markdown, CSV and HTML.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
