@@ -1,4 +1,4 @@
-"""Write the tables of README.md and benchmarks/README.md from catalogue, suites and committed records."""
+"""Write the generated tables of docs/ from catalog, suites and committed records."""
 
 import json
 import re
@@ -259,22 +259,19 @@ def fill(text: str, name: str, content: str) -> str:
 def generated() -> dict[Path, str]:
     """Return the files that hold generated parts, as they should be."""
     contents = {
-        ROOT / "README.md": {
-            "methods": methods_table,
-            "tasks": tasks_table,
-            "results": headline_tables,
-            "speed": speed_table,
-        },
-        ROOT / "benchmarks" / "README.md": {
-            "suites": suites_text,
+        "methods.md": {"methods": methods_table},
+        "results.md": {"tasks": tasks_table, "results": headline_tables},
+        "all_results.md": {
             "confirmation": confirmation_tables,
             "results": results_table,
             "transfer": transfer_table,
-            "speed": partial(speed_table, "speed/gpu"),
         },
+        "suites.md": {"suites": suites_text},
+        "speed.md": {"speed": speed_table, "speed_gpu": partial(speed_table, "speed/gpu")},
     }
     files: dict[Path, str] = {}
-    for path, parts in contents.items():
+    for page, parts in contents.items():
+        path = ROOT / "docs" / page
         files[path] = path.read_text(encoding="utf-8")
         for name, part in parts.items():
             files[path] = fill(files[path], name, part())
