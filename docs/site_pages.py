@@ -5,6 +5,8 @@ import inspect
 import re
 from typing import Any
 
+import wcord
+
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put a mkdocstrings entry in place of `<!-- public names of PACKAGE -->` for each name."""
@@ -27,14 +29,22 @@ def local(output: str, root: str) -> str:
 
 def entries(package: str) -> list[str]:
     module = importlib.import_module(package)
-    return [entry(package, name, getattr(module, name)) for name in module.__all__]
+    return [entry(package, name, getattr(module, name)) for name in sorted(module.__all__, key=str.lower)]
 
 
 def entry(package: str, name: str, value: object) -> str:
+    """Return the description of a public name, or a link to the page of the package that describes it."""
     if inspect.ismodule(value):
         return f"- [`{package}.{name}`]({name}.md)"
-    heading = f"## {name} {{ #{package}.{name} }}"
+    home = next((part for part in wcord.__all__ if package == "wcord" and name in public_names(part)), None)
+    if home is not None:
+        return f"- [`wcord.{name}`]({home}.md), the same as `wcord.{home}.{name}`"
     if not (inspect.isclass(value) or inspect.isroutine(value)):
-        return f"{heading}\n\n{(inspect.getdoc(type(value)) or '').splitlines()[0]}"
+        return f"## {name}\n\n`{package}.{name}`, a {type(value).__name__}"
     options = f"{{ heading: {name}, toc_label: {name} }}"
     return f"::: {value.__module__}.{value.__qualname__}\n    options: {options}"
+
+
+def public_names(part: str) -> list[str]:
+    value = getattr(wcord, part)
+    return value.__all__ if inspect.ismodule(value) else []
