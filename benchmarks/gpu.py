@@ -19,10 +19,9 @@ from gpu_plan import FULL, QUICK, Run, by_pair, full_size
 from gpu_runs import Rows, attempt_with, bundle, go_through
 from gpu_tables import ROOT, SCRIPTS, machine_line, run_script, run_tests, step_tables
 
-from wcord.benchmark.attempt import Attempts, Clock
-from wcord.benchmark.recipe import has_data
-from wcord.benchmark.rows import Place, TeacherRun
-from wcord.benchmark.suite_file import read_suite
+from wcord.benchmark.rows import Place, TeacherRun, has_data
+from wcord.benchmark.runner import Attempts, Clock
+from wcord.benchmark.suite import read_suite
 from wcord.checks import RunError, UsageError, require_choice, require_place
 from wcord.training.engine import resolve_device
 

@@ -12,9 +12,9 @@ from typing import Literal
 from gpu_plan import TEACHER, Item, Planned, Run, Speeds, item_of, key_of, plan
 from gpu_tables import StepTable, shown
 
-from wcord.benchmark.attempt import Attempts
 from wcord.benchmark.entries import entries_of_records, entries_of_runs, keep
 from wcord.benchmark.rows import Place, TeacherRun
+from wcord.benchmark.runner import Attempts
 from wcord.benchmark.state import look
 from wcord.benchmark.suite import Suite
 from wcord.benchmark.teachers import Teachers, find_teachers

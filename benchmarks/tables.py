@@ -1,287 +1,279 @@
-"""Write the generated tables of docs/ from catalog, suites and committed records."""
+"""Write the generated tables of the documents from the catalogue, the suites and the committed records.
+
+    python benchmarks/tables.py
+
+A document holds a table between `<!-- NAME: begin … -->` and `<!-- NAME: end -->`, where NAME is a key of `TABLES`.
+"""
 
 import json
 import re
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import pandas as pd
+
 from wcord.benchmark.entries import Entry, entries_of_records
-from wcord.benchmark.provenance import machine
-from wcord.benchmark.results import PairTable, limited, tabulate
+from wcord.benchmark.results import Line, PairTable, SuiteTable, machine, tabulate
 from wcord.benchmark.statistics import Difference, paired
-from wcord.benchmark.suite import Suite
-from wcord.benchmark.suite_file import read_suite, suite_names
-from wcord.benchmark.tables import markdown
-from wcord.benchmark.wording import put_in_words
+from wcord.benchmark.suite import Suite, read_suite, suite_names
+from wcord.benchmark.tables import code, markdown, markdown_table
 from wcord.methods.catalogue import METHODS
-from wcord.report.tables import spread
+from wcord.report.tables import MISSING, spread
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "benchmarks" / "records"
-HEADLINE, HARDER = "mini", "mini_hard"
-CONFIRMED = ("ce", "kd", "lskd", "crd", "crd-std", "gckt", "lckt", "lckt-a", "wcord", "wcord-a",
-             "crd+kd", "crd-std+kd", "wcord+kd", "wcord-a+kd")  # fmt: skip
-FRESH_SEEDS = (3, 4, 5, 6, 7)
-"""Seeds of the headline suite that were run once, after all choices, for these rows."""
-HARDER_SEEDS = (0, 1, 2, 3, 4)
-"""Of the harder suite no run took part in a choice."""
+DOCUMENTS = ("README.md", "benchmarks/README.md", "docs/**/*.md")
+HEADLINE = ("mini", "mini_hard")
+CONFIRMED = {
+    "mini": ("ce", "kd", "lskd", "crd", "crd-std", "gckt", "lckt", "lckt-a", "wcord", "wcord-a",
+             "crd+kd", "crd-std+kd", "wcord+kd", "wcord-a+kd"),
+    "mini_hard": ("ce", "kd", "crd", "crd-std", "wcord", "wcord-a", "crd+kd", "crd-std+kd", "wcord+kd", "wcord-a+kd"),
+}  # fmt: skip
+"""Suite → rows with runs on fresh seeds."""
+FRESH_SEEDS = {"mini": (3, 4, 5, 6, 7), "mini_hard": (0, 1, 2, 3, 4)}
+"""Suite → seeds that were run once, after all choices."""
 BASELINES = ("crd", "crd-std", "crd+kd", "crd-std+kd")
 TASKS = ("privileged", "crossmodal", "crossdomain", "classes")
-"""How the names of suites begin in which teacher and student see or know different things."""
+"""Prefixes of the suites in which teacher and student see or know different things."""
 TASK_ROWS = ("kd", "crd", "wcord", "wcord-a", "wcord+kd")
 ORDER = ("mini", "mini_hard", "cifar100_60", "crd13", "strong", "imagenet")
-"""Suites as a reader meets them; others follow by name."""
+"""Suites in the order of the documents; others follow by name."""
 
 
 def methods_table() -> str:
-    lines = ["| method | what it is | weight | needs | from | checked against |", "|---|---|---|---|---|---|"]
-    lines += [
-        f"| `{name}` | {info.title} | {info.weight:g} | {info.needs} | {info.paper} {info.year} | {info.checked} |"
+    lines = [
+        {
+            "method": code(name),
+            "what it is": info.title,
+            "weight": f"{info.weight:g}",
+            "needs": info.needs,
+            "from": f"{info.paper} {info.year}",
+            "checked against": info.checked,
+        }
         for name, info in METHODS.items()
     ]
-    return "\n".join(lines) + "\n"
+    return markdown_table(pd.DataFrame(lines), texts=6)
 
 
 def headline_tables() -> str:
-    """Return what the methods reach under both mini protocols, best first, for the project's README."""
-    return "\n".join(_headline_table(read_suite(name)) for name in (HEADLINE, HARDER))
+    """Return the accuracy of each method under both mini protocols, best first."""
+    return "\n".join(_headline_table(_table(name)) for name in HEADLINE)
 
 
-def _headline_table(suite: Suite) -> str:
-    table = tabulate(suite, entries_of_records(suite, RECORDS))
+def _headline_table(table: SuiteTable) -> str:
     (pair,) = table.pairs
-    own = [line for line in pair.lines if not line.mark]
-    reached = sorted((line for line in own if line.top1), key=lambda line: -fmean(line.top1.values()))
-    lines = [
-        f"### {suite.title}\n",
-        f"{pair.pair.teacher} ({_teacher_top1(pair)} %) → {pair.pair.student}, 30 epochs, all 10,000 test images, last "
-        "epoch: mean ± standard deviation (seeds; none told: one run); mean difference to "
-        f"`{table.baseline}` over common seeds ± its standard error.\n",
-        f"| method | top-1, % | − `{table.baseline}` |",
-        "|:---|---:|---:|",
-        *(f"| `{line.name}` | {spread([*line.top1.values()])} | {_with_error(line.to_baseline)} |" for line in reached),
-        "",
+    rows = _rows(pair).values()
+    best_first = sorted((row for row in rows if row.top1), key=lambda row: -fmean(row.top1.values()))
+    baseline = f"− {code(table.baseline)}"
+    cells = [
+        {
+            "method": code(row.name),
+            "top-1, %": spread([*row.top1.values()]),
+            baseline: _difference(row.to_baseline),
+        }
+        for row in best_first
     ]
-    unfit = [line.name for line in own if not line.top1 and not line.missing]
-    lines += [f"Not applicable to this pair: {', '.join(unfit)} (they need equal channels).\n"] if unfit else []
-    idle = [line.label for line in own if line.missing]
-    lines += [f"Not run yet: {', '.join(idle)}.\n"] if idle else []
-    return "\n".join(lines)
-
-
-def _teacher_top1(pair: PairTable) -> str:
-    return max(pair.teacher, key=float)
-
-
-def _with_error(difference: Difference | None) -> str:
-    if difference is None:
-        return "–"
-    error = "" if difference.error is None else f" ± {difference.error:.2f}"
-    return f"{difference.value:+.2f}".replace("-", "−") + error
-
-
-def tasks_table() -> str:
-    """Return what is gained over labels alone where teacher and student see or know different things."""
-    names = " | ".join(f"`{label}`" for label in TASK_ROWS)
-    lines = [
-        f"| task | teacher, % | labels alone, % | {names} | `wcord` − `crd` |",
-        f"|:---|---:|---:|{'---:|' * len(TASK_ROWS)}---:|",
-    ]
-    for suite, found in _suites():
-        if suite.name.startswith(TASKS) and found:
-            (pair,), (beside_crd,) = (tabulate(suite, found, baseline=label).pairs for label in ("ce", "crd"))
-            by_label = {line.label: line for line in pair.lines if not line.mark}
-            gained = [by_label[label].to_baseline if label in by_label else None for label in TASK_ROWS]
-            gained += [line.to_baseline for line in beside_crd.lines if line.label == "wcord" and not line.mark]
-            teacher, alone = next(iter(pair.teacher), "–"), spread([*by_label["ce"].top1.values()])
-            lines.append(f"| {suite.title} | {teacher} | {alone} | {' | '.join(map(_with_error, gained))} |")
-    return "\n".join(lines) + "\n"
-
-
-def confirmation_tables() -> str:
-    """Return rows on seeds that took part in no choice, beside each of their baselines, under both mini protocols."""
-    headline, harder = read_suite(HEADLINE), read_suite(HARDER)
+    unfit = [row.name for row in rows if len(row.runs) and not row.top1]
+    idle = [row.label for row in rows if row.runs.empty]
     return "\n".join(
-        f"### {suite.title}\n\n{_beside_baselines(suite, rows, seeds)}"
-        for suite, rows, seeds in ((headline, CONFIRMED, FRESH_SEEDS), (harder, harder.methods, HARDER_SEEDS))
+        [
+            f"### {table.suite.title}\n",
+            f"{pair.pair.teacher} ({max(pair.teacher, key=float)} %) → {pair.pair.student}, 30 epochs, all 10,000 test "
+            "images, last epoch: mean ± standard deviation (number of seeds; one if not stated); mean difference to "
+            f"`{table.baseline}` over common seeds ± its standard error.\n",
+            markdown_table(pd.DataFrame(cells)),
+            *([f"Not applicable to this pair: {', '.join(unfit)} (they need equal channels).\n"] if unfit else []),
+            *([f"Not run yet: {', '.join(idle)}.\n"] if idle else []),
+        ]
     )
 
 
-def _beside_baselines(suite: Suite, rows: Sequence[str], seeds: Sequence[int]) -> str:
-    suite, found = limited(suite, entries_of_records(suite, RECORDS), methods=rows, seeds=seeds)
-    by_baseline = {
-        baseline: {
-            line.label: line
-            for pair in tabulate(suite, found, baseline=baseline).pairs
-            for line in pair.lines
-            if not line.mark  # a row's runs of other settings stand on a line of their own
-        }
-        for baseline in BASELINES
-    }
-    lines = [
-        f"| method | top-1 last, % | {' | '.join(f'− {baseline}' for baseline in BASELINES)} |",
-        f"|:---|{'---:|' * (1 + len(BASELINES))}",
-    ]
-    for label in rows:
-        cells = [_against(by_label[label].to_baseline) for by_label in by_baseline.values()]
-        reached = spread([*by_baseline[BASELINES[0]][label].top1.values()])
-        lines.append(f"| `{label}` | {reached} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+def tasks_table() -> str:
+    """Return the gain over labels alone where teacher and student see or know different things."""
+    lines = []
+    for table in _tables():
+        if table.suite.name.startswith(TASKS) and table.pairs[0].started:
+            rows = _rows(table.pairs[0])
+            compare = partial(_compare, rows, overlap=table.suite.overlap)
+            lines.append(
+                {
+                    "task": table.suite.title,
+                    "teacher, %": next(iter(table.pairs[0].teacher), MISSING),
+                    "labels alone, %": spread([*rows["ce"].top1.values()]),
+                    **{code(label): _difference(compare(label, "ce")) for label in TASK_ROWS},
+                    "`wcord` − `crd`": _difference(compare("wcord", "crd")),
+                }
+            )
+    return markdown_table(pd.DataFrame(lines))
 
 
-def _against(difference: Difference | None) -> str:
-    if difference is None:
-        return "–"
-    p = "" if difference.p is None else f" (p {difference.p:.2g})"
-    return _with_error(difference) + p
+def _compare(rows: Mapping[str, Line], label: str, baseline: str, *, overlap: float = 0.0) -> Difference | None:
+    if label not in rows or label == baseline:
+        return None
+    return paired(rows[label].top1, rows[baseline].top1, overlap=overlap)
 
 
-def results_table() -> str:
-    """Return all rows of all suites of which something has been run, missing ones included."""
-    parts = [markdown(put_in_words(tabulate(suite, found)), level=3) for suite, found in _suites() if found]
+def confirmation_tables() -> str:
+    """Return rows on seeds that no choice was based on, beside each of their baselines, under both mini protocols."""
+    parts = []
+    for name, labels in CONFIRMED.items():
+        rows = _rows(_table(name).pairs[0])
+        top1 = {label: {s: v for s, v in rows[label].top1.items() if s in FRESH_SEEDS[name]} for label in labels}
+        lines = [
+            {
+                "method": code(label),
+                "top-1 last, %": spread([*top1[label].values()]),
+                **{f"− {b}": _tested(None if b == label else paired(top1[label], top1[b])) for b in BASELINES},
+            }
+            for label in labels
+        ]
+        parts.append(f"### {_table(name).suite.title}\n\n{markdown_table(pd.DataFrame(lines))}")
     return "\n".join(parts)
 
 
-def transfer_table() -> str:
-    """Return what frozen students know of other data: a table for each file that `wcord probe --out` wrote."""
-    parts = []
-    for path in sorted((RECORDS / "transfer").glob("*.json")):
-        found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        probes = list(found[0]["top1"])
-        by_network: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
-        for values in found:
-            by_network.setdefault((values["architecture"], values["method"]), {})[values["seed"]] = values["top1"]
-        student = found[-1]["architecture"]
-        plain = by_network.get((student, "ce"), {})
-        parts += [
-            f"### {path.stem}\n",
-            f"{found[0]['data']}: {found[0]['note']}.\n",
-            "| network | method |" + "".join(f" {probe}, % | − ce |" for probe in probes),
-            "|:---|:---|" + "---:|---:|" * len(probes),
-        ]
-        for (architecture, method), by_seed in by_network.items():
-            cells = ""
-            for probe in probes:
-                reached = {seed: _mean(values[probe]) for seed, values in by_seed.items()}
-                base = {seed: _mean(values[probe]) for seed, values in plain.items()}
-                compares = architecture == student and method != "ce"
-                cells += f" {spread([*reached.values()])} | {_against(paired(reached, base) if compares else None)} |"
-            parts.append(f"| {architecture} | `{method}` |{cells}")
-        parts.append("")
-    return "\n".join(parts) or "Not measured yet.\n"
+def results_tables() -> str:
+    """Return all rows of all suites with a finished run, missing rows included."""
+    return "\n".join(markdown(table, level=3) for table in _tables() if any(pair.started for pair in table.pairs))
+
+
+def transfer_tables() -> str:
+    """Return the accuracies of probes on frozen students: a table for each file that `wcord probe --out` wrote."""
+    return "\n".join(map(_transfer_table, sorted((RECORDS / "transfer").glob("*.json")))) or "Not measured yet.\n"
+
+
+def _transfer_table(path: Path) -> str:
+    results: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    probes = list(results[0]["top1"])
+    runs = pd.DataFrame([r | {probe: _mean(top1) for probe, top1 in r["top1"].items()} for r in results])
+    runs = runs.set_index("seed")
+    student = results[-1]["architecture"]
+    base = runs[(runs["architecture"] == student) & (runs["method"] == "ce")]
+    lines = []
+    for (network, method), group in runs.groupby(["architecture", "method"], sort=False):
+        line = [network, code(str(method))]
+        for probe in probes:
+            compares = network == student and method != "ce"
+            difference = paired(group[probe].to_dict(), base[probe].to_dict()) if compares else None
+            line += [spread(group[probe].tolist()), _tested(difference)]
+        lines.append(line)
+    columns = ["network", "method", *(name for probe in probes for name in (f"{probe}, %", "− ce"))]
+    cells = markdown_table(pd.DataFrame(lines, columns=columns), texts=2)
+    return f"### {path.stem}\n\n{results[0]['data']}: {results[0]['note']}.\n\n{cells}"
 
 
 def _mean(value: float | dict[str, float]) -> float:
-    """Return the accuracy of a probe, of few shots its mean over draws."""
+    """Return the accuracy of a probe, the mean over draws for a few-shot one."""
     return value["mean"] if isinstance(value, dict) else value
 
 
-def speed_table(folder: str = "speed") -> str:
+def speed_tables(folder: str = "speed") -> str:
     parts = []
     for path in sorted((RECORDS / folder).glob("*.json")):
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        measured = [row for row in found["rows"] if row.get("ms", "") is not None]
-        columns = [column for column in measured[0] if column != "note"]  # it is of the rows without a time
-        parts += [
-            f"**{found['title']}** (`{found['command']}`; {found['cpu']}, torch {found['versions']['torch']})\n",
-            f"| {' | '.join(columns)} |",
-            "|" + "---|" * len(columns),
-            *(f"| {' | '.join(_cell(row[c]) for c in columns)} |" for row in measured),
-            "",
-        ]
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        measured = [row for row in result["rows"] if row.get("ms", "") is not None]
+        # Only rows without a time have a note.
+        cells = pd.DataFrame(measured, dtype=object).drop(columns="note", errors="ignore").map(_cell)
+        title = f"**{result['title']}** (`{result['command']}`; {result['cpu']}, torch {result['versions']['torch']})"
+        parts.append(f"{title}\n\n{markdown_table(cells, texts=len(cells.columns))}")
     return "\n".join(parts)
-
-
-def suites_text() -> str:
-    return "\n".join(_about(suite, found) for suite, found in _suites())
-
-
-def _suites() -> list[tuple[Suite, list[Entry]]]:
-    names = sorted(suite_names(), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
-    return [(suite, entries_of_records(suite, RECORDS)) for suite in map(read_suite, names)]
-
-
-def _about(suite: Suite, found: list[Entry]) -> str:
-    pairs = ", ".join(f"{pair.teacher} → {pair.student}" for pair in suite.pairs)
-    every = METHODS.keys() <= set(suite.methods)
-    rows = ["every method by itself"] if every else []
-    rows += [f"`{label}`" for label in suite.methods if not (every and label in METHODS)]
-    lines = [
-        f"### {suite.name}\n",
-        f"{suite.title}. {suite.protocol}\n",
-        f"- Pairs: {pairs}",
-        f"- Rows: {', '.join(rows)}; baseline `{suite.baseline}`",
-        f"- Seeds: {', '.join(map(str, suite.seeds))}",
-        f"- Teachers: {_teachers(suite)}",
-        f"- Run: {_where(found)}\n",
-    ]
-    return "\n".join(lines)
-
-
-def _teachers(suite: Suite) -> str:
-    given = f"given by `--teachers` ({suite.checkpoints})" if suite.checkpoints else "given by `--teachers`"
-    if suite.teacher is None:
-        return given
-    return f"trained, or {given}"
-
-
-def _where(found: list[Entry]) -> str:
-    places: dict[str, list[Entry]] = {}
-    for entry in found:
-        if entry.record is not None:
-            places.setdefault(machine(entry.record), []).append(entry)
-    told = [
-        f"{len(runs)} runs on {place}, {sum(run.record.wall_seconds for run in runs if run.record) / 3600:.1f} h"
-        for place, runs in places.items()
-    ]
-    told += [f"{count} {status}" for status in ("failed", "not applicable") if (count := _count(found, status))]
-    return "; ".join(told) or "not yet"
-
-
-def _count(found: list[Entry], status: str) -> int:
-    return sum(entry.status == status for entry in found)
 
 
 def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}" if value == value else ""
+    return "" if value is None else str(value)
 
 
-def fill(text: str, name: str, content: str) -> str:
-    pattern = re.compile(rf"(<!-- {name}: begin[^>]*-->\n).*?(<!-- {name}: end -->)", re.DOTALL)
-    return pattern.sub(lambda found: f"{found[1]}\n{content}\n{found[2]}", text)
+def suites_text() -> str:
+    return "\n".join(_about(table.suite) for table in _tables())
+
+
+def _about(suite: Suite) -> str:
+    every = METHODS.keys() <= set(suite.methods)
+    rows = ["every method by itself"] if every else []
+    rows += [code(label) for label in suite.methods if not (every and label in METHODS)]
+    teachers = f"from `--teachers`{f' ({suite.checkpoints})' if suite.checkpoints else ''}"
+    lines = [
+        f"### {suite.name}\n",
+        f"{suite.title}. {suite.protocol}\n",
+        f"- Pairs: {', '.join(f'{pair.teacher} → {pair.student}' for pair in suite.pairs)}",
+        f"- Rows: {', '.join(rows)}; baseline `{suite.baseline}`",
+        f"- Seeds: {', '.join(map(str, suite.seeds))}",
+        f"- Teachers: {teachers if suite.teacher is None else f'trained by the suite, or {teachers}'}",
+        f"- Runs: {_machines(_entries(suite.name))}\n",
+    ]
+    return "\n".join(lines)
+
+
+def _machines(entries: list[Entry]) -> str:
+    hours: dict[str, list[float]] = {}
+    for entry in entries:
+        if entry.record is not None:
+            hours.setdefault(machine(entry.record), []).append(entry.record.wall_seconds / 3600)
+    parts = [f"{len(runs)} on {place}, {sum(runs):.1f} h" for place, runs in hours.items()]
+    counts = {status: sum(e.status == status for e in entries) for status in ("failed", "not applicable")}
+    return "; ".join([*parts, *(f"{count} {status}" for status, count in counts.items() if count)]) or "none yet"
+
+
+def _tables() -> list[SuiteTable]:
+    names = sorted(suite_names(), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    return [_table(name) for name in names]
+
+
+@cache
+def _entries(suite: str) -> list[Entry]:
+    return entries_of_records(read_suite(suite), RECORDS)
+
+
+@cache
+def _table(suite: str) -> SuiteTable:
+    return tabulate(read_suite(suite), _entries(suite))
+
+
+def _rows(pair: PairTable) -> dict[str, Line]:
+    """Return the rows under the pair's main conditions, by label."""
+    return {line.label: line for line in pair.lines if not line.mark}
+
+
+def _difference(difference: Difference | None) -> str:
+    return MISSING if difference is None else str(difference)
+
+
+def _tested(difference: Difference | None) -> str:
+    p = "" if difference is None or difference.p is None else f" (p {difference.p:.2g})"
+    return _difference(difference) + p
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "methods": methods_table,
+    "tasks": tasks_table,
+    "headline": headline_tables,
+    "speed": speed_tables,
+    "suites": suites_text,
+    "confirmation": confirmation_tables,
+    "results": results_tables,
+    "transfer": transfer_tables,
+    "speed on a GPU": partial(speed_tables, "speed/gpu"),
+}
+
+
+def fill(text: str) -> str:
+    """Return a document with its tables brought up to date."""
+    pattern = re.compile(rf"(<!-- ({'|'.join(TABLES)}): begin[^>]*-->\n).*?(<!-- \2: end -->)", re.DOTALL)
+    return pattern.sub(lambda block: f"{block[1]}\n{TABLES[block[2]]()}\n{block[3]}", text)
 
 
 def generated() -> dict[Path, str]:
-    """Return the files that hold generated parts, as they should be."""
-    contents = {
-        "methods.md": {"methods": methods_table},
-        "results.md": {"tasks": tasks_table, "results": headline_tables},
-        "all_results.md": {
-            "confirmation": confirmation_tables,
-            "results": results_table,
-            "transfer": transfer_table,
-        },
-        "suites.md": {"suites": suites_text},
-        "speed.md": {"speed": speed_table, "speed_gpu": partial(speed_table, "speed/gpu")},
-    }
-    files: dict[Path, str] = {}
-    for page, parts in contents.items():
-        path = ROOT / "docs" / page
-        files[path] = path.read_text(encoding="utf-8")
-        for name, part in parts.items():
-            files[path] = fill(files[path], name, part())
-    return files
-
-
-def main() -> None:
-    for path, text in generated().items():
-        path.write_text(text, encoding="utf-8")
+    """Return each document with its tables brought up to date."""
+    paths = sorted(path for pattern in DOCUMENTS for path in ROOT.glob(pattern))
+    return {path: fill(path.read_text(encoding="utf-8")) for path in paths}
 
 
 if __name__ == "__main__":
-    main()
+    for path, text in generated().items():
+        path.write_text(text, encoding="utf-8")

@@ -18,7 +18,7 @@ from wcord.checks import UsageError
 from wcord.cli import main
 from wcord.cli.evaluate import Evaluate
 from wcord.data.config import DataConfig, PairingConfig
-from wcord.data.sources import open_data
+from wcord.data.opening import open_data
 from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig, configure, declared_settings
 
 RULES = (Bounds, Text)

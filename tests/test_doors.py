@@ -15,7 +15,7 @@ import wcord
 from wcord import api, contrast, features, losses, transport
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig, PairingConfig
-from wcord.data.sources import from_arrays, open_data
+from wcord.data.opening import from_arrays, open_data
 from wcord.models import create, weights
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess

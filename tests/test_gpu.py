@@ -15,7 +15,7 @@ from wcord.contrast.draws import draw_other_class, draw_rows
 from wcord.data.batch import Batch
 from wcord.data.config import DataConfig
 from wcord.data.loader import Loader
-from wcord.data.sources import open_data
+from wcord.data.opening import open_data
 from wcord.data.view import View
 from wcord.methods.build import adapt_student, option_names, parse_method
 from wcord.methods.catalogue import METHODS

@@ -20,7 +20,7 @@ from harness import options, place, report
 
 from wcord import api
 from wcord.benchmark.rows import Place, Row
-from wcord.benchmark.suite_file import read_suite
+from wcord.benchmark.suite import read_suite
 from wcord.training.config import DistillConfig
 
 SUITE = "mini"

@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import nn
 
+from wcord.data.dataset import DataSet
 from wcord.data.loader import Loader
-from wcord.data.split import DataSet
 from wcord.evaluation.accuracy import Predictions, accuracy, predict
 from wcord.evaluation.agreement import agreement
 from wcord.evaluation.chance import Standing, standing
@@ -48,7 +48,7 @@ def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, devic
     teacher = None if job.teacher is None else job.teacher.to(device)
     taught = None if teacher is None else _taught(teacher, job)
     # Samples that are paired by label alone are others: there is nothing to compare one by one.
-    comparable = job.data.teacher is None or not job.data.teacher.by_label
+    comparable = job.data.teacher is None or job.data.pairs != "label"
     teacher_predictions = taught if comparable else None
     pictures = job.data.test.read if min(job.data.test.shape[1:]) > 1 else None
     same_labels = job.same_labels and not job.data.several_labels

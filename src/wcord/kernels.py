@@ -15,7 +15,7 @@ from wcord.checks import UsageError, shown
 
 VARIABLE = "WCORD_KERNELS"
 """Environment variable that sets whether kernels are used: `auto` (those of `KEPT`), `on` or `off`."""
-KEPT: dict[str, int] = {}
+KEPT: dict[str, int] = {"sinkhorn": 256}
 """Kernel → the largest size at which it won, from the verdicts of benchmarks/speed/kernels.py on a GPU."""
 
 ALIGNED = 16

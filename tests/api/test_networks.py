@@ -15,7 +15,7 @@ from wcord import api
 from wcord.checks import UsageError
 from wcord.cli import main
 from wcord.data.config import DataConfig
-from wcord.data.sources import from_arrays, open_data
+from wcord.data.opening import from_arrays, open_data
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import open_network, read_card, save_weights

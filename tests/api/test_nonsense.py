@@ -12,7 +12,7 @@ from torch import nn
 from wcord import api, build_method
 from wcord.checks import UsageError
 from wcord.cli import main
-from wcord.data.sources import from_arrays, open_data
+from wcord.data.opening import from_arrays, open_data
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import load_weights, save_weights

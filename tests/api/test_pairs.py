@@ -13,7 +13,7 @@ import wcord
 from wcord import api
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
-from wcord.data.sources import open_data
+from wcord.data.opening import open_data
 from wcord.models.weights import read_card
 from wcord.training.config import DistillConfig, TrainConfig, configure
 from wcord.training.job import seen_by_both
@@ -147,7 +147,7 @@ def test_pairs_by_label_measure_the_teacher_on_its_own_data(digits_teacher: Path
 def test_mistakes_are_told_before_a_folder_is_made(digits_teacher: Path, tmp_path: Path) -> None:
     for settings, message in [
         ({"student_view": "resiz=4"}, "unknown view 'resiz': did you mean 'resize'"),
-        ({"student_view": "lab-ab"}, "view 'lab-ab' needs colour images, received 1 channel"),
+        ({"student_view": "lab-ab"}, "view 'lab-ab' needs color images, received 1 channel"),
         ({"teacher_view": "crop=9"}, "view 'crop=9' is larger than the images, 8×8"),
         ({"pair_by": "stem", "teacher_data": "digits", "teacher_view": "edges"}, "cannot be paired by stem"),
     ]:

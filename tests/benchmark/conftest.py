@@ -9,8 +9,7 @@ import pytest
 
 from wcord.benchmark.entries import Entry
 from wcord.benchmark.rows import Place, Row, TeacherRun
-from wcord.benchmark.suite import Pair, Suite
-from wcord.benchmark.suite_file import read_suite
+from wcord.benchmark.suite import Pair, Suite, read_suite
 from wcord.report.record import Record
 from wcord.training.config import to_settings
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from wcord.benchmark.rows import Place
-from wcord.benchmark.suite_file import read_suite
+from wcord.benchmark.suite import read_suite
 from wcord.training.run import CONFIG, METRICS
 
 SUITE = """

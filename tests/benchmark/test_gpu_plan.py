@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wcord.benchmark.rows import Place
-from wcord.benchmark.suite_file import read_suite
+from wcord.benchmark.suite import read_suite
 
 ITEMS = st.lists(
     st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["teacher", "kd", "ce", "odd"]), st.integers(1, 10**6),

@@ -3,7 +3,7 @@
 import pytest
 
 from wcord.benchmark.published import DOUBTS, NAMES, TABLES, find_published, published_names, read_published
-from wcord.benchmark.suite_file import read_suite
+from wcord.benchmark.suite import read_suite
 from wcord.checks import UsageError
 
 # Chosen cells of the pair resnet56 → resnet20, as one reads them in the papers' tables.

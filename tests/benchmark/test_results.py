@@ -7,12 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from wcord.benchmark.entries import Entry
-from wcord.benchmark.results import Group, limited, tabulate
+from wcord.benchmark.results import Conditions, Footnotes, differing_settings, limited, provenance, tabulate
 from wcord.benchmark.rows import Row, TeacherRun
 from wcord.benchmark.statistics import Difference
-from wcord.benchmark.suite import Suite
-from wcord.benchmark.suite_file import read_suite
+from wcord.benchmark.suite import Suite, read_suite
 from wcord.checks import UsageError
+from wcord.methods.build import resolved_options
+from wcord.report.record import Record
 
 Make = Callable[..., Entry]
 
@@ -31,7 +32,7 @@ def entries(entry: Make) -> list[Entry]:
 
 def test_numbers_by_hand(entries: list[Entry]) -> None:
     table = tabulate(read_suite("crd13"), entries, baseline="kd")
-    assert [pair.begun for pair in table.pairs] == [False] * 2 + [True] + [False] * 10
+    assert [pair.started for pair in table.pairs] == [False] * 2 + [True] + [False] * 10
     pair = table.pairs[2]
     assert pair.teacher == {"75.12": "teachers/t.pth"}
     assert pair.teacher_published is not None
@@ -47,8 +48,8 @@ def test_numbers_by_hand(entries: list[Entry]) -> None:
     assert kd.to_published is not None
     assert kd.to_published.value == pytest.approx(70.8 - 70.66)
     assert kd.to_published.error == pytest.approx(math.sqrt(0.07 / 3))
-    assert kd.measured("top1_best") == (70.75, 71.25, 71.15)
-    assert kd.minutes == (1.5, 1.5, 1.5)
+    assert kd.values("top1_best") == [70.75, 71.25, 71.15]
+    assert kd.values("minutes") == [1.5, 1.5, 1.5]
 
     wcord = lines["wcord"]
     assert wcord.lacking == (2,)
@@ -60,14 +61,14 @@ def test_numbers_by_hand(entries: list[Entry]) -> None:
     assert wcord.to_baseline.error == pytest.approx(0.15)
     t = 0.95 / 0.15
     assert wcord.to_baseline.p == pytest.approx(1 - 2 / math.pi * math.atan(t))
-    assert wcord.runs == "2 a"
+    assert wcord.provenance == "2 a"
 
     assert lines["crd_uniform"].published is None
     assert lines["crd_uniform"].method == "crd"
     assert lines["at"].reasons == {("not applicable", "no maps"): (0,)}
     assert lines["at"].published is not None
     assert lines["at"].to_published is None
-    assert lines["fitnet"].missing
+    assert lines["fitnet"].runs.empty
 
 
 def test_rows_that_the_suite_does_not_list_come_last(tiny: Suite, entry: Make) -> None:
@@ -101,7 +102,11 @@ def test_runs_of_other_settings_or_teachers_are_not_pooled(tiny: Suite, entry: M
         ("kd *", {2: 53.0}),
         ("kd **", {3: 70.0}),
     ]
-    assert pair.groups == {"*": Group(("precision = bf16",), 75.12), "**": Group((), 60.0)}
+    assert pair.conditions == {
+        "": Conditions((), 75.12),
+        "*": Conditions(("precision = bf16",), 75.12),
+        "**": Conditions((), 60.0),
+    }
     by_name = {line.name: line for line in pair.lines}
     assert by_name["kd *"].to_baseline == Difference(3.0, None, None, 1)
     assert by_name["kd **"].to_baseline is None
@@ -119,8 +124,8 @@ def test_rows_that_the_suite_no_longer_knows_are_left_out(tiny: Suite, entry: Ma
 
 def test_without_runs_all_is_missing(tiny: Suite) -> None:
     (pair,) = tabulate(tiny, []).pairs
-    assert not pair.begun
-    assert all(line.missing for line in pair.lines)
+    assert not pair.started
+    assert all(line.runs.empty for line in pair.lines)
     with pytest.raises(UsageError, match="unknown method 'non'"):
         tabulate(tiny, [], baseline="non")
 
@@ -129,7 +134,7 @@ def test_trainings_of_teachers_are_kept_apart(tiny: Suite) -> None:
     training = Entry(TeacherRun(tiny, "resnet14"), "failed", "NaN")
     table = tabulate(tiny, [training])
     assert table.teachers == {"resnet14": ([training], "")}
-    assert not table.pairs[0].begun
+    assert not table.pairs[0].started
 
 
 def test_where_splits_go_by_seed_teachers_differ_and_rows_are_pooled(tiny: Suite, entry: Make) -> None:
@@ -163,3 +168,77 @@ def test_some_rows_and_seeds_only(tiny: Suite, entry: Make) -> None:
     (pair,) = tabulate(suite, kept, baseline="kd").pairs
     assert [(line.label, line.top1) for line in pair.lines] == [("kd", {1: 61.0, 2: 62.0})]
     assert limited(tiny, entries) == (tiny, entries)
+
+
+def test_runs_are_counted_by_provenance(tiny: Suite, entry: Make) -> None:
+    notes = Footnotes()
+    record = entry(tiny, "kd", 0, 70.0).record
+    assert record is not None
+    other = dataclasses.replace(record, commit="fedcba9876543210+changes", environment={"device": "cuda"})
+    assert notes.mark(map(provenance, [record, record, other])) == "2 a, 1 b"
+    assert notes.mark([provenance(record)]) == "1 a"
+    assert notes.mark([]) == ""
+    assert notes.notes == (
+        ("a", "commit 0123456, abacus (cpu, threads 1), torch 2.x"),
+        ("b", "commit fedcba9+changes, unknown (cuda), torch unknown"),
+    )
+
+
+def test_settings_that_differ_are_told(tiny: Suite, entry: Make) -> None:
+    same = entry(tiny, "warm", 1, 70.0, override={"workers": 7, "in_memory": "no"})
+    assert same.record is not None
+    assert differing_settings(same, same.record) == []
+    bent = entry(tiny, "warm", 1, 70.0, override={"precision": "bf16", "compile": True})
+    assert bent.record is not None
+    assert differing_settings(bent, bent.record) == ["precision = bf16", "compile = true"]
+    (note,) = tabulate(tiny, [bent]).notes
+    assert note[1].endswith("; settings that differ from the suite's: precision = bf16, compile = true")
+
+
+def test_settings_that_an_older_version_lacked_count_as_defaults(tiny: Suite, entry: Make) -> None:
+    old = entry(tiny, "kd", 0, 70.0)
+    assert old.record is not None
+    del old.record.config["training"]["channels_last"], old.record.config["data"]["split_seed"]
+    assert differing_settings(old, old.record) == []
+    old.record.config["training"]["since_removed"] = 3
+    (told,) = differing_settings(old, old.record)
+    assert told.startswith("of another version (unknown setting in [training] 'since_removed'")
+
+
+def test_teachers_are_compared_with_their_own_settings(tiny: Suite, made_up: Callable[..., Record]) -> None:
+    training = TeacherRun(tiny, "resnet14")
+    record = made_up(training, 80.0, override={"epochs": 9})
+    assert differing_settings(Entry(training, "done", "", record), record) == ["epochs = 9"]
+
+
+def test_letters_continue_after_z() -> None:
+    notes = Footnotes()
+    notes.mark(map(str, range(28)))
+    assert [letter for letter, _ in notes.notes][24:] == ["y", "z", "aa", "ab"]
+
+
+def test_options_that_were_others_when_a_run_was_made_are_told(tiny: Suite, entry: Make) -> None:
+    """A default or the catalogue may change, and `set` is empty before and after."""
+    same = entry(tiny, "kd", 0, 70.0)
+    assert same.record is not None
+    objective = resolved_options("kd")
+    made = dataclasses.replace(same.record, objective=objective)
+    assert differing_settings(same, made) == []
+    # What was set by hand to what is the default now, or the reverse, is the same run.
+    by_hand = dataclasses.replace(made, config=made.config | {"set": ["kd.temperature=4.0"]})
+    assert differing_settings(same, by_hand) == []
+    older = {**objective, "kd": {**objective["kd"], "temperature": 2.0, "since_removed": 1}}
+    assert differing_settings(same, dataclasses.replace(made, objective=older)) == ["kd.temperature = 2.0"]
+
+
+def test_records_that_hold_no_options_stand_on_those_that_their_suite_states(tiny: Suite, entry: Make) -> None:
+    old = entry(tiny, "kd", 0, 70.0)
+    assert old.record is not None
+    assert not old.record.objective
+    row = old.row
+    assert isinstance(row, Row)
+    suite = dataclasses.replace(tiny, options={row.pair.flag: ("kd.temperature=2",)})
+    stated = dataclasses.replace(old, row=dataclasses.replace(row, suite=suite))
+    assert differing_settings(stated, old.record) == []
+    bent = dataclasses.replace(old.record, config=old.record.config | {"set": ["kd.temperature=3"]})
+    assert differing_settings(stated, bent) == ["set = kd.temperature=3"]

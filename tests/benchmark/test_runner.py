@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from wcord.benchmark import attempt, runner
+from wcord.benchmark import runner
 from wcord.benchmark.rows import Place, Row, TeacherRun, choose
-from wcord.benchmark.runner import Ending, work
+from wcord.benchmark.runner import Clock, Ending, work
 from wcord.benchmark.state import look, note_failure, note_not_applicable
-from wcord.benchmark.suite import Suite
-from wcord.benchmark.suite_file import read_suite
+from wcord.benchmark.suite import Suite, read_suite
 from wcord.benchmark.teachers import Teachers, find_teachers
 from wcord.checks import UsageError
 from wcord.claim import claim
@@ -98,7 +97,7 @@ def test_a_teacher_in_training_is_waited_for(
     tiny: Suite, place: Place, made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "POLL", 0.1)
-    monkeypatch.setattr(attempt, "LEAST", 0.0)
+    monkeypatch.setattr(runner, "LEAST", 0.0)
     Pretended.taken = ("tiny/teachers/resnet14/0",)
     said: list[str] = []
     started = time.monotonic()
@@ -246,3 +245,28 @@ def test_a_worker_in_earnest(tiny: Suite, place: Place) -> None:
     ]
     assert any(line.startswith("0 done, 1 running, 1 left of 2; about ") for line in said)
     assert any(line.startswith("1 done, 1 running, 0 left of 2; about ") for line in said)
+
+
+def test_without_a_limit_there_is_always_time() -> None:
+    clock = Clock(None)
+    assert clock.left is None
+    assert not clock.over
+
+
+@pytest.mark.parametrize(("minutes", "left"), [(10, 10 - 0.25), (1, 0.9)])
+def test_a_part_is_held_back(minutes: float, left: float) -> None:
+    assert Clock(minutes).left == pytest.approx(left, abs=0.01)
+
+
+def test_nothing_is_left_of_nothing() -> None:
+    clock = Clock(0.0)
+    assert clock.over
+    started = time.monotonic()
+    clock.sleep(30)
+    assert time.monotonic() - started < 1
+
+
+def test_less_than_half_a_minute_is_too_little_to_begin_with() -> None:
+    assert Clock(0.5).over
+    assert not Clock(1.0).over
+    assert Clock(0.5).reason == "reached --max-time of 0.5 minutes"

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from wcord.benchmark.rows import Place, Row, choose
-from wcord.benchmark.suite_file import read_suite, suite_names
+from wcord.benchmark.suite import read_suite, suite_names
 from wcord.checks import UsageError
-from wcord.data.sources import from_arrays
-from wcord.data.split import DataSet
+from wcord.data.dataset import DataSet
+from wcord.data.opening import from_arrays
 from wcord.features import capture
 from wcord.training.distiller import Distiller
 from wcord.training.job import Job, Own, prepare

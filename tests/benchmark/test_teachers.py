@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from wcord.benchmark.rows import TeacherRun
-from wcord.benchmark.suite import Suite
-from wcord.benchmark.suite_file import read_suite
+from wcord.benchmark.suite import Suite, read_suite
 from wcord.benchmark.teachers import find_teachers
 from wcord.checks import UsageError
 

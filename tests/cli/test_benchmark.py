@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wcord.benchmark.suite_file import suite_names
+from wcord.benchmark.suite import suite_names
 from wcord.cli import main
 
 SUITE = """

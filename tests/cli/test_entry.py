@@ -57,7 +57,13 @@ def test_each_kind_of_end_has_its_code(
 
 def test_readers_are_imported_when_their_data_are_asked_for() -> None:
     """Each takes a second with the library that it stands on: pandas, SciPy's signals, datasets, kornia."""
-    readers = ["wcord.data.table", "wcord.data.audio", "wcord.data.huggingface", "datasets", "kornia"]
+    readers = [
+        "wcord.data.sources.table",
+        "wcord.data.sources.audio",
+        "wcord.data.sources.huggingface",
+        "datasets",
+        "kornia",
+    ]
     program = f"import sys, wcord.api; print([name for name in {readers} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

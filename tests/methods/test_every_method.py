@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from wcord import build_method, capture, create_model
 from wcord.data.batch import Batch
 from wcord.data.config import DataConfig
+from wcord.data.dataset import DataSet
 from wcord.data.loader import Loader
-from wcord.data.sources import from_arrays, open_data
-from wcord.data.split import DataSet
+from wcord.data.opening import from_arrays, open_data
 from wcord.losses import LossReport
 from wcord.methods.build import adapt_student, option_names, parse_method
 from wcord.methods.catalogue import METHODS

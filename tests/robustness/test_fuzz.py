@@ -19,13 +19,13 @@ from safetensors.torch import save_file
 
 from wcord import api
 from wcord.benchmark.rows import Place, choose
-from wcord.benchmark.suite_file import read_suite, suite_folder
+from wcord.benchmark.suite import read_suite, suite_folder
 from wcord.checks import RunError, UsageError
 from wcord.cli.parsing import configuration
 from wcord.data.config import DataConfig
 from wcord.data.formats import open_picture
 from wcord.data.images import BadImageError, Form, decode, open_upright
-from wcord.data.sources import open_data
+from wcord.data.opening import open_data
 from wcord.models.create import create_model
 from wcord.report import tables
 from wcord.report.record import Record

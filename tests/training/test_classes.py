@@ -16,7 +16,7 @@ from wcord import api
 from wcord.checks import DoesNotFitError, UsageError
 from wcord.data.config import DataConfig
 from wcord.data.labels import match_classes, observed_map, read_map
-from wcord.data.sources import from_arrays, open_data
+from wcord.data.opening import from_arrays, open_data
 from wcord.data.split import ViewedSplit
 from wcord.data.view import View
 from wcord.models.network import merge_logits

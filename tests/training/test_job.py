@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
-from wcord.data.sources import from_arrays
+from wcord.data.opening import from_arrays
 from wcord.models.create import create_model
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess

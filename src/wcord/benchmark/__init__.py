@@ -1,12 +1,12 @@
 """Suites of runs: pairs × methods × seeds, run by any number of processes, recorded and tabulated.
 
-The way through the modules:
-`suite_file` reads a `suite`; `rows` says which runs it means, and `recipe` prints one of them.
-`runner` is a worker: it goes through the rows, with `teachers` before them, and `attempt` makes one run.
-`claim` keeps a run for one process; `state` tells from its folder how far it is, `status` sums that up.
-`entries` are the settled runs, read from their folders or from `committed` records.
-`results` groups and compares them, with `statistics`, `published` numbers and `provenance`.
-`wording` puts that in words, which `tables` and `page` write as Markdown, CSV and HTML.
+Reading guide, in the order in which a suite passes through the modules:
+`suite` reads a suite's TOML file; `rows` turns it into runs with names, folders and configurations.
+`runner` is a worker: it claims one run after the other (`wcord.claim`), with `teachers` before them.
+`state` reads from a run's folder how far it has come; `status` sums that up.
+`entries` are the finished runs, read from their folders or from the records under version control.
+`results` groups and compares them, with `statistics` and `published` numbers; `tables` writes the result as Markdown,
+CSV and HTML.
 """
 
 import lazy_loader

@@ -1,101 +1,163 @@
-"""From entries to what a table says of each row, as numbers: the same for Markdown, CSV and HTML."""
+"""From finished runs to the lines of a table, as numbers: the same for Markdown, CSV and HTML."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import PurePath
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from wcord.benchmark.entries import Entry
-from wcord.benchmark.provenance import Footnotes, differing_settings
-from wcord.benchmark.published import Published, Table, find_published, read_published
-from wcord.benchmark.rows import Row, TeacherRun
+from wcord.benchmark.published import Published, find_published, read_published
+from wcord.benchmark.rows import PLACE, Place, Row, TeacherRun, flat_settings, format_setting
 from wcord.benchmark.statistics import Difference, against_number, paired
 from wcord.benchmark.suite import Pair, Suite
+from wcord.checks import UsageError
+from wcord.methods.build import resolved_options
+from wcord.methods.options import parse_options
 from wcord.report.record import Record
 from wcord.report.tables import spread
+from wcord.training.config import DistillConfig, TrainConfig, configure
+
+Frame = Any
+"""A pandas DataFrame: its type stubs do not follow `frame[name]`."""
 
 
-@dataclass(frozen=True)
-class Group:
-    """Runs that may be pooled and compared: they share settings, beside those of their rows, and a teacher.
+class Conditions(NamedTuple):
+    """What runs must share to be pooled and compared.
 
     Attributes:
-        settings: the settings in which they differ from the suite's, as `name = value`.
-        teacher: accuracy of the teacher's weights, in percent; None where it was not measured.
+        settings: the settings that differ from the suite's, as `name = value`.
+        teacher: accuracy of the teacher's weights, in percent; None if it was not measured.
     """
 
     settings: tuple[str, ...] = ()
     teacher: float | None = None
 
 
+class Footnotes:
+    """A letter for each provenance, in the order of first use."""
+
+    def __init__(self) -> None:
+        self._letters: dict[str, str] = {}
+
+    def mark(self, provenances: Iterable[str]) -> str:
+        """Return the number of runs of each provenance: `3 a`, or `2 a, 1 b`."""
+        counts = Counter(self._letters.setdefault(text, _letter(len(self._letters))) for text in provenances)
+        return ", ".join(f"{count} {letter}" for letter, count in counts.items())
+
+    @property
+    def notes(self) -> tuple[tuple[str, str], ...]:
+        """Letter and text of each."""
+        return tuple((letter, text) for text, letter in self._letters.items())
+
+
+def provenance(record: Record, settings: Sequence[str] = ()) -> str:
+    """Return commit, machine and versions of a run, and the settings in which it differs from the suite's."""
+    commit, plus, changes = (record.commit or "unknown").partition("+")
+    text = f"commit {commit[:7]}{plus}{changes}, {machine(record)}"
+    return f"{text}; settings that differ from the suite's: {', '.join(settings)}" if settings else text
+
+
+def machine(record: Record) -> str:
+    """Return the hardware and the version of torch that computed a run."""
+    known = {name: record.environment.get(name, "unknown") for name in ("hardware", "device", "threads", "torch")}
+    threads = f", threads {known['threads']}" if known["device"] == "cpu" else ""
+    return f"{known['hardware']} ({known['device']}{threads}), torch {known['torch']}"
+
+
+def differing_settings(entry: Entry, record: Record) -> list[str]:
+    """Return the settings of a run that differ from its row's current ones, as `name = value`."""
+    place, row = Place(out=Path()), entry.row
+    try:
+        current = flat_settings(row.config(place) if isinstance(row, TeacherRun) else row.config(place, None))
+        kind = TrainConfig if isinstance(row, TeacherRun) else DistillConfig
+        # Read as a configuration, so that settings newer than the record have their defaults.
+        recorded = flat_settings(configure(kind, {**record.config, "out": place.out}))
+    except UsageError as error:
+        return [f"of another version ({error})"]
+    # The seed has its own column, a teacher that was allowed to be weak teaches like any other, and options are
+    # compared by their resolved values.
+    ignored = {*PLACE, "seed", "set"}
+    names = [n for n in {**current, **recorded} if n not in ignored and recorded.get(n) != current.get(n)]
+    return [format_setting(name, recorded.get(name)) for name in names] or _differing_options(row, record)
+
+
+def _differing_options(row: Row | TeacherRun, record: Record) -> list[str]:
+    """Return the options of a run's terms whose current value differs, by a new default or a new catalogue.
+
+    Records of earlier versions hold only options that were set explicitly. These are compared with the row's own
+    options; for all others the options of the suite count.
+    """
+    if isinstance(row, TeacherRun):
+        return []
+    variant = row.suite.settings(row.pair, row.label)
+    if not record.objective:
+        explicit = parse_options(record.config.get("set", ()))
+        same = explicit in (parse_options(variant.set), parse_options(row.suite.variant(row.label).set))
+        return [] if same else [format_setting("set", record.config.get("set", []))]
+    current = _flat_options(json.loads(json.dumps(resolved_options(variant.method, parse_options(variant.set)))))
+    recorded = _flat_options(record.objective)
+    return [format_setting(n, value) for n, value in recorded.items() if n in current and value != current[n]]
+
+
+def _flat_options(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {f"{term}.{name}": value for term, values in options.items() for name, value in values.items()}
+
+
+def _letter(position: int) -> str:
+    """Return a, b, … z, aa, ab and so on."""
+    tens, ones = divmod(position, 26)
+    return (_letter(tens - 1) if tens else "") + chr(ord("a") + ones)
+
+
 @dataclass(frozen=True)
 class Line:
-    """A row of a table: runs of one group.
+    """A row of a table: runs of one method, or variant, on one pair under the same conditions.
 
     Attributes:
         label: method or variant.
         method: the method itself.
-        mark: stars, where the runs are not of the pair's main group.
-        lacking: seeds of the suite that have no settled run, where it has fewer runs than the suite asks for.
-        entries: its settled runs.
-        top1: seed → accuracy of the last epoch, in percent.
-        published: what others reached.
-        to_published: our mean minus theirs.
+        mark: empty for runs under the pair's main conditions, else stars.
+        lacking: seeds of the suite without a finished run, if there are fewer runs than the suite has seeds.
+        runs: its finished runs, as in `run_frame`; failed ones are last.
+        published: the published number.
+        to_published: our mean minus the published number.
         to_baseline: paired difference to the baseline's row.
-        runs: how many runs came about in which way, by the letters of the footnotes.
+        provenance: number of runs for each footnote: `2 a, 1 b`.
     """
 
     label: str
     method: str
-    mark: str = ""
-    lacking: tuple[int, ...] = ()
-    entries: tuple[Entry, ...] = ()
-    top1: Mapping[int, float] = field(default_factory=dict)
-    published: Published | None = None
-    to_published: Difference | None = None
-    to_baseline: Difference | None = None
-    runs: str = ""
+    mark: str
+    lacking: tuple[int, ...]
+    runs: Frame
+    published: Published | None
+    to_published: Difference | None
+    to_baseline: Difference | None
+    provenance: str
 
     @property
     def name(self) -> str:
-        """What the row is called in a table."""
+        """Name of the row in a table."""
         return f"{self.label} {self.mark}".rstrip()
 
     @property
-    def reasons(self) -> Mapping[tuple[str, str], tuple[int, ...]]:
-        """Status and reason of the runs that gave no number → their seeds."""
-        found: dict[tuple[str, str], tuple[int, ...]] = {}
-        for entry in self.entries:
-            if entry.record is None:
-                reason = (entry.status, entry.reason)
-                found[reason] = (*found.get(reason, ()), entry.row.seed)
-        return found
+    def top1(self) -> dict[int, float]:
+        """Seed → accuracy after the last epoch, in percent."""
+        return _by_seed(self.runs, "top1_last")
 
     @property
-    def missing(self) -> bool:
-        """Whether no run has been settled."""
-        return not self.entries
+    def reasons(self) -> dict[tuple[str, str], tuple[int, ...]]:
+        """Status and reason of the runs without a number → their seeds."""
+        failed = self.runs[self.runs["top1_last"].isna()]
+        return {key: tuple(seeds) for key, seeds in failed.groupby(["status", "reason"], sort=False)["seed"]}
 
-    def measured(self, name: str) -> tuple[float, ...]:
-        """Return a metric of all seeds."""
-        found = (entry.record.metrics.get(name) for entry in self.entries if entry.record is not None)
-        return tuple(float(value) for value in found if value is not None)
-
-    @property
-    def at_chance(self) -> tuple[int, ...]:
-        """Seeds whose students know nothing of their data."""
-        return tuple(e.row.seed for e in self.entries if e.record is not None and e.record.metrics.get("at_chance"))
-
-    @property
-    def diagonal(self) -> tuple[float, ...]:
-        """Mass that the transport plan kept on its diagonal in the last epoch, in percent, where it was logged."""
-        records = [entry.record for entry in self.entries if entry.record is not None and entry.record.epochs]
-        found = ((record.epochs[-1].get("diagnostics") or {}).get("diagonal_mass") for record in records)
-        return tuple(100 * float(value) for value in found if value is not None)
-
-    @property
-    def minutes(self) -> tuple[float, ...]:
-        """Training time of each run."""
-        return tuple(entry.record.wall_seconds / 60 for entry in self.entries if entry.record is not None)
+    def values(self, measure: str) -> list[float]:
+        """Return a measure of all runs that have it."""
+        return self.runs[measure].dropna().astype(float).tolist()
 
 
 @dataclass(frozen=True)
@@ -104,38 +166,36 @@ class PairTable:
 
     Attributes:
         pair: teacher and student.
-        lines: rows in the order of the suite, those that it does not list behind.
-        teacher: accuracy of each teacher's weights that were used, in percent, as text → the end of their path; where
-            splits go by seed, their mean and deviation.
-        teacher_published: what others' teacher reached.
-        groups: the groups of runs beside the main one, by their marks.
-        main: the main group.
+        lines: rows in the order of the suite, then those that the suite does not list.
+        teacher: accuracy of each file of teacher's weights, in percent, as text → the end of its path; where splits
+            depend on the seed, mean and deviation.
+        teacher_published: published accuracy of the teacher.
+        conditions: mark → conditions of the rows with this mark.
     """
 
     pair: Pair
     lines: tuple[Line, ...]
     teacher: Mapping[str, str]
     teacher_published: Published | None
-    groups: Mapping[str, Group] = field(default_factory=dict)
-    main: Group = Group()
+    conditions: Mapping[str, Conditions]
 
     @property
-    def begun(self) -> bool:
-        """Whether any row has a settled run."""
-        return any(not line.missing for line in self.lines)
+    def started(self) -> bool:
+        """Whether any row has a finished run."""
+        return any(len(line.runs) for line in self.lines)
 
 
 @dataclass(frozen=True)
 class SuiteTable:
-    """What is known of a suite.
+    """All results of a suite.
 
     Attributes:
         suite: the suite.
         baseline: the row that the others are compared with.
         pairs: a table for each pair.
         notes: the footnotes, letter and text.
-        teachers: the trainings of each teacher, by name, with their mark of the footnotes.
-        left_out: rows of which there are runs and which the suite does not know.
+        teachers: name → runs that trained this teacher, and their footnotes.
+        left_out: rows that have runs but are not defined by the suite.
     """
 
     suite: Suite
@@ -143,7 +203,7 @@ class SuiteTable:
     pairs: tuple[PairTable, ...]
     notes: tuple[tuple[str, str], ...]
     teachers: Mapping[str, tuple[Sequence[Entry], str]]
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[str, ...]
 
 
 def tabulate(suite: Suite, entries: Sequence[Entry], *, baseline: str | None = None) -> SuiteTable:
@@ -151,7 +211,7 @@ def tabulate(suite: Suite, entries: Sequence[Entry], *, baseline: str | None = N
 
     Args:
         suite: the suite.
-        entries: its settled runs.
+        entries: its finished runs.
         baseline: row to compare with; default: the suite's.
 
     Raises:
@@ -160,126 +220,138 @@ def tabulate(suite: Suite, entries: Sequence[Entry], *, baseline: str | None = N
     against = baseline or suite.baseline
     suite.variant(against)
     notes = Footnotes()
-    known = [entry for entry in entries if isinstance(entry.row, Row) and suite.knows(entry.row.label)]
-    unknown = [entry.row for entry in entries if isinstance(entry.row, Row) and not suite.knows(entry.row.label)]
-    pairs = tuple(_pair_table(suite, pair, known, against, notes) for pair in suite.pairs)
+    runs = run_frame(entries)
+    known = runs["label"].map(suite.knows).astype(bool)
+    pairs = tuple(_pair_table(suite, p, runs[known & (runs["pair"] == p)], against, notes) for p in suite.pairs)
     trainings: dict[str, list[Entry]] = {}
     for entry in entries:
         if isinstance(entry.row, TeacherRun):
             trainings.setdefault(entry.row.model, []).append(entry)
-    teachers = {model: (made, notes.mark(made)) for model, made in trainings.items()}
-    left_out = tuple(dict.fromkeys(row.name for row in unknown))
-    return SuiteTable(suite, against, pairs, tuple(notes.notes), teachers, left_out)
+    teachers = {model: (made, notes.mark(_provenances(made))) for model, made in trainings.items()}
+    left_out = tuple(dict.fromkeys(runs.loc[~known, "row"]))
+    return SuiteTable(suite, against, pairs, notes.notes, teachers, left_out)
 
 
 def limited(
     suite: Suite, entries: Sequence[Entry], *, methods: Sequence[str] = (), seeds: Sequence[int] = ()
 ) -> tuple[Suite, list[Entry]]:
-    """Return a suite and its runs with some rows and seeds only; none named: all."""
+    """Return a suite and its runs restricted to some rows and seeds; default: all."""
     kept = [
         entry
         for entry in entries
         if isinstance(entry.row, TeacherRun)
         or ((not methods or entry.row.label in methods) and (not seeds or entry.row.seed in seeds))
     ]
-    some = replace(suite, methods=tuple(methods) or suite.methods, seeds=tuple(seeds) or suite.seeds)
-    return some, kept
+    return replace(suite, methods=tuple(methods) or suite.methods, seeds=tuple(seeds) or suite.seeds), kept
 
 
-def _pair_table(suite: Suite, pair: Pair, entries: Sequence[Entry], baseline: str, notes: Footnotes) -> PairTable:
-    table = {} if suite.published is None else read_published(suite.published)
-    by_label: dict[str, list[Entry]] = {label: [] for label in suite.methods}
-    for entry in entries:
-        if isinstance(entry.row, Row) and entry.row.pair == pair:
-            by_label.setdefault(entry.row.label, []).append(entry)
-    marks = _marks([entry for found in by_label.values() for entry in found])
-    base = {mark: _top1(found) for mark, found in _by_mark(by_label.get(baseline, []), marks).items()}
-    lines = [
-        _line(suite, pair, label, mark, found, table, base.get(mark, {}) if label != baseline else None, notes)
-        for label, all_of_it in by_label.items()
-        for mark, found in _by_mark(all_of_it, marks).items()
+METRICS = ("top1_last", "top1_best", "top5", "ece", "agreement", "at_chance")
+COLUMNS = (
+    "pair", "row", "label", "seed", "status", "reason", *METRICS, "diagonal_mass", "evaluations", "minutes",
+    "conditions", "teacher_top1", "teacher_weights", "commit", "hardware", "provenance",
+)  # fmt: skip
+
+
+def run_frame(entries: Iterable[Entry]) -> Frame:
+    """Return a table with a line for each finished run of a row, without numbers where it has no record."""
+    lines = [_run(entry.row, entry) for entry in entries if isinstance(entry.row, Row)]
+    return pd.DataFrame(lines, columns=COLUMNS, dtype=object)
+
+
+def _run(row: Row, entry: Entry) -> dict[str, Any]:
+    run = {"pair": row.pair, "row": row.name, "label": row.label, "seed": row.seed}
+    run |= {"status": entry.status, "reason": entry.reason}
+    record = entry.record
+    if record is None:
+        return run
+    # Where splits depend on the seed, each seed has its own teacher, and runs of one seed are compared.
+    teacher = _teacher_top1(record)
+    conditions = Conditions(tuple(differing_settings(entry, record)), None if row.suite.split_by_seed else teacher)
+    diagnostics = (record.epochs[-1].get("diagnostics") if record.epochs else None) or {}
+    mass = diagnostics.get("diagonal_mass")
+    weights = record.config.get("teacher_weights")
+    return run | {
+        **{name: record.metrics.get(name) for name in METRICS},
+        "diagonal_mass": None if mass is None else 100 * float(mass),
+        "evaluations": sum("test_top1" in epoch for epoch in record.epochs),
+        "minutes": record.wall_seconds / 60,
+        "conditions": conditions,
+        "teacher_top1": teacher,
+        "teacher_weights": "" if weights is None else "/".join(PurePath(weights).parts[-2:]),
+        "commit": record.commit or "unknown",
+        "hardware": str(record.environment.get("hardware")),
+        "provenance": provenance(record, conditions.settings),
+    }
+
+
+def _provenances(entries: Iterable[Entry]) -> list[str]:
+    return [provenance(e.record, differing_settings(e, e.record)) for e in entries if e.record is not None]
+
+
+def _pair_table(suite: Suite, pair: Pair, runs: Frame, baseline: str, notes: Footnotes) -> PairTable:
+    published = {} if suite.published is None else read_published(suite.published)
+    marks = _marks(runs["conditions"].dropna())
+    runs = runs.assign(mark=[marks.get(conditions) for conditions in runs["conditions"]])
+    parts = [
+        (label, mark, part)
+        for label in dict.fromkeys([*suite.methods, *runs["label"]])
+        for mark, part in _by_mark(runs[runs["label"] == label])
     ]
-    records = [entry.record for found in by_label.values() for entry in found if entry.record is not None]
-    measured = [(top1, record) for record in records if (top1 := teacher_top1(record)) is not None]
-    teacher = {f"{top1:.2f}": _weights(record) for top1, record in measured}
-    if suite.split_by_seed and measured:
-        by_seed = {record.seed: top1 for top1, record in measured}
-        teacher = {spread([*by_seed.values()]): "one for each seed"}
-    groups = {mark: group for group, mark in marks.items() if mark}
-    main = next((group for group, mark in marks.items() if not mark), Group())
-    stated = table.get((pair.teacher, pair.student, "Teacher"))
-    return PairTable(pair, tuple(lines), teacher, stated, groups, main)
+    base = {mark: _by_seed(part, "top1_last") for label, mark, part in parts if label == baseline}
+    lines = []
+    for label, mark, part in parts:
+        # A published number of a method is not one of its variants.
+        number = None if label in suite.variants else find_published(published, pair.teacher, pair.student, label)
+        reached = _by_seed(part, "top1_last")
+        lacking = (
+            [] if mark or len(part) >= len(suite.seeds) else [s for s in suite.seeds if s not in set(part["seed"])]
+        )
+        to_baseline = None if label == baseline else paired(reached, base.get(mark, {}), overlap=suite.overlap)
+        lines.append(
+            Line(
+                label=label,
+                method=suite.variant(label).method,
+                mark=mark,
+                lacking=tuple(lacking),
+                runs=part,
+                published=number,
+                to_published=None if number is None else against_number([*reached.values()], number.top1),
+                to_baseline=to_baseline,
+                provenance=notes.mark(part["provenance"].dropna()),
+            )
+        )
+    teacher = {
+        f"{run.teacher_top1:.2f}": run.teacher_weights for run in runs.dropna(subset="teacher_top1").itertuples()
+    }
+    if suite.split_by_seed and teacher:
+        teacher = {spread([*_by_seed(runs, "teacher_top1").values()]): "one for each seed"}
+    stated = published.get((pair.teacher, pair.student, "Teacher"))
+    return PairTable(pair, tuple(lines), teacher, stated, {mark: conditions for conditions, mark in marks.items()})
 
 
-def _line(
-    suite: Suite,
-    pair: Pair,
-    label: str,
-    mark: str,
-    found: Sequence[Entry],
-    table: Table,
-    base: Mapping[int, float] | None,
-    notes: Footnotes,
-) -> Line:
-    # A variant is not what was published under the name of its method.
-    published = None if label in suite.variants else find_published(table, pair.teacher, pair.student, label)
-    reached = _top1(found)
-    seeds = [entry.row.seed for entry in found]
-    complete = mark or len(seeds) >= len(suite.seeds)
-    return Line(
-        label=label,
-        method=suite.variant(label).method,
-        mark=mark,
-        lacking=() if complete else tuple(seed for seed in suite.seeds if seed not in seeds),
-        entries=tuple(found),
-        top1=reached,
-        published=published,
-        to_published=None if published is None else against_number([*reached.values()], published.top1),
-        to_baseline=None if base is None else paired(reached, base, overlap=suite.overlap),
-        runs=notes.mark(found),
-    )
+def _marks(conditions: Iterable[Conditions]) -> dict[Conditions, str]:
+    """Return conditions → mark: none for the most frequent ones with the suite's settings, stars for others."""
+    sizes = Counter(conditions)
+    usual = max(sizes, key=sizes.__getitem__, default=Conditions()).teacher
+    main = max((c for c in sizes if not c.settings), key=sizes.__getitem__, default=Conditions((), usual))
+    return {main: ""} | {other: "*" * n for n, other in enumerate((c for c in sizes if c != main), start=1)}
 
 
-def _marks(entries: Sequence[Entry]) -> dict[Group, str]:
-    """Return group → mark: none for the main group, the largest of the suite's own settings, and stars for others."""
-    sizes: dict[Group, int] = {}
-    for entry in entries:
-        if entry.record is not None:
-            sizes[_group(entry, entry.record)] = sizes.get(_group(entry, entry.record), 0) + 1
-    usual = max(sizes, key=lambda group: sizes[group], default=Group()).teacher
-    own = [group for group in sizes if not group.settings]
-    main = max(own, key=lambda group: sizes[group], default=Group((), usual))
-    others = [group for group in sizes if group != main]
-    return {main: ""} | {group: "*" * number for number, group in enumerate(others, start=1)}
+def _by_mark(runs: Frame) -> list[tuple[str, Frame]]:
+    """Return mark and runs of each line of a row; runs without a number belong to the first line."""
+    if not len(runs):
+        return [("", runs)]
+    runs = runs.sort_values("mark", kind="stable", na_position="last")
+    first = next(iter(runs["mark"].dropna()), "")
+    return [*runs.groupby(runs["mark"].fillna(first))]
 
 
-def _by_mark(entries: Sequence[Entry], marks: Mapping[Group, str]) -> dict[str, list[Entry]]:
-    """Return mark → runs, the main group first; runs without a number are told with the first line of their row."""
-    found: dict[str, list[Entry]] = {}
-    for entry in entries:
-        if entry.record is not None:
-            found.setdefault(marks[_group(entry, entry.record)], []).append(entry)
-    ordered = {mark: found[mark] for mark in sorted(found, key=len)} or {"": []}
-    next(iter(ordered.values())).extend(entry for entry in entries if entry.record is None)
-    return ordered
+def _by_seed(runs: Frame, measure: str) -> dict[int, float]:
+    measured = runs.dropna(subset=measure)
+    return dict(zip(measured["seed"].tolist(), measured[measure].astype(float).tolist(), strict=True))
 
 
-def _group(entry: Entry, record: Record) -> Group:
-    # Where each seed has a teacher of its own, runs of one seed are compared, and those have the same.
-    teacher = None if entry.row.suite.split_by_seed else teacher_top1(record)
-    return Group(tuple(differing_settings(entry, record)), teacher)
-
-
-def teacher_top1(record: Record) -> float | None:
-    """Return the accuracy of a run's teacher, rounded as it is told."""
+def _teacher_top1(record: Record) -> float | None:
+    """Return the accuracy of a run's teacher with the digits that tables show."""
     top1 = (record.teacher_metrics or {}).get("top1")
     return None if top1 is None else round(float(top1), 2)
-
-
-def _weights(record: Record) -> str:
-    weights = record.config.get("teacher_weights")
-    return "" if weights is None else "/".join(PurePath(weights).parts[-2:])
-
-
-def _top1(entries: Sequence[Entry]) -> dict[int, float]:
-    return {entry.row.seed: float(entry.record.metrics["top1_last"]) for entry in entries if entry.record is not None}

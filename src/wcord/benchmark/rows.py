@@ -1,15 +1,38 @@
 """A row of a table as runs: their names, their folders and their configurations. Imports no torch."""
 
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from wcord import checks
 from wcord.benchmark.suite import Pair, Suite, file_name
 from wcord.checks import UsageError
-from wcord.training.config import DistillConfig, TrainConfig, configure, setting_names
+from wcord.data.config import DataConfig
+from wcord.scope import scopes
+from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig, configure, setting_names, to_settings
 from wcord.training.run import STUDENT
+
+SETTINGS = scopes(TrainConfig, DistillConfig)
+
+PLACE = frozenset(name for name, affects in SETTINGS.items() if affects.scope != "result")
+"""Settings that do not change a result, but for the last bits of its numbers."""
+
+TODAY = frozenset(name for name in PLACE if "fixed" not in SETTINGS[name].facts)
+"""Of these, the ones that may change when a run is resumed."""
+
+ONE_CALL = frozenset(
+    name
+    for name, affects in SETTINGS.items()
+    if (affects.may_change and affects.scope == "call") or "output" in affects.facts
+)
+"""Settings of one call and its folders, which no committed record or printed recipe holds."""
+
+FLAGS = {*ONE_CALL, "device"}
+"""Settings that `wcord benchmark` gives to every run itself."""
 
 TEACHERS = "teachers"
 """Folder of the teachers' runs beside those of the pairs."""
@@ -160,3 +183,91 @@ def choose(
 def _shared(suite: Suite, place: Place) -> dict[str, Any]:
     data = suite.data if place.data is None else {**suite.data, "data": place.data}
     return {"data": data, "training": {**suite.training, "device": place.device}}
+
+
+def find_row(suite: Suite, name: str) -> Row | TeacherRun:
+    """Return a row by its name, with or without the suite's before it and a seed behind.
+
+    Raises:
+        UsageError: on a name of another form, or an unknown part.
+    """
+    parts = name.removeprefix(f"{suite.name}/").split("/")
+    seed = suite.seeds[0]
+    if len(parts) == 3 and parts[2].removeprefix("seed").isdecimal():
+        seed = int(parts.pop().removeprefix("seed"))
+    if len(parts) != 2:
+        raise UsageError(f"a row is named {suite.name}/TEACHER-STUDENT/METHOD or …/METHOD/seed1, received {name!r}")
+    if parts[0] == TEACHERS:
+        teachers = {file_name(teacher): teacher for teacher in suite.teachers}
+        checks.require_choice(f"teacher of {suite.name}", parts[1], teachers)
+        return TeacherRun(suite, teachers[parts[1]], seed if suite.split_by_seed else 0)
+    return choose(suite, pairs=[parts[0]], methods=[parts[1]], seeds=[seed])[0]
+
+
+def recipe(row: Row | TeacherRun, place: Place) -> str:
+    """Return a run's settings as TOML for `wcord distill --recipe` (a teacher's: `wcord train --recipe`).
+
+    What belongs to one place only, such as its folder, is left to flags.
+    """
+    settings = to_settings(row.config(place) if isinstance(row, TeacherRun) else row.config(place, None))
+    for name in FLAGS:
+        settings.pop(name, None)
+        settings["training"].pop(name, None)
+    if not has_data(row.suite, place):
+        settings["data"].pop("data", None)
+    return tomli_w.dumps(settings)
+
+
+def has_data(suite: Suite, place: Place) -> bool:
+    """Return whether the data source is known."""
+    return place.data is not None or "data" in suite.data
+
+
+def parse_overrides(settings: Iterable[str]) -> dict[str, object]:
+    """Return name → value of settings written as in a recipe.
+
+    >>> parse_overrides(["precision=bf16", "compile=true", "epochs=2"])
+    {'precision': 'bf16', 'compile': True, 'epochs': 2}
+
+    Raises:
+        UsageError: where a setting has another form, or is none of the data's or the training's.
+    """
+    fixed = {"data", "seed", *FLAGS}  # they have flags, or the suite sets them
+    known = [name for kind in (DataConfig, TrainingConfig) for name in setting_names(kind) if name not in fixed]
+    found: dict[str, object] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not (equals and name and value):
+            raise UsageError(f"override {setting!r} is not of the form NAME=VALUE: write precision=bf16, say")
+        checks.require_choice("setting to override", name.strip(), known)
+        try:
+            found[name.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name.strip()] = value.strip()
+    return found
+
+
+def flat_settings(config: TrainConfig | DistillConfig) -> dict[str, Any]:
+    """Return name → plain value of all settings of a configuration, without its tables.
+
+    The name `data` is that of the source; a setting that stands on its default of None is not there.
+    """
+    flat: dict[str, Any] = {}
+    for name, value in to_settings(config).items():
+        flat |= value if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def format_setting(name: str, value: object) -> str:
+    """Return a setting as one reads it.
+
+    >>> format_setting("compile", True), format_setting("set", []), format_setting("lr", None)
+    ('compile = true', 'set = none', 'lr = default')
+    """
+    if isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, list):
+        text = " ".join(map(str, value)) or "none"
+    else:
+        text = "default" if value is None else str(value)
+    return f"{name} = {text}"

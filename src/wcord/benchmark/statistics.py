@@ -24,6 +24,11 @@ class Difference:
     p: float | None
     n: int
 
+    def __str__(self) -> str:
+        """Return the value and its error: `+1.20 ± 0.15`."""
+        error = "" if self.error is None else f" ± {self.error:.2f}"
+        return f"{self.value:+.2f}{error}".replace("-", "−")
+
 
 def mean(values: Sequence[float]) -> float | None:
     """Return the mean, or None of nothing."""

@@ -1,12 +1,19 @@
 """A suite as data: which pairs, methods and seeds are compared, and under which settings. Imports no torch."""
 
-from collections.abc import Mapping
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 from wcord import checks
+from wcord.bounds import Bounds, Check, Name, read
+from wcord.checks import UsageError, shown
 from wcord.data.config import MISSING_TEST
 from wcord.methods.catalogue import METHODS
+from wcord.methods.options import parse_options
+from wcord.toml import read_toml
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,19 @@ class Variant:
         set: its options, as `--set` takes them.
     """
 
-    method: str
-    set: tuple[str, ...] = ()
+    method: Name
+    set: tuple[Name, ...] = ()
+
+
+def _require_distinct(name: str, seeds: Sequence[int]) -> None:
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UsageError(f"{name} must be whole numbers of 0 or more, each once, received {shown(seeds)}")
+
+
+def _require_names(name: str, variants: Mapping[str, Variant]) -> None:
+    for label in variants:
+        if not NAME.fullmatch(label):
+            raise UsageError(f"a variant is named by letters, digits and . _ + -, received {shown(label)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,19 +89,19 @@ class Suite:
     title: str
     protocol: str
     pairs: tuple[Pair, ...]
-    methods: tuple[str, ...]
-    seeds: tuple[int, ...]
-    baseline: str = "kd"
-    data: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
-    distill: Mapping[str, Any] = field(default_factory=dict)
-    teacher: Mapping[str, Any] | None = None
+    methods: tuple[Name, ...]
+    seeds: Annotated[tuple[Annotated[int, Bounds(0)], ...], Check(_require_distinct)]
+    baseline: Name = "kd"
+    data: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    distill: dict[str, Any] = field(default_factory=dict)
+    teacher: dict[str, Any] | None = None
     checkpoints: str = ""
     published: str | None = None
     split_by_seed: bool = False
     share_teacher_outputs: bool = False
-    variants: Mapping[str, Variant] = field(default_factory=dict)
-    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    variants: Annotated[dict[str, Variant], Check(_require_names)] = field(default_factory=dict)
+    options: dict[str, tuple[Name, ...]] = field(default_factory=dict)
 
     def settings(self, pair: Pair, label: str) -> Variant:
         """Return the method and all options of a row: those published for its pair and for itself, then its variant's.
@@ -133,3 +151,105 @@ def file_name(network: str) -> str:
     ('timm.mobilenetv1_100', 'hf.microsoft.resnet-18')
     """
     return network.replace(":", ".").replace("/", ".")
+
+
+EVERY_METHOD = "*"
+"""Stands in a suite's list for every method of the catalogue by itself."""
+
+NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._+-]+")
+"""What a variant may be called: its name is that of a folder."""
+
+
+def suite_folder() -> Path:
+    """Return the folder of the suites that come with wcord: in the installed package, or in the checkout."""
+    installed = Path(__file__).with_name("recipes")
+    return installed if installed.is_dir() else Path(__file__).parents[3] / "benchmarks" / "recipes"
+
+
+def suite_names() -> list[str]:
+    """Return the names of the suites that come with wcord."""
+    return sorted(path.stem for path in suite_folder().glob("*.toml"))
+
+
+def read_suite(suite: str) -> Suite:
+    """Return a suite by its name, or from a TOML file of one's own.
+
+    A file may name another as `base`; what it holds itself is laid over that one, table by table.
+
+    >>> read_suite("mini").pairs
+    (Pair(teacher='resnet14x2', student='resnet8'),)
+
+    Raises:
+        UsageError: on an unknown name, an unknown or missing key, a value of another type, an unknown method.
+    """
+    path = _find(suite, Path())
+    return _checked(path.stem, _content(path), str(path))
+
+
+def _find(suite: str, folder: Path) -> Path:
+    if suite.endswith(".toml"):
+        return checks.require_file(folder / suite, "suite")
+    checks.require_choice("suite", suite, suite_names())
+    return suite_folder() / f"{suite}.toml"
+
+
+def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    content = read_toml(path, "suite")
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    if not isinstance(base, str) or _find(base, path.parent) in (path, *above):
+        raise UsageError(f"suite {str(path)!r}: base must name another suite, not itself, received {shown(base)}")
+    under = _content(_find(base, path.parent), (path, *above))
+    return under | {key: _laid_over(under.get(key), value) for key, value in content.items()}
+
+
+def _laid_over(under: object, value: object) -> object:
+    return {**under, **value} if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+
+
+def _checked(name: str, content: Mapping[str, Any], file: str) -> Suite:
+    try:
+        suite = _read(name, content)
+    except UsageError as error:
+        raise UsageError(f"suite {file!r}: {error}") from None
+    pairs = [pair.flag for pair in suite.pairs]
+    if len({pair.name for pair in suite.pairs}) < len(pairs):
+        raise UsageError(f"suite {file!r} holds a pair twice, or two that would share a folder: name each once")
+    for pair, values in suite.options.items():
+        checks.require_choice(f"pair in [options] of suite {file!r}", _pair_of(pair, pairs), pairs)
+        for method in parse_options(values):
+            checks.require_choice(f"method in options of {pair}", method, METHODS)
+    rows = [key.rpartition("/")[2] for key in suite.options if key not in pairs]
+    for label in (*suite.methods, *rows, suite.baseline):
+        suite.variant(label)
+    for term in (name for variant in suite.variants.values() for name in variant.method.split("+")):
+        checks.require_choice("method", term, METHODS)
+    return suite
+
+
+def _read(name: str, content: Mapping[str, Any]) -> Suite:
+    if "name" in content:
+        raise UsageError("name is that of the file: leave it out")
+    pairs = content.get("pairs")
+    named = {"name": name} | ({"pairs": [_pair(pair) for pair in pairs]} if isinstance(pairs, list) else {})
+    suite = read(Suite, {**content, **named}, "the suite")
+    methods = tuple(dict.fromkeys(_expanded(suite.methods)))
+    # Empty text takes back what a base says.
+    return dataclasses.replace(suite, methods=methods, published=suite.published or None)
+
+
+def _expanded(methods: Sequence[str]) -> list[str]:
+    return [name for entry in methods for name in (METHODS if entry == EVERY_METHOD else [entry])]
+
+
+def _pair(value: object) -> Pair:
+    match value:
+        case [str(teacher), str(student)]:
+            return Pair(teacher, student)
+    raise UsageError(f'a pair is ["TEACHER", "STUDENT"], received {shown(value)}')
+
+
+def _pair_of(key: str, flags: Sequence[str]) -> str:
+    """Return the pair in `PAIR` or `PAIR/ROW`; a network's name may hold a slash itself."""
+    return key if key in flags else key.rpartition("/")[0] or key

@@ -63,9 +63,8 @@ class Benchmark:
 
 def benchmark(arguments: list[str]) -> int:
     """Do what was asked with a suite."""
-    from wcord.benchmark.recipe import find_row, has_data, parse_overrides, recipe
-    from wcord.benchmark.rows import Place, choose
-    from wcord.benchmark.suite_file import read_suite, suite_names
+    from wcord.benchmark.rows import Place, choose, find_row, has_data, parse_overrides, recipe
+    from wcord.benchmark.suite import read_suite, suite_names
 
     names = ", ".join(suite_names())
     asked = parse_checked(Benchmark, "benchmark", arguments, more=f" Suites: {names}.")

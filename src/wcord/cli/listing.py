@@ -8,7 +8,8 @@ from rich.table import Table
 
 from wcord.cli.console import OUT
 from wcord.cli.parsing import parse_checked
-from wcord.data.config import SOURCES, VIEWS
+from wcord.data.config import VIEWS
+from wcord.data.sources.registry import names_of_data
 from wcord.methods.catalogue import METHODS
 from wcord.models.catalogue import CIFAR_MODELS, PREFIXES, TABLE_MODELS
 from wcord.terminal import plain
@@ -40,7 +41,7 @@ def listing(arguments: list[str]) -> int:
     if everything or asked.models:
         OUT.print(_models())
     if everything or asked.data:
-        OUT.print(_table("data", "Data sources", SOURCES))
+        OUT.print(_table("data", "Data sources", names_of_data()))
     if everything or asked.views:
         OUT.print(_table("view", "Views; commas join them: gray,resize=16", VIEWS))
     return 0

@@ -1,22 +1,22 @@
 """From label values of any kind to class numbers and class names."""
 
 import csv
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from wcord.checks import UsageError, require_file, unknown
-from wcord.data.class_order import in_order
+from wcord.checks import UsageError, require_choice, require_file, unknown
 from wcord.data.label_values import Labels, plain_labels, require_classes, spelled_as
 from wcord.data.names import composed
 
 REST = "*"
-"""In a label map, all classes that have no line of their own."""
+"""In a label map: all classes without a line."""
 LEFT_OUT = -1
-"""The class of a logit that belongs to no class."""
+"""Class number of a logit without a class."""
 
 
 def number_labels(
@@ -42,7 +42,7 @@ def number_labels(
             class that training lacks.
     """
     plain = {split: plain_labels(split, values) for split, values in splits.items()}
-    _require_labelled(plain, named=names is not None)
+    _require_labeled(plain, named=names is not None)
     if names is None:
         whole = _together(plain)
         require_classes(what, whole)
@@ -72,20 +72,20 @@ def require_several_classes(classes: Sequence[str]) -> None:
 
 
 def no_labels(count: int) -> Labels:
-    """Return values that stand where labels are read and are then forgotten (`samples.forget_labels`)."""
+    """Return placeholders for labels, which `samples.forget_labels` drops."""
     return np.arange(count) % 2
 
 
 def merge_classes(classes: tuple[str, ...], rules: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:
-    """Return the classes after some were taken together, and for each old class number its new one.
+    """Return the classes after merging, and for each old class number the new one.
 
-    The new class stands where the first of its parts stood.
+    A merged class takes the place of the first of its parts.
 
     >>> merge_classes(("mild", "none", "severe"), ["ill=mild+severe"])
     (('ill', 'none'), tensor([0, 1, 0]))
 
     Raises:
-        UsageError: a rule that cannot be read, an unknown class, one that stands in two rules, or all taken together.
+        UsageError: an invalid rule, an unknown class, a class in two rules, or a single class is left.
     """
     into = {name: name for name in classes}
     for rule in rules:
@@ -105,56 +105,57 @@ def merge_classes(classes: tuple[str, ...], rules: Sequence[str]) -> tuple[tuple
 
 
 def parts_of(rule: str) -> list[str]:
-    """Return the classes that a rule such as `ill=mild+severe` takes together."""
+    """Return the classes that a rule such as `ill=mild+severe` merges."""
     return rule.partition("=")[2].split("+")
 
 
-def match_classes(theirs: Sequence[str], own: Sequence[str]) -> Tensor | None:
-    """Return for each of their classes ours of the same name, or None unless both are the same names, all different.
+def match_classes(teacher: Sequence[str], student: Sequence[str]) -> Tensor | None:
+    """Map each teacher class to the student class of the same name; None unless the names are the same, and unique.
 
     >>> match_classes(("cat", "ant"), ("ant", "cat")), match_classes(("cat", "ant"), ("cat", "bee"))
     (tensor([1, 0]), None)
     """
-    if set(theirs) != set(own) or len(set(own)) != len(own) or len(theirs) != len(own):
+    if set(teacher) != set(student) or len(set(student)) != len(student) or len(teacher) != len(student):
         return None
-    return _places(theirs, own)
+    return _places(teacher, student)
 
 
 def _places(names: Sequence[str], among: Sequence[str]) -> Tensor:
-    """Return for each name its place among others, the first where it stands there twice."""
+    """Return the first position of each name among others."""
     place = {name: number for number, name in reversed([*enumerate(among)])}
     return torch.tensor([place[name] for name in names])
 
 
-def find_classes(theirs: Sequence[str], own: Sequence[str]) -> Tensor | None:
-    """Return for each of their classes ours of the same name, −1 where there is none; None unless all ours are there.
+def find_classes(teacher: Sequence[str], student: Sequence[str]) -> Tensor | None:
+    """Map each teacher class to the student class of the same name, or −1; None unless it has all student classes.
 
     >>> find_classes(("ant", "bee", "cat"), ("cat", "bee")), find_classes(("ant", "bee"), ("cat", "bee"))
     (tensor([-1,  1,  0]), None)
     """
-    if not own or len(own) >= len(theirs) or not set(own) <= set(theirs) or all(name.isdecimal() for name in own):
+    subset = bool(student) and len(student) < len(teacher) and set(student) <= set(teacher)
+    if not subset or all(name.isdecimal() for name in student):
         return None
-    numbers = {name: number for number, name in enumerate(own)}
-    return torch.tensor([numbers.get(name, LEFT_OUT) for name in theirs])
+    numbers = {name: number for number, name in enumerate(student)}
+    return torch.tensor([numbers.get(name, LEFT_OUT) for name in teacher])
 
 
-def number_by_name(own: Sequence[str], theirs: Sequence[str]) -> Tensor | None:
-    """Return for each of our classes the number of theirs of the same name; None where names say nothing.
+def number_by_name(names: Sequence[str], classes: Sequence[str]) -> Tensor | None:
+    """Return the number of each name among other classes; None where names are not comparable.
 
-    They say nothing where one side has none, or numbers that the other side does not have.
+    They are not if one side has none, or has numbers as names that the other side does not have.
 
     >>> number_by_name(("bee", "cat"), ("ant", "bee", "cat")), number_by_name(("0", "1"), ("ant", "bee"))
     (tensor([1, 2]), None)
 
     Raises:
-        UsageError: a name of ours that is none of theirs.
+        UsageError: a name that is not among the classes.
     """
-    spelled = spelled_as(own, theirs)
-    if own and theirs and set(spelled) <= set(theirs) and len(set(spelled)) == len(own):
-        return _places(spelled, theirs)
-    if not own or not theirs or any(all(name.isdecimal() for name in names) for names in (own, theirs)):
+    spelled = spelled_as(names, classes)
+    if names and classes and set(spelled) <= set(classes) and len(set(spelled)) == len(names):
+        return _places(spelled, classes)
+    if not names or not classes or any(all(name.isdecimal() for name in side) for side in (names, classes)):
         return None
-    raise unknown("class", next(name for name in own if name not in theirs), theirs)
+    raise unknown("class", next(name for name in names if name not in classes), classes)
 
 
 def observed_map(theirs: Tensor, own: Tensor, their_classes: Sequence[str], own_classes: Sequence[str]) -> Tensor:
@@ -261,8 +262,8 @@ def _together(splits: Mapping[str, Labels]) -> Labels:
     return np.concatenate(list(splits.values()))
 
 
-def _require_labelled(splits: Mapping[str, Labels], *, named: bool) -> None:
-    """Raise where −1 means unlabelled: beside class numbers 0 … C−1, or where classes have names.
+def _require_labeled(splits: Mapping[str, Labels], *, named: bool) -> None:
+    """Raise if −1 means unlabeled: beside class numbers 0 … C−1, or where classes have names.
 
     As one of two values, −1 is a class; beside other numbers as well.
     """
@@ -275,7 +276,7 @@ def _require_labelled(splits: Mapping[str, Labels], *, named: bool) -> None:
     evaluate = ", evaluate on a part of the training samples by --holdout 0.1" if split == "test" else ""
     known = "where classes have names" if named else f"beside 0 … {len(others) - 1}"
     raise UsageError(
-        f"the {split} split has {count} samples labelled -1, which {known} means unlabelled: remove them{evaluate}, "
+        f"the {split} split has {count} samples labeled -1, which {known} means unlabeled: remove them{evaluate}, "
         "or, if -1 is a class, write the labels as text"
     )
 
@@ -297,3 +298,41 @@ def _require_trained(targets: dict[str, Tensor], classes: tuple[str, ...]) -> No
                 f"the {split} split has classes that the train split lacks: {', '.join(strange[:5])}; "
                 "both must hold the same classes"
             )
+
+
+ORDERS = ("auto", "name", "number")
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+
+
+def in_order(names: Iterable[str], order: str = "auto") -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return class names in the order in which they are numbered, and a note where another order is as likely.
+
+    Args:
+        names: of the classes.
+        order: "name" sorts them as text, "number" whole numbers as numbers and before any text; "auto" takes numbers
+            where all names are whole numbers.
+
+    >>> in_order(["10", "9", "2"])[0], in_order(["10", "9", "2"], "name")[0], in_order(["10", "9", "b"])[0]
+    (('2', '9', '10'), ('10', '2', '9'), ('10', '9', 'b'))
+    """
+    require_choice("class_order", order, ORDERS)
+    by_name = tuple(sorted(names))
+    by_number = tuple(sorted(by_name, key=_as_number))
+    whole = all(map(_WHOLE.fullmatch, by_name))
+    chosen = by_number if order == "number" or (order == "auto" and whole) else by_name
+    if order != "auto" or not whole or by_number == by_name:
+        return chosen, ()
+    return chosen, (
+        f"classes are numbered in numeric order ({_begin(by_number)}); a network that was trained in the order of the "
+        f"text ({_begin(by_name)}), as torchvision's ImageFolder does, needs --class-order name",
+    )
+
+
+def _as_number(name: str) -> tuple[bool, int, str]:
+    whole = _WHOLE.fullmatch(name) is not None
+    return not whole, int(name) if whole else 0, name
+
+
+def _begin(names: Sequence[str]) -> str:
+    """Return the first names up to where the two orders part, at least: `0, 1, 10, …`."""
+    return ", ".join(names[:4]) + (", …" if len(names) > 4 else "")

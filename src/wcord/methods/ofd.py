@@ -10,7 +10,7 @@ from wcord.features import Features, map_path, preactivation, unwrap
 from wcord.losses.ofd import ofd_loss, ofd_margin
 from wcord.methods.maps import MapPair, spatial_pairs
 from wcord.methods.term import Needs, Setting, Term
-from wcord.models.initialise import initialise_convolutions
+from wcord.models.initialize import initialize_convolutions
 from wcord.models.preactivation import norm_before_relu
 from wcord.numerics import autocast_off, in_precision_of
 
@@ -54,7 +54,7 @@ class _Stage(nn.Module):
         super().__init__()
         channels, wanted = pair.student_shape[0], pair.teacher_shape[0]
         self.connector = nn.Sequential(nn.Conv2d(channels, wanted, 1, bias=False), nn.BatchNorm2d(wanted))
-        initialise_convolutions(self.connector)
+        initialize_convolutions(self.connector)
         self.register_buffer("margin", ofd_margin(norm.weight, norm.bias).float().cpu())
 
     def forward(self, student_map: Tensor, teacher_map: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ def cannot_load(name: str, path: Path, error: Exception) -> UsageError:
 
 
 def _reachable(url: str) -> bool:
-    """Tell whether a host's name can be looked up; the hub's client would try for half a minute."""
+    """Return whether a host's name can be looked up; the hub's client would try for half a minute."""
     behind_proxy = any(os.environ.get(name) for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"))
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return False

@@ -46,7 +46,7 @@ def address_before_relu(network: nn.Module, name: str, path: str) -> str:
 
 
 def norm_before_relu(network: nn.Module, name: str, path: str) -> nn.BatchNorm2d | None:
-    """Return the batch normalisation whose output the ReLU of a map takes, a shortcut added or not; None without one.
+    """Return the batch normalization whose output the ReLU of a map takes, a shortcut added or not; None without one.
 
     Args:
         network: the network itself.
@@ -64,6 +64,6 @@ def norm_before_relu(network: nn.Module, name: str, path: str) -> nn.BatchNorm2d
     elif isinstance(block, nn.Sequential):
         inside = list(itertools.takewhile(lambda module: module is not modules[relu], block))
     else:
-        # The ReLU ends a block; a normalisation deeper inside the block belongs to its shortcut.
+        # The ReLU ends a block; a normalization deeper inside the block belongs to its shortcut.
         inside = list(block.children())
     return next((module for module in reversed(inside) if isinstance(module, nn.BatchNorm2d)), None)

@@ -1,4 +1,4 @@
-"""The input that a network wants: its size and its normalisation belong to it, not to the data."""
+"""The input that a network wants: its size and its normalization belong to it, not to the data."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -72,7 +72,7 @@ class Preprocess(nn.Module):
     def _wrong_channels(self, images: Tensor) -> UsageError:
         received = f"received a batch of shape {tuple(images.shape)}"
         if images.dim() >= 2 and (images.shape[1], self.channels) == (1, 3):
-            received = "received grey ones (1 channel)"
+            received = "received gray ones (1 channel)"
         return UsageError(
             f"the network wants images of {self.channels} channels, {received}: convert the images, "
             "or build the network with their number of input channels"

@@ -36,7 +36,7 @@ class Projector(nn.Module):
         factor: how much narrower than the teacher's map the bottleneck is.
 
     Raises:
-        UsageError: where the bottleneck would have no channel.
+        UsageError: the bottleneck would have no channel.
 
     >>> Projector(8, 32, (4, 4))(torch.zeros(2, 8, 16, 2)).shape
     torch.Size([2, 32, 4, 2])
@@ -215,7 +215,7 @@ def simkd_names(rest: str) -> tuple[str, str]:
     (('resnet20', 'timm:resnet18'), ('resnet20', 'timm:hf-hub:timm/resnet18.a1_in1k'))
 
     Raises:
-        UsageError: where they are not two.
+        UsageError: they are not two.
     """
     # What follows a scheme of timm's is one word with it.
     words = [word.replace("\0", ":") for word in re.sub(r"(hf-hub|local-dir):", "\\1\0", rest).split(":")]

@@ -27,7 +27,7 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
     Raises:
         UsageError: the name is unknown, or the weights cannot be had.
     """
-    import timm  # takes seconds, so only when asked for
+    import timm  # takes seconds, so only when it is used
 
     _require_known(name)
     known = _in_folder(name)

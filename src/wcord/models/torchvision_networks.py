@@ -12,11 +12,11 @@ from wcord.models.stated import Stated
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
-COLOUR = 3
+COLOR = 3
 FIXED = ("vit_", "maxvit_")
 """How the names of networks begin that take pictures of one size alone."""
 INCEPTIONS = ("googlenet", "inception_v3")
-"""Their weights are of TensorFlow: torchvision turns the input from ImageNet's normalisation into theirs, inside."""
+"""Their weights are of TensorFlow: torchvision turns the input from ImageNet's normalization into theirs, inside."""
 
 
 def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) -> nn.Module:
@@ -31,13 +31,13 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
     Raises:
         UsageError: the name is unknown, or the weights cannot be had.
     """
-    from torchvision import models  # takes seconds, so only when asked for
+    from torchvision import models  # takes seconds, so only when it is used
 
     weights = _weights(name, pretrained=pretrained)
     plain = name.partition("@")[0]
-    if in_channels != COLOUR:
+    if in_channels != COLOR:
         raise UsageError(
-            f"torchvision:{name} takes {COLOUR} input channels, received {in_channels}: "
+            f"torchvision:{name} takes {COLOR} input channels, received {in_channels}: "
             "use a timm: network, which takes any number"
         )
     try:
@@ -72,8 +72,8 @@ def stated(name: str) -> Stated:
     names = tuple(str(one) for one in weights.meta.get("categories") or ())
     return Stated(
         num_classes=len(names),
-        mean=(0.5,) * COLOUR if inception else tuple(map(float, seen.mean)),
-        std=(0.5,) * COLOUR if inception else tuple(map(float, seen.std)),
+        mean=(0.5,) * COLOR if inception else tuple(map(float, seen.mean)),
+        std=(0.5,) * COLOR if inception else tuple(map(float, seen.std)),
         frame=(crop, crop, crop / max(crop, resized)),
         names=names,
         fixed=name.startswith(FIXED),

@@ -10,11 +10,11 @@ from torch import nn
 
 from wcord.checks import UsageError
 from wcord.models.classifier import classifier_paths, is_head_key
-from wcord.models.found import TRACKED
+from wcord.models.fitting import TRACKED
 from wcord.models.hub import cannot_build, cannot_load, hub_file
 from wcord.models.stated import Frame, Stated
 
-COLOUR = 3
+COLOR = 3
 BYTE = 255
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 SHARDS = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -38,10 +38,10 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
         config = transformers.AutoConfig.from_pretrained(
             folder, num_labels=num_classes, num_channels=in_channels, trust_remote_code=False
         )
-        taken = config.to_dict().get("num_channels", COLOUR)
+        taken = config.to_dict().get("num_channels", COLOR)
     except Exception as error:
         raise cannot_build(f"hf:{name}", error) from error
-    own = _read(name, "config.json").get("num_channels", COLOUR)
+    own = _read(name, "config.json").get("num_channels", COLOR)
     if taken != in_channels or (pretrained and own != in_channels):
         raise UsageError(f"hf:{name} takes {own} input channels, received {in_channels}")
     if not pretrained:
@@ -69,7 +69,7 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
 
 
 def _require_body(name: str, weights: Path, network: nn.Module, found: Mapping[str, Any]) -> None:
-    """Raise where more than the head stays random: transformers itself only warns.
+    """Raise if more than the head stays random: transformers itself only warns.
 
     Args:
         name: of the network.
@@ -133,7 +133,7 @@ def stated_in_files(name: str) -> Stated:
 
 def _statistics(seen: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation in units of the [0, 1] image, whatever scale the file says them in."""
-    mean, std = (0.0,) * COLOUR, (1.0,) * COLOUR
+    mean, std = (0.0,) * COLOR, (1.0,) * COLOR
     if seen.get("do_normalize", True):
         if not seen.get("image_mean") or not seen.get("image_std"):
             return (), ()

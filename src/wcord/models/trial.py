@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 
 from wcord.checks import UsageError, WrongTypeError
 from wcord.memory import lack_of_memory
@@ -65,7 +65,7 @@ def try_network(role: str, network: nn.Module, shape: Sequence[int]) -> None:
 
 
 def require_gradient(role: str, network: nn.Module, sample: Tensor) -> None:
-    """Raise where a network cuts its logits off from its weights, so that it cannot be trained.
+    """Raise if a network cuts its logits off from its weights, so that it cannot be trained.
 
     Args:
         role: the network as messages call it.
@@ -81,7 +81,7 @@ def require_gradient(role: str, network: nn.Module, sample: Tensor) -> None:
 
 
 def require_values(role: str, network: nn.Module) -> None:
-    """Raise where a weight of a network holds no values, as lazy layers and the meta device leave it."""
+    """Raise if a weight of a network holds no values, as lazy layers and the meta device leave it."""
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     for name, tensor in tensors.items():
         if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
@@ -99,3 +99,45 @@ def _require_logits(role: str, logits: Tensor) -> None:
         )
     if not logits.is_floating_point():
         raise WrongTypeError(f"the {role} must return logits as floating-point numbers, received {logits.dtype}")
+
+
+SIDE = 32
+"""Pixels of the first input where no size is known."""
+
+
+def settle_widths(network: nn.Module, *, in_channels: int, image_size: tuple[int, int] | None = None) -> None:
+    """Show a network an input of zeros if any of its parameters or buffers have no shape yet.
+
+    >>> network = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(2))
+    >>> settle_widths(network, in_channels=3, image_size=(8, 8))
+    >>> network[0].weight.shape, network[1].weight.shape, network[3].weight.shape
+    (torch.Size([4, 3, 3, 3]), torch.Size([4]), torch.Size([2, 144]))
+
+    Args:
+        network: is left in its mode, and nothing but these widths changes.
+        in_channels: of its input.
+        image_size: height and width of it.
+
+    Raises:
+        UsageError: it fails on that input, or does not use all of its modules.
+    """
+    if not _without_shape(network):
+        return
+    size = image_size or (SIDE, SIDE)
+    try:
+        with evaluating(network):
+            network(torch.zeros(2, in_channels, *size))
+    except Exception as error:
+        shape = f"2×{in_channels}×{size[0]}×{size[1]}"
+        raise UsageError(
+            f"{type(network).__name__} has modules without widths (nn.Lazy…) and fails on a first input of {shape} "
+            f"({error}): give them widths"
+        ) from error
+    unused = _without_shape(network)
+    if unused:
+        raise UsageError(f"{type(network).__name__} does not use {unused[0]!r}, which has no width: give it one")
+
+
+def _without_shape(network: nn.Module) -> list[str]:
+    named = (*network.named_parameters(), *network.named_buffers())
+    return [name for name, value in named if is_lazy(value)]

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from wcord.checks import UsageError
-from wcord.data.choice import CUT
+from wcord.data.choice import HOLDOUT
 from wcord.data.config import DataConfig, Known, PairingConfig
-from wcord.data.frame import Frame
+from wcord.data.dataset import DataSet
+from wcord.data.images import Frame
+from wcord.data.opening import open_data
 from wcord.data.samples import require_known, require_same_format
-from wcord.data.sources import has_columns, is_table, open_data
-from wcord.data.split import DataSet, TeacherSide, base_and_view
+from wcord.data.sources.registry import has_columns, is_table
+from wcord.data.split import base_and_view
 from wcord.data.view import View
 from wcord.models.card import ModelCard
 from wcord.models.weights import read_card
@@ -109,7 +111,7 @@ def open_as_trained(config: DataConfig, weights: Path | None, stated: Frame | No
             were held out by other labels than those of the configuration.
     """
     card = card_in(weights)
-    unsaid = all(getattr(config, name) == getattr(DataConfig(), name) for name in CUT)
+    unsaid = all(getattr(config, name) == getattr(DataConfig(), name) for name in HOLDOUT)
     # A network that some were held out from may have been trained on data whose test split lacks what it sees.
     partial = card is not None and unsaid and bool(card.extra.get("cut", {}).get("holdout"))
     data = open_as_seen(config, weights, stated, partial=partial)
@@ -117,7 +119,7 @@ def open_as_trained(config: DataConfig, weights: Path | None, stated: Frame | No
         return data
     cut = _another_cut(card, data)
     if cut and unsaid:
-        data = open_as_seen(replace(config, **{name: cut[name] for name in CUT}), weights, stated)
+        data = open_as_seen(replace(config, **{name: cut[name] for name in HOLDOUT}), weights, stated)
         if _another_cut(card, data):
             raise UsageError(
                 f"the network of {str(weights)!r} was trained on data of this name with other labels, or none, or in "
@@ -137,7 +139,7 @@ def note_of_split(role: str, weights: Path | None, data: DataSet) -> list[str]:
     if not card.extra.get("cut"):
         return [f"the {role} was trained on data of this name, none of them held out: it may have seen test samples"]
     cut = _another_cut(card, data)
-    told = ", ".join(f"{name} = {cut[name]}" for name in CUT if name in cut)
+    told = ", ".join(f"{name} = {cut[name]}" for name in HOLDOUT if name in cut)
     return [f"the {role} was trained on another split of these data ({told}): it has seen test samples"] if cut else []
 
 
@@ -149,7 +151,7 @@ def _another_cut(card: ModelCard, data: DataSet) -> dict[str, Any]:
     if "held_out" in cut and cut["samples"] == data.cut["samples"]:
         same = cut["held_out"] == data.cut["held_out"]
     else:  # the file has grown, or is another of that name
-        same = all(cut[name] == data.cut[name] for name in CUT)
+        same = all(cut[name] == data.cut[name] for name in HOLDOUT)
     return {} if same else dict(cut)
 
 
@@ -217,8 +219,7 @@ def in_their_channels(config: TrainConfig | DistillConfig, data: DataSet) -> Dat
     own, taught = _in_channels(data, config.student_weights), _in_channels(data.of_teacher, config.teacher_weights)
     if data.teacher is None and own is data and taught is data:
         return data
-    side = TeacherSide(taught) if data.teacher is None else replace(data.teacher, data=taught)
-    return replace(own, teacher=side)
+    return replace(own, teacher=taught)
 
 
 def _in_channels(data: DataSet, weights: Path | None) -> DataSet:
