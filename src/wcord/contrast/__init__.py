@@ -5,3 +5,11 @@ from wcord.contrast.crossed import CrossedNCE as CrossedNCE
 from wcord.contrast.estimate import nce_loss as nce_loss
 from wcord.contrast.memory import Bank as Bank
 from wcord.contrast.memory import Queue as Queue
+
+__all__ = [
+    "Bank",
+    "Critic",
+    "CrossedNCE",
+    "Queue",
+    "nce_loss",
+]
