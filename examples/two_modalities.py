@@ -9,8 +9,8 @@ from sklearn.datasets import load_digits
 import wcord
 from wcord.api import start
 from wcord.data.sources import from_arrays
+from wcord.setup.job import Own
 from wcord.training.config import TrainConfig, configure
-from wcord.training.job import Own
 
 
 def main() -> None:

@@ -19,9 +19,9 @@ from wcord.data.sources import from_arrays, open_data
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import open_network, read_card, save_weights
-from wcord.training.as_trained import open_as_trained, taught_as_trained
+from wcord.setup.as_trained import open_as_trained, taught_as_trained
+from wcord.setup.job import Own, prepare
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import Own, prepare
 
 QUICK = {"epochs": 15, "lr": 0.02, "batch_size": 16, "schedule": "cosine", "device": "cpu"}
 

@@ -19,8 +19,8 @@ from wcord.checks import RunError, UsageError
 from wcord.claim import claim
 from wcord.data.sources import from_arrays
 from wcord.export import export
+from wcord.setup.job import Own
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import Own
 
 SMALL: dict[str, Any] = {"model": "resnet8", "epochs": 2, "batch_size": 8, "device": "cpu", "max_time": 1e-6}
 

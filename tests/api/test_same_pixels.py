@@ -17,10 +17,10 @@ from wcord.data.config import DataConfig
 from wcord.data.frame import Frame
 from wcord.evaluation.accuracy import Predictions
 from wcord.models.weights import read_card, save_weights
-from wcord.training.as_trained import frame_of, open_as_trained, taught_as_trained
+from wcord.setup.as_trained import frame_of, open_as_trained, taught_as_trained
+from wcord.setup.job import Job, prepare
+from wcord.setup.networks import describe
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import Job, prepare
-from wcord.training.networks import describe
 
 Sizes = Callable[[int], tuple[int, int]]
 PICTURES: dict[str, tuple[str, Sizes]] = {

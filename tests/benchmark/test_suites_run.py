@@ -15,8 +15,8 @@ from wcord.checks import UsageError
 from wcord.data.sources import from_arrays
 from wcord.data.split import DataSet
 from wcord.features import capture
+from wcord.setup.job import Job, Own, prepare
 from wcord.training.distiller import Distiller
-from wcord.training.job import Job, Own, prepare
 
 SIZES = {"mini": 16, "mini_hard": 16}
 TASKS = [name for name in suite_names() if name.startswith(("privileged", "crossmodal", "crossdomain", "classes"))]

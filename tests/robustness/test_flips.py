@@ -43,7 +43,7 @@ def quiet(line: str) -> None:
 def _without_pages() -> Iterator[None]:
     """Leave out the pages of runs, which take most of the time and are read by nobody."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wcord.conclude.write_own_report", lambda run: None)
+        patch.setattr("wcord.api.conclude.write_own_report", lambda run: None)
         yield
 
 

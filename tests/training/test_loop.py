@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 from wcord import api
 from wcord.checks import RunError, UsageError
 from wcord.data.loader import Loader
+from wcord.setup.job import Own, prepare
 from wcord.training.config import DistillConfig, TrainConfig, configure
 from wcord.training.engine import make_accelerator, resolve_device
-from wcord.training.job import Own, prepare
 from wcord.training.loop import Trainer
 from wcord.training.run import RunFolder
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from wcord import api
 from wcord.evaluation.accuracy import accuracy, predict
 from wcord.models.weights import read_card
+from wcord.setup.job import Own, prepare
 from wcord.training.checkpoint import load_checkpoint
 from wcord.training.config import TrainConfig, configure, to_toml
 from wcord.training.engine import make_accelerator
-from wcord.training.job import Own, prepare
 from wcord.training.loop import Trainer
 from wcord.training.run import RunFolder
 from wcord.training.shipped import Shipped

@@ -3,7 +3,7 @@
 from wcord.api.methods import build_method
 from wcord.api.networks import Guess, evaluate, predict_files, probe
 from wcord.api.runs import RESUMABLE, Result, distill, resume, start
-from wcord.training.job import Own, Say
+from wcord.setup.job import Own, Say
 
 __all__ = [
     "RESUMABLE",

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wcord.api.conclude import predict_all
 from wcord.bounds import checked
 from wcord.checks import RunError, UsageError, require_bool, require_counts, require_file, require_kind, require_list
-from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.form import MIXED_SIZE
 from wcord.data.labels import number_by_name, require_several_classes
@@ -27,12 +27,12 @@ from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
 from wcord.models.network import Network
 from wcord.models.trial import on_trial, try_network
 from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code, require_as_large
+from wcord.setup.as_trained import card_in, known_of, open_as_trained
+from wcord.setup.job import EVALUATION_BATCH
+from wcord.setup.networks import NetworkSpec, Say, build_network, wrong_channels
 from wcord.terminal import tell
-from wcord.training.as_trained import card_in, known_of, open_as_trained
 from wcord.training.config import flatten
 from wcord.training.engine import resolve_device
-from wcord.training.job import EVALUATION_BATCH
-from wcord.training.networks import NetworkSpec, Say, build_network, wrong_channels
 
 COLLAPSED = 1e-3
 """Spread of embeddings, relative to their length, below which they tell samples apart by rounding at most."""

@@ -10,10 +10,10 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 
+from wcord.api.conclude import conclude
 from wcord.bounds import checked
 from wcord.checks import UsageError, require_folder, require_kind, require_place, require_text
 from wcord.claim import claim, holder, is_claimed
-from wcord.conclude import conclude
 from wcord.data.config import DataConfig
 from wcord.data.contents import contents_of
 from wcord.data.sources import OWN
@@ -23,6 +23,8 @@ from wcord.models.weights import digest
 from wcord.overwriting import is_free, require_removable
 from wcord.report.record import Record, describe_environment, working_commit
 from wcord.scope import scopes
+from wcord.setup.cache import open_cache
+from wcord.setup.job import Job, Own, Say, opened_data, prepare
 from wcord.terminal import tell
 from wcord.training.captured import Recorder, recorder_for
 from wcord.training.checkpoint import load_checkpoint
@@ -41,12 +43,11 @@ from wcord.training.config import (
 from wcord.training.consent import require_consent
 from wcord.training.engine import make_accelerator, start_trackers
 from wcord.training.failure import failing, resumable
-from wcord.training.job import Job, Own, Say, opened_data, prepare
 from wcord.training.loop import Trainer
 from wcord.training.outcome import Outcome
 from wcord.training.places import digests_of_files, needed
 from wcord.training.run import RECORD, RUN, RunFolder, exists
-from wcord.training.teacher_cache import TeacherCache, open_cache
+from wcord.training.teacher_cache import TeacherCache
 
 RESUMABLE = [name for name, affects in scopes(DataConfig, TrainingConfig).items() if affects.may_change]
 """Settings that may differ when a run is resumed, because they do not change its result."""

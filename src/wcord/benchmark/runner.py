@@ -21,12 +21,12 @@ from wcord.data.split import DataSet
 from wcord.methods.build import WEIGHT, option_names, parse_method
 from wcord.methods.options import parse_options
 from wcord.report.html import write_own_report
+from wcord.setup.as_trained import seen_by_both
+from wcord.setup.job import Own, Say
 from wcord.terminal import tell
-from wcord.training.as_trained import seen_by_both
 from wcord.training.config import DistillConfig, TrainConfig, changed, read_config, setting_values
 from wcord.training.consent import require_same_code
 from wcord.training.engine import resolve_device
-from wcord.training.job import Own, Say
 from wcord.training.outcome import Outcome
 from wcord.training.run import CONFIG, REPORT
 

@@ -1,1 +1,1 @@
-"""The loop, its schedule, its checkpoints and its configuration."""
+"""Configuration of a run, its folder, its loop, one step of it, and its checkpoints."""

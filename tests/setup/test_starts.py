@@ -16,8 +16,8 @@ from wcord.data.sources import from_arrays
 from wcord.data.split import DataSet
 from wcord.models.network import unwrap
 from wcord.models.weights import load_weights, open_network, read_card
+from wcord.setup.job import Own, opened_data, prepare
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import Own, opened_data, prepare
 
 
 def data(classes: tuple[str, ...] = ("ant", "bee", "cat"), side: int = 16) -> DataSet:

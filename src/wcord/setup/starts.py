@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from wcord.data.labels import names_in_map
 from wcord.models.create import suggested_weights
-from wcord.training.classes import OBSERVED
+from wcord.setup.classes import OBSERVED
+from wcord.setup.networks import NetworkSpec, Say
 from wcord.training.config import FINETUNE, DistillConfig, TrainConfig
-from wcord.training.networks import NetworkSpec, Say
 
 
 def student_spec(config: TrainConfig | DistillConfig) -> NetworkSpec:

@@ -13,8 +13,8 @@ from wcord.data.sources import from_arrays
 from wcord.models.create import create_model
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess
+from wcord.setup.job import Own, prepare
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import Own, prepare
 
 BASE: dict[str, Any] = {"teacher": "resnet8", "student": "resnet8", "out": Path("x"), "allow_weak_teacher": True}
 

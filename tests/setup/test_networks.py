@@ -12,7 +12,7 @@ from wcord.data.split import DataSet
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import save_weights
-from wcord.training.networks import NetworkSpec, build_network, describe
+from wcord.setup.networks import NetworkSpec, build_network, describe
 
 
 def data(channels: int = 3, classes: int = 4) -> DataSet:

@@ -14,7 +14,7 @@ from wcord.checks import UsageError
 from wcord.data.images import Form
 from wcord.data.split import DataSet, MemorySplit, Split, StreamSplit
 from wcord.data.stores import FileImages
-from wcord.training.ahead import made_together, with_teacher_ahead
+from wcord.setup.ahead import made_together, with_teacher_ahead
 from wcord.training.config import DistillConfig, TrainConfig, configure
 
 CPU = torch.device("cpu")

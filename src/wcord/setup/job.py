@@ -22,15 +22,15 @@ from wcord.models.network import Network
 from wcord.models.trial import require_gradient
 from wcord.models.weights import read_card
 from wcord.scope import scopes
-from wcord.training.ahead import made_together, with_teacher_ahead
-from wcord.training.as_trained import in_their_channels, note_of_frame, note_of_split, seen_by_both
-from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
+from wcord.setup.ahead import made_together, with_teacher_ahead
+from wcord.setup.as_trained import in_their_channels, note_of_frame, note_of_split, seen_by_both
+from wcord.setup.classes import ask_the_same, fit_classes, label_by_teacher
+from wcord.setup.networks import Say, build_network
+from wcord.setup.starts import Starts, student_spec, teacher_spec
+from wcord.setup.teacher_check import check_teacher, look_at_several
+from wcord.setup.trainable import require_normalisable, require_own_weights, require_trainable
 from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig
 from wcord.training.engine import resolve_device, seed_everything
-from wcord.training.networks import Say, build_network
-from wcord.training.starts import Starts, student_spec, teacher_spec
-from wcord.training.teacher_check import check_teacher, look_at_several
-from wcord.training.trainable import require_normalisable, require_own_weights, require_trainable
 
 EVALUATION_BATCH = 256
 

@@ -20,7 +20,7 @@ from wcord.models.preprocess import Preprocess, stated_preprocess
 from wcord.models.stated import Stated
 from wcord.models.trial import require_values, try_network
 from wcord.models.weights import Head, load_weights, read_card, require_as_large
-from wcord.training.heads import fit_head, head_keys
+from wcord.setup.heads import fit_head, head_keys
 
 Say = Callable[[str], None]
 """Takes a line for the user."""

@@ -15,9 +15,9 @@ from wcord.models.create import create_model
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess
 from wcord.models.weights import save_weights
+from wcord.setup.heads import fit_head, head_keys
+from wcord.setup.networks import NetworkSpec, build_network
 from wcord.training.config import TrainConfig, configure
-from wcord.training.heads import fit_head, head_keys
-from wcord.training.networks import NetworkSpec, build_network
 
 THEIRS = ("ant", "bee", "cat")
 

@@ -20,8 +20,8 @@ from wcord.data.sources import from_arrays, open_data
 from wcord.data.split import ViewedSplit
 from wcord.data.view import View
 from wcord.models.network import merge_logits
+from wcord.setup.job import Own, prepare
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import Own, prepare
 
 FINE, COARSE = ("ant", "bee", "cat", "dog"), ("insect", "mammal")
 
