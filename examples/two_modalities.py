@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 import wcord
 from wcord.api import start
 from wcord.data.sources import from_arrays
-from wcord.setup.job import Own
+from wcord.setup.job import Provided
 from wcord.training.config import TrainConfig, configure
 
 
@@ -23,7 +23,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         settings = {"model": "resnet8", "out": Path(folder, "teacher"), "epochs": 6, "lr": 0.1, "device": "cpu"}
-        teacher = start(configure(TrainConfig, settings), Own(data=pictures), say=lambda line: None)
+        teacher = start(configure(TrainConfig, settings), Provided(data=pictures), say=lambda line: None)
         student = wcord.distill(
             teacher.student,
             "mlp64x2",

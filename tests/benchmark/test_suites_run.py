@@ -15,7 +15,7 @@ from wcord.checks import UsageError
 from wcord.data.sources import from_arrays
 from wcord.data.split import DataSet
 from wcord.features import capture
-from wcord.setup.job import Job, Own, prepare
+from wcord.setup.job import Job, Provided, prepare
 from wcord.training.distiller import Distiller
 
 SIZES = {"mini": 16, "mini_hard": 16}
@@ -75,7 +75,7 @@ def task_place(name: str, folder: Path) -> Place:
 
 def ready(row: Row, place: Place, data: DataSet | None) -> Job:
     config = dataclasses.replace(row.config(place, None), allow_weak_teacher=True)
-    return prepare(config, Own(data=data, opened=True), lambda line: None)
+    return prepare(config, Provided(data=data, opened=True), lambda line: None)
 
 
 def step(job: Job) -> None:

@@ -11,7 +11,7 @@ from wcord.data.images import Form
 from wcord.data.split import MemorySplit, StreamSplit
 from wcord.data.stores import FileImages
 from wcord.setup.cache import fingerprint, open_cache
-from wcord.setup.job import Own, prepare
+from wcord.setup.job import Provided, prepare
 from wcord.training.config import DistillConfig, configure
 
 SMALL: dict[str, object] = {
@@ -51,7 +51,7 @@ def test_every_setting_that_changes_the_teachers_answer_has_a_folder_of_its_own(
 ) -> None:
     def folder(**settings: Any) -> Path:
         config = configure(DistillConfig, SMALL | {"out": tmp_path, "teacher_cache": tmp_path} | settings)
-        cache = open_cache(prepare(config, Own(), lambda line: None), print)
+        cache = open_cache(prepare(config, Provided(), lambda line: None), print)
         assert cache is not None
         return cache.folder
 

@@ -69,6 +69,6 @@ def test_another_class_count_is_told(tmp_path: Path) -> None:
 def test_an_own_module_is_adopted_once() -> None:
     module = create_model("resnet8", num_classes=4)
     spec = NetworkSpec("student", "own")
-    network = build_network(spec, data(), own=module)
+    network = build_network(spec, data(), module=module)
     assert network.backbone is module
-    assert build_network(spec, data(), own=network) is network
+    assert build_network(spec, data(), module=network) is network

@@ -21,7 +21,7 @@ from wcord.data.split import DataSet
 from wcord.features import Features
 from wcord.host import no_reads, reads_are_off
 from wcord.methods.catalogue import METHODS
-from wcord.setup.job import Own, prepare
+from wcord.setup.job import Provided, prepare
 from wcord.training.captured import (
     CapturedStep,
     CaptureError,
@@ -100,7 +100,7 @@ def train(out: Path, recorder: Recorder | None, stop_after: int | None = None, *
     config = configure(DistillConfig, SETTINGS | {"out": out} | settings)
     run = RunFolder(out) if out.exists() else RunFolder.create(out, to_toml(config))
     state = load_checkpoint(run.checkpoints, silent)
-    job = prepare(config, Own(data=pictures()), silent)
+    job = prepare(config, Provided(data=pictures()), silent)
     trainer = Trainer(
         student=job.student,
         teacher=job.teacher,

@@ -78,7 +78,9 @@ def _read(
     """Read the source of a configuration, with its classes as they are; `partial` and `known`: see `Columns`."""
     kind, _, place = config.data.partition(":")
     if kind == OWN:
-        raise UsageError(f"{config.data!r} was a data set that the caller brought: give it again, in Python by own=")
+        raise UsageError(
+            f"{config.data!r} was a data set that the caller brought: give it again, in Python by provided="
+        )
     require_choice("data source", kind, READERS)
     if kind != "digits" and not place:
         raise UsageError(f"data source {kind!r} needs a name or path after the colon, for instance {EXAMPLES[kind]}")

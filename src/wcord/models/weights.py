@@ -1,7 +1,7 @@
 """Weights files: read into a network, written whole or not at all, and opened as a network by their card."""
 
 import json
-from collections.abc import Callable, Container
+from collections.abc import Container
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
@@ -28,9 +28,8 @@ from wcord.models.preprocess import Preprocess
 from wcord.models.reading import damaged, read_states
 from wcord.models.simkd import simkd_names
 from wcord.seal import damage_of_metadata, digest_of, sealed, unsealed
-from wcord.terminal import tell
+from wcord.terminal import Reporter, tell
 
-Say = Callable[[str], None]
 """Takes a line for the user."""
 Head = Literal["kept", "new", "left", "optional"]
 """What becomes of a classifier when weights are loaded."""
@@ -38,7 +37,9 @@ Head = Literal["kept", "new", "left", "optional"]
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def load_weights(model: Module, path: str | Path, *, ema: bool = False, head: Head = "kept", say: Say = tell) -> Module:
+def load_weights(
+    model: Module, path: str | Path, *, ema: bool = False, head: Head = "kept", say: Reporter = tell
+) -> Module:
     """Load weights from a file into a network, in place; every key must fit, but for the head where that is said.
 
     Reads safetensors and checkpoints of torch.save, whatever lies beside the weights; prefixes that wrappers add are
