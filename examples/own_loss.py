@@ -15,10 +15,6 @@ class CosineTerm(Term):
 
     needs = Needs()
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.parts = {"cosine": 1.0}
-
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         return (1 - torch.cosine_similarity(student.embedding, teacher.embedding.detach())).mean()
 

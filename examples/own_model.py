@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import wcord
-from wcord.data.sources import from_arrays
+from wcord.data.opening import from_arrays
 
 
 def network(width: int) -> nn.Sequential:

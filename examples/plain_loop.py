@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy
 from wcord import WCoRDLoss, capture, create_model
 from wcord.data.config import DataConfig
 from wcord.data.loader import Loader
-from wcord.data.sources import open_data
+from wcord.data.opening import open_data
 from wcord.evaluation.accuracy import accuracy, predict
 
 EPOCHS = 3

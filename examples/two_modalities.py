@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 
 import wcord
 from wcord.api import start
-from wcord.data.sources import from_arrays
+from wcord.data.opening import from_arrays
 from wcord.setup.job import Provided
 from wcord.training.config import TrainConfig, configure
 

@@ -1,7 +1,7 @@
-"""Caches of model hubs, laid out as the hubs' own clients leave them, with random weights in them."""
+"""What tests of several folders need: caches of model hubs with random weights, and runs without their pages."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +53,11 @@ def put_in_torch_hub(hub: Path) -> Callable[[Any, nn.Module], Path]:
         return path
 
     return put
+
+
+@pytest.fixture(scope="module")
+def without_pages() -> Iterator[None]:
+    """Let runs end without the page of their report, which takes most of the time of a small run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wcord.api.conclude.write_own_report", lambda run: None)
+        yield

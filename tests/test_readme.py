@@ -19,7 +19,7 @@ def test_the_plain_loop_of_the_readme_runs() -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     scope: dict[str, object] = {}
     exec(code, scope)
-    assert set(scope["report"].parts) == {"gckt", "lckt"}  # pyright: ignore[reportAttributeAccessIssue]
+    assert set(scope["report"].parts) == {"gckt", "lckt"}
 
 
 @pytest.mark.slow

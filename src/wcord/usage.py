@@ -3,9 +3,9 @@
 import json
 from typing import Literal
 
-from wcord.data.audio import FRAMES, WINDOW
-from wcord.data.frame import Frame
-from wcord.data.view import COLOUR, View
+from wcord.data.images import Frame
+from wcord.data.sources.audio import FRAMES, WINDOW
+from wcord.data.view import COLOR, View
 from wcord.models.card import SEVERAL_LABELS, ModelCard
 from wcord.setup.as_trained import frame_of
 from wcord.terminal import json_text, markdown_cell
@@ -85,7 +85,7 @@ def usage_code(name: str, format: Format, card: ModelCard, shape: Shape) -> list
     if shape[2] == 1:
         kind, body = {"import pandas as pd"}, _rows(card, shape)
     elif card.extra.get("sounds"):
-        kind, body = {"from wcord.data.audio import spectrogram"}, _sound(card)
+        kind, body = {"from wcord.data.sources.audio import spectrogram"}, _sound(card)
     else:
         kind, body = {"from PIL import Image, ImageOps"}, _picture(card)
     run = {
@@ -137,7 +137,7 @@ def _imports_of(*parts: "list[str] | tuple[str, ...]") -> set[str]:
         "torch.": "import torch",
         "View.": "from wcord.data.view import View",
         "resize_all(": "from wcord.data.memory import resize_all",
-        "Frame(": "from wcord.data.frame import Frame",
+        "Frame(": "from wcord.data.images import Frame",
         "Image.": "from PIL import Image, ImageOps" if "ImageOps" in text else "from PIL import Image",
     }
     return {line for mark, line in needed.items() if mark in text}
@@ -154,7 +154,7 @@ def _preparation(card: ModelCard, shape: Shape) -> dict[str, str]:
     frame = frame_of(card)
     if frame is None or shape[2] == 1:
         return {"view": f"`{card.view}`"} if card.view else {}
-    colour = "colour (RGB)" if card.record is not None and card.record[0] == COLOUR else "grey"
+    colour = "colour (RGB)" if card.record is not None and card.record[0] == COLOR else "grey"
     cover = f"resized until they cover {frame.height}×{frame.width} pixels"
     if frame.fraction != 1:
         cover += f" divided by {frame.fraction:g}"
@@ -163,7 +163,8 @@ def _preparation(card: ModelCard, shape: Shape) -> dict[str, str]:
     }
     if card.extra.get("sounds"):
         told = {
-            "sounds": f"spectrograms as `wcord.data.audio.spectrogram` makes them, {cover}, of which the middle is kept"
+            "sounds": f"spectrograms as `wcord.data.sources.audio.spectrogram` makes them, {cover}, "
+            "of which the middle is kept"
         }
     return told | (
         {"view": f"of that the view `{card.view}`, as `wcord list --views` explains it"} if card.view else {}
@@ -211,7 +212,7 @@ def _picture(card: ModelCard) -> list[str]:
         "    values = np.asarray(picture, np.float32).transpose(2, 0, 1) / 255",
         *([f"    {LUMA}"] if grey else []),
     ]
-    channels = 1 if grey else COLOUR
+    channels = 1 if grey else COLOR
     return [*lines, *_view(card.view, (channels, frame.height, frame.width)), "images = np.float32(values)[None]"]
 
 

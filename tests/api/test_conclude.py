@@ -10,7 +10,7 @@ import wcord
 from wcord.api.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.loader import Loader
-from wcord.data.sources import open_data
+from wcord.data.opening import open_data
 from wcord.evaluation.accuracy import accuracy
 from wcord.models.weights import open_network
 

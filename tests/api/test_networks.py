@@ -15,7 +15,7 @@ from wcord import api
 from wcord.checks import UsageError
 from wcord.cli import main
 from wcord.data.config import DataConfig
-from wcord.data.sources import from_arrays, open_data
+from wcord.data.opening import from_arrays, open_data
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import open_network, read_card, save_weights
@@ -208,7 +208,7 @@ def test_a_run_on_data_of_ones_own_is_not_gone_on_with_on_others(tmp_path: Path)
     settings = {"epochs": 1, "device": "cpu", "max_time": 0.0001, "method": "ce"}
     stopped = wcord.distill("resnet8", "resnet8", out=tmp_path / "r", data=data, allow_weak_teacher=True, **settings)
     assert stopped.outcome.status == "stopped"
-    with pytest.raises(UsageError, match="'own:digits' was a data set that the caller brought"):
+    with pytest.raises(UsageError, match="'own:digits' was a data set that the caller passed"):
         api.resume(tmp_path / "r", max_time=None)
     assert api.resume(tmp_path / "r", provided=api.Provided(data=data), max_time=None).record is not None
 

@@ -13,11 +13,12 @@ import wcord
 from wcord import api
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
-from wcord.data.sources import open_data
+from wcord.data.opening import open_data
 from wcord.models.weights import read_card
 from wcord.setup.job import seen_by_both
 from wcord.training.config import DistillConfig, TrainConfig, configure
 
+pytestmark = pytest.mark.usefixtures("without_pages")
 QUICK = {"epochs": 2, "lr": 0.1, "schedule": "cosine", "device": "cpu"}
 
 
@@ -28,16 +29,18 @@ def trained(out: Path, model: str, **settings: object) -> Path:
 
 def distilled(out: Path, teacher: Path, model: str, student: str, **settings: object) -> api.Result:
     made = {"method": "wcord+kd", "set": ["wcord.num_negatives=64"], "out": out, **QUICK, **settings}
-    return wcord.distill(model, student, teacher_weights=teacher, **made)  # pyright: ignore[reportArgumentType]
+    if "data" not in settings:
+        made["subset"] = 25.0  # of the digits
+    return wcord.distill(model, student, teacher_weights=teacher, **made)
 
 
 @pytest.fixture(scope="module")
-def digits_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def digits_teacher(tmp_path_factory: pytest.TempPathFactory, without_pages: None) -> Path:
     return trained(tmp_path_factory.mktemp("digits") / "teacher", "resnet8", epochs=4)
 
 
 @pytest.fixture(scope="module")
-def blurred(digits_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> api.Result:
+def blurred(digits_teacher: Path, tmp_path_factory: pytest.TempPathFactory, without_pages: None) -> api.Result:
     out = tmp_path_factory.mktemp("blurred") / "run"
     return distilled(out, digits_teacher, "resnet8", "resnet8", student_view="resize=4")
 
@@ -147,7 +150,7 @@ def test_pairs_by_label_measure_the_teacher_on_its_own_data(digits_teacher: Path
 def test_mistakes_are_told_before_a_folder_is_made(digits_teacher: Path, tmp_path: Path) -> None:
     for settings, message in [
         ({"student_view": "resiz=4"}, "unknown view 'resiz': did you mean 'resize'"),
-        ({"student_view": "lab-ab"}, "view 'lab-ab' needs colour images, received 1 channel"),
+        ({"student_view": "lab-ab"}, "view 'lab-ab' needs color images, received 1 channel"),
         ({"teacher_view": "crop=9"}, "view 'crop=9' is larger than the images, 8×8"),
         ({"pair_by": "stem", "teacher_data": "digits", "teacher_view": "edges"}, "cannot be paired by stem"),
     ]:

@@ -17,7 +17,7 @@ from PIL import Image
 from wcord import api
 from wcord.checks import RunError, UsageError
 from wcord.claim import claim
-from wcord.data.sources import from_arrays
+from wcord.data.opening import from_arrays
 from wcord.export import export
 from wcord.setup.job import Provided
 from wcord.training.config import DistillConfig, TrainConfig, configure

@@ -14,7 +14,7 @@ import wcord
 from wcord import api
 from wcord.checks import UsageError
 from wcord.data.batch import Batch
-from wcord.data.sources import from_arrays
+from wcord.data.opening import from_arrays
 from wcord.export import export
 from wcord.models.weights import read_card
 from wcord.report.record import Record

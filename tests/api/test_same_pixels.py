@@ -14,7 +14,7 @@ import wcord
 from wcord import api
 from wcord.api import networks
 from wcord.data.config import DataConfig
-from wcord.data.frame import Frame
+from wcord.data.images import Frame
 from wcord.evaluation.accuracy import Predictions
 from wcord.models.weights import read_card, save_weights
 from wcord.setup.as_trained import frame_of, open_as_trained, taught_as_trained

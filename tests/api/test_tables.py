@@ -10,9 +10,8 @@ import torch
 import wcord
 from wcord import api
 from wcord.data.config import DataConfig
-from wcord.data.sources import open_data
-from wcord.data.split import MemorySplit
-from wcord.data.statistics import channel_statistics
+from wcord.data.opening import open_data
+from wcord.data.split import MemorySplit, channel_statistics
 from wcord.export import export
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess

@@ -17,8 +17,8 @@ from wcord.benchmark.state import FAILED, look
 from wcord.benchmark.suite import Pair, Suite
 from wcord.checks import RunError, UsageError
 from wcord.claim import claim
-from wcord.data.sources import open_data
-from wcord.data.split import DataSet
+from wcord.data.dataset import DataSet
+from wcord.data.opening import open_data
 from wcord.models.create import create_model
 from wcord.training.config import DistillConfig, read_config, to_toml
 from wcord.training.outcome import Outcome

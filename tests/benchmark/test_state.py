@@ -61,7 +61,7 @@ def test_damage_in_one_folder_is_a_failure_with_its_reason(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("status", ["running", "stopped", "left"])
 def test_open_states_are_not_settled(status: str) -> None:
-    assert not State(status).settled  # pyright: ignore[reportArgumentType]  # one of them
+    assert not State(status).settled  # one of them
 
 
 def test_a_run_that_another_worker_clears_meanwhile_is_left_to_do(

@@ -90,4 +90,4 @@ def test_overview_looks_at_folders(tmp_path: Path, tiny: Suite) -> None:
 
 @pytest.mark.parametrize("status", ["failed", "not applicable", "done"])
 def test_settled_rows_take_no_time(status: str) -> None:
-    assert seen(State(status, seconds=5.0)).seconds_left == 0.0  # pyright: ignore[reportArgumentType]  # one of them
+    assert seen(State(status, seconds=5.0)).seconds_left == 0.0  # one of them

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import wcord
-import wcord.data.sources
+import wcord.data.opening
 from wcord.cli import main
 from wcord.models.weights import open_network, read_card, save_weights
 
@@ -55,7 +55,7 @@ def test_a_network_of_another_order_is_told(capsys: pytest.CaptureFixture[str]) 
     targets = np.arange(120) % 3
     images = np.zeros((120, 4, 4, 1), np.uint8)
     images[np.arange(120), targets, 0, 0] = 255
-    data = wcord.data.sources.from_arrays(images, targets, images, targets)
+    data = wcord.data.opening.from_arrays(images, targets, images, targets)
     network = nn.Sequential(nn.Flatten(), nn.Linear(16, 3, bias=False))
     with torch.no_grad():
         network[1].weight.zero_()

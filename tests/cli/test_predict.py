@@ -57,7 +57,7 @@ def test_of_a_folder_only_pictures_are_named(
     file.write_bytes((tmp_path / "f" / "a.png").read_bytes())
     code, named, told = run([*shades, str(tmp_path / "f")], capsys)
     assert (code, named) == (0, ["a.png", "b.jfif"])
-    assert ("passed over: 1 " in told) == (name not in ("._a.png", "Thumbs.db"))
+    assert ("skipped: 1 " in told) == (name not in ("._a.png", "Thumbs.db"))
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n nothing", None])

@@ -10,8 +10,8 @@ from PIL import Image
 from wcord.checks import UsageError
 from wcord.data.assemble import assemble, teacher_config
 from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.opening import from_arrays, open_data
 from wcord.data.samples import Source, all_rows
-from wcord.data.sources import from_arrays, open_data
 
 
 def arrays(count: int = 40, shape: tuple[int, int, int] = (3, 8, 8), *, test: bool = True) -> Source:

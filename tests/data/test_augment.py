@@ -92,3 +92,16 @@ def test_boxes_of_one_draw_lie_inside_a_picture_of_any_size(height: int, width: 
     assert float((left + wide).max()) <= width
     assert min(float(tall.min()), float(wide.min())) >= 1
     assert torch.equal(flip, whole(drawn, 5, 5)[:, 4])
+
+
+def test_resized_crops_have_the_areas_and_ratios_of_imagenet_training() -> None:
+    """8 to 100 % of the area and 3:4 to 4:3, as in Szegedy et al. 2015 and torchvision's RandomResizedCrop."""
+    drawn = boxes(draw("resized-crop", 20_000, 1000, 1000, torch.Generator().manual_seed(0)), 1000, 1000)
+    _, _, height, width, _ = drawn.unbind(1)
+    area, ratio = height * width / 1000**2, width / height
+    torch.testing.assert_close(area.min(), torch.tensor(0.08), atol=1e-3, rtol=0)
+    assert area.max() > 0.95
+    assert 0.2 < (area < 0.3).float().mean() < 0.3, "uniform in the area, but for large boxes that do not fit"
+    torch.testing.assert_close(ratio.min(), torch.tensor(3 / 4), atol=5e-3, rtol=0)
+    torch.testing.assert_close(ratio.max(), torch.tensor(4 / 3), atol=5e-3, rtol=0)
+    assert abs(float(ratio.log().mean())) < 0.01, "uniform in the logarithm of the ratio"

@@ -14,8 +14,9 @@ from PIL import Image
 
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.contents import contents_of, difference, fingerprint
-from wcord.data.sources import from_arrays, open_data
-from wcord.data.split import DataSet, MemorySplit, Split
+from wcord.data.dataset import DataSet
+from wcord.data.opening import from_arrays, open_data
+from wcord.data.split import MemorySplit, Split
 
 CLASSES = ("ant", "bee", "cat")
 

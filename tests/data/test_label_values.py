@@ -1,6 +1,7 @@
 """Labels as people have them: of several kinds, several a sample, with gaps, as quantities, in two Unicode forms."""
 
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,15 +9,27 @@ import pytest
 import torch
 
 from wcord.checks import UsageError
-from wcord.data.label_values import alike, as_labels, is_missing, label_form, plain_labels, unlabelled
+from wcord.data.label_values import (
+    alike,
+    as_labels,
+    is_missing,
+    label_form,
+    label_marks,
+    marks_several,
+    plain_labels,
+    refuse_several,
+    unlabeled,
+)
 from wcord.data.labels import number_labels
-from wcord.data.sources import from_arrays
+from wcord.data.loader import Loader
+from wcord.data.mixing import Mixing
+from wcord.data.opening import from_arrays
 
 X = np.random.default_rng(0).integers(0, 255, (60, 4, 4)).astype(np.uint8)
 
 
 def classes(values: object) -> tuple[str, ...]:
-    return from_arrays(X, values).classes  # pyright: ignore[reportArgumentType]
+    return from_arrays(X, values).classes
 
 
 @pytest.mark.parametrize(
@@ -85,7 +98,7 @@ def test_labels_of_any_kind_are_classes(values: object, expected: tuple[str, ...
         (np.array([0.5, 1.5, 2] * 20), "3 different numbers, such as 0.5: classes are wanted; regression"),
         (np.random.default_rng(0).normal(size=60), "60 different numbers"),
         (np.random.default_rng(0).integers(0, 10**6, 60), "different numbers, .*regression is not supported"),
-        (np.array([-1, 0, 1, 2] * 15), "15 samples labelled -1, which beside 0 … 2 means unlabelled.*write the labels"),
+        (np.array([-1, 0, 1, 2] * 15), "15 samples labeled -1, which beside 0 … 2 means unlabeled.*write the labels"),
         (np.array([np.inf, 1] * 30), "hold infinity"),
     ],
 )
@@ -128,17 +141,17 @@ def test_a_test_split_without_labels_is_passed_over() -> None:
         data = from_arrays(X, np.array([0, 1, 2] * 20), X, bare)
         assert len(data.train) + len(data.test) == 60
         assert "the test split is skipped: 60 of its samples have no label" in data.notes
-    assert unlabelled(np.array([-1, 1]), np.array([-1, 1])) == 0
+    assert unlabeled(np.array([-1, 1]), np.array([-1, 1])) == 0
     assert is_missing(pd.NaT)
 
 
-def test_the_advice_about_unlabelled_test_samples_helps(tmp_path) -> None:
+def test_the_advice_about_unlabeled_test_samples_helps(tmp_path) -> None:
     from wcord.data.config import DataConfig
-    from wcord.data.sources import open_data
+    from wcord.data.opening import open_data
 
     y = np.array([0, 1, 2] * 20)
     np.savez(tmp_path / "a.npz", x_train=X, y_train=y, x_test=X, y_test=np.where(np.arange(60) < 5, -1, y))
-    with pytest.raises(UsageError, match=r"the test split has 5 samples labelled -1.*--holdout 0\.1"):
+    with pytest.raises(UsageError, match=r"the test split has 5 samples labeled -1.*--holdout 0\.1"):
         open_data(DataConfig(data=f"npz:{tmp_path / 'a.npz'}"))
     assert len(open_data(DataConfig(data=f"npz:{tmp_path / 'a.npz'}", holdout=0.1)).test) == 6
 
@@ -147,3 +160,66 @@ def test_the_advice_about_unlabelled_test_samples_helps(tmp_path) -> None:
 def test_names_that_differ_by_case_or_spaces_alone_belong_together(names: tuple[str, str]) -> None:
     assert alike([*names, "dog"]) == [names]
     assert alike(["cat", "cats"]) == []
+
+
+MARKS = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1]] * 5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "several"),
+    [
+        (MARKS, True),
+        (MARKS.astype(bool), True),
+        (2 * MARKS - 1, True),
+        (MARKS.astype(np.float32), True),
+        (np.eye(3, dtype=int), False),
+        (np.array([[0.5, 0.5, 0.0]]), False),
+        (np.array([[2, 0, 1]]), False),
+        (np.array([[1], [0]]), False),
+        (np.array([1, 0]), False),
+        (np.array([["a", "b"]]), False),
+    ],
+)
+def test_what_marks_several(rows: Any, several: bool) -> None:
+    assert marks_several({"train": rows}) == several
+    assert marks_several({"train": MARKS, "test": rows}) == (several or np.array_equal(rows, np.eye(3)))
+    if several:
+        assert np.array_equal(label_marks({"train": rows})[0]["train"].numpy(), MARKS)
+
+
+def test_arrays_with_several_labels_are_a_data_set() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (20, 1, 8, 8), np.uint8)
+    data = from_arrays(images, MARKS, classes=("cat", "dog", "sun"))
+    assert data.several_labels
+    assert (data.classes, len(data.train), len(data.test)) == (("cat", "dog", "sun"), 16, 4)
+    assert data.notes == ("no test split: a fixed fifth of the train split is held out as test",)
+    batch = next(Loader(data.train, batch_size=8, views=2, shuffle=True).batches())
+    assert batch.target.shape == (16, 3)
+    assert torch.equal(batch.target, data.train.targets[batch.index])
+    mixed = next(Loader(data.train, batch_size=8, mixing=Mixing(3, mixup=0.5)).batches())
+    own = data.train.targets[:8]
+    assert bool((mixed.target <= torch.maximum(own, own.flip(0))).all())
+    assert bool((mixed.target >= torch.minimum(own, own.flip(0))).all())
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "message"),
+    [
+        ({"train": MARKS, "test": MARKS[:, :2]}, None, "train split has 3 labels a sample and the test split 2"),
+        ({"train": MARKS}, ("a", "b"), "3 columns, but there are 2 names"),
+        ({"train": MARKS * np.array([1, 1, 0])}, ("a", "b", "c"), r"no training sample has the label\(s\) c"),
+    ],
+)
+def test_marks_that_do_not_fit(labels: Any, names: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        label_marks(labels, names)
+
+
+def test_pairs_by_label_and_whatever_numbers_classes_are_refused() -> None:
+    images = np.zeros((20, 1, 8, 8), np.uint8)
+    data = from_arrays(images, MARKS)
+    with pytest.raises(UsageError, match="pairing by label is for one class a sample"):
+        data.beside(data, by_label=True)
+    refuse_several(torch.tensor([0, 1]), "--merge")
+    with pytest.raises(UsageError, match="--merge is for one class a sample, received samples with several labels"):
+        refuse_several(data.train.targets, "--merge")

@@ -8,14 +8,14 @@ import pytest
 from PIL import Image
 
 from wcord.checks import UsageError
-from wcord.data.config import Columns, DataConfig
-from wcord.data.folder import folder_source
+from wcord.data.config import DataConfig
 from wcord.data.formats import is_picture_by_content, open_picture
-from wcord.data.frame import Frame
-from wcord.data.images import BadImageError, Form, decode, open_upright
+from wcord.data.images import BadImageError, Form, Frame, decode, open_upright
 from wcord.data.limits import PIXELS, most_pixels, read_whole, require_memory
+from wcord.data.opening import open_data
 from wcord.data.records import read_picture
-from wcord.data.sources import open_data
+from wcord.data.samples import ReadRequest
+from wcord.data.sources.folder import folder_source
 from wcord.data.view import View
 
 
@@ -133,7 +133,7 @@ def test_folders_pass_it_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k
         Path(name).mkdir()
         Image.new("L", (2, 2)).save(f"{name}/b.png")
     special(Path("a"), kind)
-    assert len(folder_source(".", Columns()).train) == 2
+    assert len(folder_source(".", ReadRequest()).train) == 2
 
 
 def test_memory() -> None:

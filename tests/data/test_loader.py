@@ -10,10 +10,11 @@ from PIL import Image
 from wcord.checks import UsageError
 from wcord.data.augment import boxes
 from wcord.data.batch import Batch
+from wcord.data.dataset import Partner
 from wcord.data.images import Form
 from wcord.data.loader import Loader
 from wcord.data.mixing import Mixing
-from wcord.data.split import MemorySplit, Partner, Split, StreamSplit, seen_through
+from wcord.data.split import MemorySplit, Split, StreamSplit, seen_through
 from wcord.data.stores import FileImages
 from wcord.data.view import View
 
@@ -100,10 +101,10 @@ def test_batches_of_pairs_and_mixtures_that_are_made_together_are_the_same(partn
     partners = {
         "view": Partner(seen_through(own, View.parse("gray")), "crop-flip"),
         "shared": Partner(other, "crop-flip"),
-        "own": Partner(other, "shift", shared=False),
-        "label": Partner(other, "crop-flip", by_label=True, shared=False),
+        "own": Partner(other, "shift", pairs="separate"),
+        "label": Partner(other, "crop-flip", pairs="label"),
     }
-    if mixing is not None and not partners[partner].shared:
+    if mixing is not None and partners[partner].pairs != "shared":
         with pytest.raises(UsageError, match="mixup"):
             Loader(own, batch_size=4, partner=partners[partner], mixing=mixing, together=3)
         return
@@ -300,5 +301,5 @@ def test_both_networks_see_the_same_part_of_the_original(tmp_path) -> None:
     assert torch.equal(shared.student_input, View.parse("resize=6")(alone.student_input))
     assert torch.equal(shared.teacher_input, View.parse("gray")(alone.student_input))
     # Each its own crop: of what the pictures are brought to, since the originals are read once.
-    (apart,) = Loader(student, **settings, partner=Partner(teacher, "resized-crop", shared=False)).batches()
+    (apart,) = Loader(student, **settings, partner=Partner(teacher, "resized-crop", pairs="separate")).batches()
     assert not torch.equal(apart.teacher_input, shared.teacher_input)

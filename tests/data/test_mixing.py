@@ -13,9 +13,10 @@ from torch import Tensor
 
 from wcord.checks import UsageError
 from wcord.data.batch import Batch
+from wcord.data.dataset import Pairs, Partner
 from wcord.data.loader import Loader
 from wcord.data.mixing import Mix, Mixing
-from wcord.data.split import MemorySplit, Partner, seen_through
+from wcord.data.split import MemorySplit, seen_through
 from wcord.data.view import View
 
 BOTH = Mixing(3, mixup=0.8, cutmix=1.0)
@@ -76,10 +77,10 @@ def test_what_is_drawn_follows_the_settings() -> None:
     drawn = [Mixing(3, 0.4, 1.0, 0.8).draw(generator) for _ in range(2000)]
     mixed = [one for one in drawn if one.share < 1]
     assert len(mixed) / len(drawn) == pytest.approx(0.8, abs=0.03)
-    assert sum(one.centre is not None for one in mixed) / len(mixed) == pytest.approx(0.5, abs=0.04)
+    assert sum(one.center is not None for one in mixed) / len(mixed) == pytest.approx(0.5, abs=0.04)
     assert np.mean([one.share for one in mixed]) == pytest.approx(0.5, abs=0.03)
-    assert all(one.centre is None for one in (Mixing(3, mixup=0.4).draw(generator) for _ in range(50)))
-    assert all(one.centre is not None for one in (Mixing(3, cutmix=0.4).draw(generator) for _ in range(50)))
+    assert all(one.center is None for one in (Mixing(3, mixup=0.4).draw(generator) for _ in range(50)))
+    assert all(one.center is not None for one in (Mixing(3, cutmix=0.4).draw(generator) for _ in range(50)))
 
 
 def assert_alike(first: list[Batch], second: list[Batch]) -> None:
@@ -180,10 +181,10 @@ def test_a_larger_picture_of_the_same_scene_is_mixed_alike(kind: str) -> None:
             torch.testing.assert_close(seen, batch.teacher_input)
 
 
-@pytest.mark.parametrize("partner", [{"shared": False}, {"shared": False, "by_label": True}])
-def test_pictures_that_are_not_alike_are_not_mixed(partner: dict[str, bool]) -> None:
+@pytest.mark.parametrize("pairs", ["separate", "label"])
+def test_pictures_that_are_not_alike_are_not_mixed(pairs: Pairs) -> None:
     with pytest.raises(UsageError, match="mix what both networks see alike, but here each has pictures"):
-        Loader(split(8), batch_size=4, partner=Partner(split(8), **partner), mixing=BOTH)
+        Loader(split(8), batch_size=4, partner=Partner(split(8), pairs=pairs), mixing=BOTH)
 
 
 def test_the_settings_of_mixing_are_plain_values() -> None:

@@ -13,13 +13,14 @@ from PIL import Image
 
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.dataset import DataSet, Partner
 from wcord.data.loader import Loader
-from wcord.data.sources import open_data
-from wcord.data.split import DataSet, Partner
+from wcord.data.opening import open_data
+from wcord.data.pairing import crossing
 
 
 def folder(root: Path, names: dict[str, int], *, size: int = 8, deep: bool = False) -> str:
-    """Write one-coloured pictures: path below the root → value."""
+    """Write one-colored pictures: path below the root → value."""
     for name, value in names.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +44,7 @@ def inputs(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return what student and teacher see of a whole split, and the targets."""
     split = data.train if name == "train" else data.test
-    loader = Loader(split, batch_size=len(split), partner=data.partner(name), augment=augment)  # pyright: ignore[reportArgumentType]
+    loader = Loader(split, batch_size=len(split), partner=data.partner(name), augment=augment)
     (batch,) = loader.batches()
     return batch.student_input, batch.teacher_input, batch.target
 
@@ -60,7 +61,7 @@ def test_two_views_of_one_record_are_read_once() -> None:
     data = open_data(DataConfig(view="resize=4"), PairingConfig(teacher_view="edges"))
     assert data.train.shape == (1, 4, 4)
     assert data.of_teacher.train.shape == (1, 8, 8)
-    assert data.train.base is data.of_teacher.train.base  # pyright: ignore[reportAttributeAccessIssue]
+    assert data.train.base is data.of_teacher.train.base
     batch = next(Loader(data.train, batch_size=5, shuffle=True, partner=data.partner("train")).batches())
     assert batch.student_input.shape == (5, 1, 4, 4)
     whole = open_data(DataConfig()).train.read(batch.index).float() / 255 if batch.index is not None else None
@@ -205,9 +206,9 @@ def test_rows_are_paired_in_order_where_there_are_as_many(tmp_path: Path) -> Non
 def test_two_columns_of_one_table(tmp_path: Path) -> None:
     def table(count: int, first: int) -> datasets.Dataset:
         values = range(first, first + count)
-        colour = [Image.fromarray(np.full((6, 6, 3), value, np.uint8)) for value in values]
+        color = [Image.fromarray(np.full((6, 6, 3), value, np.uint8)) for value in values]
         depth = [Image.fromarray(np.full((6, 6), 1000 + value, np.uint16)) for value in values]
-        columns = {"rgb": colour, "depth": depth, "label": [value % 2 for value in values]}
+        columns = {"rgb": color, "depth": depth, "label": [value % 2 for value in values]}
         kinds = datasets.Features(rgb=datasets.Image(), depth=datasets.Image(), label=datasets.Value("int64"))
         return datasets.Dataset.from_dict(columns, features=kinds)
 
@@ -247,7 +248,7 @@ def test_rows_of_another_split_are_no_partners(tmp_path: Path) -> None:
     assert unseen(open_data(student, PairingConfig(teacher_data=f"parquet:{tmp_path / 't'}"))) == (6, 6)
     # Data of another kind have one test split, whatever its name.
     arrays = {f"x_{split}": np.zeros((6, 4, 4), np.uint8) for split in ("train", "test")}
-    np.savez(tmp_path / "t.npz", **arrays, y_train=[0, 1] * 3, y_test=[0, 1] * 3)  # pyright: ignore[reportArgumentType]
+    np.savez(tmp_path / "t.npz", **arrays, y_train=[0, 1] * 3, y_test=[0, 1] * 3)
     data = open_data(student, PairingConfig(teacher_data=f"npz:{tmp_path / 't.npz'}"))
     assert len(data.of_teacher.test) == len(data.test) == 6
 
@@ -357,7 +358,7 @@ def test_a_column_is_refused_where_there_are_none() -> None:
 )
 def test_a_way_to_pair_that_has_nothing_to_pair_is_refused(settings: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        open_data(DataConfig(), PairingConfig(**settings))  # pyright: ignore[reportArgumentType]
+        open_data(DataConfig(), PairingConfig(**settings))
 
 
 def npz(path: Path, count: int, *, labels: int = 2, turned: bool = False, test: int = 0) -> str:
@@ -452,7 +453,7 @@ def test_unreadable_pictures_are_left_out_on_both_sides_of_one_store(tmp_path: P
 def test_by_label_a_class_may_not_be_missing_among_the_partners(tmp_path: Path) -> None:
     data = open_data(DataConfig(data=npz(tmp_path / "s.npz", 30, labels=3)))
     lacking = open_data(DataConfig(data=npz(tmp_path / "t.npz", 30, labels=2)))
-    partner = Partner(lacking.train, by_label=True, shared=False)
+    partner = Partner(lacking.train, pairs="label")
     with pytest.raises(UsageError, match="need a sample of each class on the teacher's side"):
         Loader(data.train, batch_size=8, partner=partner)
 
@@ -491,7 +492,7 @@ def test_streamed_partners_are_those_in_memory(tmp_path: Path, workers: int) -> 
     pairing = PairingConfig(teacher_data=teacher, pair_by="stem", teacher_view="gray")
     found = []
     for in_memory in ("yes", "no"):
-        data = open_data(DataConfig(data=student, view="resize=4", in_memory=in_memory), pairing)  # pyright: ignore[reportArgumentType]
+        data = open_data(DataConfig(data=student, view="resize=4", in_memory=in_memory), pairing)
         loader = Loader(
             data.train, batch_size=5, shuffle=True, seed=2, augment="crop-flip", workers=workers, views=2,
             partner=data.partner("train"),
@@ -514,7 +515,7 @@ def test_rows_of_a_table_are_not_cropped_as_the_students_pictures_are(tmp_path: 
     frame = pd.DataFrame({"id": range(rows), "w": np.arange(rows) + 1.0, "label": np.arange(rows) % 2})
     frame.to_csv(tmp_path / "t.csv", index=False)
     data = open_data(
-        DataConfig(data=f"parquet:{tmp_path / 'set'}", label="label", augment=augment),  # pyright: ignore[reportArgumentType]
+        DataConfig(data=f"parquet:{tmp_path / 'set'}", label="label", augment=augment),
         PairingConfig(teacher_data=f"table:{tmp_path / 't.csv'}", teacher_label="label", join="id"),
     )
     assert data.augment == "crop-flip"
@@ -534,7 +535,7 @@ def test_data_beside_each_other_share_crops_where_both_are_pictures_or_the_same(
     def shared(student: DataSet, teacher: DataSet) -> bool:
         partner = student.beside(teacher).partner("train")
         assert partner is not None
-        return partner.shared
+        return partner.pairs == "shared"
 
     table, again = open_data(DataConfig(data="sklearn:iris")), open_data(DataConfig(data="sklearn:iris"))
     assert shared(table, table)
@@ -640,3 +641,39 @@ def test_where_the_teachers_groups_are_not_known_nothing_is_claimed(tmp_path: Pa
     data = open_data(config, PairingConfig(teacher_data=f"table:{tmp_path / 'b.csv'}", join="scan"))
     assert seen_alone(data) == []
     assert data.of_teacher.cut == {}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "others", "apart", "text"),
+    [
+        ([0, 0, 1, 1], ["eins", "zwei"], False, "'a' with 'eins', 'b' with 'zwei'"),
+        ([1, 1, 0, 0], ["eins", "zwei"], False, "'a' with 'zwei', 'b' with 'eins'"),
+        ([1, 1, 0, 0], ["0", "1"], False, "'a' with '1', 'b' with '0'"),
+        ([0, 1, 2, 3], ["p", "q", "r", "s"], False, "'a' with 'p', 'b' with 'r'"),
+        ([0, 1, 0, 1], ["eins", "zwei"], True, "of 'a' are paired with those of 'eins' (1), 'zwei' (1)"),
+        ([0, 1, 1, 2], ["p", "q", "r"], True, "at least 1 of 4 train pairs"),
+    ],
+)
+def test_how_classes_meet(theirs: list[int], others: list[str], apart: bool, text: str) -> None:
+    found = crossing("train", torch.tensor([0, 0, 1, 1]), torch.tensor(theirs), ["a", "b"], others)
+    assert found is not None
+    assert found.apart == apart
+    assert text in found.text
+
+
+@pytest.mark.parametrize("others", [["a", "b"], ["b", "a"], ["0", "1"], []])
+def test_nothing_is_said_of_the_same_names_of_numbers_in_order_and_of_no_labels(others: list[str]) -> None:
+    labels = torch.tensor([0, 0, 1, 1])
+    assert crossing("train", labels, labels, ["a", "b"], others) is None
+
+
+def test_ten_thousand_classes_cost_no_table_of_them() -> None:
+    count = 10_000
+    own = torch.arange(count).repeat(2)
+    names, others = [f"a{n:05}" for n in range(count)], [f"b{n:05}" for n in range(count)]
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    with torch.profiler.profile(profile_memory=True, activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        found = crossing("train", own, order[own], names, others)
+    assert found is not None
+    assert not found.apart
+    assert max(event.cpu_memory_usage for event in profile.events()) < 10e6, "a table of them takes 800 MB"

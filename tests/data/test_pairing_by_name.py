@@ -14,13 +14,13 @@ from scipy.io import wavfile
 
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.dataset import DataSet
 from wcord.data.names import NO_COMMON_NAMES
-from wcord.data.sources import from_arrays, open_data
-from wcord.data.split import DataSet
+from wcord.data.opening import from_arrays, open_data
 
 
 def folder(root: Path, names: list[str], *, offset: int = 0) -> str:
-    """Write one-coloured pictures, each of the value that its name ends in."""
+    """Write one-colored pictures, each of the value that its name ends in."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def values(data: DataSet) -> tuple[list[int], list[int]]:
 
 
 def opened(student: str, teacher: str, **settings: str) -> DataSet:
-    return open_data(DataConfig(data=student), PairingConfig(teacher_data=teacher, **settings))  # pyright: ignore[reportArgumentType]
+    return open_data(DataConfig(data=student), PairingConfig(teacher_data=teacher, **settings))
 
 
 def test_one_file_missing_on_each_side_is_told_and_left_out_on_request(tmp_path: Path) -> None:
@@ -202,10 +202,10 @@ def test_in_python_rows_against_the_names_are_refused(tmp_path: Path) -> None:
 def test_what_is_passed_over_on_the_teachers_side_is_told(tmp_path: Path) -> None:
     student, teacher = folder(tmp_path / "s", numbered()), folder(tmp_path / "t", numbered())
     (tmp_path / "t" / "a" / "x.txt").write_text("words")
-    assert "teacher: passed over: 1 file (.txt 1)" in opened(student, teacher).notes
+    assert "teacher: skipped: 1 file (.txt 1)" in opened(student, teacher).notes
 
 
-def labelled(root: Path, classes: Sequence[str], each: int = 6, stem: str = "im") -> str:
+def labeled(root: Path, classes: Sequence[str], each: int = 6, stem: str = "im") -> str:
     for number, name in enumerate(classes):
         (root / name).mkdir(parents=True, exist_ok=True)
         for sample in range(each):
@@ -214,17 +214,17 @@ def labelled(root: Path, classes: Sequence[str], each: int = 6, stem: str = "im"
 
 
 def test_classes_of_other_names_that_pairs_join_are_told(tmp_path: Path) -> None:
-    student = labelled(tmp_path / "s", ["cat", "dog"], 10)
-    data = opened(student, labelled(tmp_path / "t", ["katze", "hund"], 10), pair_by="row")
+    student = labeled(tmp_path / "s", ["cat", "dog"], 10)
+    data = opened(student, labeled(tmp_path / "t", ["katze", "hund"], 10), pair_by="row")
     (told,) = [note for note in data.notes if "train pairs join" in note]
     assert "join 'cat' with 'hund', 'dog' with 'katze': where these are not the same things" in told
-    fine = opened(student, labelled(tmp_path / "f", ["hund-1", "hund-2", "katze-1", "katze-2"], 5, "x"), pair_by="row")
+    fine = opened(student, labeled(tmp_path / "f", ["hund-1", "hund-2", "katze-1", "katze-2"], 5, "x"), pair_by="row")
     (told,) = [note for note in fine.notes if "train pairs join" in note]
     assert "'cat' with 'hund-1', 'dog' with 'katze-1'" in told
 
 
 def test_labels_that_do_not_go_together_are_told_and_refused_where_nobody_said_row(tmp_path: Path) -> None:
-    student = labelled(tmp_path / "s", ["cat", "dog"])
+    student = labeled(tmp_path / "s", ["cat", "dog"])
     images = np.zeros((12, 4, 4), np.uint8)
     for name, labels in (("sorted", [0] * 6 + [1] * 6), ("interleaved", [0, 1] * 6)):
         np.savez(tmp_path / f"{name}.npz", x_train=images, y_train=labels)

@@ -10,13 +10,12 @@ from PIL import Image
 from scipy.io import wavfile
 
 from wcord.checks import UsageError
-from wcord.data import audio
 from wcord.data.augment import to_unit
 from wcord.data.config import DataConfig
-from wcord.data.frame import Frame
+from wcord.data.images import Frame
 from wcord.data.records import find_files, kind_of_records, read_picture, read_records
-from wcord.data.sources import open_data
-from wcord.data.walk import PassedOver, pictures
+from wcord.data.sources import audio, open_data
+from wcord.data.walk import Skipped, pictures
 
 
 def test_folders_are_searched_in_order_and_other_files_left(tmp_path: Path) -> None:
@@ -26,9 +25,9 @@ def test_folders_are_searched_in_order_and_other_files_left(tmp_path: Path) -> N
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / ".Trash").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / ".Trash" / "gone.png")
-    passed = PassedOver()
+    passed = Skipped()
     assert find_files([tmp_path], pictures(), passed) == [tmp_path / "b.png", tmp_path / "deep" / "a.jpg"]
-    assert passed.note(pictures()) == ("passed over: 1 file (.txt 1), 1 hidden folder (.Trash)",)
+    assert passed.note(pictures()) == ("skipped: 1 file (.txt 1), 1 hidden folder (.Trash)",)
     # What is named is taken, whatever it is.
     assert find_files([tmp_path / "notes.txt", tmp_path / ".Trash"], pictures(), passed) == [
         tmp_path / "notes.txt",
@@ -46,7 +45,7 @@ def test_of_a_folder_only_what_the_network_is_for_is_read(tmp_path: Path) -> Non
     Image.new("L", (4, 4)).save(tmp_path / "IMG_1", "JPEG")
 
     def names(shape: tuple[int, int, int], *, sounds: bool | None = False) -> list[str]:
-        files = find_files([tmp_path], kind_of_records(shape, sounds=sounds), PassedOver())
+        files = find_files([tmp_path], kind_of_records(shape, sounds=sounds), Skipped())
         return [path.name for path in files]
 
     assert names((3, 8, 8)) == ["IMG_1", "a.png"]
@@ -61,8 +60,8 @@ def test_pictures_come_in_the_frame_that_is_wanted_and_keep_their_channels(tmp_p
     image = read_picture(tmp_path / "red.png", Frame(8, 12))
     assert image.shape == (1, 3, 8, 12)
     assert torch.equal(image[0, :, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
-    Image.new("L", (40, 20), 51).save(tmp_path / "grey.png")
-    assert read_picture(tmp_path / "grey.png", Frame(8, 8)).shape == (1, 1, 8, 8)
+    Image.new("L", (40, 20), 51).save(tmp_path / "gray.png")
+    assert read_picture(tmp_path / "gray.png", Frame(8, 8)).shape == (1, 1, 8, 8)
     Image.fromarray(np.full((4, 4), 20000, np.uint16)).save(tmp_path / "deep.png")
     assert read_picture(tmp_path / "deep.png", Frame(4, 4)).mean() == pytest.approx(20000 / 65535, abs=1e-4)
 

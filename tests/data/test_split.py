@@ -11,12 +11,13 @@ from PIL import Image
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
 from wcord.data.images import Form
-from wcord.data.sources import from_arrays, open_data
+from wcord.data.opening import from_arrays, open_data
+from wcord.data.pairing import TEST_UNSEEN
 from wcord.data.split import (
-    TEST_UNSEEN,
     MemorySplit,
     StreamSplit,
     base_and_view,
+    channel_statistics,
     none_like,
     on_device,
     seen_through,
@@ -25,7 +26,7 @@ from wcord.data.stores import FileImages
 from wcord.data.view import View
 
 
-def grey(folder: Path, values: list[int]) -> FileImages:
+def gray(folder: Path, values: list[int]) -> FileImages:
     paths = [folder / f"{i}.png" for i in range(len(values))]
     for path, value in zip(paths, values, strict=True):
         Image.new("L", (4, 6), value).save(path)
@@ -33,7 +34,7 @@ def grey(folder: Path, values: list[int]) -> FileImages:
 
 
 def test_a_stream_reads_its_own_rows_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
-    split = StreamSplit(grey(tmp_path, [10, 20, 30]), torch.tensor([2, 0]), torch.tensor([1, 0]), Form("L", 6, 4))
+    split = StreamSplit(gray(tmp_path, [10, 20, 30]), torch.tensor([2, 0]), torch.tensor([1, 0]), Form("L", 6, 4))
     assert (len(split), split.shape) == (2, (1, 6, 4))
     images = split.read(torch.tensor([1, 0, 1]))
     assert images.dtype == torch.uint8
@@ -70,7 +71,7 @@ def test_a_data_set_is_seen_through_a_view_and_beside_another() -> None:
     data = open_data(DataConfig())
     both = data.through("resize=4").beside(data)
     assert (both.train.shape, both.of_teacher.train.shape) == ((1, 4, 4), (1, 8, 8))
-    assert both.train.base is both.of_teacher.train  # pyright: ignore[reportAttributeAccessIssue]
+    assert both.train.base is both.of_teacher.train
     fewer = open_data(DataConfig(subset=10.0))
     with pytest.raises(UsageError, match="must see the same samples, received 1438 and 100"):
         data.beside(fewer)
@@ -99,3 +100,12 @@ def test_a_data_set_is_seen_through_a_view_and_beside_another() -> None:
 )
 def test_what_is_seen_is_said_in_words(config: DataConfig, told: str) -> None:
     assert open_data(config).seen == told
+
+
+def test_bytes_and_floats_agree_with_numpy() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (50, 3, 9, 7), dtype=np.uint8)
+    for values in (images, (images / 255).astype(np.float32)):
+        mean, std = channel_statistics(MemorySplit(torch.from_numpy(values), torch.zeros(50).long()))
+        unit = images / 255
+        np.testing.assert_allclose(mean, unit.mean(axis=(0, 2, 3)), rtol=1e-6)
+        np.testing.assert_allclose(std, unit.std(axis=(0, 2, 3)), rtol=1e-5)

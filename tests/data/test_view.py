@@ -27,7 +27,7 @@ def test_gray_is_that_of_pillow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("colour", "lab"),
+    ("color", "lab"),
     [
         ((1, 1, 1), (100, 0, 0)),
         ((0, 0, 0), (0, 0, 0)),
@@ -35,8 +35,8 @@ def test_gray_is_that_of_pillow() -> None:
         ((0, 0, 1), (32.30, 79.19, -107.86)),
     ],
 )
-def test_lab_of_known_colours(colour: tuple[float, ...], lab: tuple[float, ...]) -> None:
-    image = torch.tensor(colour, dtype=torch.float32).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+def test_lab_of_known_colors(color: tuple[float, ...], lab: tuple[float, ...]) -> None:
+    image = torch.tensor(color, dtype=torch.float32).view(1, 3, 1, 1).expand(1, 3, 2, 2)
     assert View.parse("lab-l")(image)[..., 0, 0].flatten().tolist() == pytest.approx([lab[0] / 100], abs=1e-3)
     expected = [(value + 128) / 255 for value in lab[1:]]
     assert View.parse("lab-ab")(image)[..., 0, 0].flatten().tolist() == pytest.approx(expected, abs=1e-3)
@@ -49,7 +49,7 @@ def test_edges_are_at_the_step_and_nowhere_else() -> None:
     assert edges[0, 0, 2].tolist() == pytest.approx([0, 0, 1, 1, 0, 0], abs=1e-4)
 
 
-def test_crop_takes_the_centre_and_resize_keeps_the_mean() -> None:
+def test_crop_takes_the_center_and_resize_keeps_the_mean() -> None:
     images = _random_images()
     assert torch.equal(View.parse("crop=6x4")(images), images[..., 3:9, 3:7])
     small = View.parse("resize=3x5")(images)
@@ -88,8 +88,8 @@ def test_what_cannot_be_meant_is_refused_when_parsed(text: str, message: str) ->
     ("text", "shape", "message"),
     [
         ("crop=20", (3, 12, 10), "larger than the images, 12×10"),
-        ("lab-l", (1, 8, 8), "'lab-l' needs colour images, received 1 channel"),
-        ("lab-ab,edges", (3, 8, 8), "'edges' needs colour images, received 2 channel"),
+        ("lab-l", (1, 8, 8), "'lab-l' needs color images, received 1 channel"),
+        ("lab-ab,edges", (3, 8, 8), "'edges' needs color images, received 2 channel"),
         *(
             (name, (3, 1, 1), f"'{name}' needs pictures, received rows of a table")
             for name in ("gray", "lab-l", "edges")

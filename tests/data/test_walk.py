@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from wcord.checks import UsageError
-from wcord.data.walk import PassedOver, files_below, files_in, folders_in, is_hidden, pictures
+from wcord.data.walk import Skipped, files_below, files_in, folders_in, is_hidden, pictures
 
 
 def put(path: Path, kind: str = "PNG") -> Path:
@@ -16,8 +16,8 @@ def put(path: Path, kind: str = "PNG") -> Path:
     return path
 
 
-def names(root: Path, passed: PassedOver | None = None) -> list[str]:
-    found = files_below(root, pictures(), passed or PassedOver())
+def names(root: Path, passed: Skipped | None = None) -> list[str]:
+    found = files_below(root, pictures(), passed or Skipped())
     return [path.relative_to(root).as_posix() for path in found]
 
 
@@ -39,9 +39,9 @@ def test_hidden_folders_are_left_out_at_any_depth_and_told(part: str, tmp_path: 
     put(root / "a" / "1.png")
     put(root / part / "2.png")
     put(root / "a" / part / "deep" / "3.png")
-    passed = PassedOver()
+    passed = Skipped()
     assert names(root, passed) == ["a/1.png"]
-    assert passed.note(pictures()) == (f"passed over: 1 hidden folder ({part})",)
+    assert passed.note(pictures()) == (f"skipped: 1 hidden folder ({part})",)
 
 
 @pytest.mark.parametrize("name", ["._1.png", ".1.png", "Thumbs.db", "desktop.ini", "1.png~", "@1.png", ".DS_Store"])
@@ -75,9 +75,9 @@ def test_links_that_lead_nowhere_and_pipes_are_no_pictures(tmp_path: Path) -> No
     (tmp_path / "folder").symlink_to(tmp_path / "nowhere")
     (tmp_path / "round.png").symlink_to(tmp_path / "round.png")
     os.mkfifo(tmp_path / "pipe.png")
-    passed = PassedOver()
+    passed = Skipped()
     assert names(tmp_path, passed) == ["1.png"]
-    assert passed.note(pictures()) == ("passed over: 3 broken links",)
+    assert passed.note(pictures()) == ("skipped: 3 broken links",)
 
 
 def test_one_note_counts_what_is_passed_over(tmp_path: Path) -> None:
@@ -87,13 +87,13 @@ def test_one_note_counts_what_is_passed_over(tmp_path: Path) -> None:
             (tmp_path / f"x{i}{ending}").write_bytes(b"words")
     put(tmp_path / ".cache" / "2.png")
     put(tmp_path / ".hidden.png")
-    passed = PassedOver()
+    passed = Skipped()
     assert names(tmp_path, passed) == ["1.png"]
     assert passed.note(pictures()) == (
-        "passed over: 7 files (.txt 3, .csv 2, no ending 1, .heic 1), 1 hidden image, 1 hidden folder (.cache); "
+        "skipped: 7 files (.txt 3, .csv 2, no ending 1, .heic 1), 1 hidden image, 1 hidden folder (.cache); "
         "there is no decoder for .heic",
     )
-    assert PassedOver().note(pictures()) == ()
+    assert Skipped().note(pictures()) == ()
 
 
 @pytest.mark.parametrize(("name", "kind"), [("a.JFIF", "JPEG"), ("IMG", "JPEG"), ("b.avif", "AVIF"), ("c.x1", "GIF")])
@@ -108,7 +108,7 @@ def test_a_folder_is_listed_by_itself(tmp_path: Path) -> None:
     put(tmp_path / "2.png")
     (tmp_path / "a").symlink_to(tmp_path / "b")
     assert [path.name for path in folders_in(tmp_path)] == ["a", "b"]
-    assert files_in(tmp_path, pictures(), PassedOver()) == [tmp_path / "2.png"]
+    assert files_in(tmp_path, pictures(), Skipped()) == [tmp_path / "2.png"]
 
 
 def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +116,6 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytes
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(os, "scandir", refuse)  # root may read everything
-    for look in (lambda: files_below(tmp_path, pictures(), PassedOver()), lambda: folders_in(tmp_path)):
+    for look in (lambda: files_below(tmp_path, pictures(), Skipped()), lambda: folders_in(tmp_path)):
         with pytest.raises(UsageError, match=r"folder .* cannot be read \(Permission denied\): check its permissions"):
             look()

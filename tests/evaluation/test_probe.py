@@ -25,7 +25,7 @@ def clouds(count: int = 120, *, apart: float = 4.0, seed: int = 0) -> tuple[torc
 
 
 def seen(**how: float) -> Representation:
-    return Representation(*clouds(**how), *clouds(seed=1, **how))  # pyright: ignore[reportArgumentType]
+    return Representation(*clouds(**how), *clouds(seed=1, **how))
 
 
 def test_clouds_apart_are_told_apart_and_noise_is_not() -> None:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from wcord import build_method, capture, create_model
 from wcord.data.batch import Batch
 from wcord.data.config import DataConfig
+from wcord.data.dataset import DataSet
 from wcord.data.loader import Loader
-from wcord.data.sources import from_arrays, open_data
-from wcord.data.split import DataSet
+from wcord.data.opening import from_arrays, open_data
 from wcord.losses import LossReport
 from wcord.methods.build import adapt_student, option_names, parse_method
 from wcord.methods.catalogue import METHODS
@@ -118,7 +118,7 @@ def test_the_total_is_the_weighted_sum_and_nothing_reaches_the_teacher(
         parameter.requires_grad_()
     batch = next(Loader(digits.train, batch_size=16).batches())
     report = bench.loss(batch, cut=False)
-    weights = bench.objective.part_weights
+    weights = bench.objective.weights
     assert set(report.parts) == set(weights)
     expected = sum(weight * report.parts[part] for part, weight in weights.items())
     torch.testing.assert_close(report.total, torch.as_tensor(expected))

@@ -25,6 +25,6 @@ def test_has_relu_not_relu6():
     assert not any(isinstance(module, torch.nn.ReLU6) for module in create_model("MobileNetV2").modules())
 
 
-def test_grey_images_and_few_classes():
+def test_gray_images_and_few_classes():
     network = create_model("MobileNetV2", num_classes=3, in_channels=1).eval()
     assert network(torch.zeros(2, 1, 16, 16)).shape == (2, 3)

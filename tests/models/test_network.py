@@ -21,7 +21,7 @@ class Elaborate(nn.Module):
         return Output(x.mean((2, 3)), x)
 
 
-def test_normalises_then_runs():
+def test_normalizes_then_runs():
     backbone = create_model("resnet8").eval()
     images = torch.rand(2, 3, 32, 32)
     network = Network(backbone, PREPROCESS, classes=["a", "b"])

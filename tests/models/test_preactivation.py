@@ -1,4 +1,4 @@
-"""Where maps are before their ReLU, and which normalisation that ReLU takes, stated or found."""
+"""Where maps are before their ReLU, and which normalization that ReLU takes, stated or found."""
 
 import pytest
 from torch import nn
@@ -16,7 +16,7 @@ def test_what_a_network_states_counts() -> None:
         address_before_relu(network, "stem", "conv1")
 
 
-def test_in_a_sequence_the_normalisation_before_the_relu_counts_and_none_after_it() -> None:
+def test_in_a_sequence_the_normalization_before_the_relu_counts_and_none_after_it() -> None:
     network = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.ReLU()
     )

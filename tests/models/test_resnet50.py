@@ -20,6 +20,6 @@ def test_projection_only_where_the_shape_changes():
     assert Bottleneck(256, 64, 1).shortcut is None
 
 
-def test_grey_images_and_few_classes():
+def test_gray_images_and_few_classes():
     network = create_model("ResNet50", num_classes=3, in_channels=1).eval()
     assert network(torch.zeros(2, 1, 16, 16)).shape == (2, 3)

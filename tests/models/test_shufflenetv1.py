@@ -22,6 +22,6 @@ def test_down_block_keeps_the_pooled_input_beside_the_branch():
     assert torch.equal(y[:, 216:], torch.nn.functional.avg_pool2d(x, 3, 2, 1))
 
 
-def test_grey_images_and_few_classes():
+def test_gray_images_and_few_classes():
     network = create_model("ShuffleV1", num_classes=3, in_channels=1).eval()
     assert network(torch.zeros(2, 1, 16, 16)).shape == (2, 3)

@@ -25,6 +25,6 @@ def test_one_half_passes_and_is_interleaved():
     assert torch.equal(y[:, ::2], x[:, :4])
 
 
-def test_grey_images_and_few_classes():
+def test_gray_images_and_few_classes():
     network = create_model("ShuffleV2", num_classes=3, in_channels=1).eval()
     assert network(torch.zeros(2, 1, 16, 16)).shape == (2, 3)

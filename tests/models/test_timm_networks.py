@@ -43,10 +43,10 @@ def test_random_unless_asked_for(put_in_hub):
     assert name_with_weights("timm:test_resnet") == "timm:test_resnet.r160_in1k"
 
 
-def test_grey_pictures(put_in_hub):
+def test_gray_pictures(put_in_hub):
     put_in_hub("timm/test_resnet.r160_in1k", {"model.safetensors": filled("test_resnet")})
-    grey = create_model("timm:test_resnet.r160_in1k", num_classes=5, in_channels=1)
-    assert grey(torch.zeros(2, 1, 64, 64)).shape == (2, 5)
+    gray = create_model("timm:test_resnet.r160_in1k", num_classes=5, in_channels=1)
+    assert gray(torch.zeros(2, 1, 64, 64)).shape == (2, 5)
 
 
 def test_a_repository_of_ones_own(put_in_hub):

@@ -36,7 +36,7 @@ def test_the_old_names_of_layers(put_in_torch_hub):
     assert torch.equal(network.state_dict()[key], source.state_dict()[key])
 
 
-def test_inception_sees_its_own_normalisation_once(put_in_torch_hub):
+def test_inception_sees_its_own_normalization_once(put_in_torch_hub):
     settings = {"aux_logits": True, "init_weights": False}
     filled(put_in_torch_hub, "googlenet", **settings)
     network = create_model("torchvision:googlenet@DEFAULT", num_classes=5)

@@ -38,6 +38,6 @@ def test_starts_with_small_weights_and_no_bias():
     assert network.block1[0].bias.abs().max() == 0
 
 
-def test_grey_images_and_few_classes():
+def test_gray_images_and_few_classes():
     network = create_model("vgg8", num_classes=3, in_channels=1).eval()
     assert network(torch.zeros(2, 1, 16, 16)).shape == (2, 3)

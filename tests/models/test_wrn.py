@@ -29,6 +29,6 @@ def test_classifier_starts_without_bias():
     assert create_model("wrn_16_1").fc.bias.abs().max() == 0
 
 
-def test_grey_images_and_few_classes():
+def test_gray_images_and_few_classes():
     network = create_model("wrn_16_1", num_classes=3, in_channels=1).eval()
     assert network(torch.zeros(2, 1, 16, 16)).shape == (2, 3)

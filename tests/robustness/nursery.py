@@ -17,12 +17,12 @@ import matplotlib.backends.backend_svg
 import torch
 
 import wcord.api.runs
-import wcord.data.sources
+import wcord.data.opening
 import wcord.report.html
 from wcord.cli import main
 
 CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
-LOADED = (matplotlib.backends.backend_svg, wcord.api.runs, wcord.data.sources, wcord.report.html)
+LOADED = (matplotlib.backends.backend_svg, wcord.api.runs, wcord.data.opening, wcord.report.html)
 
 
 def die_at(number: int, below: str) -> None:

@@ -16,7 +16,7 @@ import wcord
 from wcord import api, contrast, features, losses, transport
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
-from wcord.data.sources import from_arrays, open_data
+from wcord.data.opening import from_arrays, open_data
 from wcord.models import weights
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess

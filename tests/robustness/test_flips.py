@@ -4,7 +4,7 @@ import json
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from wcord.training.config import DistillConfig, TrainConfig, configure
 from wcord.training.loop import Trainer
 from wcord.training.teacher_cache import TeacherCache
 
+pytestmark = pytest.mark.usefixtures("without_pages")
 SMALL: dict[str, Any] = {"data": "sklearn:iris", "epochs": 3, "batch_size": 60, "device": "cpu"}
 
 
@@ -37,14 +38,6 @@ class Runs(NamedTuple):
 
 def quiet(line: str) -> None:
     """Tell nobody."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _without_pages() -> Iterator[None]:
-    """Leave out the pages of runs, which take most of the time and are read by nobody."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wcord.api.conclude.write_own_report", lambda run: None)
-        yield
 
 
 @pytest.fixture(scope="module")

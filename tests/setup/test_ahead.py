@@ -11,8 +11,9 @@ from tests.training.test_loop import SMALL, silent
 
 from wcord import api
 from wcord.checks import UsageError
+from wcord.data.dataset import DataSet
 from wcord.data.images import Form
-from wcord.data.split import DataSet, MemorySplit, Split, StreamSplit
+from wcord.data.split import MemorySplit, Split, StreamSplit
 from wcord.data.stores import FileImages
 from wcord.setup.ahead import made_together, with_teacher_ahead
 from wcord.training.config import DistillConfig, TrainConfig, configure

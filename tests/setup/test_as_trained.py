@@ -8,7 +8,7 @@ from PIL import Image
 
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
-from wcord.data.frame import Frame
+from wcord.data.images import Frame
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import save_weights

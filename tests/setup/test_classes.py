@@ -16,7 +16,7 @@ from wcord import api
 from wcord.checks import DoesNotFitError, UsageError
 from wcord.data.config import DataConfig
 from wcord.data.labels import match_classes, observed_map, read_map
-from wcord.data.sources import from_arrays, open_data
+from wcord.data.opening import from_arrays, open_data
 from wcord.data.split import ViewedSplit
 from wcord.data.view import View
 from wcord.models.network import merge_logits
@@ -55,7 +55,7 @@ def test_maps_of_classes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="1 of the student's classes have no class of the teacher: 'fish'"):
         observed_map(theirs, own, FINE, (*COARSE, "fish"))
     for text, message in [
-        ("ant,insect,x", "line 1: must be theirs,ours"),
+        ("ant,insect,x", "line 1: must be teacher's class,student's class"),
         ("ant,insect\nant,mammal", "line 2: class 'ant' has a line already"),
         ("ent,insect", "unknown class of the teacher in the label map 'ent': did you mean 'ant'"),
         ("ant,insekt", "unknown class of the student in the label map 'insekt': did you mean 'insect'"),
@@ -101,7 +101,7 @@ def teachers(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 def distilled(folder: Path, out: Path, teacher: Path, **settings: object) -> api.Result:
     made = {"epochs": 1, "lr": 0.1, "device": "cpu", "set": [], "out": out, "data": f"parquet:{folder}", **settings}
-    return wcord.distill("resnet8", "resnet8", teacher_weights=teacher, **made)  # pyright: ignore[reportArgumentType]
+    return wcord.distill("resnet8", "resnet8", teacher_weights=teacher, **made)
 
 
 def test_fine_classes_are_summed_into_coarse_ones(folder: Path, teachers: dict[str, Path], tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from wcord.checks import UsageError
-from wcord.data.sources import from_arrays
-from wcord.data.split import DataSet
+from wcord.data.dataset import DataSet
+from wcord.data.opening import from_arrays
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import save_weights

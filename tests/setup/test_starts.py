@@ -12,8 +12,8 @@ from torch import nn
 
 from wcord import api, capture, create_model
 from wcord.checks import UsageError
-from wcord.data.sources import from_arrays
-from wcord.data.split import DataSet
+from wcord.data.dataset import DataSet
+from wcord.data.opening import from_arrays
 from wcord.models.network import unwrap
 from wcord.models.weights import load_weights, open_network, read_card
 from wcord.setup.job import Provided, opened_data, prepare

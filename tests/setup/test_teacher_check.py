@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
-from wcord.data.sources import from_arrays
-from wcord.data.split import DataSet
+from wcord.data.dataset import DataSet
+from wcord.data.opening import from_arrays
 from wcord.evaluation.accuracy import Predictions
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess

@@ -11,7 +11,7 @@ from torch import nn
 
 from wcord import api
 from wcord.checks import UsageError
-from wcord.data.sources import from_arrays
+from wcord.data.opening import from_arrays
 from wcord.models.create import create_model
 from wcord.setup.trainable import require_normalisable, require_own_weights, require_trainable
 

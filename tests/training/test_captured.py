@@ -16,8 +16,8 @@ from torch import Tensor
 from wcord import api
 from wcord.checks import RunError, UsageError
 from wcord.data.batch import Batch
-from wcord.data.sources import from_arrays
-from wcord.data.split import DataSet
+from wcord.data.dataset import DataSet
+from wcord.data.opening import from_arrays
 from wcord.features import Features
 from wcord.host import no_reads, reads_are_off
 from wcord.methods.catalogue import METHODS

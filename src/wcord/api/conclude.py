@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import nn
 
+from wcord.data.dataset import DataSet
 from wcord.data.loader import Loader
-from wcord.data.split import DataSet
 from wcord.evaluation.accuracy import Predictions, accuracy, predict
 from wcord.evaluation.agreement import agreement
 from wcord.evaluation.chance import Standing, standing
@@ -48,7 +48,7 @@ def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, devic
     teacher = None if job.teacher is None else job.teacher.to(device)
     taught = None if teacher is None else _taught(teacher, job)
     # Samples that are paired by label alone are others: there is nothing to compare one by one.
-    comparable = job.data.teacher is None or not job.data.teacher.by_label
+    comparable = job.data.teacher is None or job.data.pairs != "label"
     teacher_predictions = taught if comparable else None
     pictures = job.data.test.read if min(job.data.test.shape[1:]) > 1 else None
     same_labels = job.same_labels and not job.data.several_labels
@@ -99,11 +99,11 @@ def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, devic
 
 
 def _options(job: Job) -> dict[str, dict[str, object]]:
-    """Return the options of the summands that were there: without labels there is no cross-entropy."""
+    """Return the options of the methods of a run; without labels there is no cross-entropy."""
     config = job.config
     method, given = ("ce", ()) if isinstance(config, TrainConfig) else (config.method, config.set)
     resolved = resolved_options(method, parse_options(given))
-    options = {name: resolved[name] for name in job.objective.weights}
+    options = {name: chosen for name, chosen in resolved.items() if name != "ce" or name in job.objective.weights}
     if job.class_weights is not None:
         options["ce"]["class_weights"] = dict(zip(job.data.classes, job.class_weights.tolist(), strict=True))
     return options

@@ -13,11 +13,12 @@ from wcord.api.conclude import predict_all
 from wcord.bounds import checked
 from wcord.checks import RunError, UsageError, require_bool, require_counts, require_file, require_kind, require_list
 from wcord.data.config import DataConfig
-from wcord.data.form import MIXED_SIZE
+from wcord.data.dataset import DataSet
+from wcord.data.label_values import refuse_several
 from wcord.data.labels import number_by_name, require_several_classes
 from wcord.data.loader import Loader
-from wcord.data.several import refuse_several
-from wcord.data.split import DataSet, Split, moved
+from wcord.data.memory import MIXED_SIZE
+from wcord.data.split import Split, moved
 from wcord.data.view import View
 from wcord.evaluation.accuracy import Predictions, accuracy
 from wcord.evaluation.chance import standing
@@ -200,7 +201,7 @@ def predict_files(
         RunError: none of the files in folders can be read.
     """
     from wcord.data import records  # tables and sounds take a second to load
-    from wcord.data.walk import PassedOver
+    from wcord.data.walk import Skipped
 
     require_counts(top=top)
     paths = [paths] if isinstance(paths, str | Path) else paths
@@ -212,7 +213,7 @@ def predict_files(
     shape = seen if width == 1 else card.record or seen  # a row of a table is one visit already
     sounds = card.extra.get("sounds")  # older files do not say it
     records.require_single_records(shape, card.columns)
-    kind, passed = records.kind_of_records(shape, sounds=sounds), PassedOver()
+    kind, passed = records.kind_of_records(shape, sounds=sounds), Skipped()
     files = records.find_files([Path(path) for path in paths], kind, passed)
     if say is not None:
         for note in passed.note(kind):

@@ -16,8 +16,8 @@ from wcord.checks import UsageError, require_folder, require_kind, require_place
 from wcord.claim import claim, holder, is_claimed
 from wcord.data.config import DataConfig
 from wcord.data.contents import contents_of
-from wcord.data.sources import OWN
-from wcord.data.split import DataSet
+from wcord.data.dataset import DataSet
+from wcord.data.sources.registry import IN_MEMORY
 from wcord.models.network import Network
 from wcord.models.weights import digest
 from wcord.overwriting import is_free, require_removable
@@ -86,7 +86,7 @@ def distill(
         teacher: name as `create_model` takes it (give `teacher_weights` too), or a trained module.
         student: name, or a module to be trained.
         out: folder of the run; it must not exist yet.
-        data: source as in `--data`, or a data set from `wcord.data.sources.from_arrays`.
+        data: source as in `--data`, or a data set from `wcord.data.opening.from_arrays`.
         **settings: any setting of the command line by name: method, epochs, batch_size, lr, seed, …
 
     Returns:
@@ -103,7 +103,7 @@ def distill(
         "teacher": teacher if isinstance(teacher, str) else type(teacher).__name__,
         "student": student if isinstance(student, str) else type(student).__name__,
         "out": out,
-        "data": data if isinstance(data, str) else f"{OWN}:{data.name}",
+        "data": data if isinstance(data, str) else f"{IN_MEMORY}:{data.name}",
     }
     provided = Provided(
         None if isinstance(teacher, str) else teacher,

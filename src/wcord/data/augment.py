@@ -1,13 +1,15 @@
-"""Training augmentation as operations on a whole batch: first what is drawn for each sample, then its doing.
+"""Training augmentation as operations on a whole batch: random numbers are drawn first, then applied.
 
-Drawing and doing are apart so that the numbers of a whole batch can be drawn in one place and each process apply its
-part. Images come in as uint8 (or float in [0, 1]) and go out as float32 in [0, 1]; borders are black, as when a
-picture is padded before it is normalised.
+Drawing and applying are separate, so that the numbers of a batch are drawn in one place and each process applies its
+part. Images come in as uint8 (or float in [0, 1]) and go out as float32 in [0, 1]; borders are black, as
+if a picture were padded before it is normalized.
 """
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,11 +22,11 @@ CROP_AREA = (0.08, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
 """Width : height of a resized crop."""
 CROP_TRIES = 10
-"""Crops drawn for a sample; the first that fits is taken, else the whole picture."""
+"""Crops drawn for each sample: the first that fits is used, else the whole picture."""
 
 
 def margin(kind: str, height: int) -> int:
-    """Return how many pixels a picture of `height` may be moved: an eighth for crop-flip, 1 up to 31 px for shift.
+    """Return by how many pixels a picture of `height` may be shifted: an eighth for crop-flip, 1 up to 31 px for shift.
 
     >>> margin("crop-flip", 32), margin("shift", 8)
     (4, 1)
@@ -33,7 +35,7 @@ def margin(kind: str, height: int) -> int:
 
 
 def draw(kind: str, count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
-    """Draw what happens to each of `count` samples, on the CPU, so that every device sees the same.
+    """Draw the augmentation of `count` samples, on the CPU, so that it is the same on every device.
 
     Returns:
         B×0 for "none"; B×3 int64 (top, left, flip) for "shift" and "crop-flip", with top and left counted in the
@@ -55,7 +57,7 @@ def draw(kind: str, count: int, height: int, width: int, generator: torch.Genera
 
 
 def augment(kind: str, images: Tensor, drawn: Tensor) -> Tensor:
-    """Do to each image what was drawn for it.
+    """Apply the drawn augmentation to each image.
 
     >>> square = torch.full((1, 1, 8, 8), 255, dtype=torch.uint8)
     >>> moved = augment("shift", square, torch.tensor([[0, 1, 0]]))  # the window starts one pixel higher
@@ -65,7 +67,7 @@ def augment(kind: str, images: Tensor, drawn: Tensor) -> Tensor:
     Args:
         kind: one of `AUGMENTATIONS`.
         images: B×C×H×W, uint8 or float32 in [0, 1].
-        drawn: what was drawn for these samples as `place` brings it to their size, on any device.
+        drawn: the draws of these samples, scaled by `place` to their size, on any device.
 
     Returns:
         B×C×H×W, float32 in [0, 1].
@@ -79,9 +81,9 @@ def augment(kind: str, images: Tensor, drawn: Tensor) -> Tensor:
 
 
 def place(kind: str, drawn: Tensor, frame: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """Return what was drawn for pictures of `frame` (height, width) in pixels of their counterparts of `size`.
+    """Return draws for pictures of `frame` (height, width), scaled to pictures of `size`.
 
-    Two pictures of one scene, of different resolutions, so show the same part of it, up to a pixel.
+    Two pictures of one scene at different resolutions then show the same part of it, up to a pixel.
 
     >>> place("crop-flip", torch.tensor([[8, 2, 1]]), (32, 32), (8, 8))
     tensor([[2, 0, 1]])
@@ -110,10 +112,10 @@ def to_unit(images: Tensor) -> Tensor:
 
 
 def crop(images: Tensor, drawn: Tensor, *, padding: int) -> Tensor:
-    """Pad with black, cut each sample's window out of that, and mirror it where asked.
+    """Pad with black, crop each sample's window, and mirror it where drawn.
 
     One gather for the batch: position h, w of the result is read at (top + h)·(W + 2p) + left + w, or at its mirror
-    image in w, of the flattened padded picture; the parts that do not depend on the sample are looked up in a table.
+    image in w, of the flattened padded picture; the parts that do not depend on the sample are cached.
 
     Args:
         images: B×C×H×W, any type.
@@ -137,9 +139,9 @@ def _window(height: int, width: int, stride: int, device: torch.device) -> Tenso
 
 
 def crop_resize(images: Tensor, drawn: Tensor) -> Tensor:
-    """Cut each sample's box out, stretch it bilinearly over the whole picture, and mirror it where asked.
+    """Crop each sample's box, resize it bilinearly to the whole picture, and mirror it where drawn.
 
-    Equal to F.interpolate of each box alone: sampling positions are kept inside the box, so no pixel around it
+    Equal to F.interpolate of each box alone: sampling positions are kept inside the box, so that no pixel around it
     bleeds in. A box is never larger than the picture, hence no antialiasing.
 
     Args:
@@ -197,6 +199,62 @@ def boxes(drawn: Tensor, height: int, width: int) -> Tensor:
 
 
 def whole(drawn: Tensor, height: int, width: int) -> Tensor:
-    """Return crops that leave nothing out, mirrored where that was drawn: of pictures that are cut out already."""
+    """Return crops of whole pictures, mirrored where drawn, for pictures that are cropped already."""
     sides = drawn.new_tensor([0, 0, height, width]).expand(len(drawn), 4)
     return torch.cat([sides, drawn[:, -1:]], dim=1)
+
+
+ORDER, AUGMENT, PARTNER, PARTNER_AUGMENT, MIX = range(5)
+"""Separate streams of random numbers."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The augmentation of each batch; a small object, since worker processes draw for themselves."""
+
+    seed: int
+    samples: int
+    batch_size: int
+    views: int
+    part: "Part"
+
+    def __call__(self, epoch: int, number: int, *, kind: str, size: tuple[int, int], stream: int = AUGMENT) -> Tensor:
+        """Return the draws of this process's part of a batch, for each of its views."""
+        count = min(self.batch_size, self.samples - number * self.batch_size)
+        keys = [(self.seed, epoch, stream, number, *([view] if view else [])) for view in range(self.views)]
+        drawn = [draw(kind, count, *size, seeded(*key)) for key in keys]
+        return torch.cat([self.part(each) for each in drawn])
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which samples of a batch a process reads: its share and, for mixing, the partners of its share."""
+
+    rank: int
+    world_size: int
+    mates: bool
+
+    def __call__(self, whole: Tensor) -> Tensor:
+        """Return the rows that this process reads."""
+        if self.world_size == 1:
+            return whole
+        share = whole.tensor_split(self.world_size)[self.rank]
+        return torch.cat([share, whole.flip(0).tensor_split(self.world_size)[self.rank]]) if self.mates else share
+
+    def pairs(self, read: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+        """Return the share, and the sample that each of its samples is mixed with."""
+        if self.world_size == 1:
+            return read, read.flip(dim)
+        share, mates = read.chunk(2, dim)
+        return share, mates
+
+
+def random_of(*key: int) -> np.random.Generator:
+    """Return a NumPy generator for a key, like `seeded` for torch."""
+    return np.random.default_rng(np.random.SeedSequence([part % 2**64 for part in key]))
+
+
+def seeded(*key: int) -> torch.Generator:
+    """Return a generator whose numbers depend on the whole key, with no pattern between neighboring keys."""
+    words = np.random.SeedSequence([part % 2**64 for part in key]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(words[0]))

@@ -12,8 +12,8 @@ class Batch:
     """One mini-batch, as every term of a loss sees it.
 
     Attributes:
-        student_input: what the student sees, images as float32 in [0, 1], B×C×H×W.
-        teacher_input: what the teacher sees; the same tensor where both see the same.
+        student_input: the student's input, images as float32 in [0, 1], B×C×H×W.
+        teacher_input: the teacher's input; the same tensor where both see the same.
         target: class numbers, B; or the shares of the classes in each sample, B×C, where samples are mixed; or its
             labels, B×C of 0 and 1 (float), where it may have several.
         index: row numbers in the training set, B, or None where there are none.

@@ -15,7 +15,7 @@ CLEARLY_UNBALANCED = 3.0
 
 
 def class_weights(choice: str, targets: Tensor, classes: Sequence[str]) -> tuple[Tensor | None, str]:
-    """Return a weight for each class, or None where all count alike, and a note that says which.
+    """Return a weight for each class, or None for equal weights, and a note on them.
 
     >>> class_weights("auto", torch.tensor([0, 0, 0, 1]), ("common", "rare"))
     (tensor([0.6667, 2.0000]), 'class weights: 0.6667 (common) to 2 (rare), balanced')

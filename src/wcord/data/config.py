@@ -13,8 +13,8 @@ class DataConfig:
     """Where the samples come from, how they are read, and what the network that is trained sees of them."""
 
     data: Annotated[Name, Affects("place", "source", "opened data")] = "digits"
-    """digits | sklearn:NAME | parquet:DIR | imagefolder:DIR | audiofolder:DIR | hub:NAME | torchvision:NAME@DIR |
-    npz:FILE | table:FILE"""
+    """What the samples are read from: digits, or KIND:PLACE such as imagefolder:pictures. `wcord list --data` shows all
+    kinds."""
     label: Annotated[Name, Affects("result")] | None = None
     """Label column, needed only where there are several."""
     no_labels: Annotated[bool, Affects("result", "opened data")] = False
@@ -77,32 +77,6 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """What is asked of a source besides its samples: columns by name (see `DataConfig`), and what samples are called.
-
-    Attributes:
-        key: column whose values name the samples, for pairs.
-        class_order: see `DataConfig`.
-        unseen: columns that a network must not see, such as the labels of the other.
-        labels: whether there are labels to be read.
-        partial: whether a test split that lacks what is asked for is passed over, and not refused.
-        known: what the file of the network says that the data are read for, if one is there already.
-    """
-
-    input: tuple[str, ...] = ()
-    label: str | None = None
-    key: str | None = None
-    group_by: str | None = None
-    visits_of: str | None = None
-    order_by: str | None = None
-    class_order: str = "auto"
-    unseen: tuple[str, ...] = ()
-    labels: bool = True
-    partial: bool = False
-    known: Known | None = None
-
-
-@dataclass(frozen=True)
 class PairingConfig:
     """What the teacher sees, where that is not what the student sees, and how the two belong together."""
 
@@ -149,26 +123,13 @@ class PairingConfig:
 MISSING_TEST = 0.2
 """Share of the training samples that are evaluated on where a source has no test split."""
 
-SOURCES: dict[str, str] = {
-    "digits": "1,797 handwritten digits of 8×8 pixels, embedded (scikit-learn)",
-    "sklearn:NAME": "a table of scikit-learn, embedded: breast_cancer, iris, wine",
-    "parquet:DIR": "parquet files named train* and test*, as on the Hugging Face hub",
-    "imagefolder:DIR": "a folder per class, or train/ and test/ (val/, Training/, …) with a folder per class",
-    "hub:NAME": "a data set of the Hugging Face hub",
-    "torchvision:NAME@DIR": "a data set of torchvision that lies in DIR: CIFAR100, MNIST, …",
-    "audiofolder:DIR": "sound files (wav), in folders as images are, seen as spectrograms",
-    "npz:FILE": "arrays x_train, y_train and, if there, x_test, y_test",
-    "table:FILE": "a csv, tsv or parquet file of numbers, or a folder with train.csv and test.csv",
-}
-"""What `--data` takes."""
-
 VIEWS: dict[str, str] = {
     "crop=N": "the N×N pixels in the middle (N×M: --view crop=24x32)",
     "edges": "the magnitude of the gradient, one channel",
     "gray": "the luma, one channel",
-    "lab-ab": "the two colour channels of CIE L*a*b*",
+    "lab-ab": "the two color channels of CIE L*a*b*",
     "lab-l": "the lightness of CIE L*a*b*, one channel",
-    "rgb": "one channel three times, for networks that want colour",
+    "rgb": "one channel three times, for networks that want color",
     "resize=N": "the picture resized to N×N pixels",
     "visits=N": "the first N visits of a subject",
 }

@@ -1,4 +1,4 @@
-"""Whether data are still those that a run began with: digests of what they hold, and what has changed, in words."""
+"""Detects whether data have changed since a run began: digests of their contents, and the difference in words."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,72 +7,73 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wcord.data.split import DataSet, MemorySplit, Origin, Split, base_and_view
+from wcord.data.dataset import DataSet
+from wcord.data.split import MemorySplit, Origin, Split, base_and_view
 
 READ = 1000
-"""Images of each split whose bytes are read, evenly spaced; of the others the size is enough to see most changes."""
+"""Images of each split whose bytes are read, evenly spaced; the sizes of the others show most changes."""
 BLOCK = 4096
 """Rows of a tensor that are read at a time."""
 
 Contents = Mapping[str, Any]
-"""Aspect of the data → its digest, or the number of samples; for each split a mapping of its own, and `teacher`.
+"""Aspect of the data → its digest, or the number of samples; a mapping for each split and for `teacher`.
 
-Beside them `files`, where settings name files that say more of the data: setting → digest."""
+`files` is for settings that name files about the data: setting → digest."""
 
 
 def contents_of(data: DataSet) -> dict[str, Any]:
-    """Return digests of what data hold: those of the student and, where they are others, those of the teacher.
+    """Return digests of the student's data and, if they differ, of the teacher's.
 
-    Numbers count to their last bit, as they are stored: a run goes on bit for bit, or not at all. Of files the digests
-    depend neither on the machine and the place, nor on how they are read (in memory or not, at which size, through
-    which view). Files are known by their names, their sizes and the bytes of a thousand.
+    Stored numbers count to their last bit, since a run resumes bit for bit or not at all. Digests of files depend on
+    their names, their sizes and the bytes of a thousand of them; not on the machine, the folder, or how they are read
+    (in memory or not, at which size, through which view).
     """
-    held = _side(data)
-    return held if data.teacher is None else held | {"teacher": _side(data.teacher.data)}
+    digests = _side(data)
+    return digests if data.teacher is None else digests | {"teacher": _side(data.teacher)}
 
 
-def difference(begun: Contents, now: Contents, *, but: Sequence[str] = ()) -> str | None:
+def difference(before: Contents, now: Contents, *, but: Sequence[str] = ()) -> str | None:
     """Return the first thing in which data differ from those that a run began with, or None.
 
     Args:
-        begun: what `contents_of` gave then; aspects that an earlier version did not look at are passed over.
-        now: what it gives today.
+        before: what `contents_of` gave then; aspects that are missing there are skipped.
+        now: what it gives now.
         but: aspects that may differ.
     """
     for name, whose in (("", ""), ("teacher", "teacher's ")):
-        one, other = (begun.get(name), now.get(name)) if name else (begun, now)
+        one, other = (before.get(name), now.get(name)) if name else (before, now)
         if one is None or other is None:
             continue
-        told = _difference(one, other, but)
-        if told is not None:
-            return whose + told
+        change = _difference(one, other, but)
+        if change is not None:
+            return whose + change
     files = now.get("files", {})
-    changed = [name for name, digest in begun.get("files", {}).items() if files.get(name, digest) != digest]
+    changed = [name for name, digest in before.get("files", {}).items() if files.get(name, digest) != digest]
     return f"file of --{changed[0].replace('_', '-')} holds something else" if changed else None
 
 
-def _difference(begun: Contents, now: Contents, but: Sequence[str]) -> str | None:
+def _difference(before: Contents, now: Contents, but: Sequence[str]) -> str | None:
     for split in ("train", "test"):
-        counts = [held[split]["samples"] for held in (begun, now)]
+        counts = [side[split]["samples"] for side in (before, now)]
         if counts[0] != counts[1]:
             return f"{split} split had {counts[0]} samples and now has {counts[1]}"
-    if begun["classes"] != now["classes"]:
-        counts = [held["number_of_classes"] for held in (begun, now)]
+    if before["classes"] != now["classes"]:
+        counts = [side["number_of_classes"] for side in (before, now)]
         if counts[0] != counts[1]:
             return f"data had {counts[0]} classes and now have {counts[1]}"
         return "classes have other names, or another order"
-    if begun["columns"] != now["columns"]:
+    if before["columns"] != now["columns"]:
         return "columns are others, or stand in another order"
     words = {
         "names": "split holds files of other names",
         "labels": "split has other labels",
         "content": "split holds other samples, though as many",
     }
-    for aspect, told in words.items():
+    for aspect, change in words.items():
         for split in ("train", "test"):
-            known = aspect not in but and aspect in begun[split]
-            if known and begun[split][aspect] != now[split][aspect]:
-                return f"{split} {told}"
+            compared = aspect not in but and aspect in before[split]
+            if compared and before[split][aspect] != now[split][aspect]:
+                return f"{split} {change}"
     return None
 
 
@@ -99,7 +100,7 @@ def _split(split: Split) -> dict[str, Any]:
 
 
 def fingerprint(origin: Origin | None) -> dict[str, str | None]:
-    """Return digests of the names and of what is held of some rows of a store; None where nothing is known of them."""
+    """Return digests of the names and the contents of some rows of a store; None where they are unknown."""
     if origin is None:
         return {"names": None, "content": None}
     store, rows = origin
@@ -108,10 +109,10 @@ def fingerprint(origin: Origin | None) -> dict[str, str | None]:
     places: list[int] = rows.tolist()
     names = store.relative_names()
     looked_at = torch.linspace(0, max(len(places) - 1, 0), min(READ, len(places))).round().long().tolist()
-    held = [store.sizes(rows.numpy()).tobytes(), *(store.encoded(places[place]) for place in looked_at)]
+    content = [store.sizes(rows.numpy()).tobytes(), *(store.encoded(places[place]) for place in looked_at)]
     return {
         "names": _digest([names[row] for row in places]) if names else None,
-        "content": _digest(held),
+        "content": _digest(content),
     }
 
 
@@ -123,7 +124,7 @@ def _blocks(store: Tensor, rows: Tensor) -> Iterable[bytes]:
 
 
 def _digest(parts: Iterable[str | bytes]) -> str:
-    """Return a digest of a sequence, in which it counts where one part ends and the next begins."""
+    """Return a digest of a sequence that depends on where one part ends and the next begins."""
     whole = hashlib.sha256()
     for part in parts:
         content = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part

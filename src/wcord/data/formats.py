@@ -22,9 +22,9 @@ _RASTER = (
     *("PSD", "DDS", "ICO", "ICNS", "SUN", "XBM", "MSP"),
 )
 _NO_SIGNATURE = ("TGA",)
-"""Any bytes may pass for these, so that only the ending tells them."""
+"""Formats without a signature, which only the ending identifies."""
 _CODECS = {"AVIF": "avif", "WEBP": "webp", "JPEG2000": "jpg_2000", "JPEG": "jpg"}
-_FOUND_BY_CONTENT = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "PPM", "AVIF", "JPEG2000", "HEIF")
+_BY_CONTENT = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "PPM", "AVIF", "JPEG2000", "HEIF")
 WITHOUT_DECODER = frozenset(
     {".heic", ".heif", ".hif", ".avif", ".webp", ".jxl", ".jp2", ".svg", ".exr", ".hdr", ".pfm", ".xcf"}
     | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".svs", ".ndpi", ".mrxs", ".dcm", ".nii"}
@@ -32,13 +32,13 @@ WITHOUT_DECODER = frozenset(
 )
 """Endings of pictures that are not read, or only where Pillow has a codec for them."""
 _NOTES = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")
-"""Names of the text in a PNG that may say how its camera was held."""
+"""Names of the text in a PNG that may hold the orientation of the camera."""
 _LEFT_BEHIND = frozenset({".part", ".partial", ".crdownload", ".download", ".tmp", ".temp", ".bak", ".orig", ".old"})
 
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Return the formats that are read here and can be told by their content."""
+    """Return the formats that are read here and can be recognized by their content."""
     Image.init()
     with suppress(ImportError):  # Pillow itself has no decoder for what iPhones write
         importlib.import_module("pillow_heif").register_heif_opener()
@@ -55,11 +55,11 @@ def picture_endings() -> frozenset[str]:
 
 
 def open_picture(content: bytes, name: str) -> Image.Image:
-    """Open a picture by its content; what it is called decides only for formats that have no signature.
+    """Open a picture by its content; its name decides only for formats that have no signature.
 
     Raises:
-        UnidentifiedImageError: it is none, or of a format that is not read.
-        ValueError: its ending says that it is of a format that is not read, or it has too many pixels.
+        UnidentifiedImageError: it is no picture, or of an unsupported format.
+        ValueError: its ending names an unsupported format, or it has too many pixels.
         Exception: whatever else Pillow raises for damaged files.
     """
     try:
@@ -79,7 +79,7 @@ def open_picture(content: bytes, name: str) -> Image.Image:
 def _open(file: IO[bytes], names: Sequence[str]) -> Image.Image:
     """Open a picture as `Image.open` does, of the named formats alone, and refuse one of too many pixels.
 
-    Pillow itself only warns up to twice its limit, in the whole process, and has no other way to be told.
+    Pillow itself only warns up to twice its limit, which is set for the whole process.
     """
     if Image.MAX_IMAGE_PIXELS is not None:  # where parts of pictures are cut out, it is asked again
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, most_pixels())
@@ -100,7 +100,7 @@ def _open(file: IO[bytes], names: Sequence[str]) -> Image.Image:
 
 
 def _has_late_notes(content: bytes) -> bool:
-    """Tell whether a PNG has notes, of which its orientation may be one, after its pixels."""
+    """Return whether a PNG has notes, of which its orientation may be one, after its pixels."""
     place, pixels = 8, False
     while place + 8 <= len(content):
         length, name = int.from_bytes(content[place : place + 4]), content[place + 4 : place + 8]
@@ -112,16 +112,16 @@ def _has_late_notes(content: bytes) -> bool:
 
 
 def is_picture_by_content(path: Path) -> bool:
-    """Tell whether a file whose ending says nothing, or that has none, holds a picture."""
+    """Return whether a file without an informative ending holds a picture."""
     ending = ending_of(path.name)
     if ending in WITHOUT_DECODER or ending in _LEFT_BEHIND or ending in mimetypes.types_map:
         return False
-    wanted = _FOUND_BY_CONTENT if ending else (*_FOUND_BY_CONTENT, "TIFF")  # raw files of cameras begin as TIFF does
+    names = _BY_CONTENT if ending else (*_BY_CONTENT, "TIFF")  # raw files of cameras begin as TIFF does
     try:
         with path.open("rb") as file:
-            _open(file, [name for name in formats() if name in wanted])
+            _open(file, [name for name in formats() if name in names])
     except UsageError:
-        return True  # a picture it is, if one that is too large
+        return True  # a picture, but too large
     except Exception:  # whatever Pillow raises: it is no picture then
         return False
     return True

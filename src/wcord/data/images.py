@@ -1,4 +1,4 @@
-"""How one picture becomes numbers: opened upright, brought to the form of its set, and named when it cannot be."""
+"""How one picture becomes numbers: opened upright, brought to the form of its data set, and named in messages."""
 
 import warnings
 from collections.abc import Callable
@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from wcord.checks import UsageError
-from wcord.data.frame import Frame
+from wcord.checks import LARGEST_SIDE, UsageError, require_number
+from wcord.data.limits import require_pixels
 
-# What is odd in a camera's notes (two values where one belongs) is nothing that a user could mend, and Pillow opens
-# pictures in several threads here, where a filter cannot be set for a while.
+# A user cannot mend oddities in the metadata of a camera, and pictures are opened in several threads, where a warning
+# filter cannot be set temporarily.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
-_GREY = frozenset({"1", "L", "LA"})
+_GRAY = frozenset({"1", "L", "LA"})
 _DEEP = frozenset({"I", "I;16", "I;16B", "I;16L"})
 DEEPEST = 65535
 """Largest value of 16 bits, which becomes 1."""
 _NOTES = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
-"""Where Pillow keeps what a picture's file says about its orientation."""
+"""Where Pillow keeps the orientation of a picture."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -35,8 +35,74 @@ _TURNS = {
 
 
 @dataclass(frozen=True)
+class Frame:
+    """The size that whole pictures are fitted to, before any view; a network may resize its input further.
+
+    >>> Frame.of("150x200", 0.875)
+    Frame(height=150, width=200, fraction=0.875)
+    >>> Frame(4, 4, 0.5).cover(10, 20), Frame(4, 4, 0.5).cover(8, 8)
+    (((8, 16), (2, 6)), ((8, 8), (2, 2)))
+
+    Attributes:
+        height: in pixels.
+        width: in pixels.
+        fraction: share of a resized picture's side that is kept in its middle.
+    """
+
+    height: int
+    width: int
+    fraction: float = 1.0
+
+    @classmethod
+    def of(cls, image_size: int | str | None, fraction: float = 1.0) -> "Frame | None":
+        """Return the frame of `--image-size` and `--crop-fraction`, or None without a size.
+
+        Raises:
+            UsageError: a size that is no whole number of pixels, a fraction outside (0, 1] or without a size.
+        """
+        require_number("crop_fraction", fraction, above=0, high=1)
+        if image_size is None:
+            if fraction != 1:
+                raise UsageError("--crop-fraction says what is kept where images are resized: give --image-size too")
+            return None
+        height, cross, width = str(image_size).partition("x")
+        sides = (height, width if cross else height)
+        if not all(side.removeprefix("-").isdecimal() for side in sides):
+            raise UsageError(
+                f"image_size takes pixels a side, such as 64, or height×width, such as 150x200; received {image_size!r}"
+            )
+        for side in sides:
+            require_number("image_size", int(side), low=1, high=LARGEST_SIDE, whole=True)
+        require_pixels(int(sides[0]), int(sides[1]), "with this image_size, a picture would have")
+        return cls(int(sides[0]), int(sides[1]), fraction)
+
+    @property
+    def image_size(self) -> int | str:
+        """The size as `--image-size` takes it."""
+        return self.height if self.height == self.width else f"{self.height}x{self.width}"
+
+    def __str__(self) -> str:
+        """Return the frame in words: `150×200 pixels, the middle 0.875 of a larger picture`."""
+        kept = "" if self.fraction == 1 else f", the middle {self.fraction:g} of each side"
+        return f"{self.height}×{self.width} pixels{kept}"
+
+    def cover(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the size that a picture is resized to, (height, width), and the origin of its center, (top, left).
+
+        It keeps its proportions and just covers the frame divided by the fraction; the rest is cropped.
+
+        Raises:
+            UsageError: it would have too many pixels, like a picture of 1×100,000 pixels made 224 pixels wide.
+        """
+        scale = max(self.width / width, self.height / height) / self.fraction
+        tall, wide = max(self.height, round(height * scale)), max(self.width, round(width * scale))
+        require_pixels(tall, wide, "resized, it would have")
+        return (tall, wide), ((tall - self.height) // 2, (wide - self.width) // 2)
+
+
+@dataclass(frozen=True)
 class Form:
-    """What every image of a set is brought to: grey of 8 or 16 bits or colour, and one size in pixels (see `Frame`)."""
+    """The common form of the images of a set: gray of 8 or 16 bits or color, and one size in pixels (see `Frame`)."""
 
     mode: Literal["L", "I;16", "RGB"]
     height: int
@@ -65,7 +131,7 @@ class Form:
 
 
 class BadImageError(Exception):
-    """An image that cannot be read; the text is the reason that Pillow gave."""
+    """An image that cannot be read; the text is Pillow's reason."""
 
 
 class UnreadableError(UsageError):
@@ -86,20 +152,20 @@ class UnreadableError(UsageError):
 
 
 def kind_of(mode: str) -> Literal["L", "I;16", "RGB"]:
-    """Return which form suits a Pillow mode: a single channel of 8 or 16 bits, or colour."""
-    return "L" if mode in _GREY else "I;16" if mode in _DEEP else "RGB"
+    """Return which form suits a Pillow mode: a single channel of 8 or 16 bits, or color."""
+    return "L" if mode in _GRAY else "I;16" if mode in _DEEP else "RGB"
 
 
 def open_upright(opened: Callable[[], Image.Image], name: str) -> Image.Image:
-    """Open an image and turn it the way that its camera noted.
+    """Open an image and turn it upright, by the orientation in its metadata.
 
     Args:
-        opened: gives the image, and may fail as Pillow does.
+        opened: returns the image, or raises as Pillow does.
         name: what to call the image in a message.
 
     Raises:
         BadImageError: it cannot be opened.
-        UsageError: it holds floating-point numbers, whose scale nobody knows.
+        UsageError: it holds floating-point numbers, of unknown scale.
     """
     try:
         image = opened()
@@ -113,12 +179,12 @@ def open_upright(opened: Callable[[], Image.Image], name: str) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the camera's note on how it was held, 1 where there is none or it cannot be read.
+    """Return the orientation in the metadata, 1 where there is none or it cannot be read.
 
-    Of all notes this one alone is read: the others may be damaged. TIFF files are turned by Pillow itself.
+    No other metadata are read: they may be damaged. TIFF files are turned by Pillow itself.
     """
     if image.format == "TIFF" or not any(name in image.info for name in _NOTES):
-        return 1  # asking would cost as much as decoding a small picture
+        return 1  # looking would cost as much as decoding a small picture
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
@@ -134,7 +200,7 @@ def decode(image: Image.Image, form: Form, box: Box | None = None) -> NDArray[np
 
     Transparency is dropped, palettes and CMYK become RGB; an image of another size is fitted by `fit`. 16 bits become
     floating-point numbers, 65,535 being 1; so do 8 bits, 255 being 1, among images of 16. 16 bits among images of 8
-    are scaled to these. An image of 8 bits gives the same numbers whatever it lies among.
+    are scaled to these. An image of 8 bits gives the same numbers in every set.
 
     >>> decode(Image.new("RGB", (40, 20), (255, 0, 0)), Form("RGB", 8, 8))[:, 0, 0]
     array([255,   0,   0], dtype=uint8)
@@ -147,7 +213,7 @@ def decode(image: Image.Image, form: Form, box: Box | None = None) -> NDArray[np
             deep = np.asarray(fit(_deep(image), form.frame, box), np.float32)[None]
             if form.mode == "I;16":
                 return deep
-            # It was not among those by which the form was chosen, and Pillow would cut off what is above 255.
+            # The form was chosen without seeing this image, and Pillow would clip values above 255.
             return (deep * 255).round().astype(np.uint8).repeat(form.shape[0], axis=0)
         mode = "RGB" if form.mode == "RGB" else "L"
         pixels = np.asarray(fit(image if image.mode == mode else image.convert(mode), form.frame, box))
@@ -167,7 +233,7 @@ def _deep(image: Image.Image) -> Image.Image:
 
 
 def fit(image: Image.Image, frame: Frame, box: Box | None = None) -> Image.Image:
-    """Resize, with antialiasing, until the image just covers the frame (over its fraction), then crop its centre.
+    """Resize, with antialiasing, until the image just covers the frame (over its fraction), then crop its center.
 
     For a square frame the shorter side becomes the frame's side, as in the usual evaluation of ImageNet models with a
     fraction of 0.875. A part, `box`, is stretched over the frame instead.

@@ -1,10 +1,11 @@
-"""What labels are before they are numbered: a class of each sample, several, shares of classes, or a quantity."""
+"""Label values before they are numbered: one class a sample, several, shares of classes, or a quantity."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,13 +16,13 @@ Labels = NDArray[Any]
 LabelForm = Literal["numbers", "one-hot", "several", "shares", "other"]
 
 LABEL_NAMES = frozenset({"label", "labels", "target", "targets", "class", "y"})
-"""Names of a column that settle it where several could be the label."""
+"""Column names that decide where several columns could be the label."""
 FEW_CLASSES = 20
 """Different whole numbers that are classes however few samples there are."""
 
 
 def as_labels(values: object) -> Labels:
-    """Return labels as an array that keeps what they are: NumPy would make text of a list that holds 1 and "1".
+    """Return labels as an array that keeps their types: NumPy would turn a list of 1 and "1" into text.
 
     >>> as_labels([1, "1", None]).tolist()
     [1, '1', None]
@@ -42,7 +43,7 @@ def as_labels(values: object) -> Labels:
 
 
 def label_form(values: Labels) -> LabelForm:
-    """Tell what labels say of each sample.
+    """Return which form labels have.
 
     "numbers": one value, a class number or name. "one-hot": a row of 0 and 1 with a single 1. "several": any number of
     classes, as a row of 0 and 1 or as a list. "shares": a row of numbers that sum to 1. "other": none of these.
@@ -120,7 +121,7 @@ def _strange_marks(values: Labels) -> str:
 
 
 def is_missing(value: object) -> bool:
-    """Tell a label that is not there: None, NaN in any of its types, or text without a character.
+    """Return whether a label is missing: None, NaN of any type, or blank text.
 
     >>> [is_missing(value) for value in (None, float("nan"), np.datetime64("NaT"), " ", "NA", 0)]
     [True, True, True, True, False, False]
@@ -132,22 +133,22 @@ def is_missing(value: object) -> bool:
     return bool(value != value) if isinstance(value, float | np.floating | np.datetime64) else False
 
 
-def unlabelled(values: Labels, train: Labels) -> int:
+def unlabeled(values: Labels, train: Labels) -> int:
     """Return how many test samples have no label: a gap, or −1 where no training sample has that.
 
-    >>> unlabelled(np.array([-1, -1, 2]), np.array([0, 1, 2])), unlabelled(np.array([-1]), np.array([-1, 1]))
+    >>> unlabeled(np.array([-1, -1, 2]), np.array([0, 1, 2])), unlabeled(np.array([-1]), np.array([-1, 1]))
     (2, 0)
     """
     if values.ndim != 1:
         return 0
     if values.dtype.kind in "if":
-        kept_back = (values == -1) & (not bool((train == -1).any()))
-        return int((kept_back | (values != values)).sum())
+        marked = (values == -1) & (not bool((train == -1).any()))
+        return int((marked | (values != values)).sum())
     return 0 if values.dtype.kind in ("b", "u") else sum(map(is_missing, values))
 
 
 def alike(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return names that differ by case or spaces alone, those that belong together in one tuple.
+    """Return the groups of names that differ by case or spaces alone.
 
     >>> alike(("cat", "Cat", "dog", "cat "))
     [('cat', 'Cat', 'cat ')]
@@ -159,7 +160,7 @@ def alike(names: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def spelled_as(texts: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Return values in the one spelling in which each is known: 01 and 1.0 are the number 1, TRUE is true.
+    """Return values in their known spelling: 01 and 1.0 are the number 1, TRUE is true.
 
     >>> spelled_as(["1.0"], ("1", "2")), spelled_as(["TRUE"], ("false", "true")), spelled_as(["01"], ("01", "1"))
     (['1'], ['true'], ['01'])
@@ -183,7 +184,7 @@ def _meaning(text: str) -> str | float:
 
 
 def alike_note(what: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return a note where names differ by case or spaces alone: one thing that was perhaps written in several ways."""
+    """Return a note on names that differ by case or spaces alone, and may be one thing."""
     groups = ["/".join(map(repr, group)) for group in alike(names)]
     if not groups:
         return ()
@@ -192,7 +193,7 @@ def alike_note(what: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def gap_code_note(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return a note where one class has a negative number and all others do not: programs write -999 for a gap.
+    """Return a note if exactly one class has a negative number: programs write -999 for a gap.
 
     >>> gap_code_note(("-999", "0", "1"))[0][:35], gap_code_note(("-1", "1")), gap_code_note(("a", "b"))
     ("class '-999' is the only one below ", (), ())
@@ -206,7 +207,7 @@ def gap_code_note(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def require_classes(what: str, values: Labels) -> None:
-    """Raise where labels are a quantity: fractions, or about as many different whole numbers as samples.
+    """Raise if labels are a quantity: fractions, or about as many different whole numbers as samples.
 
     Args:
         what: the labels, for the message.
@@ -236,12 +237,12 @@ def _objects(items: list[Any]) -> Labels:
 
 
 def is_list(value: object) -> bool:
-    """Tell what holds several values."""
+    """Return whether a value is a collection."""
     return isinstance(value, list | tuple | set | frozenset | np.ndarray) and not isinstance(value, str)
 
 
 def _rows(values: Labels) -> Labels | None:
-    """Return labels of several values a sample as a matrix; None where it is one value, or their numbers differ."""
+    """Return labels of several values a sample as a matrix; None for one value, or for different numbers of values."""
     if values.ndim != 1:
         return values
     if values.dtype.kind != "O" or not any(map(is_list, values)):
@@ -271,8 +272,8 @@ KINDS: dict[str, tuple[type, ...]] = {
 
 
 def _of_one_kind(split: str, values: Labels) -> Labels:
-    """Return objects as numbers, truth values or text, whichever they are."""
-    found: dict[str, Any] = {}
+    """Return objects as numbers, truth values or text."""
+    examples: dict[str, Any] = {}
     for value in values:
         kind = next((name for name, types in KINDS.items() if isinstance(value, types)), None)
         if kind is None:
@@ -280,13 +281,13 @@ def _of_one_kind(split: str, values: Labels) -> Labels:
                 f"the labels of the {split} split hold {value!r} ({type(value).__name__}), which names no class: give "
                 "class numbers or names"
             )
-        found.setdefault(kind, value)
-    if len(found) > 1:
-        shown = " and ".join(f"{kind} ({value!r})" for kind, value in found.items())
+        examples.setdefault(kind, value)
+    if len(examples) > 1:
+        shown = " and ".join(f"{kind} ({value!r})" for kind, value in examples.items())
         raise UsageError(f"the labels of the {split} split mix {shown}: write all of them as one kind")
-    if "text" in found:
+    if "text" in examples:
         return np.array([composed(_decoded(value)) for value in values])
-    if "truth values" in found:
+    if "truth values" in examples:
         return values.astype(bool)
     if _fractions(values):
         return _whole(split, values.astype(np.float64))
@@ -305,3 +306,56 @@ def _decoded(value: str | bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
+
+
+SEVERAL = "samples with several labels"
+
+
+def marks_several(labels: Mapping[str, NDArray[Any]]) -> bool:
+    """Return whether labels are rows of 0 and 1, or −1 and 1, of which some hold no 1, or more than one.
+
+    Rows with exactly one 1 each are one-hot, and mean one class a sample.
+
+    >>> marks_several({"train": np.array([[1, 0], [1, 1]])}), marks_several({"train": np.array([[1, 0], [0, 1]])})
+    (True, False)
+    """
+    if any(rows.ndim != 2 or rows.shape[1] < 2 or rows.dtype.kind not in "biuf" for rows in labels.values()):
+        return False  # lists of names, as rows of different lengths: `label_marks` reads numbers alone
+    forms = {label_form(rows) for rows in labels.values()}
+    return "several" in forms and forms <= {"several", "one-hot"}
+
+
+def label_marks(
+    labels: Mapping[str, NDArray[Any]], names: Sequence[str] | None = None
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return the rows of each split as float32, N×C, and the names of the labels.
+
+    Raises:
+        UsageError: splits of another number of labels, or another number of names; a label that no training sample has.
+    """
+    width = labels["train"].shape[1]
+    classes = tuple(str(number) for number in range(width)) if names is None else tuple(map(str, names))
+    other = next((split for split, rows in labels.items() if rows.shape[1] != width), None)
+    if other is not None:
+        raise UsageError(f"the train split has {width} labels a sample and the {other} split {labels[other].shape[1]}")
+    if len(classes) != width:
+        raise UsageError(f"labels have {width} columns, but there are {len(classes)} names of classes")
+    targets = {split: torch.from_numpy((rows == 1).astype(np.float32)) for split, rows in labels.items()}
+    bare = [name for name, count in zip(classes, targets["train"].sum(0).tolist(), strict=True) if not count]
+    if bare:
+        raise UsageError(f"no training sample has the label(s) {', '.join(bare[:5])}: leave out their columns")
+    return targets, classes
+
+
+def refuse_several(targets: Tensor, what: str) -> None:
+    """Raise if samples have several labels, for what takes one class a sample.
+
+    >>> refuse_several(torch.zeros(3, 2), "--merge")
+    Traceback (most recent call last):
+        ...
+    wcord.checks.UsageError: --merge is for one class a sample, received samples with several labels: ...
+    """
+    if targets.is_floating_point():
+        raise UsageError(
+            f"{what} is for one class a sample, received {SEVERAL}: leave it out, or choose one label as the class"
+        )

@@ -1,22 +1,22 @@
 """From label values of any kind to class numbers and class names."""
 
 import csv
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from wcord.checks import UsageError, require_file, unknown
-from wcord.data.class_order import in_order
+from wcord.checks import UsageError, require_choice, require_file, unknown
 from wcord.data.label_values import Labels, plain_labels, require_classes, spelled_as
 from wcord.data.names import composed
 
 REST = "*"
-"""In a label map, all classes that have no line of their own."""
+"""In a label map: all classes without a line."""
 LEFT_OUT = -1
-"""The class of a logit that belongs to no class."""
+"""Class number of a logit without a class."""
 
 
 def number_labels(
@@ -42,7 +42,7 @@ def number_labels(
             class that training lacks.
     """
     plain = {split: plain_labels(split, values) for split, values in splits.items()}
-    _require_labelled(plain, named=names is not None)
+    _require_labeled(plain, named=names is not None)
     if names is None:
         whole = _together(plain)
         require_classes(what, whole)
@@ -72,20 +72,20 @@ def require_several_classes(classes: Sequence[str]) -> None:
 
 
 def no_labels(count: int) -> Labels:
-    """Return values that stand where labels are read and are then forgotten (`samples.forget_labels`)."""
+    """Return placeholders for labels, which `samples.forget_labels` drops."""
     return np.arange(count) % 2
 
 
 def merge_classes(classes: tuple[str, ...], rules: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:
-    """Return the classes after some were taken together, and for each old class number its new one.
+    """Return the classes after merging, and for each old class number the new one.
 
-    The new class stands where the first of its parts stood.
+    A merged class takes the place of the first of its parts.
 
     >>> merge_classes(("mild", "none", "severe"), ["ill=mild+severe"])
     (('ill', 'none'), tensor([0, 1, 0]))
 
     Raises:
-        UsageError: a rule that cannot be read, an unknown class, one that stands in two rules, or all taken together.
+        UsageError: an invalid rule, an unknown class, a class in two rules, or a single class is left.
     """
     into = {name: name for name in classes}
     for rule in rules:
@@ -105,90 +105,91 @@ def merge_classes(classes: tuple[str, ...], rules: Sequence[str]) -> tuple[tuple
 
 
 def parts_of(rule: str) -> list[str]:
-    """Return the classes that a rule such as `ill=mild+severe` takes together."""
+    """Return the classes that a rule such as `ill=mild+severe` merges."""
     return rule.partition("=")[2].split("+")
 
 
-def match_classes(theirs: Sequence[str], own: Sequence[str]) -> Tensor | None:
-    """Return for each of their classes ours of the same name, or None unless both are the same names, all different.
+def match_classes(teacher: Sequence[str], student: Sequence[str]) -> Tensor | None:
+    """Map each teacher class to the student class of the same name; None unless the names are the same, and unique.
 
     >>> match_classes(("cat", "ant"), ("ant", "cat")), match_classes(("cat", "ant"), ("cat", "bee"))
     (tensor([1, 0]), None)
     """
-    if set(theirs) != set(own) or len(set(own)) != len(own) or len(theirs) != len(own):
+    if set(teacher) != set(student) or len(set(student)) != len(student) or len(teacher) != len(student):
         return None
-    return _places(theirs, own)
+    return _places(teacher, student)
 
 
 def _places(names: Sequence[str], among: Sequence[str]) -> Tensor:
-    """Return for each name its place among others, the first where it stands there twice."""
+    """Return the first position of each name among others."""
     place = {name: number for number, name in reversed([*enumerate(among)])}
     return torch.tensor([place[name] for name in names])
 
 
-def find_classes(theirs: Sequence[str], own: Sequence[str]) -> Tensor | None:
-    """Return for each of their classes ours of the same name, −1 where there is none; None unless all ours are there.
+def find_classes(teacher: Sequence[str], student: Sequence[str]) -> Tensor | None:
+    """Map each teacher class to the student class of the same name, or −1; None unless it has all student classes.
 
     >>> find_classes(("ant", "bee", "cat"), ("cat", "bee")), find_classes(("ant", "bee"), ("cat", "bee"))
     (tensor([-1,  1,  0]), None)
     """
-    if not own or len(own) >= len(theirs) or not set(own) <= set(theirs) or all(name.isdecimal() for name in own):
+    subset = bool(student) and len(student) < len(teacher) and set(student) <= set(teacher)
+    if not subset or all(name.isdecimal() for name in student):
         return None
-    numbers = {name: number for number, name in enumerate(own)}
-    return torch.tensor([numbers.get(name, LEFT_OUT) for name in theirs])
+    numbers = {name: number for number, name in enumerate(student)}
+    return torch.tensor([numbers.get(name, LEFT_OUT) for name in teacher])
 
 
-def number_by_name(own: Sequence[str], theirs: Sequence[str]) -> Tensor | None:
-    """Return for each of our classes the number of theirs of the same name; None where names say nothing.
+def number_by_name(names: Sequence[str], classes: Sequence[str]) -> Tensor | None:
+    """Return the number of each name among other classes; None where names are not comparable.
 
-    They say nothing where one side has none, or numbers that the other side does not have.
+    They are not if one side has none, or has numbers as names that the other side does not have.
 
     >>> number_by_name(("bee", "cat"), ("ant", "bee", "cat")), number_by_name(("0", "1"), ("ant", "bee"))
     (tensor([1, 2]), None)
 
     Raises:
-        UsageError: a name of ours that is none of theirs.
+        UsageError: a name that is not among the classes.
     """
-    spelled = spelled_as(own, theirs)
-    if own and theirs and set(spelled) <= set(theirs) and len(set(spelled)) == len(own):
-        return _places(spelled, theirs)
-    if not own or not theirs or any(all(name.isdecimal() for name in names) for names in (own, theirs)):
+    spelled = spelled_as(names, classes)
+    if names and classes and set(spelled) <= set(classes) and len(set(spelled)) == len(names):
+        return _places(spelled, classes)
+    if not names or not classes or any(all(name.isdecimal() for name in side) for side in (names, classes)):
         return None
-    raise unknown("class", next(name for name in own if name not in theirs), theirs)
+    raise unknown("class", next(name for name in names if name not in classes), classes)
 
 
-def observed_map(theirs: Tensor, own: Tensor, their_classes: Sequence[str], own_classes: Sequence[str]) -> Tensor:
-    """Return for each of their classes the one of ours with which it always occurs.
+def observed_map(teacher: Tensor, student: Tensor, classes: Sequence[str], student_classes: Sequence[str]) -> Tensor:
+    """Map each teacher class to the student class with which it always occurs.
 
     Args:
-        theirs: their class number of each sample.
-        own: our class number of the same samples.
-        their_classes: names.
-        own_classes: names.
+        teacher: the teacher's class number of each sample.
+        student: the student's class numbers of the same samples.
+        classes: names of the teacher's classes.
+        student_classes: names of the student's classes.
 
     Raises:
-        UsageError: a class occurs with several of ours, with none, or one of ours with none of theirs.
+        UsageError: a teacher class occurs with several student classes, or with none; a student class with none.
     """
-    met: dict[str, list[str]] = {}
-    for their, our in torch.stack([theirs, own], dim=1).unique(dim=0).tolist():
-        met.setdefault(str(their_classes[their]), []).append(str(own_classes[our]))
-    several = [name for name, ours in met.items() if len(ours) > 1]
+    partners: dict[str, list[str]] = {}
+    for number, other in torch.stack([teacher, student], dim=1).unique(dim=0).tolist():
+        partners.setdefault(str(classes[number]), []).append(str(student_classes[other]))
+    several = [name for name, others in partners.items() if len(others) > 1]
     if several:
         raise UsageError(
             f"{len(several)} of the teacher's classes belong to several of the student's: {several[0]!r} to "
-            f"{', '.join(met[several[0]][:3])}; the sum of logits needs one for each, so use a method on features "
+            f"{', '.join(partners[several[0]][:3])}; the sum of logits needs one for each, so use a method on features "
             "(wcord, crd)"
         )
-    return _map_of({name: ours[0] for name, ours in met.items()}, their_classes, own_classes)
+    return _map_of({name: others[0] for name, others in partners.items()}, classes, student_classes)
 
 
-def read_map(path: str | Path, their_classes: Sequence[str], own_classes: Sequence[str]) -> Tensor:
-    """Return for each of their classes ours, from a csv file of lines `theirs,ours`; −1 for those that are left out.
+def read_map(path: str | Path, classes: Sequence[str], student_classes: Sequence[str]) -> Tensor:
+    """Map each teacher class to a student class, by a csv file of lines `teacher's class,student's class`.
 
-    A line `*,` leaves out all classes of theirs that have no line of their own.
+    A line `*,` leaves out all teacher classes without a line: they are mapped to −1.
 
     Raises:
-        UsageError: a missing file, a line of another form, an unknown class, one without a line or with two.
+        UsageError: a missing file, an invalid line, an unknown class, one without a line or with two.
     """
     file = require_file(path, "label map")
     pairs: dict[str, str] = {}
@@ -197,20 +198,22 @@ def read_map(path: str | Path, their_classes: Sequence[str], own_classes: Sequen
     for number, line in enumerate(lines, 1):
         if line and line[0].strip() != REST:
             if len(line) != 2:
-                raise UsageError(f"label map {str(path)!r}, line {number}: must be theirs,ours; received {line}")
-            theirs, own = (part.strip() for part in line)
-            if theirs not in their_classes:
-                raise unknown("class of the teacher in the label map", theirs, their_classes)
-            if own not in own_classes:
-                raise unknown("class of the student in the label map", own, own_classes)
-            if theirs in pairs:
-                raise UsageError(f"label map {str(path)!r}, line {number}: class {theirs!r} has a line already")
-            pairs[theirs] = own
-    return _map_of(pairs, their_classes, own_classes, leave_out=rest)
+                raise UsageError(
+                    f"label map {str(path)!r}, line {number}: must be teacher's class,student's class; received {line}"
+                )
+            name, other = (part.strip() for part in line)
+            if name not in classes:
+                raise unknown("class of the teacher in the label map", name, classes)
+            if other not in student_classes:
+                raise unknown("class of the student in the label map", other, student_classes)
+            if name in pairs:
+                raise UsageError(f"label map {str(path)!r}, line {number}: class {name!r} has a line already")
+            pairs[name] = other
+    return _map_of(pairs, classes, student_classes, leave_out=rest)
 
 
 def names_in_map(path: str | Path) -> tuple[str, ...]:
-    """Return the names of their classes as a label map writes them.
+    """Return the names of the teacher's classes in a label map.
 
     Raises:
         UsageError: the file is missing or cannot be read.
@@ -219,13 +222,13 @@ def names_in_map(path: str | Path) -> tuple[str, ...]:
 
 
 def csv_lines(file: Path, what: str) -> list[list[str]]:
-    """Return the cells of each line of a csv file, also with semicolons or tabs; `what` it is stands in the error.
+    """Return the cells of each line of a csv file, also with semicolons or tabs; `what` names the file in messages.
 
     Raises:
         UsageError: it is not csv in UTF-8.
     """
     try:
-        # A spreadsheet begins its UTF-8 with a mark.
+        # Spreadsheets write a byte order mark.
         lines = file.read_text(encoding="utf-8-sig").splitlines()
         for separator in ",;\t":
             rows = list(csv.reader(lines, delimiter=separator))
@@ -237,32 +240,32 @@ def csv_lines(file: Path, what: str) -> list[list[str]]:
 
 
 def _map_of(
-    pairs: Mapping[str, str], their_classes: Sequence[str], own_classes: Sequence[str], *, leave_out: bool = False
+    pairs: Mapping[str, str], classes: Sequence[str], student_classes: Sequence[str], *, leave_out: bool = False
 ) -> Tensor:
-    unknown_to = [name for name in their_classes if name not in pairs]
-    if unknown_to and not leave_out:
+    unpaired = [name for name in classes if name not in pairs]
+    if unpaired and not leave_out:
         raise UsageError(
-            f"{len(unknown_to)} of the teacher's classes have no class of the student: {unknown_to[0]!r}, …: give each "
+            f"{len(unpaired)} of the teacher's classes have no class of the student: {unpaired[0]!r}, …: give each "
             f"a line in a label map, where a line '{REST},' leaves out the rest"
         )
-    bare = [name for name in own_classes if name not in pairs.values()]
+    bare = [name for name in student_classes if name not in pairs.values()]
     if bare:
         raise UsageError(f"{len(bare)} of the student's classes have no class of the teacher: {bare[0]!r}, …")
-    numbers = {name: number for number, name in enumerate(own_classes)}
-    return torch.tensor([numbers[pairs[name]] if name in pairs else LEFT_OUT for name in their_classes])
+    numbers = {name: number for number, name in enumerate(student_classes)}
+    return torch.tensor([numbers[pairs[name]] if name in pairs else LEFT_OUT for name in classes])
 
 
 def _together(splits: Mapping[str, Labels]) -> Labels:
-    """Return the labels of all splits; NumPy would make text of numbers beside text."""
+    """Return the labels of all splits; NumPy would turn a mixture into text."""
     kinds = {split: "text" if values.dtype.kind == "U" else "numbers" for split, values in splits.items()}
     if len(set(kinds.values())) > 1:
-        told = " and ".join(f"{kind} in the {split} split" for split, kind in kinds.items())
-        raise UsageError(f"the labels are {told}: write all of them as one kind")
+        shown = " and ".join(f"{kind} in the {split} split" for split, kind in kinds.items())
+        raise UsageError(f"the labels are {shown}: write all of them as one kind")
     return np.concatenate(list(splits.values()))
 
 
-def _require_labelled(splits: Mapping[str, Labels], *, named: bool) -> None:
-    """Raise where −1 means unlabelled: beside class numbers 0 … C−1, or where classes have names.
+def _require_labeled(splits: Mapping[str, Labels], *, named: bool) -> None:
+    """Raise if −1 means unlabeled: beside class numbers 0 … C−1, or where classes have names.
 
     As one of two values, −1 is a class; beside other numbers as well.
     """
@@ -275,7 +278,7 @@ def _require_labelled(splits: Mapping[str, Labels], *, named: bool) -> None:
     evaluate = ", evaluate on a part of the training samples by --holdout 0.1" if split == "test" else ""
     known = "where classes have names" if named else f"beside 0 … {len(others) - 1}"
     raise UsageError(
-        f"the {split} split has {count} samples labelled -1, which {known} means unlabelled: remove them{evaluate}, "
+        f"the {split} split has {count} samples labeled -1, which {known} means unlabeled: remove them{evaluate}, "
         "or, if -1 is a class, write the labels as text"
     )
 
@@ -297,3 +300,41 @@ def _require_trained(targets: dict[str, Tensor], classes: tuple[str, ...]) -> No
                 f"the {split} split has classes that the train split lacks: {', '.join(strange[:5])}; "
                 "both must hold the same classes"
             )
+
+
+ORDERS = ("auto", "name", "number")
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+
+
+def in_order(names: Iterable[str], order: str = "auto") -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return class names in the order in which they are numbered, and a note where another order is as likely.
+
+    Args:
+        names: of the classes.
+        order: "name" sorts them as text, "number" whole numbers as numbers and before any text; "auto" takes numbers
+            where all names are whole numbers.
+
+    >>> in_order(["10", "9", "2"])[0], in_order(["10", "9", "2"], "name")[0], in_order(["10", "9", "b"])[0]
+    (('2', '9', '10'), ('10', '2', '9'), ('10', '9', 'b'))
+    """
+    require_choice("class_order", order, ORDERS)
+    by_name = tuple(sorted(names))
+    by_number = tuple(sorted(by_name, key=_as_number))
+    whole = all(map(_WHOLE.fullmatch, by_name))
+    chosen = by_number if order == "number" or (order == "auto" and whole) else by_name
+    if order != "auto" or not whole or by_number == by_name:
+        return chosen, ()
+    return chosen, (
+        f"classes are numbered in numeric order ({_begin(by_number)}); a network that was trained in the order of the "
+        f"text ({_begin(by_name)}), as torchvision's ImageFolder does, needs --class-order name",
+    )
+
+
+def _as_number(name: str) -> tuple[bool, int, str]:
+    whole = _WHOLE.fullmatch(name) is not None
+    return not whole, int(name) if whole else 0, name
+
+
+def _begin(names: Sequence[str]) -> str:
+    """Return the first names up to where the two orders part, at least: `0, 1, 10, …`."""
+    return ", ".join(names[:4]) + (", …" if len(names) > 4 else "")

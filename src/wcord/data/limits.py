@@ -1,4 +1,4 @@
-"""How much one file of the data may ask for: pixels of a picture, and nothing but files that end."""
+"""Limits on a single file of the data: the pixels of a picture, and regular files only."""
 
 import os
 import stat
@@ -7,9 +7,9 @@ from pathlib import Path
 from wcord.checks import UsageError
 
 PIXELS = 89_478_485
-"""Pixels of a picture that are decoded: as many as Pillow takes without a warning, 268 MB in colour."""
+"""Largest number of pixels of a picture: Pillow's own limit for a warning, 268 MB in color."""
 VARIABLE = "WCORD_MAX_PIXELS"
-"""Environment variable that sets another limit. It is a property of the machine, and in no record."""
+"""Environment variable that sets the limit. It belongs to the machine, and is in no record."""
 
 
 def most_pixels() -> int:
@@ -27,7 +27,7 @@ def most_pixels() -> int:
 
 
 def require_pixels(height: int, width: int, doing: str = "it has") -> None:
-    """Raise where a picture has, or would be given, more pixels than the limit.
+    """Raise if a picture has, or would be given, more pixels than the limit.
 
     Raises:
         UsageError: saying how to raise the limit.
@@ -40,29 +40,29 @@ def require_pixels(height: int, width: int, doing: str = "it has") -> None:
 
 
 def require_memory(size: int, what: str) -> None:
-    """Raise where something would take more bytes than the machine has.
+    """Raise if an object would take more bytes of memory than the machine has.
 
     Raises:
         UsageError: naming what it is.
     """
     try:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # a system that does not tell
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # a system without this information
         return
-    if size > there > 0:
+    if size > memory > 0:
         raise UsageError(
-            f"{what} would take {size / 2**30:,.1f} GiB of memory, of which this machine has {there / 2**30:,.1f}"
+            f"{what} would take {size / 2**30:,.1f} GiB of memory, of which this machine has {memory / 2**30:,.1f}"
         )
 
 
 def read_whole(path: str | Path) -> bytes:
-    """Return what a file holds; a device, pipe or socket, which may never end, is not read.
+    """Return the content of a regular file; a device, pipe or socket, which may never end, is not read.
 
     Raises:
         OSError: it cannot be read.
         ValueError: it is no file.
     """
-    # Without this flag the opening of a pipe waits for somebody to write into it.
+    # Without this flag, opening a pipe waits for a writer.
     with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("it is a device, pipe or folder, not a file")

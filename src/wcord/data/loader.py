@@ -10,23 +10,35 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from wcord.checks import UsageError, require_choice, require_counts
-from wcord.data.augment import AUGMENTATIONS, augment, place, whole
+from wcord.data.augment import (
+    AUGMENT,
+    AUGMENTATIONS,
+    MIX,
+    ORDER,
+    PARTNER,
+    PARTNER_AUGMENT,
+    Draws,
+    Part,
+    augment,
+    place,
+    random_of,
+    seeded,
+    whole,
+)
 from wcord.data.batch import Batch
-from wcord.data.decoding import Decoding, given
-from wcord.data.draws import AUGMENT, MIX, ORDER, PARTNER, PARTNER_AUGMENT, Draws, Part, random_of, seeded
+from wcord.data.dataset import Partner
 from wcord.data.mixing import Mix, Mixing
-from wcord.data.split import MemorySplit, Partner, Split, StreamSplit, base_and_view, on_device
-from wcord.data.workers import leave_signals_to_main, read_by_workers
+from wcord.data.split import MemorySplit, Split, StreamSplit, base_and_view, on_device
+from wcord.data.workers import Decoding, images_or_raise, leave_signals_to_main, read_by_workers
 
 
 class Loader:
     """Yields the batches of a split, epoch by epoch.
 
-    No state is kept between epochs or batches: batch k of epoch e is a function of (seed, e, k), whoever asks and
-    whatever was asked before, so a run can go on from any batch, and a streamed split gives the same batches as one
-    in memory; but for resized crops, which are cut out of the originals where those are at hand. Random numbers are
-    drawn for the batch of all processes, of which each takes its part; the parts in the order of the ranks are that
-    batch.
+    The loader has no state: batch k of epoch e is a function of (seed, e, k), so that a run can resume at any batch,
+    and a streamed split gives the same batches as one in memory, except for resized crops, which are cropped from the
+    originals where those are available. Random numbers are drawn for the batch of all processes, and each takes its
+    part; concatenated in the order of the ranks, the parts are that batch.
 
     >>> images = torch.arange(5, dtype=torch.uint8).view(5, 1, 1, 1)
     >>> loader = Loader(MemorySplit(images, torch.zeros(5, dtype=torch.long)), batch_size=2, drop_single=True)
@@ -34,28 +46,28 @@ class Loader:
     ([[0, 1], [2, 3]], 1)
 
     Args:
-        split: where the student's samples are read.
+        split: the student's samples.
         batch_size: samples of a batch, over all processes.
         seed: of order and augmentation.
         augment: one of `AUGMENTATIONS`.
         shuffle: a new order every epoch, or the order of the split.
-        rank: which process this is.
+        rank: number of this process.
         world_size: how many processes share each batch.
-        device: where batches go; a split in memory is kept there.
-        workers: processes that decode a streamed split; 0 decodes in this one.
-        views: how often each sample stands in its batch, each time with an augmentation of its own; the batch is then
-            all samples in their first view, all in their second, and so on.
+        device: of the batches, and of a split in memory.
+        workers: processes that decode a streamed split; 0: this process decodes.
+        views: augmented views of each sample in its batch, which is then all samples in their first view, all in their
+            second, and so on.
         partner: what the teacher sees; None: what the student sees.
-        mixing: mix the samples of each batch with each other, alike in all its views and for both networks; targets
-            are then shares of the classes, B×C, and there are no row numbers, since a mixture is no sample. A process
-            of several reads the samples that its own are mixed with beside these.
-        drop_single: leave out a last batch that would give some process a single sample (or none), which batch
-            normalisation and losses over pairs cannot use.
-        together: batches that are cut out of memory and augmented in one pass; each is then a part of that tensor. On a
-            GPU that saves launches; the pictures are the same, bit for bit.
+        mixing: mix the samples of each batch, in the same way in all views and for both networks; targets are then
+            shares of the classes, B×C, and there are no row numbers, since a mixture is no sample. Each process also
+            reads the samples that those of its part are mixed with.
+        drop_single: drop a last batch with fewer than two samples for some process: batch normalization and losses
+            over pairs cannot use it.
+        together: batches that are read and augmented in one pass, to save launches on a GPU; the pictures are the
+            same, bit for bit.
 
     Attributes:
-        dropped: samples left out of each epoch: 0 or 1 for one process.
+        dropped: samples dropped from each epoch: 0 or 1 for one process.
     """
 
     def __init__(
@@ -95,9 +107,9 @@ class Loader:
             other, self._partner_view = base_and_view(partner.split)
             self._partner_base = self._base if other is base else on_device(other, device)
             self._partner_size = other.shape[1:]
-            # What both share is drawn in the pixels of the larger picture.
-            self._frame = max(self._size, self._partner_size) if partner.shared else self._size
-            if partner.by_label:
+            # Shared augmentation is drawn in the pixels of the larger picture.
+            self._frame = max(self._size, self._partner_size) if partner.pairs == "shared" else self._size
+            if partner.pairs == "label":
                 targets = partner.split.targets.to(device)
                 self._classes = (
                     targets.argsort(stable=True),
@@ -107,8 +119,8 @@ class Loader:
                     raise UsageError(
                         "pairs by label need a sample of each class on the teacher's side, which lacks one"
                     )
-        same_records = partner is None or (partner.shared and self._partner_base is self._base)
-        # Parts of the originals are read, where both networks see the same part of the same picture.
+        same_records = partner is None or (partner.pairs == "shared" and self._partner_base is self._base)
+        # Crops of the originals are read, if both networks see the same crop of the same picture.
         self._cut = augment == "resized-crop" and isinstance(self._base, StreamSplit) and same_records
         self._part = Part(rank, world_size, mates=mixing is not None)
         self._draws = Draws(seed, len(split), batch_size, views, self._part)
@@ -127,7 +139,7 @@ class Loader:
         return self.views * min(self.batch_size, len(self.split) - number * self.batch_size)
 
     def undivided(self) -> "Loader":
-        """Return the loader of the batches that all processes share, each of which is then read as a whole."""
+        """Return a loader of the whole batches, of which each process has a part here."""
         loader = copy(self)
         loader.rank, loader.world_size = 0, 1
         loader._part = replace(self._part, rank=0, world_size=1)
@@ -135,11 +147,11 @@ class Loader:
         return loader
 
     def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch from number `start` on, exactly as they come in a whole epoch."""
+        """Yield the batches of an epoch from number `start` on, the same as in a whole epoch."""
         for group in self.groups(epoch, start):
             yield from group.batches()[max(0, start - group.first) :]
 
-    def groups(self, epoch: int = 0, start: int = 0) -> Iterator["Group"]:
+    def groups(self, epoch: int = 0, start: int = 0) -> Iterator["BatchGroup"]:
         """Yield the batches of an epoch `together` at a time, beginning with the group that holds number `start`."""
         if not 0 <= start <= len(self):
             raise UsageError(f"start must lie between 0 and {len(self)}, the batches of an epoch, received {start}")
@@ -148,16 +160,16 @@ class Loader:
         numbers = range(first, len(self))
         shares = [self._rows(order, number) for number in numbers]
         crops = partial(self._draws, epoch, kind=self.augment, size=self._frame) if self._cut else None
-        own = self._read(self._base, shares, crops, first)
-        read = zip(own, self._read_partners(epoch, numbers, shares), strict=True)
+        records = self._read(self._base, shares, crops, first)
+        read = zip(records, self._read_partners(epoch, numbers, shares), strict=True)
         for at, (records, partners) in zip(range(0, len(shares), self.together), read, strict=True):
             here = slice(at, at + self.together)
-            yield Group(first + at, *self._made(epoch, numbers[here], shares[here], records, partners))
+            yield BatchGroup(first + at, *self._batches(epoch, numbers[here], shares[here], records, partners))
 
-    def _made(
+    def _batches(
         self, epoch: int, numbers: range, shares: list[Tensor], records: Tensor, partners: Tensor | None
     ) -> tuple[Batch, tuple[int, ...]]:
-        """Return what the networks see of some batches, one after the other, and the samples of each."""
+        """Return some batches as one, and the number of samples of each."""
         drawn = self._drawn(epoch, numbers, kind=self.augment, size=self._frame)
         if self._cut:
             images = augment(self.augment, records, whole(drawn, *self._size))
@@ -166,39 +178,38 @@ class Loader:
         mixes = [self._mix(epoch, number) for number in numbers]
         counts = [self.views * len(rows) for rows in shares]
         images = self._mixed(images, mixes, counts, self._size)
-        seen = self._view(images)
-        taught = seen
+        student = teacher = self._view(images)
         if self.partner is not None:
-            taught = self._taught(images, records, partners, drawn, epoch, numbers, mixes, counts)
+            teacher = self._teacher_input(images, records, partners, drawn, epoch, numbers, mixes, counts)
         if self.mixing is None:
             rows = torch.cat([rows.repeat(self.views) for rows in shares])
-            return Batch(seen, taught, self.targets.index_select(0, rows), rows), tuple(counts)
+            return Batch(student, teacher, self.targets.index_select(0, rows), rows), tuple(counts)
         targets = [self._mixed_targets(rows, mix) for rows, mix in zip(shares, mixes, strict=True)]
-        return Batch(seen, taught, torch.cat(targets)), tuple(map(len, targets))
+        return Batch(student, teacher, torch.cat(targets)), tuple(map(len, targets))
 
     def _drawn(self, epoch: int, numbers: range, *, kind: str, size: tuple[int, int], stream: int = AUGMENT) -> Tensor:
         return torch.cat([self._draws(epoch, number, kind=kind, size=size, stream=stream) for number in numbers])
 
     def _mix(self, epoch: int, number: int) -> Mix:
-        """Return what is drawn for a batch of all processes."""
+        """Return the mix of a batch of all processes."""
         return Mix(1.0) if self.mixing is None else self.mixing.draw(random_of(self.seed, epoch, MIX, number))
 
     def _mixed(self, images: Tensor, mixes: Sequence[Mix], counts: list[int], size: tuple[int, int]) -> Tensor:
-        """Return this process's samples of each batch mixed with their mates, view by view."""
+        """Return this process's part of each batch, mixed view by view."""
         if self.mixing is None:
             return images
         mixed: list[Tensor] = []
         for batch, mix in zip(images.split(counts), mixes, strict=True):
-            own, mates = self._part.pairs(batch.unflatten(0, (self.views, -1)), dim=1)
-            mixed.append(mix.on(self._frame, size).pictures(own, mates).flatten(0, 1))
+            share, mates = self._part.pairs(batch.unflatten(0, (self.views, -1)), dim=1)
+            mixed.append(mix.on(self._frame, size).pictures(share, mates).flatten(0, 1))
         return torch.cat(mixed)
 
     def _mixed_targets(self, rows: Tensor, mix: Mix) -> Tensor:
         assert self.mixing is not None
-        own, mates = self._part.pairs(self.mixing.shares(self.targets.index_select(0, rows)), dim=0)
-        return mix.on(self._frame, self._size).targets(own, mates).repeat(self.views, 1)
+        share, mates = self._part.pairs(self.mixing.shares(self.targets.index_select(0, rows)), dim=0)
+        return mix.on(self._frame, self._size).targets(share, mates).repeat(self.views, 1)
 
-    def _taught(
+    def _teacher_input(
         self,
         images: Tensor,
         records: Tensor,
@@ -209,19 +220,20 @@ class Loader:
         mixes: Sequence[Mix],
         counts: list[int],
     ) -> Tensor:
-        """Return the teacher's input: another view of the student's images, or partners of their own, mixed alike."""
+        """Return the teacher's input: another view of the student's images, or the partners, mixed in the same way."""
         partner = self.partner
         assert partner is not None
-        kind = self.augment if partner.shared else partner.augment
-        if partner.shared and partners is None:
+        shared = partner.pairs == "shared"
+        kind = self.augment if shared else partner.augment
+        if shared and partners is None:
             return self._partner_view(images)
-        if partner.shared:
+        if shared:
             drawn = place(kind, drawn, self._frame, self._partner_size)
         else:
             drawn = self._drawn(epoch, numbers, kind=kind, size=self._partner_size, stream=PARTNER_AUGMENT)
             drawn = place(kind, drawn, self._partner_size, self._partner_size)
-        own = augment(kind, records if partners is None else partners, drawn)
-        return self._partner_view(self._mixed(own, mixes, counts, self._partner_size))
+        images = augment(kind, records if partners is None else partners, drawn)
+        return self._partner_view(self._mixed(images, mixes, counts, self._partner_size))
 
     def _order(self, epoch: int) -> Tensor:
         if not self.shuffle:
@@ -232,10 +244,10 @@ class Loader:
         return self._part(order[number * self.batch_size : (number + 1) * self.batch_size])
 
     def _read_partners(self, epoch: int, numbers: range, shares: list[Tensor]) -> Iterator[Tensor | None]:
-        """Read what the teacher sees, where those are records of their own."""
+        """Read the partners, where they are records other than the student's."""
         if self.partner is None or self._partner_base is self._base:
             return iter([None] * -(-len(shares) // self.together))
-        if not self.partner.by_label:
+        if self.partner.pairs != "label":
             return self._read(self._partner_base, shares)
         return self._read(
             self._partner_base, [self._same_class(epoch, n, rows) for n, rows in zip(numbers, shares, strict=True)]
@@ -258,9 +270,9 @@ class Loader:
         crops: Callable[[int], Tensor] | None = None,
         first: int = 0,
     ) -> Iterator[Tensor]:
-        """Read the records of each group, those of a batch in each of its views.
+        """Read the records of each group of batches, in each view.
 
-        With `crops`, what it says of a batch number, from `first` on, of each of its views.
+        `crops` returns the crops of a batch by its number, which begins at `first`.
         """
         groups = [shares[at : at + self.together] for at in range(0, len(shares), self.together)]
         if isinstance(split, MemorySplit):
@@ -279,10 +291,9 @@ class Loader:
         """Decode batch by batch, here or in workers."""
         decoding = Decoding(split, [rows.cpu() for rows in shares], crops, first, self.views)
         if self.workers == 0:
-            yield from (given(decoding[number]) for number in range(len(shares)))
+            yield from (images_or_raise(decoding[number]) for number in range(len(shares)))
             return
-        # A generator of its own, because the iterator would otherwise draw from the global one, and so change what
-        # a network's dropout draws, depending on where the images lie.
+        # With the global generator, a network's dropout would depend on whether the images are decoded in workers.
         decoded = DataLoader(
             decoding,
             batch_size=None,
@@ -291,17 +302,17 @@ class Loader:
             pin_memory=self.device.type == "cuda",
             worker_init_fn=leave_signals_to_main,
         )
-        yield from map(given, read_by_workers(decoded, decoding.name))
+        yield from map(images_or_raise, read_by_workers(decoded, decoding.name))
 
 
 @dataclass(frozen=True)
-class Group:
-    """Batches that were made in one pass.
+class BatchGroup:
+    """Batches that were read in one pass.
 
     Attributes:
-        first: number of the first in its epoch.
-        whole: all of them, one after the other.
-        sizes: samples of each.
+        first: number of the first batch in its epoch.
+        whole: all of them, concatenated.
+        sizes: number of samples of each.
     """
 
     first: int
@@ -309,18 +320,18 @@ class Group:
     sizes: tuple[int, ...]
 
     def batches(self) -> list[Batch]:
-        """Return the batches, each a part of the whole."""
+        """Return the batches, which share memory with the whole."""
         return self.whole.split(self.sizes)
 
 
 def _left_over(samples: int, batch_size: int, world_size: int) -> int:
-    """Return the size of the last batch if it would starve a process: fewer than 2 samples where a full batch has 2."""
+    """Return the size of the last batch if some process would get fewer than 2 samples, and 2 of a full batch."""
     last = samples % batch_size
     return last if last < min(2, batch_size // world_size) * world_size else 0
 
 
 def _require_mixable(mixing: Mixing | None, partner: Partner | None) -> None:
-    if mixing is not None and partner is not None and not partner.shared:
+    if mixing is not None and partner is not None and partner.pairs != "shared":
         raise UsageError(
             "mixup and cutmix mix what both networks see alike, but here each has pictures or augmentation of its own: "
             "leave them out, or pair pictures of the same scenes"

@@ -1,7 +1,8 @@
-"""Reads a whole split into memory: decoded by several threads, with a progress bar once it takes long."""
+"""Decodes a whole split into memory, in several threads, and finds the form that suits all images of a set."""
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,8 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from wcord.checks import UsageError
-from wcord.data.frame import Frame
-from wcord.data.images import BadImageError, Form, UnreadableError, decode, open_upright
+from wcord.data.images import BadImageError, Form, Frame, UnreadableError, decode, kind_of, open_upright
 from wcord.data.limits import require_memory
 from wcord.data.samples import Samples
 from wcord.data.stores import ImageStore
@@ -43,25 +43,25 @@ class Bad:
 def decode_all(samples: Samples, form: Form, *, title: str) -> tuple[Tensor, list[Bad]]:
     """Decode every image, N×C×H×W, uint8 or of the form's type; those that cannot be read are zero, and listed.
 
-    Threads, not processes: Pillow lets go of the interpreter while it decompresses, and nothing has to be copied.
+    Threads, not processes: Pillow releases the interpreter while it decompresses, and nothing has to be copied.
     """
     images = np.zeros((len(samples), *form.shape), form.dtype)
     bad: list[Bad] = []
-    for found in _in_chunks(samples, form, title, images):
-        bad += found
+    for chunk in _in_chunks(samples, form, title, images):
+        bad += chunk
     return torch.from_numpy(images), bad
 
 
 def check_all(samples: Samples, form: Form, *, title: str) -> list[Bad]:
-    """Decode every image and keep none: which of them cannot be read."""
-    return [one for found in _in_chunks(samples, form, title, None) for one in found]
+    """Decode every image, and return those that cannot be read."""
+    return [one for chunk in _in_chunks(samples, form, title, None) for one in chunk]
 
 
 def without_bad(samples: Samples, bad: list[Bad], *, skip: bool, split: str) -> tuple[Tensor, tuple[str, ...]]:
     """Return the positions of the samples that can be read, and a note on the others.
 
     Raises:
-        UsageError: there are others and `skip` is false, naming the first; or none is left.
+        UsageError: an image cannot be read and `skip` is false; or none is left.
     """
     keep = torch.ones(len(samples), dtype=torch.bool)
     if not bad:
@@ -76,7 +76,7 @@ def without_bad(samples: Samples, bad: list[Bad], *, skip: bool, split: str) -> 
 
 
 def resize_all(images: Tensor, frame: Frame) -> Tensor:
-    """Fit decoded images, N×C×H×W, to a frame as `images.fit` does: resized until they cover it, then the centre."""
+    """Fit decoded images, N×C×H×W, to a frame as `images.fit` does: resized until they cover it, then the center."""
     if tuple(images.shape[-2:]) == (frame.height, frame.width) and frame.fraction == 1:
         return images
     fitted, (top, left) = frame.cover(*images.shape[-2:])
@@ -95,11 +95,11 @@ def _in_chunks(samples: Samples, form: Form, title: str, images: Pixels | None) 
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
         with _progress(title, len(samples)) as advance:
-            for start, found in zip(
+            for start, bad in zip(
                 starts, pool.map(lambda start: _decode_chunk(samples, form, start, images), starts), strict=True
             ):
                 advance(min(CHUNK, len(samples) - start))
-                yield found
+                yield bad
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -122,7 +122,7 @@ def _decode_chunk(samples: Samples, form: Form, start: int, images: Pixels | Non
 
 @contextmanager
 def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal's error stream, gone when done, for what takes longer than `PATIENCE`."""
+    """Show a temporary progress bar on a terminal's error stream, once the work takes longer than `PATIENCE`."""
     bar = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -132,12 +132,12 @@ def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
         transient=True,
     )
     task = bar.add_task(title, total=total)
-    begun, shown = monotonic(), False
+    started, shown = monotonic(), False
 
     def advance(count: int) -> None:
         nonlocal shown
         bar.advance(task, count)
-        if not shown and bar.console.is_terminal and monotonic() - begun > PATIENCE:
+        if not shown and bar.console.is_terminal and monotonic() - started > PATIENCE:
             bar.start()
             shown = True
 
@@ -146,3 +146,58 @@ def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     finally:
         if shown:
             bar.stop()
+
+
+LOOKED_AT = 1000
+"""Images of each split whose header is read, in under a second."""
+MIXED_SIZE = 224
+"""Pixels a side where sizes differ and none is configured: the training size of most ImageNet models."""
+
+
+def find_form(splits: list[Samples], frame: Frame | None) -> tuple[Form, tuple[str, ...]]:
+    """Return the form that suits all images, from up to `LOOKED_AT` evenly spaced ones of each split.
+
+    Color if one of them is, else gray, of 16 bits if one of those is. They are fitted to `frame`; without one they
+    stay as large as they are if all have one size, else they become squares of 224 pixels.
+
+    Returns:
+        The form, and notes for the reader of the result.
+
+    Raises:
+        UsageError: none of the images can be read.
+    """
+    modes: Counter[str] = Counter()
+    sizes: Counter[tuple[int, int]] = Counter()
+    for samples in splits:
+        for mode, size in _headers(samples):
+            modes[mode] += 1
+            sizes[size] += 1
+    if not sizes:
+        raise UsageError(f"none of the {sum(map(len, splits))} images can be read: check that they are image files")
+    if modes["RGB"] and modes["I;16"]:
+        raise UsageError(
+            "the data hold color images and images of 16 bits, which have no form in common: keep one kind"
+        )
+    mode = "RGB" if modes["RGB"] else "I;16" if modes["I;16"] else "L"
+    if frame is not None:
+        return Form(mode, frame.height, frame.width, frame.fraction), ()
+    if len(sizes) == 1:
+        ((width, height),) = sizes
+        return Form(mode, height, width), ()
+    note = f"images of {len(sizes)} or more sizes, each resized to {MIXED_SIZE}×{MIXED_SIZE} (choose by --image-size)"
+    return Form(mode, MIXED_SIZE, MIXED_SIZE), (note,)
+
+
+def _headers(samples: Samples) -> list[tuple[str, tuple[int, int]]]:
+    """Return (mode, (width, height)) of some images; unreadable ones are reported later."""
+    store = samples.store
+    assert isinstance(store, ImageStore)
+    places = torch.linspace(0, len(samples) - 1, min(LOOKED_AT, len(samples))).round().long()
+    headers = []
+    for row in samples.rows[places].tolist():
+        try:
+            image = open_upright(lambda row=row: store.open(row), store.name(row))
+        except BadImageError:
+            continue
+        headers.append((kind_of(image.mode), image.size))
+    return headers

@@ -1,4 +1,4 @@
-"""Mixup and CutMix: what is drawn for a batch, and its doing, alike for pictures of several sizes."""
+"""Mixup and CutMix: draws for a batch, and their application to pictures of several sizes."""
 
 import math
 from dataclasses import dataclass, replace
@@ -15,9 +15,8 @@ SWITCH = 0.5
 class Mixing:
     """How batches are mixed, as timm's `Mixup` does in its mode `batch`.
 
-    Each sample is mixed with the one that stands as far from the end of the batch as it does from the start, in a
-    share λ ~ Beta(α, α) that is one for the batch. Mixup (Zhang et al., ICLR 2018) adds up the pixels, CutMix (Yun et
-    al., ICCV 2019) pastes a rectangle of area 1 − λ.
+    Sample i is mixed with sample B − 1 − i, with one share λ ~ Beta(α, α) for the batch. Mixup (Zhang et al., ICLR
+    2018) adds up the pixels, CutMix (Yun et al., ICCV 2019) pastes a rectangle of area 1 − λ.
 
     Attributes:
         classes: number of classes.
@@ -32,7 +31,7 @@ class Mixing:
     prob: float = 1.0
 
     def draw(self, generator: np.random.Generator) -> "Mix":
-        """Draw what happens to a batch."""
+        """Draw the mix of a batch."""
         mixed, switch, down, across = generator.random(4)
         if mixed >= self.prob:
             return Mix(1.0)
@@ -49,37 +48,37 @@ class Mixing:
 
 @dataclass(frozen=True)
 class Mix:
-    """What happens to one batch.
+    """The mix of one batch.
 
     >>> import torch
     >>> own, mates = torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
     >>> cut = Mix(0.75, (0.0, 0.5)).on((4, 4))
-    >>> cut.pictures(own, mates)[0, 0, 0], cut.share  # of the drawn 2×2 pixels only the lower row lies in the picture
+    >>> cut.pictures(own, mates)[0, 0, 0], cut.share  # of the drawn 2×2 pixels only the lower row is inside the picture
     (tensor([0., 1., 1., 0.]), 0.875)
 
     Attributes:
-        share: λ, of the sample itself; 1: nothing is mixed.
-        centre: where the middle of the rectangle lies, down and across in [0, 1); None for mixup.
+        share: λ, of the sample itself; 1: no mixing.
+        center: of the rectangle, down and across in [0, 1); None for mixup.
         box: the rectangle in pixels of one size: top, bottom, left, right.
     """
 
     share: float
-    centre: tuple[float, float] | None = None
+    center: tuple[float, float] | None = None
     box: tuple[int, int, int, int] | None = None
 
     def on(self, frame: tuple[int, int], size: tuple[int, int] | None = None) -> "Mix":
-        """Return the mix of pictures of `size` (height, width), the rectangle drawn for those of `frame`.
+        """Return the mix for pictures of `size` (height, width); the rectangle is drawn for pictures of `frame`.
 
-        λ becomes the share of the picture that is left outside the rectangle, which may reach over the border.
+        λ becomes the share of the picture outside the rectangle, which may extend beyond the border.
         """
-        if self.centre is None:
+        if self.center is None:
             return self
         size = size or frame
         sides = []
-        for place, whole, own in zip(self.centre, frame, size, strict=True):
+        for place, whole, side in zip(self.center, frame, size, strict=True):
             length, middle = int(whole * math.sqrt(1 - self.share)), int(place * whole)
             low, high = max(middle - length // 2, 0), min(middle + (length + 1) // 2, whole)
-            sides += [round(low * own / whole), round(high * own / whole)]
+            sides += [round(low * side / whole), round(high * side / whole)]
         top, bottom, left, right = sides
         share = 1 - (bottom - top) * (right - left) / (size[0] * size[1])
         return replace(self, share=share, box=(top, bottom, left, right))

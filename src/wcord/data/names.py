@@ -1,4 +1,4 @@
-"""What files are called: their endings, the names that pairs are found by, and whether two lists of names agree."""
+"""Names of files: endings, the keys by which partners are found, and whether two lists of names agree."""
 
 import re
 import unicodedata
@@ -18,13 +18,13 @@ _ENDING = re.compile(r"\.(?=[0-9]*[a-z])[a-z0-9]{1,10}$")
 
 
 def ending_of(name: str) -> str:
-    """Return the ending of a file's name in lower case, or "" where it has none: a number or a phrase is no ending.
+    """Return the ending of a file's name in lower case, or ""; a number or a phrase is no ending.
 
     >>> ending_of("a.JPG"), ending_of("img_0.5"), ending_of("portrait of Mr. Smith"), ending_of(".hidden")
     ('.jpg', '', '', '')
     """
-    found = _ENDING.search(name.lower())
-    return found.group() if found is not None and found.start() else ""
+    match = _ENDING.search(name.lower())
+    return match.group() if match is not None and match.start() else ""
 
 
 def composed(name: str) -> str:
@@ -33,7 +33,7 @@ def composed(name: str) -> str:
 
 
 def key_of(path: Path, folder: Path) -> str:
-    """Return the name that a file's partner is found by: its path below a folder, without its ending."""
+    """Return the key by which a file's partner is found: its path below a folder, without its ending."""
     name = composed(path.relative_to(folder).as_posix())
     return name[: len(name) - len(ending_of(path.name))]
 
@@ -52,39 +52,39 @@ def listed(names: Sequence[str], *, shown: int = SHOWN) -> str:
     return ", ".join(repr(name) for name in names[:shown]) + (", …" if len(names) > shown else "")
 
 
-def compare_rows(split: str, own: Sequence[str], theirs: Sequence[str], remedy: str) -> tuple[str, ...]:
-    """Return a note where files that are paired by row have no name in common, so that nothing tells their order.
+def compare_rows(split: str, student: Sequence[str], teacher: Sequence[str], remedy: str) -> tuple[str, ...]:
+    """Return a note if files that are paired by row have no name in common, so that their order is unconfirmed.
 
     >>> compare_rows("train", ["a/1", "a/2"], ["b/1", "b/2"], "")
     ()
 
     Raises:
-        UsageError: they have names in common, folders aside, but not in the same rows; or their numbers, where names
-            differ in these alone (rgb9, rgb10 beside dep09, dep10), say that the rows are in other orders.
+        UsageError: file names of both sides are the same but in different rows; or names differ in their numbers alone
+            (rgb9, rgb10 beside dep09, dep10), and these are in different orders.
     """
-    own, theirs = [stem_of(name) for name in own], [stem_of(name) for name in theirs]
-    if not own or not theirs:
+    names, others = [stem_of(name) for name in student], [stem_of(name) for name in teacher]
+    if not names or not others:
         return ()
-    same_names = not set(own).isdisjoint(theirs)
-    marks = (own, theirs) if same_names else _places_by_number(own, theirs)
+    same_names = not set(names).isdisjoint(others)
+    marks = (names, others) if same_names else _places_by_number(names, others)
     for row, (mark, other) in enumerate(zip(*marks, strict=False)):
         if mark != other:
             raise UsageError(
                 f"pairing by row contradicts the {'' if same_names else 'numbers in the '}names of the {split} files: "
-                f"row {row} is {own[row]!r} for the student and {theirs[row]!r} for the teacher; {remedy}"
+                f"row {row} is {names[row]!r} for the student and {others[row]!r} for the teacher; {remedy}"
             )
     return () if same_names else (NO_COMMON_NAMES,)
 
 
-def _places_by_number(own: Sequence[str], theirs: Sequence[str]) -> tuple[list[Any], list[Any]]:
-    """Return what has to be equal row by row if numbers in names say the order; nothing where they do not say it.
+def _places_by_number(names: Sequence[str], others: Sequence[str]) -> tuple[list[Any], list[Any]]:
+    """Return marks of both sides that are equal row by row if numbers in the names are in the same order; or none.
 
-    Those are the numbers themselves where both sides have the same, else their places in the order of the numbers.
+    Marks are the numbers themselves where both sides have the same, else their ranks.
     """
-    sides = [[tuple(map(int, _NUMBER.findall(name))) for name in names] for names in (own, theirs)]
+    sides = [[tuple(map(int, _NUMBER.findall(name))) for name in side] for side in (names, others)]
     numbered = [len({_NUMBER.sub("#", name) for name in names}) == 1 and all(side)
-                for names, side in zip((own, theirs), sides, strict=True)]  # fmt: skip
-    if not all(numbered) or len(own) != len(theirs):
+                for names, side in zip((names, others), sides, strict=True)]  # fmt: skip
+    if not all(numbered) or len(names) != len(others):
         return [], []
     if sorted(sides[0]) == sorted(sides[1]):
         return sides[0], sides[1]

@@ -1,4 +1,4 @@
-"""Records outside of any data set, in the form that a network wants: pictures, sounds, rows of tables."""
+"""Single records for prediction, in the form of a network's input: pictures, sounds, rows of tables."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,60 +7,60 @@ import torch
 from torch import Tensor
 
 from wcord.checks import UsageError, require_file
-from wcord.data import audio, table
 from wcord.data.augment import to_unit
 from wcord.data.config import Known
 from wcord.data.formats import open_picture, picture_endings
-from wcord.data.frame import Frame
-from wcord.data.images import BadImageError, Form, decode, kind_of, open_upright
+from wcord.data.images import BadImageError, Form, Frame, decode, kind_of, open_upright
 from wcord.data.limits import read_whole
 from wcord.data.memory import resize_all
-from wcord.data.walk import Kind, PassedOver, files_below, pictures
+from wcord.data.sources import audio, table
+from wcord.data.sources.table_file import READERS
+from wcord.data.walk import FileKind, Skipped, files_below, pictures
 
-TABLES = Kind("table", frozenset(table.READERS), ".csv, .parquet")
+TABLES = FileKind("table", frozenset(READERS), ".csv, .parquet")
 
 
-def kind_of_records(shape: tuple[int, int, int], *, sounds: bool | None = None) -> Kind:
-    """Return which files hold what a network was trained on.
+def kind_of_records(shape: tuple[int, int, int], *, sounds: bool | None = None) -> FileKind:
+    """Return the kind of files that a network was trained on.
 
     Args:
         shape: channels, height and width of a record.
-        sounds: whether records are sounds; None where the network's file does not say it.
+        sounds: whether records are sounds; None where the weights file does not say.
     """
     if shape[2] == 1:  # only a row of a table is one number wide
         return TABLES
-    if sounds is None and shape == (1, audio.WINDOW // 2, audio.FRAMES):  # of spectrograms, or of pictures of that size
+    if sounds is None and shape == (1, audio.WINDOW // 2, audio.FRAMES):  # spectrograms, or pictures of that size
         both = pictures()
-        return Kind(
+        return FileKind(
             "image or sound", both.endings | audio.SOUNDS.endings, ".png, .wav",
             lambda path: both.by_content(path) or audio.SOUNDS.by_content(path),
         )  # fmt: skip
     return audio.SOUNDS if sounds else pictures()
 
 
-def find_files(paths: Sequence[Path], kind: Kind, passed: PassedOver) -> list[Path]:
-    """Return the files that are named, whatever they are, and those of a kind below folders, in order of name.
+def find_files(paths: Sequence[Path], kind: FileKind, total: Skipped) -> list[Path]:
+    """Return all named files, and those of one kind below named folders, in order of name.
 
     Raises:
-        UsageError: where a path does not exist, or a folder holds no such file.
+        UsageError: a path does not exist, or a folder holds no such file.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            here = PassedOver()
-            inside = files_below(path, kind, here)
+            skipped = Skipped()
+            inside = files_below(path, kind, skipped)
             if not inside:
-                held = f" but other files ({here.by_ending})" if here.endings else ""
-                raise UsageError(f"folder {str(path)!r} holds no {kind.noun}s{held}: name another")
-            found += inside
-            passed.add(here)
+                instead = f" but other files ({skipped.by_ending})" if skipped.endings else ""
+                raise UsageError(f"folder {str(path)!r} holds no {kind.noun}s{instead}: name another")
+            files += inside
+            total.add(skipped)
         else:
-            found.append(require_file(path, "file"))
-    return found
+            files.append(require_file(path, "file"))
+    return files
 
 
 def require_single_records(shape: tuple[int, int, int], columns: Sequence[str]) -> None:
-    """Raise unless a network sees one row of a table at a time, of columns that are known, or pictures or sounds."""
+    """Raise unless a network sees pictures, sounds or single rows of a table with known columns."""
     if shape[2] == 1 and (not columns or shape[1] > 1):
         reason = "several visits of a subject" if shape[1] > 1 else "a table, but not of which columns"
         raise UsageError(f"the network sees {reason}: use wcord evaluate, which groups and names them")
@@ -78,22 +78,22 @@ def read_records(
     """Return the records of a file by name, 1×C×H×W each: one picture or sound, or each row of a table.
 
     Args:
-        path: the file; one of unknown suffix is taken for a picture.
+        path: the file; one of unknown suffix is read as a picture.
         shape: channels, height and width of a record; a picture keeps the channels that it has.
-        columns: of a table, in the order that the network knows; none where it sees no table.
-        known: of a table, what the file of the network says of the one that it was trained on.
-        fraction: share of a resized picture's side that is kept in its middle.
-        sounds: whether the network was trained on sounds, so that one of another size is resized as they were; None
-            where its file does not say it.
+        columns: of a table, in the order of the network's input; empty for other networks.
+        known: what the weights file says about the training table.
+        fraction: share of a resized picture's side that is kept in its center.
+        sounds: whether the network was trained on sounds, which are then resized in the same way; None where its file
+            does not say.
 
     Raises:
-        UsageError: a file that cannot be read, or that is not of the kind that the network was trained on.
+        UsageError: an unreadable file, or one of a kind that the network was not trained on.
     """
     require_single_records(shape, columns)
     kind = _kind_of(path)
-    wanted = kind_of_records(shape, sounds=sounds).noun
-    if kind not in wanted and not (sounds is None and {kind, wanted} == {"sound", "image"}):  # its size will tell
-        raise UsageError(f"{kind} {str(path)!r} is not what the network was trained on: it is for {wanted}s")
+    expected = kind_of_records(shape, sounds=sounds).noun
+    if kind not in expected and not (sounds is None and {kind, expected} == {"sound", "image"}):  # its size decides
+        raise UsageError(f"{kind} {str(path)!r} is not what the network was trained on: it is for {expected}s")
     if kind == "table":
         rows = table.read_rows(path, columns, known or Known())
         return {f"{path}, row {number}": row.unsqueeze(0) for number, row in enumerate(rows, start=1)}
@@ -109,18 +109,18 @@ def read_records(
 
 
 def _kind_of(path: Path) -> str:
-    """Return what a file holds; one that does not say it is taken for an image."""
+    """Return the kind of a file; one of unknown kind is an image."""
     ending = path.suffix.lower()
     if ending in TABLES.endings:
         return TABLES.noun
-    return audio.SOUNDS.noun if ending not in picture_endings() and audio.SOUNDS.counts(path) else "image"
+    return audio.SOUNDS.noun if ending not in picture_endings() and audio.SOUNDS.matches(path) else "image"
 
 
 def read_picture(path: Path, frame: Frame) -> Tensor:
-    """Return one picture as floats in [0, 1], fitted to a frame: 1×1×H×W of a grey one, 1×3×H×W of any other.
+    """Return one picture as floats in [0, 1], fitted to a frame: 1×1×H×W if gray, else 1×3×H×W.
 
     Raises:
-        UsageError: where the file is no picture, or is damaged.
+        UsageError: the file is no picture, or is damaged.
     """
     name = f"picture {str(path)!r}"
     try:

@@ -1,31 +1,18 @@
-"""A split that is ready to be read: decoded in memory, or decoded anew at every reading."""
+"""Splits that are ready to be read: decoded in memory, or decoded at each reading; and their channel statistics."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from wcord.checks import UsageError, require_text
 from wcord.data.augment import boxes, to_unit
-from wcord.data.crossing import crossing
 from wcord.data.images import BadImageError, Box, Form, UnreadableError, decode, open_upright
-from wcord.data.names import compare_rows
-from wcord.data.several import refuse_several
 from wcord.data.stores import ImageStore
 from wcord.data.view import View
 
-TEST_UNSEEN = (
-    "the teacher sees none of the test samples: its own accuracy on them, and how the student agrees with it there, "
-    "are not measured"
-)
-
-
 Origin = tuple[ImageStore | Tensor, Tensor]
-"""Where images lie undecoded, or before they were resized, and which rows of that are meant."""
+"""The store of the original images, and the rows of it that belong to a split."""
 
 
 class Split(ABC):
@@ -34,7 +21,7 @@ class Split(ABC):
     Attributes:
         targets: class numbers, N; or the labels of each row where it may have several, N×C of 0 and 1 (float).
         shape: channels, height, width of every image.
-        origin: store and rows that the images were, or are, decoded from; None where they are what is kept of them.
+        origin: store and rows of the original images; None if the images are the original ones.
     """
 
     targets: Tensor
@@ -69,7 +56,7 @@ class MemorySplit(Split):
         return self.images.index_select(0, rows)
 
     def to(self, device: torch.device | str) -> "MemorySplit":
-        """Return the split with its images on `device`; nothing is copied where they are there already."""
+        """Return the split with its images on `device`; nothing is copied if they are there."""
         if self.images.device == torch.device(device):
             return self
         return MemorySplit(moved(self.images, device), self.targets.to(device), self.origin)
@@ -82,7 +69,7 @@ class StreamSplit(Split):
         store: undecoded images.
         rows: the rows of the store that belong to the split, N.
         targets: class numbers, N.
-        form: what every image is brought to.
+        form: of every image.
     """
 
     def __init__(self, store: ImageStore, rows: Tensor, targets: Tensor, form: Form) -> None:
@@ -94,7 +81,7 @@ class StreamSplit(Split):
         self.shape = form.shape
 
     def name(self, row: int) -> str:
-        """Return what one of the images is for a user."""
+        """Return the name of an image in a message."""
         return self.store.name(int(self.rows[row]))
 
     def read(self, rows: Tensor, crops: Tensor | None = None) -> Tensor:
@@ -102,8 +89,8 @@ class StreamSplit(Split):
 
         Args:
             rows: which, B.
-            crops: what `augment.draw` drawn as "resized-crop" for each, B×41: parts of the originals are read, which
-                are sharper and see more of them than parts of what they are brought to; not mirrored yet.
+            crops: draws of `augment.draw` for "resized-crop", B×41: crops of the originals are read, which are sharper
+                than crops of resized images; they are not mirrored yet.
 
         Raises:
             UsageError: an image cannot be read.
@@ -131,8 +118,8 @@ class ViewedSplit(Split):
 
     Args:
         base: where the records are read.
-        view: what is seen of them.
-        targets: class numbers, where they are others than the base's.
+        view: the operations on them.
+        targets: class numbers that replace those of the base.
 
     Raises:
         UsageError: the view does not suit the records.
@@ -146,12 +133,12 @@ class ViewedSplit(Split):
         self.shape = view.shape(base.shape)
 
     def read(self, rows: Tensor) -> Tensor:
-        """Return what is seen of the records in `rows`, float32."""
+        """Return the view of the records in `rows`, float32."""
         return self.view(to_unit(self.base.read(rows)))
 
 
 def seen_through(split: Split, view: View) -> Split:
-    """Return the split as it is seen through a view, after the one it has; itself where there is none."""
+    """Return the split with a view applied after its present one; the split itself for an empty view."""
     if not view:
         return split
     base, before = base_and_view(split)
@@ -159,12 +146,12 @@ def seen_through(split: Split, view: View) -> Split:
 
 
 def base_and_view(split: Split) -> tuple[Split, View]:
-    """Return where a split's records are read, and what is then seen of them."""
+    """Return the split without its view, and the view."""
     return (split.base, split.view) if isinstance(split, ViewedSplit) else (split, View())
 
 
 def none_like(split: Split) -> MemorySplit:
-    """Return a split of records of the same form that holds none.
+    """Return an empty split of the same form.
 
     >>> len(none_like(MemorySplit(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]))))
     0
@@ -173,180 +160,78 @@ def none_like(split: Split) -> MemorySplit:
 
 
 def moved(records: Tensor, device: torch.device | str) -> Tensor:
-    """Return records on a device, in float32 where that has no float64."""
+    """Return records on a device, in float32 if it does not support float64."""
     narrow = records.dtype == torch.float64 and torch.device(device).type == "mps"
     return (records.float() if narrow else records).to(device)
 
 
 def on_device(split: Split, device: torch.device | str) -> Split:
-    """Return a split in memory on `device`; others read where they lie."""
+    """Return a split in memory on `device`, and any other split unchanged."""
     return split.to(device) if isinstance(split, MemorySplit) else split
 
 
-@dataclass(frozen=True)
-class Partner:
-    """What the teacher sees of a split's samples, where that is not what the student sees.
+LOOKED_AT = 5000
+"""Images of a streamed split that are read, evenly spaced: the error of the mean is then about 1/70 of a deviation."""
+BLOCK = 2048
 
-    Attributes:
-        split: row i belongs to row i of the student's split, unless `by_label`.
-        augment: its training augmentation.
-        by_label: whether there are no partners by nature, so that a sample of the same class is drawn each time.
-        shared: whether both get the same random crop and mirroring, of the student's kind; else each has its own.
+
+def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel over all pixels, with pixel values in [0, 1].
+
+    Exact for a split in memory; for a streamed one, of up to 5,000 evenly spaced images, the same every time.
+    A constant channel is given deviation 1, so that dividing by it is harmless. Sums are relative to a value of the
+    channel, so that a large mean with a small deviation (pressures, times) loses no digits. Missing values (NaN) are
+    ignored.
+
+    >>> images = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
+    >>> channel_statistics(MemorySplit(images, torch.zeros(2, dtype=torch.long)))
+    ((0.5,), (0.5,))
     """
+    in_memory = isinstance(base_and_view(split)[0], MemorySplit)
+    count = len(split) if in_memory else min(LOOKED_AT, len(split))
+    rows = torch.linspace(0, len(split) - 1, count, dtype=torch.float64).round().long()
+    device = split.targets.device
+    pixels, total, squares = torch.zeros(3, split.shape[0], dtype=torch.float64)
+    origin: Tensor | None = None
+    rounding = 0.0
+    for block in rows.split(BLOCK):
+        images = split.read(block.to(device))
+        if origin is None:
+            origin, rounding = _origin(images), _rounding(images)
+        sums = _sums(images, origin)
+        total, squares, pixels = total + sums[0], squares + sums[1], pixels + sums[2]
+    pixels = pixels.clamp_min(1)
+    offset = total / pixels
+    mean = offset if origin is None else origin + offset
+    std = (squares / pixels - offset.square()).clamp_min(0).sqrt()
+    std = torch.where((std > 0) & (std > rounding * mean.abs()), std, torch.ones_like(std))
+    return tuple(mean.tolist()), tuple(std.tolist())
 
-    split: Split
-    augment: str = "none"
-    by_label: bool = False
-    shared: bool = True
 
+def _origin(images: Tensor) -> Tensor:
+    """Return the value of each channel that its sums are relative to.
 
-@dataclass(frozen=True)
-class TeacherSide:
-    """The data set that the teacher sees, and how its samples belong to the student's.
-
-    Attributes:
-        data: what the teacher sees; its test split is empty where it sees none of the student's test samples.
-        by_label: see `Partner`.
-        shared: see `Partner`.
-        classes: names of the classes in the order of the teacher's own data, where those have another.
+    Zero if all values are missing, and for bytes, whose sums are exact.
     """
-
-    data: "DataSet"
-    by_label: bool = False
-    shared: bool = True
-    classes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """A data set that is ready to train and evaluate on.
-
-    Attributes:
-        train: the training split.
-        test: the split to evaluate on.
-        classes: class names, in the order of the class numbers.
-        name: how a report calls the data.
-        augment: the training augmentation, resolved ("auto" never stands here).
-        notes: what a reader of the result should know about how the data came about.
-        columns: the columns of a table that are seen.
-        categories: the values of each of its columns of text.
-        formats: how the numbers of a column are written, where that is not in plain digits.
-        crop_fraction: share of a resized picture's side that is kept in its middle.
-        cut: which samples are held out, where that is a part of the training samples: the settings that decided it
-            (`choice.HOLDOUT`), how many samples there were, and a digest of those held out.
-        pictures: whether samples are pictures, not rows of a table or spectrograms, so that they can be moved and
-            mirrored as those of another source are.
-        files: split → names of its files, path and all, where samples are files.
-        teacher: what the teacher sees, where it is something else.
-    """
-
-    train: Split
-    test: Split
-    classes: tuple[str, ...]
-    name: str
-    augment: str
-    notes: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    formats: Mapping[str, str] = field(default_factory=dict)
-    crop_fraction: float = 1.0
-    cut: Mapping[str, object] = field(default_factory=dict)
-    pictures: bool = True
-    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    teacher: TeacherSide | None = None
-
-    def __post_init__(self) -> None:
-        for what, names in (("data set", self.name), ("class", self.classes), ("column", self.columns)):
-            require_text(what, names)
-        for column, values in self.categories.items():
-            require_text(f"a value of column {column!r},", values)
-
-    def through(self, view: str) -> "DataSet":
-        """Return the data as they are seen through a view, such as `gray,resize=16`."""
-        seen = View.parse(view)
-        return replace(self, train=seen_through(self.train, seen), test=seen_through(self.test, seen))
-
-    def in_channels(self, channels: int) -> "DataSet":
-        """Return the data as a network of so many input channels can see them: see `View.fitted`."""
-        base, view = base_and_view(self.train)
-        fitted = view.fitted(base.shape, channels)
-        if fitted == view:
-            return self
-        train, test = (ViewedSplit(base_and_view(split)[0], fitted, split.targets) for split in (self.train, self.test))
-        return replace(self, train=train, test=test)
-
-    def beside(self, teacher: "DataSet", *, by_label: bool = False, shared: bool = True) -> "DataSet":
-        """Return the data with what the teacher sees of them.
-
-        Args:
-            teacher: as many samples in the same order, or, `by_label`, any of the same classes. Where it sees none of
-                the test samples, `dataclasses.replace(teacher, test=none_like(teacher.test))`.
-            by_label: draw a sample of the same class each time.
-            shared: both get the same random crop and mirroring, where both are pictures.
-
-        Raises:
-            UsageError: other lengths, or other classes where those decide.
-        """
-        lengths = [(len(self.train), len(teacher.train)), (len(self.test), len(teacher.test) or len(self.test))]
-        if not by_label and any(own != theirs for own, theirs in lengths):
-            raise UsageError(
-                f"student and teacher must see the same samples, received {lengths[0][0]} and {lengths[0][1]} to train "
-                f"on, {lengths[1][0]} and {lengths[1][1]} to test on; by_label=True draws partners by class"
-            )
-        if by_label:
-            refuse_several(self.train.targets, "pairing by label")
-        if by_label and self.classes != teacher.classes:
-            raise UsageError("pairs by label need the same classes in the same order on both sides")
-        strange = () if by_label else _compare_files(self, teacher)
-        notes = (*self.notes, *strange, *(() if len(teacher.test) else (TEST_UNSEEN,)))
-        if not by_label and self.classes == teacher.classes:
-            for name, own, theirs in (("train", self.train, teacher.train), ("test", self.test, teacher.test)):
-                wrong = int((own.targets[: len(theirs)] != theirs.targets).sum())
-                told = f"{wrong} of {len(own)} {name} pairs have different labels: are both in one order?"
-                notes = (*notes, told) if wrong else notes
-        elif not by_label and not self.several_labels and not teacher.several_labels:
-            for name, own, theirs in (("train", self.train, teacher.train), ("test", self.test, teacher.test)):
-                labels = own.targets[: len(theirs)], theirs.targets
-                met = crossing(name, *labels, self.classes, teacher.classes)
-                notes = notes if met is None else (*notes, met.text)
-        same_records = base_and_view(self.train)[0] is base_and_view(teacher.train)[0]
-        shared = shared and not by_label and (same_records or (self.pictures and teacher.pictures))
-        return replace(self, teacher=TeacherSide(teacher, by_label, shared), notes=notes)
-
-    @property
-    def several_labels(self) -> bool:
-        """Whether a sample may have several labels."""
-        return self.train.targets.is_floating_point()
-
-    @property
-    def seen(self) -> str:
-        """What is seen of a sample, in words: `resize=8, 3×8×8 pixels`, `2 columns`, `9 columns of 5 visits`."""
-        channels, height, width = self.train.shape
-        if width == 1:
-            return f"{channels} columns" + (f" of {height} visits" if height > 1 else "")
-        parts = (*self.columns, base_and_view(self.train)[1].text, f"{channels}×{height}×{width} pixels")
-        return ", ".join(part for part in parts if part)
-
-    @property
-    def of_teacher(self) -> "DataSet":
-        """The data as the teacher sees them."""
-        return self if self.teacher is None else self.teacher.data
-
-    def partner(self, name: Literal["train", "test"]) -> Partner | None:
-        """Return what the teacher sees of one of the splits, or None where that is what the student sees."""
-        if self.teacher is None:
-            return None
-        data = self.teacher.data
-        split = data.train if name == "train" else data.test
-        return Partner(split, data.augment, self.teacher.by_label, self.teacher.shared)
+    corners = images[:, :, 0, 0].double().cpu()
+    if images.dtype == torch.uint8 or not len(corners):
+        return corners.new_zeros(images.shape[1])
+    first = (~corners.isnan()).int().argmax(0, keepdim=True)
+    return corners.gather(0, first)[0].nan_to_num(0.0)
 
 
-def _compare_files(student: DataSet, teacher: DataSet) -> tuple[str, ...]:
-    """Compare the names of files that are paired by row; samples that were exchanged since have none."""
-    notes: tuple[str, ...] = ()
-    for name, split in (("train", student.train), ("test", student.test)):
-        own = student.files.get(name, ())
-        if len(own) == len(split):
-            remedy = "wcord.distill(…, data=…, teacher_data=…) pairs files by name"
-            notes += compare_rows(name, own, teacher.files.get(name, ()), remedy)
-    return tuple(dict.fromkeys(notes))
+def _rounding(images: Tensor) -> float:
+    """Return the deviation relative to the mean below which a channel is constant up to rounding."""
+    return 16 * torch.finfo(images.dtype).eps if images.is_floating_point() else 1e-6
+
+
+def _sums(images: Tensor, origin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return sums of value − origin and of its square, and their number, by channel in [0, 1]; exact for uint8."""
+    if images.dtype == torch.uint8:
+        levels = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)])
+        values = torch.arange(256, dtype=torch.float64) / 255
+        counts = levels.double().cpu()
+        return counts @ values, counts @ values.square(), counts.sum(1)
+    images = images.double() - origin.to(images.device)[:, None, None]
+    known = (~images.isnan()).sum((0, 2, 3)).double()
+    return images.nansum((0, 2, 3)).cpu(), images.square().nansum((0, 2, 3)).cpu(), known.cpu()

@@ -1,4 +1,4 @@
-"""Where undecoded images lie: files in folders, or a column of a table."""
+"""Stores of undecoded images: files in folders, or a column of a table."""
 
 import os
 import unicodedata
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
 
 
 class ImageStore(ABC):
-    """Images by row number, each opened when asked for; safe to read from several threads and processes."""
+    """Images by row number, opened on request; safe to read from several threads and processes."""
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
     def open(self, row: int) -> Image.Image:
-        """Open the image in `row`; fails as Pillow does where there is none."""
+        """Open the image in `row`; raises as Pillow does."""
 
     @abstractmethod
     def name(self, row: int) -> str:
-        """Say which image `row` is, for a message."""
+        """Return the name of the image in `row`, for a message."""
 
     @abstractmethod
     def encoded(self, row: int) -> bytes:
-        """Return the image in `row` as it is stored; nothing where it cannot be read."""
+        """Return the stored bytes of the image in `row`; empty if it cannot be read."""
 
     @abstractmethod
     def sizes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the number of bytes of some images as they are stored, unread; −1 where that is unknown."""
+        """Return the stored sizes of some images in bytes, without reading them; −1: unknown."""
 
     def relative_names(self) -> Sequence[str]:
-        """Return a name of each image that does not depend on where the data lie; none where images have no names."""
+        """Return names of the images that do not depend on the folder of the data; empty if images have no names."""
         return ()
 
 
@@ -56,7 +56,7 @@ class FileImages(ImageStore):
         return len(self.paths)
 
     def open(self, row: int) -> Image.Image:
-        """Open the file, reading all of it, so that no descriptor stays open."""
+        """Read the whole file, so that no descriptor stays open."""
         path = Path(self.paths[row])
         return open_picture(read_whole(path), path.name)
 
@@ -74,7 +74,7 @@ class FileImages(ImageStore):
 
     def relative_names(self) -> Sequence[str]:
         """Give the paths below the folder that holds all files, in one Unicode form, with `/` on every system."""
-        # What the first and the last in the order of the alphabet share, all share.
+        # The common folder of the first and the last path in alphabetic order is common to all.
         shared = os.path.commonpath({os.path.dirname(end) for end in (min(self.paths), max(self.paths))})
         start = len(os.path.join(shared, ""))
         return [unicodedata.normalize("NFC", path[start:].replace(os.sep, "/")) for path in self.paths]
@@ -110,12 +110,12 @@ class ColumnImages(ImageStore):
         return _read(value.get("path") or "") if content is None else content
 
     def sizes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the lengths that the table keeps; those of files that it names are not looked up."""
+        """Return the lengths that the table keeps; the sizes of files that it names are unknown."""
         from pyarrow import compute  # comes with datasets, which takes a second to load
 
         column = self.table.with_format("arrow")[:][self.column]
-        held = compute.call_function("struct_field", [column], compute.StructFieldOptions(["bytes"]))
-        lengths = compute.call_function("binary_length", [held]).fill_null(-1)
+        content = compute.call_function("struct_field", [column], compute.StructFieldOptions(["bytes"]))
+        lengths = compute.call_function("binary_length", [content]).fill_null(-1)
         return lengths.to_numpy().astype(np.int64)[rows]
 
 

@@ -1,6 +1,6 @@
-"""What a network sees of a record: operations on a whole batch, by name, so that two networks may see it differently.
+"""Views: what a network sees of a record, as named operations on a whole batch.
 
-A view comes after decoding and augmentation, so both networks see one crop of a picture, each in its own way.
+A view comes after decoding and augmentation, so that both networks see the same crop of a picture.
 """
 
 from collections.abc import Callable
@@ -14,30 +14,30 @@ from torch import Tensor
 from wcord.checks import LARGEST_SIDE, UsageError, require_choice
 from wcord.data.limits import require_pixels
 
-COLOUR = 3
+COLOR = 3
 Operation = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class View:
-    """A sequence of operations on images in [0, 1], B×C×H×W; without any, the images as they are.
+    """A sequence of operations on images in [0, 1], B×C×H×W; an empty one changes nothing.
 
     >>> view = View.parse("gray,resize=4")
     >>> view(torch.ones(2, 3, 8, 8)).shape, view.shape((3, 8, 8))
     (torch.Size([2, 1, 4, 4]), (1, 4, 4))
 
     Attributes:
-        text: the operations as they were asked for.
+        text: the operations by name.
     """
 
     text: str = ""
 
     @classmethod
     def parse(cls, text: str | None) -> "View":
-        """Return the view that a text such as `gray,resize=16` asks for.
+        """Return the view for a text such as `gray,resize=16`.
 
         Raises:
-            UsageError: on an unknown operation, or a value that it cannot have.
+            UsageError: an unknown operation, or an invalid value.
         """
         parts = [part.strip() for part in text.split(",")] if text else []
         if not all(parts):
@@ -51,14 +51,14 @@ class View:
         return View(",".join(text for text in (self.text, other.text) if text))
 
     def fitted(self, shape: tuple[int, int, int], channels: int) -> "View":
-        """Return the view for a network of so many input channels: grey made colour first, or the reverse, if need be.
+        """Return the view for a network with this many input channels, converting gray and color first if needed.
 
         >>> View.parse("resize=4").fitted((1, 8, 8), 3).text, View.parse("lab-l").fitted((3, 8, 8), 1).text
         ('rgb,resize=4', 'lab-l')
 
         Args:
             shape: channels, height and width of the records.
-            channels: those that the network takes; where no view gives as many, this one is returned.
+            channels: of the network's input; if no view has as many, this view is returned unchanged.
         """
         for first in ("", "rgb", "gray"):
             view = View(first).then(self)
@@ -70,17 +70,17 @@ class View:
         return self
 
     def __bool__(self) -> bool:
-        """Tell whether there is anything to do."""
+        """Return whether there are operations."""
         return bool(self.text)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return what the network sees, floating point in [0, 1]."""
+        """Return the view of images, floating point in [0, 1]."""
         for operation in _operations(self.text):
             images = operation(images)
         return images
 
     def shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Return channels, height and width of what is seen of images of a shape.
+        """Return channels, height and width of the view of images with a shape.
 
         Raises:
             UsageError: an operation does not apply to such images.
@@ -148,15 +148,15 @@ def _gray(images: Tensor, name: str = "gray") -> Tensor:
     _pictures(name, images)
     if images.shape[1] == 1:
         return images
-    from kornia.color import rgb_to_grayscale  # imported when asked for
+    from kornia.color import rgb_to_grayscale  # imported when it is used
 
-    return rgb_to_grayscale(_colour(name, images))
+    return rgb_to_grayscale(_color(name, images))
 
 
 def _rgb(images: Tensor) -> Tensor:
-    """Return one channel three times, as networks for colour images want it."""
+    """Return one channel three times, for networks that take color images."""
     _pictures("rgb", images)
-    return images.expand(-1, COLOUR, -1, -1) if images.shape[1] == 1 else _colour("rgb", images)
+    return images.expand(-1, COLOR, -1, -1) if images.shape[1] == 1 else _color("rgb", images)
 
 
 def _lab_l(images: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ def _lab_l(images: Tensor) -> Tensor:
 
 
 def _lab_ab(images: Tensor) -> Tensor:
-    """Return the two colour channels of CIE L*a*b* (D65), (a + 128) / 255 and (b + 128) / 255."""
+    """Return the two color channels of CIE L*a*b* (D65), (a + 128) / 255 and (b + 128) / 255."""
     return (_lab("lab-ab", images)[:, 1:] + 128) / 255
 
 
@@ -179,13 +179,13 @@ def _edges(images: Tensor) -> Tensor:
 def _lab(name: str, images: Tensor) -> Tensor:
     from kornia.color import rgb_to_lab
 
-    return rgb_to_lab(_colour(name, images))
+    return rgb_to_lab(_color(name, images))
 
 
-def _colour(name: str, images: Tensor) -> Tensor:
+def _color(name: str, images: Tensor) -> Tensor:
     _pictures(name, images)
-    if images.shape[1] != COLOUR:
-        raise UsageError(f"view {name!r} needs colour images, received {images.shape[1]} channel(s)")
+    if images.shape[1] != COLOR:
+        raise UsageError(f"view {name!r} needs color images, received {images.shape[1]} channel(s)")
     return images
 
 

@@ -1,4 +1,4 @@
-"""Worker processes that read the data: one that dies or gets stuck ends the run in a line, and none outlives it."""
+"""Worker processes that decode images: one that dies or hangs ends the run with one line, and none outlives it."""
 
 import atexit
 import os
@@ -13,27 +13,29 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any, TypeVar
 
-from torch.utils.data import DataLoader
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from wcord.checks import RunError, UsageError
+from wcord.data.split import Split, StreamSplit
 
 Item = TypeVar("Item")
 
 LIMIT_VARIABLE = "WCORD_LOADER_TIMEOUT"
-"""Environment variable with the seconds that a batch may take; 0: any time."""
+"""Environment variable: seconds that a batch may take; 0: no limit."""
 LIMIT = 600.0
 SLICE = 1
-"""Seconds after which a process that waits for a batch looks at its workers.
+"""Seconds between two checks of the workers while a batch is awaited.
 
-The limit counts slices, so that a job which was suspended for an hour, and its workers with it, is not late at once.
+The limit counts slices, so that a job which was suspended for an hour does not time out at once.
 """
 GRACE = 2.0
-"""Seconds in which the end of a worker is noticed after its messages have broken off."""
+"""Seconds until the end of a worker is noticed after its messages stop."""
 
 _workers: set[BaseProcess] = set()
-"""The workers of all loaders that are being read."""
+"""The workers of all active loaders."""
 _ending = threading.Event()
-"""Set while workers are ended on purpose."""
+"""Set while workers are being ended."""
 
 
 class WorkerLostError(RunError):
@@ -43,12 +45,11 @@ class WorkerLostError(RunError):
 def read_by_workers(loader: DataLoader[Item], name: Callable[[int], str]) -> Iterator[Item]:
     """Yield what the workers of a loader read, in order.
 
-    A thread takes the items from the workers, since a worker that stops while it hands one over would stop whoever
-    takes it.
+    A thread takes the items from the workers, since a worker that stops during a transfer would block the receiver.
 
     Args:
-        loader: with one worker or more and no batching of its own.
-        name: says what number n of the items is, for the message about a worker that is stuck.
+        loader: with at least one worker, and without batching.
+        name: returns the name of item n, for a message.
 
     Raises:
         WorkerLostError: a worker was killed, or an item has not come within the time limit.
@@ -56,34 +57,34 @@ def read_by_workers(loader: DataLoader[Item], name: Callable[[int], str]) -> Ite
     limit = _limit()
     before = set(active_children())
     items = iter(loader)
-    own = set(active_children()) - before
-    _workers.update(own)
-    _answer_for_workers()
+    workers = set(active_children()) - before
+    _workers.update(workers)
+    _handle_lost_workers()
     taker = _Taker(items, len(loader))
     whole = False
     try:
         for number in range(len(loader)):
-            yield _next(taker, own, lambda number=number: name(number), limit)
+            yield _next(taker, workers, lambda number=number: name(number), limit)
         whole = True
-    except GeneratorExit:  # the reader wants no more, or has heard of a dead worker elsewhere
-        whole = not _dead(own, 0)
+    except GeneratorExit:  # the caller stops, perhaps for a dead worker
+        whole = not _dead(workers, 0)
         raise
     finally:
         _ending.set()
         try:
             if not whole or not taker.stop(GRACE):
-                # A worker that died, or is stuck, may hold a lock that PyTorch's way to end the others waits for.
-                setattr(items, "_shutdown", True)  # noqa: B010  # an attribute of PyTorch's own
-                _end(own)
+                # A dead or stuck worker may hold a lock that PyTorch would wait for.
+                setattr(items, "_shutdown", True)  # noqa: B010  # PyTorch's attribute
+                _end(workers)
                 taker.stop(GRACE)
             del items  # ends the workers, and waits for them
-            _end(own)
+            _end(workers)
         finally:
             _ending.clear()
 
 
 class _Taker:
-    """Takes items from an iterator in a thread of its own, one ahead of who asks for them."""
+    """Takes items from an iterator in a separate thread, one ahead of the caller."""
 
     def __init__(self, items: Iterator[Any], count: int) -> None:
         self._ready: queue.Queue[tuple[Any, Exception | None]] = queue.Queue(maxsize=1)
@@ -95,7 +96,7 @@ class _Taker:
         """Return the next item, or raise what it raised.
 
         Raises:
-            queue.Empty: there is none within so many seconds.
+            queue.Empty: there is none within this many seconds.
         """
         item, error = self._ready.get(timeout=patience)
         if error is not None:
@@ -103,7 +104,7 @@ class _Taker:
         return item
 
     def stop(self, patience: float) -> bool:
-        """End the thread, and return whether it has ended within so many seconds."""
+        """End the thread, and return whether it has ended within this many seconds."""
         self._stopped.set()
         self._thread.join(patience)
         return not self._thread.is_alive()
@@ -112,7 +113,7 @@ class _Taker:
         for _ in range(count):
             try:
                 taken = (next(items), None)
-            except Exception as error:  # whatever it is, who asks for the item gets it
+            except Exception as error:  # raised where the item is requested
                 taken = (None, error)
             while not self._stopped.is_set():
                 with suppress(queue.Full):
@@ -123,22 +124,22 @@ class _Taker:
 
 
 def leave_signals_to_main(_worker: int) -> None:
-    """Keep reading when a signal stops all processes: the main one ends its step and saves its state first."""
+    """Ignore signals to all processes: the main process ends its step and saves its state first."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
-def _next(taker: _Taker, own: set[BaseProcess], name: Callable[[], str], limit: float) -> Any:
+def _next(taker: _Taker, workers: set[BaseProcess], name: Callable[[], str], limit: float) -> Any:
     waited = 0
     while True:
         try:
             return taker.next(SLICE)
         except queue.Empty:
-            if _dead(own, 0):
-                raise _lost(own) from None
+            if _dead(workers, 0):
+                raise _lost(workers) from None
         except (RuntimeError, OSError, EOFError):
-            if _dead(own, GRACE):
-                raise _lost(own) from None
+            if _dead(workers, GRACE):
+                raise _lost(workers) from None
             raise
         waited += SLICE
         if limit and waited >= limit:
@@ -160,7 +161,7 @@ def _limit() -> float:
 
 
 def _dead(workers: set[BaseProcess], patience: float) -> bool:
-    """Tell whether a worker has ended by anything but its own wish; its death may show after its silence."""
+    """Return whether a worker has ended abnormally, which may show only some time after its last message."""
     deadline = time.monotonic() + patience
     while True:
         if any(worker.exitcode not in (None, 0) for worker in workers):
@@ -187,33 +188,33 @@ def _lost(workers: set[BaseProcess]) -> WorkerLostError:
     return WorkerLostError(f"a worker process that reads the data {how}: {remedy}")
 
 
-def _answer_for_workers() -> None:
-    """Let PyTorch's word about a dead worker, which may come in the middle of anything, be a `WorkerLostError`."""
+def _handle_lost_workers() -> None:
+    """Turn PyTorch's error about a dead worker, which a signal may raise anywhere, into a `WorkerLostError`."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
         return
-    theirs = signal.getsignal(signal.SIGCHLD)
-    if not callable(theirs) or isinstance(theirs, _Answer):
+    handler = signal.getsignal(signal.SIGCHLD)
+    if not callable(handler) or isinstance(handler, _LostWorkerHandler):
         return
-    signal.signal(signal.SIGCHLD, _Answer(theirs))
+    signal.signal(signal.SIGCHLD, _LostWorkerHandler(handler))
 
 
-class _Answer:
+class _LostWorkerHandler:
     """Handler of the signal that a child process has ended."""
 
-    def __init__(self, theirs: Callable[[int, FrameType | None], Any]) -> None:
-        self.theirs = theirs
+    def __init__(self, handler: Callable[[int, FrameType | None], Any]) -> None:
+        self.handler = handler
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if _ending.is_set():
             return
         try:
-            self.theirs(number, frame)
+            self.handler(number, frame)
         except RuntimeError:
             raise _lost(_workers) from None
 
 
 def _end(workers: set[BaseProcess]) -> None:
-    """End what is left of workers, which ignore the signal that multiprocessing would send them."""
+    """End the remaining workers, which ignore the signal that multiprocessing would send them."""
     for worker in workers:
         with suppress(ValueError):  # it is closed already
             worker.kill()
@@ -229,3 +230,51 @@ def _end_all() -> None:
 
 
 atexit.register(_end_all)
+
+
+class Decoding(Dataset["Tensor | Exception"]):
+    """Decodes batch by batch in a worker; returns an error, since PyTorch would wrap a raised one."""
+
+    def __init__(
+        self,
+        split: Split,
+        shares: list[Tensor],
+        crops: Callable[[int], Tensor] | None,
+        first: int,
+        views: int,
+    ) -> None:
+        self.split = split
+        self.shares = shares
+        self.crops = crops
+        self.first = first
+        self.views = views
+
+    def __len__(self) -> int:
+        return len(self.shares)
+
+    def name(self, number: int) -> str:
+        """Return the name of batch `number` in a message."""
+        first = (
+            f", from {self.split.name(int(self.shares[number][0]))} on" if isinstance(self.split, StreamSplit) else ""
+        )
+        return f"batch {self.first + number} of the epoch{first}"
+
+    def __getitem__(self, number: int) -> "Tensor | Exception":
+        rows = self.shares[number]
+        try:
+            if self.crops is None:
+                return self.split.read(rows)
+            assert isinstance(self.split, StreamSplit)
+            crops = self.crops(self.first + number)
+            return self.split.read(rows.repeat(self.views), crops)
+        except (UsageError, RunError) as error:
+            return error
+        except MemoryError as error:
+            return MemoryError(str(error))  # NumPy's error cannot be sent to another process
+
+
+def images_or_raise(images: "Tensor | Exception") -> Tensor:
+    """Return the images that a worker has decoded, or raise its error."""
+    if isinstance(images, Exception):
+        raise images
+    return images

@@ -12,18 +12,18 @@ from wcord.models.create import create_model
 from wcord.models.simkd import PREFIX, simkd_names
 
 Shapes = Mapping[str, tuple[int, ...]]
-"""Name of a tensor → its shape."""
+"""Tensor name → shape."""
 ROOM, TEACHER_ROOM = 4, 64
-"""A network may be so many times as large as its file: some tensors are computed, and not saved. Of a teacher whose
-classifier a student has taken over, the file holds little more than that."""
+"""How many times larger a network may be than its file, since some tensors are computed and not saved. A SimKD file
+holds little more of the teacher than its classifier."""
 SPARE = 2**20
-"""Numbers that a network may have beyond that."""
+"""Additional numbers that a network may have."""
 MOST = 10**6
-"""Classes, and channels, of a network of the user's own code, which may have tensors of any shape, or none."""
+"""Largest number of classes and of channels of a network built by user code, whose tensors may have any shape."""
 
 
 def require_believable(card: ModelCard, shapes: Shapes, *, own: bool = False) -> None:
-    """Raise where a card speaks of more classes or channels than the tensors beside it have room for.
+    """Raise if a card states more classes or channels than the tensors in its file have.
 
     >>> require_believable(ModelCard("resnet8", 10**9), {"fc.weight": (10, 64), "fc.bias": (10,)})
     Traceback (most recent call last):
@@ -31,47 +31,47 @@ def require_believable(card: ModelCard, shapes: Shapes, *, own: bool = False) ->
     wcord.checks.UsageError: the model card is damaged (num_classes is 1000000000, but no tensor in the file has ...
 
     Args:
-        card: the file's.
-        shapes: the file's.
-        own: whether the network is code of the user's own.
+        card: of the file.
+        shapes: of its tensors.
+        own: whether the network is built by user code.
 
     Raises:
-        UsageError: saying which number does not fit.
+        UsageError: a number does not fit.
     """
     if own:
         require_number("num_classes in the model card", card.num_classes, high=MOST)
         require_number("in_channels in the model card", card.in_channels, high=MOST)
         return
-    held = [shape for shape in shapes.values() if prod(shape)]
-    if card.num_classes and not any(card.num_classes in shape for shape in held):
+    filled = [shape for shape in shapes.values() if prod(shape)]
+    if card.num_classes and not any(card.num_classes in shape for shape in filled):
         raise _damaged(f"num_classes is {card.num_classes}, but no tensor in the file has as many rows")
-    if card.in_channels > max(map(prod, held), default=0):
+    if card.in_channels > max(map(prod, filled), default=0):
         raise _damaged(f"in_channels is {card.in_channels}, but no tensor in the file holds as many numbers")
 
 
 def require_room(card: ModelCard, shapes: Shapes, name: str) -> None:
-    """Raise where a network with the sizes of a card is far larger than the file that should hold its weights.
+    """Raise if a network with the sizes of a card is far larger than the file that should hold its weights.
 
     The network is built on the meta device, which takes no memory.
 
     Args:
-        card: the file's.
-        shapes: the file's.
-        name: of the network; none of the user's own code.
+        card: of the file.
+        shapes: of its tensors.
+        name: of the network, which is not built by user code.
 
     Raises:
         UsageError: the network is larger, or unknown, or cannot be built with the numbers of the card.
     """
-    held = sum(map(prod, shapes.values()))
+    stored = sum(map(prod, shapes.values()))
     prefix, _, rest = name.partition(":")
     parts = simkd_names(rest) if prefix == PREFIX else (name,)
     for part, room in zip(parts, (ROOM, TEACHER_ROOM), strict=False):
         with torch.device("meta"):
             network = build_as_stated(card, part)
         count = sum(value.numel() for value in network.state_dict().values())
-        if count > room * held + SPARE:
+        if count > room * stored + SPARE:
             raise UsageError(
-                f"it holds {held:,} numbers, but {part} has {count:,} with the sizes in its model card: the card is "
+                f"it holds {stored:,} numbers, but {part} has {count:,} with the sizes in its model card: the card is "
                 "damaged, or the weights are of another architecture"
             )
 

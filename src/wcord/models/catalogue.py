@@ -9,33 +9,33 @@ WRN_DEPTHS_AND_WIDTHS = ((16, 1), (16, 2), (40, 1), (40, 2))
 
 
 @dataclass(frozen=True)
-class NetworkSpec:
-    """A network by family and size.
+class BuiltinNetwork:
+    """A built-in network by family and size.
 
     Attributes:
         family: which class builds it; `create.FAMILIES` maps it to that class.
-        arguments: what that class is called with, besides the number of classes and of input channels.
+        arguments: of that class, in addition to the numbers of classes and of input channels.
     """
 
     family: str
     arguments: MappingProxyType[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def _spec(family: str, **arguments: Any) -> NetworkSpec:
-    return NetworkSpec(family, MappingProxyType(arguments))
+def _spec(family: str, **arguments: Any) -> BuiltinNetwork:
+    return BuiltinNetwork(family, MappingProxyType(arguments))
 
 
-def _resnet(depth: int, widening: int = 1) -> NetworkSpec:
+def _resnet(depth: int, widening: int = 1) -> BuiltinNetwork:
     """Return a CIFAR ResNet; a widened one has its stem widened as well, from 8 channels and not from 16."""
     stem = 16 if widening == 1 else 8 * widening
     return _spec("resnet", depth=depth, widths=(stem, 16 * widening, 32 * widening, 64 * widening))
 
 
-def _vgg(*blocks: tuple[int, ...]) -> NetworkSpec:
+def _vgg(*blocks: tuple[int, ...]) -> BuiltinNetwork:
     return _spec("vgg", blocks=blocks)
 
 
-CIFAR_NETWORKS: MappingProxyType[str, NetworkSpec] = MappingProxyType(
+CIFAR_NETWORKS: MappingProxyType[str, BuiltinNetwork] = MappingProxyType(
     {f"resnet{depth}": _resnet(depth) for depth in (8, 14, 20, 32, 44, 56, 110)}
     | {"resnet8x4": _resnet(8, 4), "resnet32x4": _resnet(32, 4), "resnet14x2": _resnet(14, 2)}
     | {"ResNet50": _spec("resnet50")}
@@ -60,20 +60,20 @@ CIFAR_MODELS: tuple[str, ...] = tuple(CIFAR_NETWORKS)
 """The names of the built-in networks; they are case-sensitive."""
 
 LIBRARIES: tuple[str, ...] = ("timm", "torchvision", "hf")
-"""Prefixes that mean a library; any other is a module of the user's own."""
+"""Prefixes of libraries; any other prefix is a module of the user."""
 
 PREFIXES: dict[str, str] = {
     "timm:": "any network of timm, e.g. timm:resnet50; pretrained: timm:resnet50.a1_in1k, timm:hf-hub:USER/NAME",
     "torchvision:": "any classifier of torchvision, e.g. torchvision:resnet18; pretrained: torchvision:vgg11@DEFAULT",
     "hf:": "a pretrained image classifier of the Hugging Face hub or of a local folder, e.g. hf:microsoft/resnet-18",
-    "simkd:": "a student with its teacher's classifier, as the method simkd ships it: simkd:STUDENT:TEACHER",
+    "simkd:": "a student with its teacher's classifier, as trained by simkd: simkd:STUDENT:TEACHER",
     "package.module:": "your own function or class that returns a torch.nn.Module, e.g. mypackage.nets:small",
 }
-"""What a name with a colon may begin with, and what it then means."""
+"""Prefix of a name → its meaning."""
 
 
 def names_weights(name: str) -> bool:
-    """Tell whether the name of a network names pretrained weights too.
+    """Return whether the name of a network names pretrained weights too.
 
     >>> [names_weights(name) for name in ("timm:resnet18", "timm:resnet18.a1_in1k", "torchvision:resnet18@DEFAULT")]
     [False, True, True]
@@ -90,10 +90,10 @@ def names_weights(name: str) -> bool:
             return library == "hf"
 
 
-def network_spec(name: str) -> NetworkSpec | None:
-    """Return what the built-in network `name` is built from, or None where there is none of that name.
+def network_spec(name: str) -> BuiltinNetwork | None:
+    """Return the family and size of a built-in network, or None for an unknown name.
 
-    Besides the listed names, every widened resnet{D}x2 and resnet{D}x4 with D = 6n + 2 is known, and every
+    In addition to the listed names, every widened resnet{D}x2 and resnet{D}x4 with D = 6n + 2 is known, and every
     mlp{W}x{D}.
 
     >>> network_spec("resnet26x2").arguments["widths"]

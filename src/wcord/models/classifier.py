@@ -10,7 +10,7 @@ from wcord.checks import UsageError
 
 @runtime_checkable
 class StatesClassifier(Protocol):
-    """A network that says which module is its classifier, as timm's do."""
+    """A network that states its classifier, as timm's do."""
 
     def get_classifier(self) -> Any:
         """Return the classifier, or several of which the first counts."""
@@ -39,7 +39,7 @@ class _StatesConfiguration(Protocol):
 
 
 class NoClassifier(nn.Module):
-    """Stands where a classifier stood: takes an embedding and gives no logits, B×0."""
+    """Takes the place of a removed classifier: returns no logits, B×0."""
 
     def forward(self, embedding: Tensor) -> Tensor:
         """Return B×0."""
@@ -47,10 +47,10 @@ class NoClassifier(nn.Module):
 
 
 def classifier_paths(network: nn.Module) -> tuple[str, ...]:
-    """Return the paths of a network's classifiers, as far as can be told without running it; the first one counts.
+    """Return the paths of a network's classifiers, found without running it; the first one is the main one.
 
-    They are what the network states (timm's `get_classifier`), else its last `nn.Linear`, else its last 1×1
-    convolution. Where it states several, each of its own embedding (CrossViT), all of them count.
+    They are those that the network states (timm's `get_classifier`), else its last `nn.Linear`, else its last 1×1
+    convolution. It may state several, each of another embedding (CrossViT).
 
     >>> from wcord.models.create import create_model
     >>> classifier_paths(create_model("resnet8")), classifier_paths(create_model("torchvision:squeezenet1_1"))
@@ -63,20 +63,20 @@ def classifier_paths(network: nn.Module) -> tuple[str, ...]:
     stated = network.get_classifier() if isinstance(network, StatesClassifier) else None
     several = list(stated) if isinstance(stated, (tuple, list, nn.ModuleList)) else [stated]
     several = [one for one in several if not isinstance(one, nn.Identity)]
-    found = [path for one in several for path, module in modules.items() if module is one]
+    paths = [path for one in several for path, module in modules.items() if module is one]
     linear = [path for path, module in modules.items() if isinstance(module, nn.Linear)]
     convolutions = {path: module for path, module in modules.items() if isinstance(module, nn.Conv2d)}
     pointwise = [path for path, module in convolutions.items() if module.kernel_size == (1, 1)]
-    return tuple(found or linear[-1:] or pointwise[-1:])
+    return tuple(paths or linear[-1:] or pointwise[-1:])
 
 
 def joined_classifiers(network: nn.Module) -> bool:
-    """Tell whether a network's classifiers each see a part of its embedding, so that all of them count."""
+    """Return whether each of a network's classifiers sees another part of its embedding."""
     return isinstance(network, StatesClassifier) and isinstance(network.get_classifier(), nn.ModuleList)
 
 
 def is_head_key(key: str, paths: Sequence[str]) -> bool:
-    """Tell whether a key of a state dict belongs to one of the modules.
+    """Return whether a key of a state dict belongs to one of the modules.
 
     >>> is_head_key("head.fc.weight", ["head"]), is_head_key("header.weight", ["head"])
     (True, False)
@@ -85,13 +85,13 @@ def is_head_key(key: str, paths: Sequence[str]) -> bool:
 
 
 def without_classifier(network: nn.Module) -> nn.Module:
-    """Take a network's classifiers away, in place, so that it gives an embedding and no logits.
+    """Remove a network's classifiers, in place, so that it returns an embedding and no logits.
 
     Returns:
         `network`.
 
     Raises:
-        UsageError: it has no classifier that could be taken away.
+        UsageError: it has no classifier that can be removed.
 
     >>> import torch
     >>> from wcord.models.create import create_model

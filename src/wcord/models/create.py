@@ -1,4 +1,4 @@
-"""Build any network by its name: the built-in ones, timm's, torchvision's, the Hugging Face hub's, the user's own."""
+"""Builds a network by name: built in, or of timm, torchvision, the Hugging Face hub or user code."""
 
 import importlib
 import inspect
@@ -15,7 +15,6 @@ from wcord.models import timm_networks, torchvision_networks, transformers_netwo
 from wcord.models.catalogue import CIFAR_MODELS, TABLE_MODELS, names_weights, network_spec
 from wcord.models.classifier import without_classifier
 from wcord.models.hub import cannot_build, unknown_network
-from wcord.models.lazy import settle_widths
 from wcord.models.mlp import MLP
 from wcord.models.mobilenetv2 import MobileNetV2
 from wcord.models.resnet import ResNet
@@ -24,6 +23,7 @@ from wcord.models.shufflenetv1 import ShuffleV1
 from wcord.models.shufflenetv2 import ShuffleV2
 from wcord.models.simkd import reuse_classifier, simkd_names
 from wcord.models.stated import Frame, Stated
+from wcord.models.trial import settle_widths
 from wcord.models.vgg import VGG
 from wcord.models.wrn import WideResNet
 
@@ -37,7 +37,7 @@ FAMILIES: dict[str, Callable[..., nn.Module]] = {
     "shufflenetv2": ShuffleV2,
     "mlp": MLP,
 }
-COLOUR = 3
+COLOR = 3
 DEFAULT_CLASSES = 100
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "timm": timm_networks.build,
@@ -71,17 +71,17 @@ def create_model(
             `in_channels` that it accepts. `timm:NAME.TAG`, `timm:hf-hub:USER/NAME`, `torchvision:NAME@WEIGHTS` and
             `hf:NAME` name pretrained weights.
         num_classes: number of logits; 0 for a network without a classifier. Default: that of the pretrained weights,
-            else 100. Where it is not that of the weights, the body is pretrained and the head random.
+            else 100. If it differs from that of the weights, the body is pretrained and the head random.
         in_channels: channels of the input images.
         image_size: their height and width, for the perceptrons, which are built for one size.
-        pretrained: whether to load pretrained weights: those that are named, else the library's default ones. Default:
-            where the name names them.
+        pretrained: whether to load pretrained weights: the named ones, else the library's default. Default: if the name
+            contains them.
 
     Returns:
-        The network itself, on the CPU, in training mode; its input is B×C×H×W, normalised as it wants.
+        The bare network, on the CPU, in training mode; its input is B×C×H×W, normalized.
 
     Raises:
-        UsageError: the name is unknown, the network cannot be built with these numbers, or the weights cannot be had.
+        UsageError: an unknown name, invalid numbers, or weights that are not available.
 
     >>> sum(p.numel() for p in create_model("resnet20").parameters())
     278324
@@ -109,16 +109,16 @@ def create_model(
         return _built_in(name, num_classes, in_channels, image_size)
     if prefix == "simkd":
         return _simkd(rest, num_classes, in_channels)
-    own = _own(prefix, rest, num_classes, in_channels)
-    settle_widths(own, in_channels=in_channels, image_size=image_size)
-    return own
+    network = _user_network(prefix, rest, num_classes, in_channels)
+    settle_widths(network, in_channels=in_channels, image_size=image_size)
+    return network
 
 
 def stated_by_name(name: str) -> Stated:
-    """Return what is stated of the pretrained weights that a name means: the library's default ones if it names none.
+    """Return what a library states about the pretrained weights of a name, by default the library's default ones.
 
     Raises:
-        UsageError: the name is unknown, or is of no library with pretrained weights.
+        UsageError: the name is unknown, or its library has no pretrained weights.
     """
     prefix, _, rest = name.partition(":")
     if prefix not in STATEMENTS:
@@ -127,22 +127,21 @@ def stated_by_name(name: str) -> Stated:
 
 
 def stated_frame(name: str, *, pretrained: bool = False) -> Frame | None:
-    """Return height, width and fraction of the picture that the weights which a name means were trained to see.
+    """Return height, width and center fraction of the pictures that the pretrained weights of a name were trained on.
 
-    None where no pretrained weights are meant, or they do not say. The fraction is the share of the resized picture's
-    sides that the picture is the middle of.
+    None without pretrained weights, or if they do not state it.
 
     >>> stated_frame("torchvision:resnet18@DEFAULT"), stated_frame("torchvision:resnet18"), stated_frame("resnet20")
     ((224, 224, 0.875), None, None)
 
     Raises:
-        UsageError: the name is unknown, or its configuration cannot be had.
+        UsageError: the name is unknown, or its configuration is not available.
     """
     return stated_by_name(name).frame if pretrained or names_weights(name) else None
 
 
 def name_with_weights(name: str) -> str:
-    """Return the name that says which pretrained weights are taken where a name leaves it to the library.
+    """Return a name with the library's default pretrained weights where it names none.
 
     >>> name_with_weights("torchvision:resnet18"), name_with_weights("timm:resnet18")
     ('torchvision:resnet18@IMAGENET1K_V1', 'timm:resnet18.a1_in1k')
@@ -152,7 +151,7 @@ def name_with_weights(name: str) -> str:
 
 
 def suggested_weights(name: str) -> str | None:
-    """Return a name that says which pretrained weights there are, where a name of timm or torchvision names none.
+    """Return a name with pretrained weights for a name of timm or torchvision without any; None if there are none.
 
     >>> suggested_weights("timm:resnet18"), suggested_weights("resnet20")
     ('timm:resnet18.a1_in1k', None)
@@ -188,7 +187,7 @@ def _simkd(names: str, num_classes: int, in_channels: int) -> nn.Module:
     return reuse_classifier(student, teacher)
 
 
-def _own(module_name: str, factory_name: str, num_classes: int, in_channels: int) -> nn.Module:
+def _user_network(module_name: str, factory_name: str, num_classes: int, in_channels: int) -> nn.Module:
     name = f"{module_name}:{factory_name}"
     module = _import(module_name, name)
     known = {key: value for key, value in vars(module).items() if callable(value) and not key.startswith("_")}
@@ -209,21 +208,21 @@ def _own(module_name: str, factory_name: str, num_classes: int, in_channels: int
 def _accepted(factory: Callable[..., Any], num_classes: int, in_channels: int) -> dict[str, int]:
     """Return those of the two numbers that the factory's signature takes.
 
-    A factory with `**kwargs` passes them on to someone who may know the class count alone, so it is told the channels
-    only where they are not the usual three.
+    A factory with `**kwargs` may pass them to one that only takes the class count, so that it gets the channels only if
+    they are not the usual three.
     """
     parameters = inspect.signature(factory).parameters
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    given = {}
+    accepted = {}
     if "num_classes" in parameters or open_ended:
-        given["num_classes"] = num_classes
-    if "in_channels" in parameters or (open_ended and in_channels != COLOUR):
-        given["in_channels"] = in_channels
-    return given
+        accepted["num_classes"] = num_classes
+    if "in_channels" in parameters or (open_ended and in_channels != COLOR):
+        accepted["in_channels"] = in_channels
+    return accepted
 
 
 def _import(module_name: str, name: str) -> ModuleType:
-    """Import a module, also from the current folder, which an installed command does not search by itself."""
+    """Import a module, also from the current folder, which an installed command does not search."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:

@@ -4,14 +4,14 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from wcord.models.initialise import initialise_convolutions
+from wcord.models.initialize import initialize_convolutions
 
 STAGES = ((1, 8, 1, 1), (6, 12, 2, 1), (6, 16, 3, 2), (6, 32, 4, 2), (6, 48, 3, 1), (6, 80, 3, 2), (6, 160, 1, 1))
 """Expansion, channels, blocks and first stride of each stage, at width 0.5."""
 
 
 class InvertedResidual(nn.Module):
-    """Expand by 1×1, filter each channel by 3×3, project by 1×1; added to the input where the shapes agree."""
+    """Expand by 1×1, filter each channel by 3×3, project by 1×1; added to the input if the shapes agree."""
 
     def __init__(self, in_channels: int, out_channels: int, expansion: int, stride: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class MobileNetV2(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         # A Sequential of one, because published checkpoints call it classifier.0.
         self.classifier = nn.Sequential(nn.Linear(1280, num_classes))
-        initialise_convolutions(self)
+        initialize_convolutions(self)
         for name, parameter in self.classifier.named_parameters():
             nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.normal_(parameter, std=0.01)
 

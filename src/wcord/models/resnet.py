@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from wcord.models.initialise import initialise_convolutions
+from wcord.models.initialize import initialize_convolutions
 
 
 class BasicBlock(nn.Module):
@@ -58,7 +58,7 @@ class ResNet(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(third, num_classes)
         self.preactivation_paths = {f"stage{i}": f"layer{i}.{blocks - 1}.relu2:in" for i in (1, 2, 3)}
-        initialise_convolutions(self)
+        initialize_convolutions(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits, B×classes, of images, B×C×H×W."""

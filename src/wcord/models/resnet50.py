@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from wcord.models.initialise import initialise_convolutions
+from wcord.models.initialize import initialize_convolutions
 
 EXPANSION = 4
 """A bottleneck gives four times as many channels as it has inside."""
@@ -64,7 +64,7 @@ class ResNet50(nn.Module):
         self.preactivation_paths = {
             f"stage{i}": f"layer{i}.{blocks - 1}.relu3:in" for i, blocks in enumerate((3, 4, 6, 3), start=1)
         }
-        initialise_convolutions(self)
+        initialize_convolutions(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits, B×classes, of images, B×C×H×W."""

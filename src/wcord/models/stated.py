@@ -1,25 +1,25 @@
-"""What pretrained weights state beside themselves: their classes, and the picture that they were trained to see."""
+"""What libraries state about pretrained weights: their classes, and the pictures that they were trained on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 Frame = tuple[int, int, float]
-"""Height and width of a picture, and the share of the resized picture's sides that it is the middle of."""
+"""Height and width of a picture, and the share of the resized picture's sides that is kept in its center."""
 IMAGENET = 1000
 
 
 @dataclass(frozen=True)
 class Stated:
-    """What is known of pretrained weights without opening them.
+    """Properties of pretrained weights that are known without opening them.
 
     Attributes:
-        num_classes: their number of classes; 0 where they have no head.
-        mean: mean of each channel, in units of the [0, 1] image; empty where it is not stated.
+        num_classes: number of classes; 0 without a head.
+        mean: mean of each channel, in units of the [0, 1] image; empty if not stated.
         std: standard deviation of each channel, same units.
-        frame: how a picture is cut for them, or None where that is not stated.
+        frame: how pictures are cropped for them, or None if not stated.
         names: the classes in the order of the logits, as the library writes them; may be empty.
-        fixed: whether the network takes no other size than the frame's.
+        fixed: whether the network takes pictures of the frame's size only.
     """
 
     num_classes: int
@@ -30,10 +30,10 @@ class Stated:
     fixed: bool = False
 
     def classes_like(self, own: Sequence[str]) -> tuple[str, ...]:
-        """Return the names of the classes, written as other names write them where that can be seen.
+        """Return the names of the classes in the form of other names, if it can be recognized.
 
         ImageNet's classes go by several names: `n02099601`, `golden retriever`, `golden_retriever`, and a list of
-        words. The first way of writing them that holds all of `own` is taken, else the one that holds most of them.
+        words. The first form that contains all of `own` is returned, else the one with most of them.
 
         >>> Stated(3, names=("tench", "golden retriever", "cat")).classes_like(["golden_retriever"])
         ('tench', 'golden_retriever', 'cat')
@@ -42,14 +42,14 @@ class Stated:
         if self.num_classes == IMAGENET:
             ways += [way for way in imagenet_names() if way not in ways]
         ways += [tuple(name.replace(" ", "_") for name in way) for way in ways]
-        wanted = set(own)
-        # max returns the first of several that hold as many.
-        return max(ways, key=lambda way: len(wanted & set(way)), default=())
+        names = set(own)
+        # max returns the first of several equal ones.
+        return max(ways, key=lambda way: len(names & set(way)), default=())
 
 
 @cache
 def imagenet_names() -> tuple[tuple[str, ...], ...]:
-    """Return the names of ImageNet's 1,000 classes in each way that they are written: short, as synsets, in full."""
+    """Return the names of ImageNet's 1,000 classes in each form: short, as synsets, in full."""
     from timm.data.imagenet_info import ImageNetInfo  # takes seconds, so only when needed
     from torchvision.models import ResNet18_Weights
 

@@ -1,10 +1,10 @@
-"""VGG with batch normalisation for CIFAR, vgg8 to vgg19 (Simonyan and Zisserman 2015, arXiv 1409.1556)."""
+"""VGG with batch normalization for CIFAR, vgg8 to vgg19 (Simonyan and Zisserman 2015, arXiv 1409.1556)."""
 
 from typing import ClassVar
 
 from torch import Tensor, nn
 
-from wcord.models.initialise import initialise_convolutions
+from wcord.models.initialize import initialize_convolutions
 
 TALL_INPUT = 64
 """Images of this height are pooled once more, after block 3."""
@@ -40,7 +40,7 @@ class VGG(nn.Module):
         self.pool = nn.MaxPool2d(2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(inputs[5], num_classes)
-        initialise_convolutions(self)
+        initialize_convolutions(self)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
 

@@ -22,7 +22,7 @@ from wcord.models.believable import Shapes, build_as_stated, require_believable,
 from wcord.models.card import ModelCard, card_from_metadata
 from wcord.models.catalogue import LIBRARIES
 from wcord.models.classifier import without_classifier
-from wcord.models.found import Found
+from wcord.models.fitting import StateMatch
 from wcord.models.network import Network, unwrap
 from wcord.models.preprocess import Preprocess
 from wcord.models.reading import damaged, read_states
@@ -30,9 +30,8 @@ from wcord.models.simkd import simkd_names
 from wcord.seal import damage_of_metadata, digest_of, sealed, unsealed
 from wcord.terminal import Reporter, tell
 
-"""Takes a line for the user."""
 Head = Literal["kept", "new", "left", "optional"]
-"""What becomes of a classifier when weights are loaded."""
+"""How a classifier is treated when weights are loaded."""
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -40,60 +39,60 @@ Module = TypeVar("Module", bound=nn.Module)
 def load_weights(
     model: Module, path: str | Path, *, ema: bool = False, head: Head = "kept", say: Reporter = tell
 ) -> Module:
-    """Load weights from a file into a network, in place; every key must fit, but for the head where that is said.
+    """Load weights from a file into a network, in place; every key must fit, except those of a head if `head` says so.
 
-    Reads safetensors and checkpoints of torch.save, whatever lies beside the weights; prefixes that wrappers add are
-    taken off, missing `num_batches_tracked` are left as they are. Nothing in the file is ever run.
+    Reads safetensors and checkpoints of torch.save, also with other content; prefixes of wrappers are removed, missing
+    `num_batches_tracked` keep their values. No code in the file is ever run.
 
     Args:
         model: the network; where it is wrapped (DDP, torch.compile, `Network`), the weights go into the inner one.
         path: the file.
-        ema: take the moving average that the file holds beside the weights.
-        head: kept: the classifier's weights must fit too; new: where they do not, the network's stay as they are;
-            left: the file's are left out (of a network without a classifier); optional: where the file has none, the
-            network's is taken away.
-        say: takes a line on which weights are loaded where the file holds several, and on what becomes of a head.
+        ema: take the moving average in the file instead of the weights.
+        head: kept: the classifier's weights must fit, too; new: if they do not, the network keeps its own; left: the
+            file's are left out (for a network without a classifier); optional: if the file has none, the network's is
+            removed.
+        say: takes a line on the choice among several sets of weights, and on the head.
 
     Returns:
         `model`.
 
     Raises:
-        UsageError: the file cannot be read, it holds NaN, or its keys, shapes or kinds of numbers are not the
-            network's; then nothing was loaded.
+        UsageError: the file cannot be read, it holds NaN, or its keys, shapes or types are not the network's; nothing
+            is then loaded.
     """
     network = unwrap(model)
     require_bool("ema", ema)
     require_choice("head", head, get_args(Head))
-    found = Found.of(network, path, ema=ema, say=say)
+    match = StateMatch.of(network, path, ema=ema, say=say)
     if head == "left":
-        found = found.without_head()
-    elif head == "new" and found.misfits and found.only_head_differs:
-        theirs = f"for {found.classes[0]} classes" if found.classes else "without a head that fits"
-        say(f"{str(path)!r} holds weights {theirs}: the body is loaded, and the head is new")
-        found = found.without_head()
-    elif head == "optional" and found.lacks_head:
+        match = match.without_head()
+    elif head == "new" and match.misfits and match.only_head_differs:
+        head_note = f"for {match.classes[0]} classes" if match.classes else "without a head that fits"
+        say(f"{str(path)!r} holds weights {head_note}: the body is loaded, and the head is new")
+        match = match.without_head()
+    elif head == "optional" and match.lacks_head:
         say(f"{str(path)!r} holds no head: the network gives features and no logits")
-        found = found.without_head()
-    if found.misfits:
-        raise found.error()
-    _require_numbers(path, found, dict(network.named_parameters()))
-    if head == "optional" and found.beheaded:
+        match = match.without_head()
+    if match.misfits:
+        raise match.error()
+    _require_numbers(path, match, dict(network.named_parameters()))
+    if head == "optional" and match.headless:
         without_classifier(network)
-    wanted = network.state_dict()
-    wanted.update(found.state)  # which keeps the versions of the layers, that some of torchvision's ask for
-    network.load_state_dict(wanted)
+    state = network.state_dict()
+    state.update(match.state)  # keeps the version numbers that some layers of torchvision need
+    network.load_state_dict(state)
     return model
 
 
 def save_weights(model: nn.Module, path: str | Path, *, card: ModelCard | None = None) -> None:
-    """Write a network's weights as safetensors, with its card; the file is there whole or not at all.
+    """Write a network's weights as safetensors, with its card; the file is written atomically.
 
-    Digests of the tensors and of the card lie in the file's metadata, and are compared when it is read.
+    Digests of the tensors and of the card are stored in the metadata, and are checked when the file is read.
 
     Args:
         model: the network; where it is wrapped, the inner one is written, under its own keys.
-        path: the file, overwritten where it exists; its folder is made.
-        card: what is needed to use the network; see `open_network`.
+        path: the file, overwritten if it exists; its folder is created.
+        card: description that `open_network` needs.
 
     Raises:
         RunError: the file cannot be written.
@@ -110,14 +109,14 @@ def save_weights(model: nn.Module, path: str | Path, *, card: ModelCard | None =
         raise UsageError(f"weights file {str(path)!r} is a folder: name a file in it")
     if card is not None:
         require_kind("card", card, ModelCard, "a ModelCard")
-    # safetensors refuses tensors that share memory, so each is written from a copy of its own.
+    # safetensors refuses tensors that share memory, so that each is copied.
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in unwrap(model).state_dict().items()}
     metadata = {"format": "pt"} | (card.to_metadata() if card else {})
     write_atomically(path, _in_order(safetensors.save(tensors, sealed(metadata, tensors))))
 
 
 def _in_order(content: bytes) -> bytes:
-    """Return a safetensors file with its metadata in the order of their names, which the library does not keep."""
+    """Return a safetensors file with its metadata sorted by name, since the library's order is random."""
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -127,25 +126,25 @@ def _in_order(content: bytes) -> bytes:
 
 
 def digest(path: str | Path) -> str:
-    """Return a digest of the tensors and the metadata in a weights file, the same however these lie in the file.
+    """Return a digest of the tensors and the metadata in a weights file, independent of their order in the file.
 
     Raises:
         UsageError: the file is missing, damaged or holds no weights.
     """
     states = read_states(path)
-    # One state dict counts as the same wherever it lies in a checkpoint.
+    # The place of a single state dict in a checkpoint does not matter.
     places = {place: f"{place} " if len(states) > 1 else "" for place in states}
     state = {f"{places[place]}{key}": value for place, found in states.items() for key, value in found.items()}
     metadata = _metadata(path)
-    # Files of earlier versions hold no digests, and equal teachers are one teacher.
+    # Files of earlier versions hold no digests; the digest of equal teachers must be equal.
     return digest_of(state, json.dumps(None if metadata is None else unsealed(metadata), sort_keys=True))
 
 
 def read_card(path: str | Path) -> ModelCard | None:
-    """Return the card in a weights file, or None where the file is no safetensors or holds none.
+    """Return the card in a weights file, or None if the file is no safetensors file or has none.
 
     Raises:
-        UsageError: the file is missing or damaged, or its card is, or speaks of more than the file holds.
+        UsageError: the file is missing or damaged, or its card is, or states more than the file holds.
     """
     metadata = _metadata(path)
     try:
@@ -187,8 +186,8 @@ def open_network(path: str | Path, *, model: str | None = None) -> Network:
 
     Args:
         path: a safetensors file that `save_weights` wrote with a card.
-        model: builds this architecture and not the card's. Needed where the card names the user's own code, so that
-            nothing runs only because a file says so.
+        model: architecture to build instead of the card's. Required if the card names user code, so that no code runs
+            because a file names it.
 
     Raises:
         UsageError: the file is missing, damaged, or has no (complete) card, or it does not fit the architecture.
@@ -211,7 +210,7 @@ def open_network(path: str | Path, *, model: str | None = None) -> Network:
 
 
 def require_as_large(path: str | Path, card: ModelCard, name: str) -> None:
-    """Raise where a network of a library would be far larger, with the sizes of a file's card, than the file is.
+    """Raise if a network of a library, with the sizes in a file's card, would be far larger than the file.
 
     Raises:
         UsageError: it would be, or cannot be built with these sizes.
@@ -225,7 +224,7 @@ def require_as_large(path: str | Path, card: ModelCard, name: str) -> None:
 
 
 def refuse_own_code(path: str | Path, architecture: str) -> None:
-    """Raise where a file names a network that is the user's own code: nothing runs only because a file says so."""
+    """Raise if a file names a network of user code: no code runs because a file names it."""
     if is_own_code(architecture):
         raise UsageError(
             f"weights file {str(path)!r} is for {architecture!r}, which is code of your own: "
@@ -234,23 +233,23 @@ def refuse_own_code(path: str | Path, architecture: str) -> None:
 
 
 def is_own_code(architecture: str) -> bool:
-    """Tell whether a network's name names code of the user's own, which may load weights itself."""
+    """Return whether a network's name refers to user code, which may load weights itself."""
     prefix, colon, rest = architecture.partition(":")
     if prefix == "simkd":
         return any(is_own_code(name) for name in simkd_names(rest))
     return bool(colon) and prefix not in LIBRARIES
 
 
-def _require_numbers(path: str | Path, found: Found, trained: Container[str]) -> None:
-    """Raise where tensors cannot be copied into the network's, or it has diverged before it was saved.
+def _require_numbers(path: str | Path, match: StateMatch, trained: Container[str]) -> None:
+    """Raise if tensors cannot be copied into the network's, or hold NaN or infinity.
 
-    A mask, which is not trained, may well hold infinity.
+    A mask, which is not trained, may hold infinity.
     """
-    for key, value in found.state.items():
-        if value.is_floating_point() != found.wanted[key].is_floating_point() or value.is_complex():
-            kinds = f"{value.dtype} where the network has {found.wanted[key].dtype}".replace("torch.", "")
+    for key, value in match.state.items():
+        if value.is_floating_point() != match.target[key].is_floating_point() or value.is_complex():
+            kinds = f"{value.dtype} where the network has {match.target[key].dtype}".replace("torch.", "")
             raise UsageError(f"weights {str(path)!r} hold another kind of numbers in {key!r}: {kinds}")
-    numbers = {key: value for key, value in found.state.items() if value.is_floating_point()}
+    numbers = {key: value for key, value in match.state.items() if value.is_floating_point()}
     bad = [
         key for key, value in numbers.items() if bool(value.isnan().any() or (key in trained and value.isinf().any()))
     ]

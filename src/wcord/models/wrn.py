@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from wcord.models.initialise import initialise_convolutions
+from wcord.models.initialize import initialize_convolutions
 
 
 class PreActivationBlock(nn.Module):
@@ -78,7 +78,7 @@ class WideResNet(nn.Module):
         self.relu = nn.ReLU()
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(third, num_classes)
-        initialise_convolutions(self)
+        initialize_convolutions(self)
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: Tensor) -> Tensor:

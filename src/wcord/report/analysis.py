@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wcord.checks import UsageError, require_file, require_same_rows
-from wcord.data.npz import read_npz
+from wcord.data.sources.arrays import read_npz
 from wcord.evaluation.accuracy import Predictions
 from wcord.evaluation.information import map_to_teacher
 from wcord.files import write_atomically

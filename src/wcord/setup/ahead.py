@@ -6,7 +6,8 @@ from math import prod
 import torch
 
 from wcord.checks import UsageError
-from wcord.data.split import DataSet, StreamSplit, base_and_view
+from wcord.data.dataset import DataSet
+from wcord.data.split import StreamSplit, base_and_view
 from wcord.training.config import Config, DistillConfig, TrainConfig
 
 BATCHES = 16

@@ -12,10 +12,12 @@ from typing import Any
 from wcord.checks import UsageError
 from wcord.data.choice import HOLDOUT
 from wcord.data.config import DataConfig, Known, PairingConfig
-from wcord.data.frame import Frame
+from wcord.data.dataset import DataSet
+from wcord.data.images import Frame
+from wcord.data.opening import open_data
 from wcord.data.samples import require_known, require_same_format
-from wcord.data.sources import has_columns, is_table, open_data
-from wcord.data.split import DataSet, TeacherSide, base_and_view
+from wcord.data.sources.registry import has_columns, is_table
+from wcord.data.split import base_and_view
 from wcord.data.view import View
 from wcord.models.card import ModelCard
 from wcord.models.weights import read_card
@@ -217,8 +219,7 @@ def in_their_channels(config: TrainConfig | DistillConfig, data: DataSet) -> Dat
     own, taught = _in_channels(data, config.student_weights), _in_channels(data.of_teacher, config.teacher_weights)
     if data.teacher is None and own is data and taught is data:
         return data
-    side = TeacherSide(taught) if data.teacher is None else replace(data.teacher, data=taught)
-    return replace(own, teacher=side)
+    return replace(own, teacher=taught)
 
 
 def _in_channels(data: DataSet, weights: Path | None) -> DataSet:

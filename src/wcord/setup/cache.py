@@ -49,7 +49,7 @@ def _pairing_key(job: Job) -> dict[str, object]:
     if isinstance(job.config, TrainConfig):
         return {}
     key = _key(job.config.pairing, job.data.of_teacher.name)
-    if job.data.teacher is not None and job.data.teacher.by_label:  # then labels decide which sample is drawn
+    if job.data.teacher is not None and job.data.pairs == "label":  # then labels decide which sample is drawn
         whole = contents.contents_of(job.data)
         key |= {"labels": [whole["train"]["labels"], whole["teacher"]["train"]["labels"]]}
     return key

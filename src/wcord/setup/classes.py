@@ -8,9 +8,10 @@ from torch import Tensor
 
 from wcord.checks import UsageError
 from wcord.data.config import PairingConfig
+from wcord.data.dataset import DataSet
 from wcord.data.labels import find_classes, match_classes, observed_map, read_map
 from wcord.data.loader import Loader
-from wcord.data.split import DataSet, ViewedSplit, base_and_view
+from wcord.data.split import ViewedSplit, base_and_view
 from wcord.models.network import Network, evaluating
 
 OBSERVED = "observed"
@@ -50,7 +51,7 @@ def fit_classes(teacher: Network, data: DataSet, pairing: PairingConfig) -> tupl
     if not theirs:
         raise UsageError("--label-map needs the names of the teacher's classes: give --teacher-label")
     if pairing.label_map == OBSERVED:
-        if data.teacher is None or data.teacher.by_label:
+        if data.teacher is None or data.pairs == "label":
             raise UsageError("--label-map observed needs both labels of each sample: give --teacher-label")
         _require_names(theirs, data.of_teacher.classes)
         merge = observed_map(data.of_teacher.train.targets, data.train.targets, theirs, data.classes)
@@ -69,7 +70,7 @@ def ask_the_same(data: DataSet, pairing: PairingConfig) -> bool:
     of other names are taken as they are numbered.
     """
     apart = pairing.teacher_label is not None and pairing.label_map is None
-    if not apart or data.teacher is None or data.teacher.by_label:
+    if not apart or data.teacher is None or data.pairs == "label":
         return True
     taught = data.of_teacher
     number = match_classes(taught.classes, data.classes)
@@ -85,7 +86,7 @@ def label_by_teacher(teacher: Network, data: DataSet, *, batch_size: int, device
     Raises:
         UsageError: samples are paired by label, of which there are none; the teacher sees no test samples.
     """
-    if data.teacher is not None and data.teacher.by_label:
+    if data.teacher is not None and data.pairs == "label":
         raise UsageError("--pair-by label and --no-labels exclude each other: pair by row, stem, path or --join")
     seen = data.of_teacher
     if not len(seen.test):
@@ -133,9 +134,9 @@ def _require_names(theirs: tuple[str, ...], observed: tuple[str, ...]) -> None:
 
 def _in_the_order_of(teacher: Network, data: DataSet) -> DataSet:
     """Return the data with the teacher's labels numbered as its logits are, where the names are the same."""
-    if data.teacher is None or data.teacher.by_label:
+    if data.teacher is None or data.pairs == "label":
         return data
-    seen = data.teacher.data
+    seen = data.teacher
     number = match_classes(seen.classes, teacher.classes)
     if number is None:
         return data
@@ -144,7 +145,7 @@ def _in_the_order_of(teacher: Network, data: DataSet) -> DataSet:
 
 def _measured_by_own(data: DataSet) -> DataSet:
     """Return the data with the student's labels on the teacher's side, where both see the same samples."""
-    if data.teacher is None or data.teacher.by_label:
+    if data.teacher is None or data.pairs == "label":
         return data
     test = data.test.targets[: len(data.of_teacher.test)]  # of which the teacher may see none
     return _with_labels(data, {"train": data.train.targets, "test": test}, data.classes)
@@ -153,4 +154,4 @@ def _measured_by_own(data: DataSet) -> DataSet:
 def _with_labels(data: DataSet, targets: Mapping[str, Tensor], classes: tuple[str, ...]) -> DataSet:
     """Return the data with other labels on the teacher's side."""
     assert data.teacher is not None
-    return replace(data, teacher=replace(data.teacher, data=_labelled(data.teacher.data, targets, classes)))
+    return replace(data, teacher=_labelled(data.teacher, targets, classes))

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from wcord.checks import UsageError
 from wcord.data.class_weights import class_weights
 from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.dataset import DataSet
+from wcord.data.label_values import refuse_several
 from wcord.data.loader import Loader
 from wcord.data.mixing import Mixing
-from wcord.data.several import refuse_several
-from wcord.data.sources import open_data
-from wcord.data.split import DataSet
+from wcord.data.opening import open_data
 from wcord.methods.build import adapt_student, build_objective, shipped_name
 from wcord.methods.observe import observe, rehearse
 from wcord.methods.options import parse_options
@@ -222,8 +222,8 @@ def _teacher(
         return None, data, ()
     spec = teacher_spec(config)
     seen = data.of_teacher
-    if data.teacher is not None and data.teacher.classes:  # in whose order a teacher without names of its own has them
-        seen = replace(seen, classes=data.teacher.classes)
+    if data.teacher is not None and data.teacher.source_classes:  # the order of a teacher without class names
+        seen = replace(seen, classes=data.teacher.source_classes)
     teacher = build_network(spec, seen, module=provided.teacher, say=tell.note)
     if provided.teacher is None:
         tell.of_teacher(spec)

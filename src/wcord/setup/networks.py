@@ -8,17 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
-from wcord.data.frame import Frame
-from wcord.data.split import DataSet, base_and_view
-from wcord.data.statistics import channel_statistics
+from wcord.data.dataset import DataSet
+from wcord.data.images import Frame
+from wcord.data.split import base_and_view, channel_statistics
 from wcord.models.card import ModelCard
 from wcord.models.catalogue import names_weights
 from wcord.models.create import create_model, name_with_weights, stated_by_name, stated_frame
-from wcord.models.lazy import settle_widths
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess, stated_preprocess
 from wcord.models.stated import Stated
-from wcord.models.trial import require_values, try_network
+from wcord.models.trial import require_values, settle_widths, try_network
 from wcord.models.weights import Head, load_weights, read_card, require_as_large
 from wcord.setup.heads import fit_head, head_keys
 from wcord.terminal import Reporter

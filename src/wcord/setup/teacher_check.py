@@ -10,7 +10,8 @@ from torch import Tensor
 from wcord.checks import UsageError
 from wcord.data.augment import to_unit
 from wcord.data.batch import Batch
-from wcord.data.split import DataSet, Split
+from wcord.data.dataset import DataSet
+from wcord.data.split import Split
 from wcord.evaluation.accuracy import accuracy, predict
 from wcord.evaluation.chance import Standing, even_rows, standing
 from wcord.evaluation.order import other_order

@@ -1,0 +1,8 @@
+"""Data sources, one file each: `registry` is the table that names them, and each reader returns a `samples.Source`.
+
+`arrays` reads npz files and digits; `folder` class folders of pictures, whose places `layout` finds, and `audio` those
+of sounds; `huggingface` the hub and parquet folders, whose files `parquet_files` sorts into splits; `torchvision_sets`
+the data sets of torchvision; `table` tables of numbers. A table is read in this order: `table_file` (encoding,
+separator, header), `number_formats` (decimal commas, percent signs), `identifiers` (columns to leave out) and
+`table_columns` (numbers, gaps and categories).
+"""
