@@ -14,7 +14,7 @@ from wcord.marks import is_description, is_exported_onnx, is_exported_program
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card
 from wcord.overwriting import Output, require_writable, write_output
-from wcord.training.as_trained import open_as_seen
+from wcord.setup.as_trained import open_as_seen
 from wcord.training.consent import resume_command
 from wcord.training.run import STUDENT, RunFolder
 from wcord.usage import Format, describe_export, export_metadata

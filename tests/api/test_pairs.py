@@ -15,8 +15,8 @@ from wcord.checks import UsageError
 from wcord.data.config import DataConfig
 from wcord.data.opening import open_data
 from wcord.models.weights import read_card
+from wcord.setup.job import seen_by_both
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import seen_by_both
 
 pytestmark = pytest.mark.usefixtures("without_pages")
 QUICK = {"epochs": 2, "lr": 0.1, "schedule": "cosine", "device": "cpu"}

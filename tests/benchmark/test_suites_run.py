@@ -15,8 +15,8 @@ from wcord.checks import UsageError
 from wcord.data.dataset import DataSet
 from wcord.data.opening import from_arrays
 from wcord.features import capture
+from wcord.setup.job import Job, Provided, prepare
 from wcord.training.distiller import Distiller
-from wcord.training.job import Job, Own, prepare
 
 SIZES = {"mini": 16, "mini_hard": 16}
 TASKS = [name for name in suite_names() if name.startswith(("privileged", "crossmodal", "crossdomain", "classes"))]
@@ -75,7 +75,7 @@ def task_place(name: str, folder: Path) -> Place:
 
 def ready(row: Row, place: Place, data: DataSet | None) -> Job:
     config = dataclasses.replace(row.config(place, None), allow_weak_teacher=True)
-    return prepare(config, Own(data=data, opened=True), lambda line: None)
+    return prepare(config, Provided(data=data, opened=True), lambda line: None)
 
 
 def step(job: Job) -> None:

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from wcord import api
 from wcord.checks import RunError, UsageError
 from wcord.data.loader import Loader
+from wcord.setup.job import Provided, prepare
 from wcord.training.config import DistillConfig, TrainConfig, configure
 from wcord.training.engine import make_accelerator, resolve_device
-from wcord.training.job import Own, prepare
 from wcord.training.loop import Trainer
 from wcord.training.run import RunFolder
 
@@ -162,7 +162,7 @@ def test_nan_stops_by_part_and_step_and_keeps_the_last_good_checkpoint(
 
 def test_teacher_stays_as_it_was_and_is_in_no_checkpoint(tmp_path: Path) -> None:
     config = configure(DistillConfig, SMALL | {"out": tmp_path / "run", "epochs": 1})
-    job = prepare(config, Own(), silent)
+    job = prepare(config, Provided(), silent)
     assert job.teacher is not None
     before = {name: value.clone() for name, value in job.teacher.state_dict().items()}
     run = RunFolder.create(tmp_path / "run", "")
@@ -339,7 +339,7 @@ def test_what_does_not_train_in_a_stage_stays_as_it_was(tmp_path: Path, monkeypa
     monkeypatch.setattr(Trainer, "_enter", noting)
     for method in ("ft+kd", "ab"):
         config = configure(DistillConfig, SMALL | PREPARED | {"method": method, "out": tmp_path / method})
-        fresh = prepare(config, Own(), silent).student.backbone.state_dict()
+        fresh = prepare(config, Provided(), silent).student.backbone.state_dict()
         api.start(config, say=silent)
         same = {name for name, value in fresh.items() if torch.equal(value, seen["student"][name])}
         assert ("conv1.weight" in same) == (method == "ft+kd")

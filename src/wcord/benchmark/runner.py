@@ -21,12 +21,12 @@ from wcord.data.opening import open_data
 from wcord.methods.build import parse_method, require_option
 from wcord.methods.options import parse_options
 from wcord.report.html import write_own_report
-from wcord.terminal import tell
-from wcord.training.as_trained import seen_by_both
+from wcord.setup.as_trained import seen_by_both
+from wcord.setup.job import Provided
+from wcord.terminal import Reporter, tell
 from wcord.training.config import DistillConfig, TrainConfig, changed, read_config, setting_values
 from wcord.training.consent import require_same_code
 from wcord.training.engine import resolve_device
-from wcord.training.job import Own, Say
 from wcord.training.outcome import Outcome
 from wcord.training.run import CONFIG, REPORT
 
@@ -84,7 +84,7 @@ class Attempts:
         say: takes the lines that tell what happens.
     """
 
-    def __init__(self, place: Place, clock: Clock, say: Say) -> None:
+    def __init__(self, place: Place, clock: Clock, say: Reporter) -> None:
         self.place = place
         self.clock = clock
         self.say = say
@@ -142,18 +142,18 @@ class Attempts:
     def _train(self, row: Row | TeacherRun, config: TrainConfig | DistillConfig) -> Ended:
         begun = (config.out / CONFIG).is_file()
         config = self._as_begun(row, config) if begun else config
-        own = Own(data=self.data(config), opened=True)
+        provided = Provided(data=self.data(config), opened=True)
         left = self.clock.left
         if left is not None and left <= 0:  # to open the data takes its time
             self.stop = Outcome("stopped", self.clock.reason, None, 0.0)
             return "stopped"
         self.say(f"{'going on with' if begun else 'beginning'} {row.name}, seed {row.seed}")
         if begun:
-            result = api.resume(config.out, config=config, own=own, say=self.say, claimed=True, max_time=left)
+            result = api.resume(config.out, config=config, provided=provided, say=self.say, claimed=True, max_time=left)
         else:
             forget(config.out)  # what a kill between two files may have left
             timed = replace(config, training=replace(config.training, max_time=left))
-            result = api.start(timed, own, self.say, claimed=True)
+            result = api.start(timed, provided, self.say, claimed=True)
         outcome = result.outcome
         del result
         gc.collect()  # networks, memories and optimiser of a run must not lie beside the next one's on the device
@@ -213,7 +213,7 @@ def work(
     *,
     max_time: float | None = None,
     retry: bool = False,
-    say: Say = tell,
+    say: Reporter = tell,
 ) -> Ending:
     """Run what has not been run yet, one run after the other.
 
@@ -289,7 +289,7 @@ def _forget_failed(rows: Sequence[Row], teachers: Teachers, out: Path) -> None:
                     forget(folder)
 
 
-def _write_missing_pages(rows: Sequence[Row], teachers: Teachers, out: Path, say: Say) -> None:
+def _write_missing_pages(rows: Sequence[Row], teachers: Teachers, out: Path, say: Reporter) -> None:
     """Write the page of each run that was killed after its record and before its page."""
     for row in [*teachers.trained.values(), *rows]:
         folder = row.folder(out)

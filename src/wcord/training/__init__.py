@@ -1,4 +1,4 @@
-"""The loop, its schedule, its checkpoints and its configuration."""
+"""Configuration of a run, its folder, its loop, one step of it, and its checkpoints."""
 
 import lazy_loader
 

@@ -331,7 +331,7 @@ class Trainer:
         """
         if collectives.count() > 1 and self.accelerator.device.type != "cpu" and self.at.steps_done % FLUSH_EVERY:
             return None
-        wish = interrupt.wish(self.accelerator.device)
+        wish = interrupt.request(self.accelerator.device)
         if wish == TIME_IS_UP:
             return f"reached --max-time of {self.config.max_time or 0:g} minutes", None
         return (f"received {signal.Signals(wish).name}", signal.Signals(wish)) if wish else None

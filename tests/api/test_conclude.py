@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import wcord
-from wcord.conclude import predict_all
+from wcord.api.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.loader import Loader
 from wcord.data.opening import open_data

@@ -13,9 +13,9 @@ from wcord.data.opening import from_arrays
 from wcord.evaluation.accuracy import Predictions
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess
-from wcord.training import teacher_check
-from wcord.training.networks import NetworkSpec, build_network
-from wcord.training.teacher_check import Look, check_teacher
+from wcord.setup import teacher_check
+from wcord.setup.networks import NetworkSpec, build_network
+from wcord.setup.teacher_check import Look, check_teacher
 
 
 def data(channels: int = 3, classes: int = 4) -> DataSet:

@@ -21,8 +21,8 @@ from wcord.data.split import base_and_view
 from wcord.data.view import View
 from wcord.models.card import ModelCard
 from wcord.models.weights import read_card
+from wcord.setup.starts import student_spec, teacher_spec
 from wcord.training.config import DistillConfig, TrainConfig
-from wcord.training.starts import student_spec, teacher_spec
 
 
 def as_trained(config: DataConfig, weights: Path | None, stated: Frame | None = None) -> DataConfig:

@@ -16,8 +16,8 @@ from wcord.data.dataset import DataSet
 from wcord.data.opening import from_arrays
 from wcord.models.network import unwrap
 from wcord.models.weights import load_weights, open_network, read_card
+from wcord.setup.job import Provided, opened_data, prepare
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import Own, opened_data, prepare
 
 
 def data(classes: tuple[str, ...] = ("ant", "bee", "cat"), side: int = 16) -> DataSet:
@@ -31,7 +31,7 @@ def ready(settings: dict[str, Any], of: DataSet, *, fresh: bool = True) -> tuple
     lines: list[str] = []
     kind = TrainConfig if "model" in settings else DistillConfig
     base = {"out": "x", "epochs": 1, "batch_size": 8, "data": f"own:{of.name}", "device": "cpu"}
-    return prepare(configure(kind, base | settings), Own(data=of), lines.append, fresh=fresh), lines
+    return prepare(configure(kind, base | settings), Provided(data=of), lines.append, fresh=fresh), lines
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_a_run_from_pretrained_weights_is_opened_and_resumed_without_the_hub(
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "nowhere"))
-    result = api.resume(run, own=Own(data=of), max_time=None)
+    result = api.resume(run, provided=Provided(data=of), max_time=None)
     assert result.outcome.status == "finished"
     card = read_card(run / "student.safetensors")
     assert card is not None
@@ -252,6 +252,6 @@ def test_pictures_are_opened_in_the_frame_that_the_weights_state(
                 picture.save(folder / f"{number}.png")
     kind = TrainConfig if "model" in settings else DistillConfig
     config = configure(kind, {"out": "x", "data": f"imagefolder:{tmp_path}"} | settings | more)
-    opened = opened_data(config, Own())
+    opened = opened_data(config, Provided())
     assert opened.train.shape == shape
     assert opened.crop_fraction == (0.95 if shape[1] == 160 else 1)

@@ -21,9 +21,9 @@ from wcord.models.weights import save_weights
 from wcord.report.analysis import analyse
 from wcord.report.html import write_own_report
 from wcord.report.record import Record
+from wcord.setup.job import Job
+from wcord.setup.networks import describe
 from wcord.training.config import TrainConfig, to_settings, trained_name
-from wcord.training.job import Job
-from wcord.training.networks import describe
 from wcord.training.outcome import Outcome
 from wcord.training.run import ANALYSIS, RECORD, STUDENT, RunFolder
 from wcord.training.shipped import Shipped

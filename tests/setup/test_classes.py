@@ -20,8 +20,8 @@ from wcord.data.opening import from_arrays, open_data
 from wcord.data.split import ViewedSplit
 from wcord.data.view import View
 from wcord.models.network import merge_logits
+from wcord.setup.job import Provided, prepare
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import Own, prepare
 
 FINE, COARSE = ("ant", "bee", "cat", "dog"), ("insect", "mammal")
 
@@ -320,7 +320,7 @@ def test_unlike_questions_are_not_the_same_labels_whatever_their_names(tmp_path:
              "out": tmp_path / "s", "method": "wcord", "label": label, "teacher_label": teacher_label,
              "allow_weak_teacher": True, "set": ["wcord.num_negatives=8"]},
         )  # fmt: skip
-        job = prepare(config, Own(), lambda line: None)
+        job = prepare(config, Provided(), lambda line: None)
         # The teacher is measured by what it was asked.
         assert job.same_labels == torch.equal(job.data.train.targets, job.data.of_teacher.train.targets)
         return job.same_labels
@@ -365,7 +365,7 @@ def test_a_teacher_without_names_has_the_order_of_its_own_data(tmp_path: Path) -
          "data": f"imagefolder:{tmp_path / 's'}", "teacher_data": f"npz:{tmp_path / 't.npz'}", "pair_by": "label",
              "class_order": "name", "allow_weak_teacher": True, "out": tmp_path / "run", "device": "cpu"},
     )  # fmt: skip
-    job = prepare(config, Own(), lambda line: None)
+    job = prepare(config, Provided(), lambda line: None)
     assert job.data.classes[:3] == ("0", "1", "10")
     assert job.teacher is not None
     picture = torch.rand(1, 1, 8, 8)

@@ -12,7 +12,7 @@ from wcord.data.opening import from_arrays
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import save_weights
-from wcord.training.networks import NetworkSpec, build_network, describe
+from wcord.setup.networks import NetworkSpec, build_network, describe
 
 
 def data(channels: int = 3, classes: int = 4) -> DataSet:
@@ -69,6 +69,6 @@ def test_another_class_count_is_told(tmp_path: Path) -> None:
 def test_an_own_module_is_adopted_once() -> None:
     module = create_model("resnet8", num_classes=4)
     spec = NetworkSpec("student", "own")
-    network = build_network(spec, data(), own=module)
+    network = build_network(spec, data(), module=module)
     assert network.backbone is module
-    assert build_network(spec, data(), own=network) is network
+    assert build_network(spec, data(), module=network) is network

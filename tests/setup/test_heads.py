@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from wcord.api import Own, evaluate, start
+from wcord.api import Provided, evaluate, start
 from wcord.checks import UsageError
 from wcord.data.dataset import DataSet
 from wcord.data.opening import from_arrays
@@ -15,9 +15,9 @@ from wcord.models.create import create_model
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess
 from wcord.models.weights import save_weights
+from wcord.setup.heads import fit_head, head_keys
+from wcord.setup.networks import NetworkSpec, build_network
 from wcord.training.config import TrainConfig, configure
-from wcord.training.heads import fit_head, head_keys
-from wcord.training.networks import NetworkSpec, build_network
 
 THEIRS = ("ant", "bee", "cat")
 
@@ -132,7 +132,7 @@ def test_a_run_that_starts_from_permuted_weights_is_as_good_as_they_are(tmp_path
 
     def reached(name: str, order: tuple[int, ...], **settings: object) -> float:
         config = configure(TrainConfig, {"model": "mlp16x1", "out": tmp_path / name, "batch_size": 12} | settings)
-        record = start(config, Own(data=named(order))).record
+        record = start(config, Provided(data=named(order))).record
         assert record is not None
         return record.metrics["top1_last"]
 

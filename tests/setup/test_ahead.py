@@ -15,7 +15,7 @@ from wcord.data.dataset import DataSet
 from wcord.data.images import Form
 from wcord.data.split import MemorySplit, Split, StreamSplit
 from wcord.data.stores import FileImages
-from wcord.training.ahead import made_together, with_teacher_ahead
+from wcord.setup.ahead import made_together, with_teacher_ahead
 from wcord.training.config import DistillConfig, TrainConfig, configure
 
 CPU = torch.device("cpu")

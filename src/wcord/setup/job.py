@@ -1,4 +1,4 @@
-"""From a configuration to everything that a run needs, checked before the first step."""
+"""Turns a configuration into everything that a run needs, checked before the first step."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,28 +22,29 @@ from wcord.models.network import Network
 from wcord.models.trial import require_gradient
 from wcord.models.weights import read_card
 from wcord.scope import scopes
-from wcord.training.ahead import made_together, with_teacher_ahead
-from wcord.training.as_trained import in_their_channels, note_of_frame, note_of_split, seen_by_both
-from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
+from wcord.setup.ahead import made_together, with_teacher_ahead
+from wcord.setup.as_trained import in_their_channels, note_of_frame, note_of_split, seen_by_both
+from wcord.setup.classes import ask_the_same, fit_classes, label_by_teacher
+from wcord.setup.networks import build_network
+from wcord.setup.starts import Starts, student_spec, teacher_spec
+from wcord.setup.teacher_check import check_teacher, look_at_several
+from wcord.setup.trainable import require_normalisable, require_own_weights, require_trainable
+from wcord.terminal import Reporter
 from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig
 from wcord.training.engine import resolve_device, seed_everything
-from wcord.training.networks import Say, build_network
-from wcord.training.starts import Starts, student_spec, teacher_spec
-from wcord.training.teacher_check import check_teacher, look_at_several
-from wcord.training.trainable import require_normalisable, require_own_weights, require_trainable
 
 EVALUATION_BATCH = 256
 
 
 @dataclass(frozen=True)
-class Own:
-    """Modules and data that a caller brings instead of naming them.
+class Provided:
+    """Modules and data that a caller passes instead of naming them.
 
     Attributes:
-        teacher: stands in for the teacher's name.
-        student: stands in for the student's name.
-        data: stands in for the data source.
-        opened: whether the data were opened as the configuration says, and are brought to be opened once only.
+        teacher: replaces the teacher's name.
+        student: replaces the student's name.
+        data: replaces the data source.
+        opened: whether the data were already opened from this configuration; they are passed to avoid a second opening.
     """
 
     teacher: nn.Module | None = None
@@ -57,16 +58,16 @@ class Job:
     """All that a run needs.
 
     Attributes:
-        config: what was asked for.
+        config: the configuration of the run.
         data: the data set.
         student: the network to be trained.
-        architecture: the name by which `create_model` builds it.
+        architecture: the student's name for `create_model`.
         teacher: the frozen network, or None.
         objective: the method.
         train: training batches.
         test: evaluation batches.
         same_labels: whether the logits of both networks mean the same classes, where there are as many.
-        class_weights: of the cross-entropy, or None where all classes count alike.
+        class_weights: weights of the classes in the cross-entropy, or None where all are equal.
         notes: what a reader of the result has to know.
     """
 
@@ -84,20 +85,26 @@ class Job:
 
 
 def prepare(
-    config: TrainConfig | DistillConfig, own: Own, say: Say, *, rank: int = 0, processes: int = 1, fresh: bool = True
+    config: TrainConfig | DistillConfig,
+    provided: Provided,
+    say: Reporter,
+    *,
+    rank: int = 0,
+    processes: int = 1,
+    fresh: bool = True,
 ) -> Job:
     """Open the data, build the networks and the method, and check that they fit each other.
 
     Args:
-        config: what to do.
-        own: modules and data that stand in for names in the configuration.
-        say: told what is found on the way.
+        config: the configuration of the run.
+        provided: modules and data that replace names in the configuration.
+        say: takes one line per note.
         rank: number of this process.
-        processes: how many train together.
+        processes: number of processes that train together.
         fresh: whether the student starts here; otherwise its weights come from a checkpoint.
 
     Raises:
-        UsageError: for any mistake that can be seen before the first step.
+        UsageError: a mistake that can be detected before the first step.
     """
     training = config.training
     device = resolve_device(training.device)
@@ -108,17 +115,17 @@ def prepare(
             notes.append(line)
             say(f"note: {line}")
 
-    data = opened_data(config, own)
+    data = opened_data(config, provided)
     note(data.notes)
     if data.teacher is not None:
         note([f"the student sees {data.seen}, the teacher {data.of_teacher.seen}"])
     seed_everything(training.seed)
     tell = Starts(note=lambda line: note([line]), say=say, fresh=fresh)
-    teacher, data, fitted = _teacher(config, own, data, str(device), tell)
+    teacher, data, fitted = _teacher(config, provided, data, str(device), tell)
     note(fitted)
     # The students' initial weights depend on the seed alone, not on what was drawn before.
     seed_everything(training.seed)
-    student, architecture = _student(config, own, data, teacher, tell)
+    student, architecture = _student(config, provided, data, teacher, tell)
     mixing = _mixing(config.training, data)
     config = with_teacher_ahead(config, data, device)
     train = Loader(
@@ -156,27 +163,27 @@ def prepare(
     if train.dropped:
         note([f"each epoch leaves out the {train.dropped} sample(s) of a last batch that is too small"])
     if teacher is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
-        note(_look_at_teacher(config, own, teacher, data, str(device), say))
+        note(_look_at_teacher(config, provided, teacher, data, str(device), say))
     return Job(config, data, student, architecture, teacher, objective, train, test, same_labels, weights, tuple(notes))
 
 
-def opened_data(config: TrainConfig | DistillConfig, own: Own) -> DataSet:
-    """Return the data that a caller brings, or else open those that a configuration names."""
-    if own.data is not None and not own.opened:
+def opened_data(config: TrainConfig | DistillConfig, provided: Provided) -> DataSet:
+    """Return the data that a caller passes, or open those that the configuration names."""
+    if provided.data is not None and not provided.opened:
         _refuse_ignored(config)
-        return own.data
-    return in_their_channels(config, open_data(*seen_by_both(config)) if own.data is None else own.data)
+        return provided.data
+    return in_their_channels(config, open_data(*seen_by_both(config)) if provided.data is None else provided.data)
 
 
 def _student(
-    config: TrainConfig | DistillConfig, own: Own, data: DataSet, teacher: Network | None, tell: Starts
+    config: TrainConfig | DistillConfig, provided: Provided, data: DataSet, teacher: Network | None, tell: Starts
 ) -> tuple[Network, str]:
-    """Return the network that is trained, and the name by which `create_model` builds it."""
+    """Return the network to be trained, and its name for `create_model`."""
     spec = replace(student_spec(config), loads=tell.fresh)
-    student = build_network(spec, data, own=own.student, say=tell.note)
+    student = build_network(spec, data, module=provided.student, say=tell.note)
     require_trainable(student)
     require_own_weights(student, teacher)
-    if own.student is None:
+    if provided.student is None:
         tell.of_student(spec, finetune=config.training.finetune)
     student.classes = data.classes  # whatever it knew before
     if isinstance(config, TrainConfig):
@@ -199,15 +206,16 @@ def _refuse_ignored(config: TrainConfig | DistillConfig) -> None:
     ]
     if ignored:
         raise UsageError(
-            f"{ignored[0]} is a setting of data that are opened by name: open them so and give what open_data returns; "
-            "data.through(view), data.beside(teacher_data) and dataclasses.replace(data, augment=…) say the rest"
+            f"{ignored[0]} applies only when data are opened by name: set it there and pass what open_data returns; "
+            "to change views, the teacher's data or augmentation of opened data, use data.through(view), "
+            "data.beside(teacher_data) or dataclasses.replace(data, augment=…)"
         )
 
 
 def _teacher(
-    config: TrainConfig | DistillConfig, own: Own, data: DataSet, device: str, tell: Starts
+    config: TrainConfig | DistillConfig, provided: Provided, data: DataSet, device: str, tell: Starts
 ) -> tuple[Network | None, DataSet, tuple[str, ...]]:
-    """Return the teacher, the data with classes that both networks can be measured by, and notes on that."""
+    """Return the teacher, the data with classes on which both networks can be measured, and notes."""
     if isinstance(config, TrainConfig):
         if config.data.no_labels:
             raise UsageError("a network is trained on labels alone: leave out --no-labels, or distil a teacher")
@@ -216,8 +224,8 @@ def _teacher(
     seen = data.of_teacher
     if data.teacher is not None and data.teacher.source_classes:  # the order of a teacher without class names
         seen = replace(seen, classes=data.teacher.source_classes)
-    teacher = build_network(spec, seen, own=own.teacher, say=tell.note)
-    if own.teacher is None:
+    teacher = build_network(spec, seen, module=provided.teacher, say=tell.note)
+    if provided.teacher is None:
         tell.of_teacher(spec)
     if config.data.no_labels and config.pairing.label_map is not None:
         raise UsageError("--label-map brings the teacher's classes to labels, of which --no-labels reads none")
@@ -296,13 +304,13 @@ def _class_weights(config: TrainConfig | DistillConfig, data: DataSet) -> tuple[
 
 
 def _smallest_batch(samples: int, batch_size: int) -> int:
-    """Return the size of the smallest batch that training will see; a last one of a single sample is dropped."""
+    """Return the size of the smallest training batch; a last batch of a single sample is dropped."""
     rest = samples % batch_size
     return rest if rest > 1 else batch_size
 
 
 def _look_at_teacher(
-    config: DistillConfig, own: Own, teacher: Network, data: DataSet, device: str, say: Say
+    config: DistillConfig, provided: Provided, teacher: Network, data: DataSet, device: str, say: Reporter
 ) -> Sequence[str]:
     data = data.of_teacher
     with torch.no_grad():
@@ -321,8 +329,10 @@ def _look_at_teacher(
         say(f"teacher {config.teacher}: mAP {reached:.2f} % on {samples} samples of the {which} data")
         return ()
     card = None if config.teacher_weights is None else read_card(config.teacher_weights)
-    names = own.teacher.classes if isinstance(own.teacher, Network) else card.classes if card is not None else ()
-    stated = bool(names) or (own.teacher is None and teacher_spec(config).by_name)  # a library states its classes
+    names = (
+        provided.teacher.classes if isinstance(provided.teacher, Network) else card.classes if card is not None else ()
+    )
+    stated = bool(names) or (provided.teacher is None and teacher_spec(config).by_name)  # a library states its classes
     known = stated and teacher.classes == data.classes  # other names say nothing of the order
     look = check_teacher(
         teacher,
@@ -341,7 +351,7 @@ def _look_at_teacher(
 
 def _notes_of_weights(config: TrainConfig | DistillConfig, data: DataSet) -> list[str]:
     if isinstance(config, TrainConfig):
-        return note_of_split("network that training starts from", config.weights, data)
+        return note_of_split("network being fine-tuned", config.weights, data)
     return [
         *note_of_split("student", config.student_weights, data),
         *note_of_split("teacher", config.teacher_weights, data.of_teacher),
@@ -350,20 +360,19 @@ def _notes_of_weights(config: TrainConfig | DistillConfig, data: DataSet) -> lis
 
 
 def _same_labels(config: TrainConfig | DistillConfig, teacher: Network | None, data: DataSet) -> bool:
-    """Tell whether the teacher's logits mean the student's classes, as far as names and samples tell.
+    """Return whether the teacher's logits mean the student's classes, as far as names and samples show.
 
-    Numbers are no names. Logits that answer label by label mean something else than those of classes that exclude
-    each other.
+    Numbers are not names. Logits of one question per label differ in meaning from those of exclusive classes.
     """
     if isinstance(config, DistillConfig):
         card = None if config.teacher_weights is None else read_card(config.teacher_weights)
         several = data.several_labels if card is None else card.several_labels
         if several != data.several_labels or not ask_the_same(data, config.pairing):
             return False
-    theirs, own = teacher.classes if teacher is not None else (), data.classes
-    if not theirs or len(theirs) != len(own) or theirs == own:
+    names, teacher_names = data.classes, teacher.classes if teacher is not None else ()
+    if not teacher_names or len(teacher_names) != len(names) or teacher_names == names:
         return True
-    return any(all(name.isdecimal() for name in names) for names in (theirs, own))
+    return any(all(name.isdecimal() for name in one) for one in (teacher_names, names))
 
 
 def _samples(data: DataSet) -> tuple[Tensor, Tensor]:

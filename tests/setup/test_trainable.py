@@ -13,7 +13,7 @@ from wcord import api
 from wcord.checks import UsageError
 from wcord.data.opening import from_arrays
 from wcord.models.create import create_model
-from wcord.training.trainable import require_normalisable, require_own_weights, require_trainable
+from wcord.setup.trainable import require_normalisable, require_own_weights, require_trainable
 
 
 def quiet(line: str) -> None:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from wcord.data.labels import names_in_map
 from wcord.models.create import suggested_weights
-from wcord.training.classes import OBSERVED
+from wcord.setup.classes import OBSERVED
+from wcord.setup.networks import NetworkSpec
+from wcord.terminal import Reporter
 from wcord.training.config import FINETUNE, DistillConfig, TrainConfig
-from wcord.training.networks import NetworkSpec, Say
 
 
 def student_spec(config: TrainConfig | DistillConfig) -> NetworkSpec:
@@ -61,8 +62,8 @@ class Starts:
         fresh: whether the run starts now.
     """
 
-    note: Say
-    say: Say
+    note: Reporter
+    say: Reporter
     fresh: bool
 
     def of_student(self, spec: NetworkSpec, *, finetune: bool) -> None:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from wcord.data.labels import match_classes
 from wcord.models.classifier import classifier_paths, is_head_key
 from wcord.models.network import Network, evaluating
+from wcord.terminal import Reporter
 
-Say = Callable[[str], None]
 """Takes a line for the user."""
 
 
@@ -20,7 +20,7 @@ def fit_head(
     alike: bool = True,
     shape: Sequence[int],
     fresh: Callable[[], Mapping[str, Tensor]],
-    say: Say,
+    say: Reporter,
 ) -> None:
     """Give a network that was loaded from weights, in place, the head that fits its classes, those of the data.
 

@@ -1,6 +1,6 @@
 """From names and weight files to networks with their preprocessing, and from a trained network to its card."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from wcord.models.preprocess import Preprocess, stated_preprocess
 from wcord.models.stated import Stated
 from wcord.models.trial import require_values, settle_widths, try_network
 from wcord.models.weights import Head, load_weights, read_card, require_as_large
-from wcord.training.heads import fit_head, head_keys
+from wcord.setup.heads import fit_head, head_keys
+from wcord.terminal import Reporter
 
-Say = Callable[[str], None]
 """Takes a line for the user."""
 
 
@@ -77,48 +77,48 @@ class NetworkSpec:
 
 
 def build_network(
-    spec: NetworkSpec, data: DataSet, *, own: nn.Module | None = None, say: Say = lambda line: None
+    spec: NetworkSpec, data: DataSet, *, module: nn.Module | None = None, say: Reporter = lambda line: None
 ) -> Network:
     """Return the network that a spec asks for, with its weights and its preprocessing.
 
     Args:
         spec: what is asked for.
         data: what the network will see.
-        own: a user's module that stands in for the name; one that is a Network already is left as it is.
+        module: a user's module that stands in for the name; one that is a Network already is left as it is.
         say: takes a line on which weights are loaded, and on what becomes of the head.
 
     Raises:
         UsageError: on an unknown name, weights that cannot be loaded or do not fit, or images of another number of
             channels.
     """
-    if spec.pretrained and (spec.weights is not None or own is not None):
+    if spec.pretrained and (spec.weights is not None or module is not None):
         flag = "--pretrained" if spec.role == "model" else f"--{spec.role}-pretrained"
         raise UsageError(f"the {spec.role} has weights of its own: leave out {flag}, or the weights")
-    if isinstance(own, Network):
+    if isinstance(module, Network):
         if spec.weights is not None:
             raise UsageError(f"the {spec.role} is a Network, which has its weights: give one of the two")
-        try_network(spec.role, own, data.train.shape)
-        return own
+        try_network(spec.role, module, data.train.shape)
+        return module
     card = None if spec.weights is None else read_card(spec.weights)
-    stated = stated_by_name(spec.name) if spec.by_name and own is None else None
-    num_classes = _num_classes(spec, card, stated, data, own)
+    stated = stated_by_name(spec.name) if spec.by_name and module is None else None
+    num_classes = _num_classes(spec, card, stated, data, module)
     channels = data.train.shape[0]
     if card is not None and card.in_channels != channels:
         raise wrong_channels(_weights_of(spec), card.in_channels, channels)
-    if card is not None and spec.weights is not None and own is None:
+    if card is not None and spec.weights is not None and module is None:
         require_as_large(spec.weights, card, spec.full_name)
     given = (data.train.shape[1], data.train.shape[2])
     # A perceptron is built for one size, which is that of its own input.
     size = (spec.size, spec.size) if spec.size else (card and card.image_size) or given
-    backbone = own or create_model(
+    backbone = module or create_model(
         spec.full_name,
         num_classes=num_classes,
         in_channels=channels,
         image_size=size,
         pretrained=spec.by_name and spec.loads,
     )
-    if own is not None:
-        settle_widths(own, in_channels=channels, image_size=size)
+    if module is not None:
+        settle_widths(module, in_channels=channels, image_size=size)
     require_values(spec.role, backbone)
     before: Mapping[str, Tensor] = {}
     if spec.weights is not None:
@@ -154,7 +154,7 @@ def build_network(
 
 
 def _num_classes(
-    spec: NetworkSpec, card: ModelCard | None, stated: Stated | None, data: DataSet, own: nn.Module | None
+    spec: NetworkSpec, card: ModelCard | None, stated: Stated | None, data: DataSet, module: nn.Module | None
 ) -> int:
     """Return how many logits a network is built with."""
     if spec.num_classes is not None:
@@ -169,7 +169,7 @@ def _num_classes(
         return len(data.classes)
     if of_weights is not None:
         return of_weights
-    if not data.classes and own is None:
+    if not data.classes and module is None:
         raise UsageError(f"how many classes the {spec.role} tells apart is not known: give --{spec.role}-classes")
     return len(data.classes)
 
@@ -253,7 +253,7 @@ def _numbers(buffer: Tensor | nn.Module) -> tuple[float, ...]:
     return tuple(buffer.tolist())
 
 
-def _load(backbone: nn.Module, spec: NetworkSpec, num_classes: int, channels: int, say: Say) -> None:
+def _load(backbone: nn.Module, spec: NetworkSpec, num_classes: int, channels: int, say: Reporter) -> None:
     assert spec.weights is not None
     head: Head = "new" if spec.new_head else "optional" if spec.role == "teacher" else "kept"
     try:

@@ -13,15 +13,15 @@ from wcord.data.opening import from_arrays
 from wcord.models.create import create_model
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess
+from wcord.setup.job import Provided, prepare
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import Own, prepare
 
 BASE: dict[str, Any] = {"teacher": "resnet8", "student": "resnet8", "out": Path("x"), "allow_weak_teacher": True}
 
 
-def ready(own: Own | None = None, **settings: Any) -> tuple[Any, list[str]]:
+def ready(own: Provided | None = None, **settings: Any) -> tuple[Any, list[str]]:
     said: list[str] = []
-    return prepare(configure(DistillConfig, BASE | settings), own or Own(), said.append), said
+    return prepare(configure(DistillConfig, BASE | settings), own or Provided(), said.append), said
 
 
 def test_the_same_seed_gives_the_same_student_whatever_the_method() -> None:
@@ -42,7 +42,7 @@ def test_the_teacher_is_announced_and_weak_ones_refused() -> None:
 def test_a_dropped_last_sample_is_reported() -> None:
     images = np.zeros((33, 1, 8, 8), np.uint8)
     arrays = from_arrays(images, np.arange(33) % 3, images, np.arange(33) % 3)
-    job, said = ready(Own(data=arrays), batch_size=16)
+    job, said = ready(Provided(data=arrays), batch_size=16)
     assert job.train.dropped == 1
     assert len(job.train) == 2
     assert any("leaves out the 1 sample(s)" in note for note in job.notes)
@@ -55,7 +55,7 @@ def test_batches_of_one_are_refused_where_samples_are_compared() -> None:
 
 
 def test_teachers_of_other_classes() -> None:
-    own = Own(teacher=create_model("resnet8", num_classes=6, in_channels=1))
+    own = Provided(teacher=create_model("resnet8", num_classes=6, in_channels=1))
     with pytest.raises(UsageError, match="kd compares logits, but the teacher has 6 classes and the student 10"):
         ready(own, method="kd", teacher="own")
     job, said = ready(own, method="wcord", teacher="own", set=["wcord.num_negatives=8"])
@@ -85,21 +85,21 @@ def test_names_that_are_not_the_datas_say_nothing_of_the_order(names: tuple[str,
     teacher = Network(Lookup(order), Preprocess((0.0,), (1.0,)), names)
     given = {"method": "kd", "allow_weak_teacher": False, "teacher": "own"}
     with pytest.raises(UsageError, match=r"the teacher reaches 16\.67 % .* it reaches 100\.00 %"):
-        ready(Own(teacher=teacher, data=data), **given)
+        ready(Provided(teacher=teacher, data=data), **given)
     teacher = Network(Lookup(order), Preprocess((0.0,), (1.0,)), tuple(f"c{k:02}" for k in range(12)))
-    _, said = ready(Own(teacher=teacher, data=data), **given)  # it names them so itself
+    _, said = ready(Provided(teacher=teacher, data=data), **given)  # it names them so itself
     assert any("it reaches 100.00 %" in line for line in said)
 
 
 def test_a_student_of_other_classes_is_told() -> None:
-    own = Own(student=create_model("resnet8", num_classes=6, in_channels=1))
+    own = Provided(student=create_model("resnet8", num_classes=6, in_channels=1))
     with pytest.raises(UsageError, match="the student has 6 logits, but the data 10 classes"):
         ready(own, method="ce")
 
 
 def test_training_alone_has_no_teacher() -> None:
     config = configure(TrainConfig, {"model": "resnet8", "out": "x"})
-    job = prepare(config, Own(), lambda line: None)
+    job = prepare(config, Provided(), lambda line: None)
     assert job.teacher is None
     assert job.objective.formula == "1 ce"
 
@@ -116,17 +116,17 @@ def test_the_training_seed_leaves_the_chosen_images_alone() -> None:
 
 
 def test_what_is_said_of_the_teachers_input_holds_for_an_own_module() -> None:
-    own = Own(teacher=create_model("resnet8", num_classes=10, in_channels=1))
+    own = Provided(teacher=create_model("resnet8", num_classes=10, in_channels=1))
     job, _ = ready(own, method="kd", teacher="own", teacher_mean=[0.25], teacher_std=[0.5], teacher_size=16)
     assert job.teacher is not None
     assert (job.teacher.preprocess.mean.item(), job.teacher.preprocess.std.item()) == (0.25, 0.5)
     assert job.teacher.preprocess.size == (16, 16)
 
 
-def unbalanced(counts: tuple[int, ...] = (40, 10, 4)) -> Own:
+def unbalanced(counts: tuple[int, ...] = (40, 10, 4)) -> Provided:
     targets = np.repeat(np.arange(len(counts)), counts)
     images = np.random.default_rng(0).integers(0, 256, (len(targets), 1, 8, 8), np.uint8)
-    return Own(data=from_arrays(images, targets, images, targets, classes=("none", "mild", "severe")))
+    return Provided(data=from_arrays(images, targets, images, targets, classes=("none", "mild", "severe")))
 
 
 def test_class_weights_reach_the_cross_entropy_and_are_told(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_class_weights_reach_the_cross_entropy_and_are_told(tmp_path: Path) -> N
 
 
 def test_class_weights_without_a_cross_entropy_are_refused() -> None:
-    own = Own(data=unbalanced().data, teacher=create_model("resnet8", num_classes=3, in_channels=1))
+    own = Provided(data=unbalanced().data, teacher=create_model("resnet8", num_classes=3, in_channels=1))
     for settings in ({"method": "kd", "no_labels": True}, {"method": "kd", "set": ["ce.weight=0"]}):
         with pytest.raises(UsageError, match="--class-weights weights the cross-entropy, which has no part"):
             ready(own, teacher="own", class_weights="balanced", **settings)
@@ -189,14 +189,14 @@ def test_mixing_that_cannot_be_meant(setting: dict[str, float]) -> None:
 def test_rows_of_a_table_are_mixed_but_not_cut() -> None:
     table = {"model": "mlp16x1", "data": "sklearn:wine", "out": "x", "batch_size": 16}
     with pytest.raises(UsageError, match="--cutmix pastes parts of pictures, but a sample here is 13 columns"):
-        prepare(configure(TrainConfig, table | {"cutmix": 1.0}), Own(), lambda line: None)
-    job = prepare(configure(TrainConfig, table | {"mixup": 0.2}), Own(), lambda line: None)
+        prepare(configure(TrainConfig, table | {"cutmix": 1.0}), Provided(), lambda line: None)
+    job = prepare(configure(TrainConfig, table | {"mixup": 0.2}), Provided(), lambda line: None)
     assert next(job.train.batches()).target.shape == (16, 3)
 
 
 def test_pairs_by_label_refuse_mixtures() -> None:
     side = unbalanced().data
     assert side is not None
-    own = Own(data=side.beside(side, by_label=True))
+    own = Provided(data=side.beside(side, by_label=True))
     with pytest.raises(UsageError, match="mixup and cutmix mix what both networks see alike"):
         ready(own, method="kd", mixup=0.2)

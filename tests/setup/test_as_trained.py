@@ -12,7 +12,7 @@ from wcord.data.images import Frame
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import save_weights
-from wcord.training.as_trained import as_trained, card_in, frame_of, known_of, open_as_seen
+from wcord.setup.as_trained import as_trained, card_in, frame_of, known_of, open_as_seen
 
 CARD = ModelCard(
     "resnet8",
