@@ -135,5 +135,5 @@ def test_other_test_samples_are_not_paired():
 @pytest.mark.parametrize(("ratio", "text"), [(3.1, "1/3.1"), (9.0, "1/9"), (24.7, "1/25")])
 def test_the_fraction_is_short(ratio, text):
     main = side("kd", 90.0)
-    teacher = tables.Row("teacher", "–", "big", 100 * ratio, None, None)
+    teacher = tables.ResultRow("teacher", "–", "big", {"parameters": 100 * ratio}, {})
     assert f"with {text} of the teacher's parameters" in headline(main, None, teacher)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from wcord.report import figures, pictures
 from wcord.report.analysis import Analysis
 from wcord.report.headline import Side
-from wcord.report.tables import Row
+from wcord.report.tables import ResultRow
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Shown:
 
     sides: Sequence[Side]
     series: Sequence[figures.Series]
-    teachers: Sequence[Row]
+    teachers: Sequence[ResultRow]
     main: int
     baseline: int | None
     seeds: Sequence[Sequence[Analysis]]
