@@ -1,24 +1,27 @@
-"""Which values a setting may have: declared beside its default, and checked by one function wherever it comes from.
+"""Which values a field may have: declared beside its default, and checked by one schema layer wherever they come from.
 
-A field of a configuration reads `epochs: Annotated[int, Bounds(1)] = 240`. The command line, recipes, keyword arguments
-in Python and the configuration of a run that goes on all end in `checked`. Imports no torch.
+A field of a configuration reads `epochs: Annotated[int, Bounds(1)] = 240`. `read` makes any dataclass of what TOML and
+JSON hold: cards, records, suites; `checked` is the same for an instance, and `convert` for one value.
+
+Libraries for this coerce (cattrs reads "no" as true and "abc" as three names) or word their own messages (pydantic), so
+that each type would need a hook, and each error a translation: more code than `convert`. Imports no torch.
 """
 
 import dataclasses
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast
 
-from wcord.checks import LARGEST_SIDE, LEAST_STD, UsageError, require_number, require_short_names, shown
+from wcord.checks import LARGEST_SIDE, LEAST_STD, UsageError, require_number, require_short_names, shown, unknown
 
 Configuration = TypeVar("Configuration")
 
-KINDS = {str: "text", Path: "a path", bool: "true or false"}
+KINDS = {str: "text", Path: "a path", bool: "true or false", dict: "a table"}
 """Types as messages call them."""
 
 
@@ -121,6 +124,17 @@ class OnlyWith:
             )
 
 
+@dataclass(frozen=True)
+class Check:
+    """A rule of one field alone: a function that takes its name and value, and raises."""
+
+    function: Callable[[str, Any], None]
+
+    def check(self, name: str, value: Any, others: Mapping[str, Any]) -> None:
+        """Raise where the function does."""
+        self.function(name, value)
+
+
 Device = Annotated[str, Text(r"auto|cpu|mps|cuda(:\d{1,4})?", "auto, cpu, cuda, cuda:1 (the second GPU) or mps")]
 Minutes = Annotated[float, Bounds(above=0)]
 Name = Annotated[str, Text()]
@@ -157,16 +171,51 @@ def checked(settings: Configuration) -> Configuration:
         ...
     wcord.checks.UsageError: warmup_epochs must be at most epochs, which is 2, received 3.0
     """
-    hints = typing.get_type_hints(type(settings), include_extras=True)
-    values = {item.name: getattr(settings, item.name) for item in dataclasses.fields(cast(Any, settings))}
-    made = {
-        name: checked(value) if dataclasses.is_dataclass(value) else convert(name, value, hints[name])
-        for name, value in values.items()
-    }
-    for name, value in made.items():
-        if not dataclasses.is_dataclass(value):
-            convert(name, value, hints[name], made)
-    return dataclasses.replace(cast(Any, settings), **made)
+    return dataclasses.replace(cast(Any, settings), **_fields(type(settings), vars(settings)))
+
+
+def read(kind: type[Configuration], values: object, what: str, *, newer: bool = False) -> Configuration:
+    """Return a dataclass from a table of plain values, as TOML and JSON hold them.
+
+    Args:
+        kind: the dataclass, whose annotations say types and bounds.
+        values: field name → value.
+        what: what the table is, for messages.
+        newer: ignore unknown names, which a newer version may have written.
+
+    Raises:
+        UsageError: the table has an unknown name, lacks one, or holds a value of another type or out of bounds.
+
+    >>> @dataclass(frozen=True)
+    ... class Course:
+    ...     epochs: Annotated[int, Bounds(1)]
+    ...     stages: tuple[str, ...] = ()
+    >>> read(Course, {"epochs": 2, "stages": ["a", "b"]}, "course")
+    Course(epochs=2, stages=('a', 'b'))
+    >>> read(Course, {"epochs": 2, "stage": "a"}, "course")
+    Traceback (most recent call last):
+        ...
+    wcord.checks.UsageError: unknown entry of course 'stage': did you mean 'stages'? Known: epochs, stages
+    """
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{what} must be a table, received {shown(values)}")
+    fields = {item.name: item for item in dataclasses.fields(cast(Any, kind))}
+    strange = [name for name in values if name not in fields]
+    if strange and not newer:
+        raise unknown(f"entry of {what}", strange[0], fields)
+    required = [name for name, item in fields.items() if item.default is item.default_factory is dataclasses.MISSING]
+    if missing := [name for name in required if name not in values]:
+        raise UsageError(f"{what} lacks {', '.join(missing)}")
+    return kind(**_fields(kind, {name: values[name] for name in fields if name in values}))
+
+
+def _fields(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of fields as their types, within their bounds and those between them."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    converted = {name: convert(name, value, hints[name]) for name, value in values.items()}
+    for name, value in converted.items():
+        convert(name, value, hints[name], converted)
+    return converted
 
 
 def convert(name: str, value: Any, hint: Any, others: Mapping[str, Any] = MappingProxyType({})) -> Any:
@@ -184,7 +233,7 @@ def convert(name: str, value: Any, hint: Any, others: Mapping[str, Any] = Mappin
     >>> convert("shots", [5, 10], tuple[Annotated[int, Bounds(1)], ...])
     (5, 10)
     """
-    options = typing.get_args(hint) if not isinstance(hint, type) else (hint,)
+    options = typing.get_args(hint)
     origin = typing.get_origin(hint)
     if origin is Annotated:
         for rule in options[1:]:
@@ -192,7 +241,7 @@ def convert(name: str, value: Any, hint: Any, others: Mapping[str, Any] = Mappin
                 rule.check(name, value, others, whole=options[0] is int)
         made = convert(name, value, options[0], others)
         for rule in options[1:]:
-            if isinstance(rule, Text | Ascending | SameLength | OnlyWith):
+            if isinstance(rule, Text | Ascending | SameLength | OnlyWith | Check):
                 # Path("") is the current folder, and no longer empty.
                 rule.check(name, value if isinstance(made, Path) else made, others)
         return made
@@ -200,16 +249,25 @@ def convert(name: str, value: Any, hint: Any, others: Mapping[str, Any] = Mappin
         if value not in options:
             raise UsageError(f"{name} must be one of {', '.join(map(str, options))}, received {shown(value)}")
         return value
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise UsageError(f"{name} must be a list, received {shown(value)}")
-        return tuple(convert(name, item, options[0], others) for item in value)
+    if origin in (tuple, list):
+        return origin(_items(name, value, options, others))
+    if origin in (dict, Mapping):
+        return {key: convert(f"{name}.{key}", item, options[1]) for key, item in _as_type(name, value, dict).items()}
     if origin in (Union, UnionType):
         kinds = [option for option in options if option is not NoneType]
         if value is None and len(kinds) < len(options):
             return None
         return convert(name, value, next((kind for kind in kinds if _plain(kind) is type(value)), kinds[0]), others)
     return _as_type(name, value, hint)
+
+
+def _items(name: str, value: Any, options: Sequence[Any], others: Mapping[str, Any]) -> list[Any]:
+    """Return the items of a list as their types: all alike, or one type for each place."""
+    fixed = Ellipsis not in options and len(options) > 1
+    if not isinstance(value, list | tuple) or (fixed and len(value) != len(options)):
+        raise UsageError(f"{name} must be a list{f' of {len(options)}' if fixed else ''}, received {shown(value)}")
+    kinds = options if fixed else [options[0]] * len(value)
+    return [convert(name, item, kind, others) for item, kind in zip(value, kinds, strict=True)]
 
 
 def takes_empty_text(hint: Any) -> bool:
@@ -222,7 +280,11 @@ def _plain(hint: Any) -> Any:
     return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
 
 
-def _as_type(name: str, value: Any, kind: type) -> Any:
+def _as_type(name: str, value: Any, kind: Any) -> Any:
+    if kind is Any:
+        return value
+    if dataclasses.is_dataclass(kind):
+        return checked(value) if isinstance(value, cast(type, kind)) else read(cast(type, kind), value, name)
     if kind is Path and isinstance(value, str | Path):
         require_short_names(name, value)
         return Path(value)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wcord.benchmark import attempt, runner
+from wcord.benchmark import runner
 from wcord.benchmark.rows import Place, Row, TeacherRun, choose
 from wcord.benchmark.runner import Clock, Ending, work
 from wcord.benchmark.state import look, note_failure, note_not_applicable
@@ -97,7 +97,7 @@ def test_a_teacher_in_training_is_waited_for(
     tiny: Suite, place: Place, made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "POLL", 0.1)
-    monkeypatch.setattr(attempt, "LEAST", 0.0)
+    monkeypatch.setattr(runner, "LEAST", 0.0)
     Pretended.taken = ("tiny/teachers/resnet14/0",)
     said: list[str] = []
     started = time.monotonic()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from wcord.benchmark import attempt
+from wcord.benchmark import runner
 from wcord.benchmark.rows import Place, Row, TeacherRun
 from wcord.benchmark.runner import Attempts, Clock
 from wcord.benchmark.state import FAILED, look
@@ -118,7 +118,7 @@ def test_a_loss_that_explodes_is_noted(tiny: Suite, place: Place) -> None:
 def test_any_failure_of_one_run_is_its_own(
     error: Exception, reason: str, tiny: Suite, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "api", SimpleNamespace(start=fails(error)))
+    monkeypatch.setattr(runner, "api", SimpleNamespace(start=fails(error)))
     one = row(tiny, "kd")
     assert attempts(place).run(one, one.config(place, None)) == "settled"
     assert look(one.folder(place.out)).reason == reason.strip()
@@ -139,7 +139,7 @@ def test_a_stopped_run_takes_its_teacher_from_where_it_lies_today(
         asked.update(more, run=run)
         return result
 
-    monkeypatch.setattr(attempt, "api", SimpleNamespace(resume=resume))
+    monkeypatch.setattr(runner, "api", SimpleNamespace(resume=resume))
     today = dataclasses.replace(one.config(place, tmp_path / "here.pth"))
     cache = tmp_path / "cache"
     data = dataclasses.replace(today.data, workers=1)
@@ -188,7 +188,7 @@ def test_data_and_device_that_no_run_could_use_end_the_worker(tiny: Suite, place
 
 def test_a_signal_stops_the_worker(tiny: Suite, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     result = SimpleNamespace(outcome=Outcome("stopped", "received SIGTERM", 15, 1.0))
-    monkeypatch.setattr(attempt, "api", SimpleNamespace(start=lambda *arguments, **options: result))
+    monkeypatch.setattr(runner, "api", SimpleNamespace(start=lambda *arguments, **options: result))
     one, tried = row(tiny, "kd"), attempts(place)
     assert tried.run(one, one.config(place, None)) == "stopped"
     assert tried.stop == result.outcome
@@ -203,7 +203,7 @@ def test_a_run_for_which_no_time_is_left_once_the_data_are_open_is_not_failed(
         time.sleep(0.3)
         return open_data(*seen)
 
-    monkeypatch.setattr(attempt, "open_data", slow)
+    monkeypatch.setattr(runner, "open_data", slow)
     late = attempts(place, 0.004)
     assert late.run(one, one.config(place, None)) == "stopped"
     assert late.stop is not None

@@ -89,7 +89,7 @@ def test_what_needs_a_word(settings, needed):
 
 def test_the_line_names_all_that_is_needed():
     asked = config(student="a.b:net", teacher="a.c:net", tracker=["wandb", "mlflow"])
-    line = "wcord distill --resume 'my run' --student a.b:net --teacher a.c:net --tracker wandb mlflow"
+    line = "wcord distill --resume 'my run' --teacher a.c:net --student a.b:net --tracker wandb mlflow"
     assert resume_command(Path("my run"), asked) == line
 
 

@@ -14,6 +14,7 @@ from wcord.bounds import checked
 from wcord.checks import UsageError, require_folder, require_kind, require_place, require_text
 from wcord.claim import claim, holder, is_claimed
 from wcord.conclude import conclude
+from wcord.data.config import DataConfig
 from wcord.data.contents import contents_of
 from wcord.data.sources import OWN
 from wcord.data.split import DataSet
@@ -21,12 +22,15 @@ from wcord.models.network import Network
 from wcord.models.weights import digest
 from wcord.overwriting import is_free, require_removable
 from wcord.report.record import Record, describe_environment, working_commit
+from wcord.scope import scopes
 from wcord.terminal import tell
 from wcord.training.captured import Recorder, recorder_for
 from wcord.training.checkpoint import load_checkpoint
 from wcord.training.config import (
     DistillConfig,
     TrainConfig,
+    TrainingConfig,
+    changed,
     configure,
     learning_rate,
     setting_values,
@@ -44,7 +48,7 @@ from wcord.training.places import digests_of_files, needed
 from wcord.training.run import RECORD, RUN, RunFolder, exists
 from wcord.training.teacher_cache import TeacherCache, open_cache
 
-RESUMABLE = ("device", "max_time", "workers", "in_memory", "capture")
+RESUMABLE = [name for name, affects in scopes(DataConfig, TrainingConfig).items() if affects.may_change]
 """Settings that may differ when a run is resumed, because they do not change its result."""
 
 
@@ -192,10 +196,9 @@ def resume(
             if "student" in brought:
                 brought.append("model")
             require_consent(folder.path, config, named, brought=brought)
-    training = replace(config.training, **{k: v for k, v in changes.items() if k in ("device", "max_time", "capture")})
-    training = replace(training, teacher_ahead=training.teacher_ahead or 1)  # of runs of earlier versions
-    data = replace(config.data, **{k: v for k, v in changes.items() if k in ("workers", "in_memory")})
-    config = checked(replace(config, out=folder.path, training=training, data=data))
+    ahead = config.training.teacher_ahead or 1  # of runs of earlier versions
+    training = replace(config.training, teacher_ahead=ahead)
+    config = checked(changed(replace(config, out=folder.path, training=training), changes))
     deadline = _deadline(config)
     accelerator = make_accelerator(config.training, folder.path)
     with _alone(folder.path, accelerator, claimed=claimed):

@@ -8,14 +8,14 @@ from pathlib import Path, PurePath
 from typing import Any, cast
 
 from wcord import checks
-from wcord.benchmark.rows import FOLDER, TEACHERS, Row, TeacherRun
+from wcord.benchmark.rows import ONE_CALL, SETTINGS, TEACHERS, Row, TeacherRun
 from wcord.benchmark.state import State, Status, look
 from wcord.benchmark.suite import Suite, file_name
+from wcord.bounds import read
 from wcord.checks import UsageError
 from wcord.marks import is_record_of_suite
 from wcord.overwriting import Output, write_output
 from wcord.report.record import Record
-from wcord.report.schema import require_sound_record
 from wcord.training.run import RECORD
 
 
@@ -104,9 +104,6 @@ FORMAT, OLD_FORMAT = 2, 1
 COLUMNS = ("lr", "loss", "train_top1", "test_top1", "seconds")
 """What is kept of each epoch, beside the parts of the loss and the diagnostics."""
 
-PLACES = ("teacher_data", "label_map")
-"""Settings of the pairing that name files."""
-
 GROUPS = ("parts", "diagnostics")
 
 DIGITS = 6
@@ -142,8 +139,8 @@ def read_committed(path: Path, row: str) -> tuple[Status, str, Record | None]:
         if "record" in content:
             old = content["format"] == OLD_FORMAT
             columns = {"test_top1": content["test_top1"]} if old else content["epochs"]
-            record = Record(**content["record"], name=row, classes=[], epochs=_epochs(columns))
-            require_sound_record(record, named=False)
+            fields = {**content["record"], "name": row, "classes": [], "epochs": _epochs(columns)}
+            record = read(Record, fields, "the record")
         return cast("Status", content["status"]), content.get("reason", ""), record
     except (ValueError, LookupError, TypeError, RecursionError, AttributeError) as error:
         raise UsageError(f"record {str(path)!r} is damaged, or of another version ({error}): write it again") from None
@@ -186,25 +183,26 @@ def _slim(record: Record) -> dict[str, Any]:
 
 def _portable(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration without the paths of one machine: of files and folders the last names stay."""
-    config = {name: value for name, value in config.items() if name not in FOLDER}
-    config["data"] = config["data"] | {"data": _last_name(config["data"]["data"])}
-    if "pairing" in config:
-        places = {name: _last_name(config["pairing"][name]) for name in PLACES if name in config["pairing"]}
-        config["pairing"] = config["pairing"] | places
-    config["training"] = {k: v for k, v in config["training"].items() if k not in ("teacher_cache", "max_time")}
-    if config.get("teacher_weights") is not None:
-        config["teacher_weights"] = "/".join(PurePath(config["teacher_weights"]).parts[-2:])
-    return config
+    return {
+        name: _portable(value) if isinstance(value, dict) else _last_names(name, value)
+        for name, value in config.items()
+        if name not in ONE_CALL
+    }
 
 
-def _last_name(source: str) -> str:
-    """Return a source, or a file, without the folders that it lies in.
+def _last_names(name: str, value: Any) -> Any:
+    """Return a setting without the folders of the file that it names; of weights, the last folder stays.
 
-    >>> _last_name("npz:/home/me/mnist.npz"), _last_name("digits"), _last_name("maps/coarse.csv")
-    ('npz:mnist.npz', 'digits', 'coarse.csv')
+    >>> _last_names("data", "npz:/home/me/mnist.npz"), _last_names("label_map", "maps/coarse.csv")
+    ('npz:mnist.npz', 'coarse.csv')
+    >>> _last_names("teacher_weights", "runs/resnet14/student.safetensors")
+    'resnet14/student.safetensors'
     """
-    kind, colon, place = source.rpartition(":")
-    return f"{kind}{colon}{PurePath(place).name}"
+    facts = SETTINGS[name].facts if name in SETTINGS else frozenset()
+    if not isinstance(value, str) or not facts & {"source", "file"}:
+        return value
+    kind, colon, path = value.rpartition(":") if "source" in facts else ("", "", value)
+    return f"{kind}{colon}{'/'.join(PurePath(path).parts[-2 if name.endswith('weights') else -1 :])}"
 
 
 def _short(value: Any) -> Any:

@@ -80,7 +80,7 @@ def differing_settings(entry: Entry, record: Record) -> list[str]:
         return [f"of another version ({error})"]
     # The seed has its own column, a teacher that was allowed to be weak teaches like any other, and options are
     # compared by their resolved values.
-    ignored = {*PLACE, "seed", "allow_weak_teacher", "set"}
+    ignored = {*PLACE, "seed", "set"}
     names = [n for n in {**current, **recorded} if n not in ignored and recorded.get(n) != current.get(n)]
     return [format_setting(name, recorded.get(name)) for name in names] or _differing_options(row, record)
 

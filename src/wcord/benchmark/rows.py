@@ -12,8 +12,27 @@ from wcord import checks
 from wcord.benchmark.suite import Pair, Suite, file_name
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
+from wcord.scope import scopes
 from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig, configure, setting_names, to_settings
 from wcord.training.run import STUDENT
+
+SETTINGS = scopes(TrainConfig, DistillConfig)
+
+PLACE = frozenset(name for name, affects in SETTINGS.items() if affects.scope != "result")
+"""Settings that do not change a result, but for the last bits of its numbers."""
+
+TODAY = frozenset(name for name in PLACE if "fixed" not in SETTINGS[name].facts)
+"""Of these, the ones that may change when a run is resumed."""
+
+ONE_CALL = frozenset(
+    name
+    for name, affects in SETTINGS.items()
+    if (affects.may_change and affects.scope == "call") or "output" in affects.facts
+)
+"""Settings of one call and its folders, which no committed record or printed recipe holds."""
+
+FLAGS = {*ONE_CALL, "device"}
+"""Settings that `wcord benchmark` gives to every run itself."""
 
 TEACHERS = "teachers"
 """Folder of the teachers' runs beside those of the pairs."""
@@ -191,9 +210,8 @@ def recipe(row: Row | TeacherRun, place: Place) -> str:
     What belongs to one place only, such as its folder, is left to flags.
     """
     settings = to_settings(row.config(place) if isinstance(row, TeacherRun) else row.config(place, None))
-    for name in FOLDER:
+    for name in FLAGS:
         settings.pop(name, None)
-    for name in MACHINE:
         settings["training"].pop(name, None)
     if not has_data(row.suite, place):
         settings["data"].pop("data", None)
@@ -214,7 +232,7 @@ def parse_overrides(settings: Iterable[str]) -> dict[str, object]:
     Raises:
         UsageError: where a setting has another form, or is none of the data's or the training's.
     """
-    fixed = ("data", "seed", *MACHINE)  # they have flags of their own, or the suite looks after them
+    fixed = {"data", "seed", *FLAGS}  # they have flags, or the suite sets them
     known = [name for kind in (DataConfig, TrainingConfig) for name in setting_names(kind) if name not in fixed]
     found: dict[str, object] = {}
     for setting in settings:
@@ -227,32 +245,6 @@ def parse_overrides(settings: Iterable[str]) -> dict[str, object]:
         except tomllib.TOMLDecodeError:
             found[name.strip()] = value.strip()
     return found
-
-
-FOLDER = ("out", "overwrite")
-"""Where a run lies."""
-
-MACHINE = ("device", "max_time", "teacher_cache")
-"""What the benchmark says to every run by itself."""
-
-TODAY = ("data", "workers", "in_memory")
-"""Settings of the data that may be others when a run is gone on with."""
-
-PLACE = frozenset(
-    (
-        *FOLDER,
-        *MACHINE,
-        *TODAY,
-        "teacher_weights",
-        "teacher_data",
-        "tracker",
-        "checkpoint_every",
-        "skip_bad_images",
-        "capture",
-        "teacher_ahead",
-    )
-)
-"""Settings that do not change a result, but for the last bits of its numbers."""
 
 
 def flat_settings(config: TrainConfig | DistillConfig) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from wcord.methods.options import parse_options
 from wcord.report.html import write_own_report
 from wcord.terminal import tell
 from wcord.training.as_trained import seen_by_both
-from wcord.training.config import DistillConfig, TrainConfig, read_config
+from wcord.training.config import DistillConfig, TrainConfig, changed, read_config, setting_values
 from wcord.training.consent import require_same_code
 from wcord.training.engine import resolve_device
 from wcord.training.job import Own, Say
@@ -167,14 +167,8 @@ class Attempts:
         """Return the settings that a run was begun with, with the files and the machine of today."""
         begun = read_config(today.out / CONFIG)
         require_same_code(today.out, begun, today)
-        data = replace(begun.data, **{name: getattr(today.data, name) for name in TODAY})
-        training = replace(
-            begun.training, device=today.training.device, teacher_cache=today.training.teacher_cache, max_time=None
-        )
-        config = replace(begun, out=today.out, data=data, training=training)
-        if isinstance(config, DistillConfig) and isinstance(today, DistillConfig):
-            pairing = replace(config.pairing, teacher_data=today.pairing.teacher_data)
-            config = replace(config, teacher_weights=today.teacher_weights, pairing=pairing)
+        changes = {name: value for name, value in setting_values(today).items() if name in TODAY}
+        config = changed(begun, changes | {"max_time": None})
         had, wanted = flat_settings(config), flat_settings(today)
         ignored = [
             format_setting(name, wanted[name])

@@ -5,9 +5,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from wcord import checks
+from wcord.bounds import Bounds, Check, Name, read
 from wcord.checks import UsageError, shown
 from wcord.data.config import MISSING_TEST
 from wcord.methods.catalogue import METHODS
@@ -42,8 +43,19 @@ class Variant:
         set: its options, as `--set` takes them.
     """
 
-    method: str
-    set: tuple[str, ...] = ()
+    method: Name
+    set: tuple[Name, ...] = ()
+
+
+def _require_distinct(name: str, seeds: Sequence[int]) -> None:
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UsageError(f"{name} must be whole numbers of 0 or more, each once, received {shown(seeds)}")
+
+
+def _require_names(name: str, variants: Mapping[str, Variant]) -> None:
+    for label in variants:
+        if not NAME.fullmatch(label):
+            raise UsageError(f"a variant is named by letters, digits and . _ + -, received {shown(label)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,19 +89,19 @@ class Suite:
     title: str
     protocol: str
     pairs: tuple[Pair, ...]
-    methods: tuple[str, ...]
-    seeds: tuple[int, ...]
-    baseline: str = "kd"
-    data: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
-    distill: Mapping[str, Any] = field(default_factory=dict)
-    teacher: Mapping[str, Any] | None = None
+    methods: tuple[Name, ...]
+    seeds: Annotated[tuple[Annotated[int, Bounds(0)], ...], Check(_require_distinct)]
+    baseline: Name = "kd"
+    data: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    distill: dict[str, Any] = field(default_factory=dict)
+    teacher: dict[str, Any] | None = None
     checkpoints: str = ""
     published: str | None = None
     split_by_seed: bool = False
     share_teacher_outputs: bool = False
-    variants: Mapping[str, Variant] = field(default_factory=dict)
-    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    variants: Annotated[dict[str, Variant], Check(_require_names)] = field(default_factory=dict)
+    options: dict[str, tuple[Name, ...]] = field(default_factory=dict)
 
     def settings(self, pair: Pair, label: str) -> Variant:
         """Return the method and all options of a row: those published for its pair and for itself, then its variant's.
@@ -196,104 +208,48 @@ def _laid_over(under: object, value: object) -> object:
     return {**under, **value} if isinstance(under, Mapping) and isinstance(value, Mapping) else value
 
 
-_FORMS: dict[str, tuple[type, ...]] = {
-    "title": (str,),
-    "protocol": (str,),
-    "pairs": (list,),
-    "methods": (list,),
-    "seeds": (list,),
-    "baseline": (str,),
-    "data": (dict,),
-    "training": (dict,),
-    "distill": (dict,),
-    "teacher": (dict,),
-    "checkpoints": (str,),
-    "published": (str,),
-    "split_by_seed": (bool,),
-    "share_teacher_outputs": (bool,),
-    "variants": (dict,),
-    "options": (dict,),
-}
-
-
-_KINDS = {str: "text", list: "a list", dict: "a table", bool: "true or false"}
-"""Types as messages call them."""
-
-
 def _checked(name: str, content: Mapping[str, Any], file: str) -> Suite:
-    for key, value in content.items():
-        if key not in _FORMS:
-            raise checks.unknown("key of a suite", key, [*_FORMS, "base"])
-        if key == "methods" and isinstance(value, list) and not all(isinstance(one, str) for one in value):
-            raise UsageError(f"suite {file!r}: methods must be a list of names, received {shown(value)}")
-        if not isinstance(value, _FORMS[key]):
-            raise UsageError(f"suite {file!r}: {key} must be {_KINDS[_FORMS[key][0]]}, received {shown(value)}")
-    required = [f.name for f in dataclasses.fields(Suite) if f.default is f.default_factory is dataclasses.MISSING]
-    missing = [key for key in required if key not in content and key != "name"]
-    if missing:
-        raise UsageError(f"suite {file!r} lacks {', '.join(missing)}: see the suites of `wcord benchmark --help`")
-    pairs = tuple(_pair(pair, file) for pair in content["pairs"])
-    variants = {label: _variant(label, table, file) for label, table in content.get("variants", {}).items()}
-    methods = tuple(dict.fromkeys(_expanded(content["methods"])))
-    options = {pair: _options(pair, values, pairs, file) for pair, values in content.get("options", {}).items()}
-    seeds = _seeds(content["seeds"], file)
-    made = {"pairs": pairs, "methods": methods, "seeds": seeds, "variants": variants, "options": options}
-    # Empty text takes back what a base says.
-    suite = Suite(name=name, **{**content, **made, "published": content.get("published") or None})
-    if len({pair.name for pair in pairs}) < len(pairs):
+    try:
+        suite = _read(name, content)
+    except UsageError as error:
+        raise UsageError(f"suite {file!r}: {error}") from None
+    pairs = [pair.flag for pair in suite.pairs]
+    if len({pair.name for pair in suite.pairs}) < len(pairs):
         raise UsageError(f"suite {file!r} holds a pair twice, or two that would share a folder: name each once")
-    rows = [key.rpartition("/")[2] for key in options if key not in [pair.flag for pair in pairs]]
-    for label in (*methods, *rows, suite.baseline):
+    for pair, values in suite.options.items():
+        checks.require_choice(f"pair in [options] of suite {file!r}", _pair_of(pair, pairs), pairs)
+        for method in parse_options(values):
+            checks.require_choice(f"method in options of {pair}", method, METHODS)
+    rows = [key.rpartition("/")[2] for key in suite.options if key not in pairs]
+    for label in (*suite.methods, *rows, suite.baseline):
         suite.variant(label)
-    for summand in (name for variant in variants.values() for name in variant.method.split("+")):
-        checks.require_choice("method", summand, METHODS)
+    for term in (name for variant in suite.variants.values() for name in variant.method.split("+")):
+        checks.require_choice("method", term, METHODS)
     return suite
+
+
+def _read(name: str, content: Mapping[str, Any]) -> Suite:
+    if "name" in content:
+        raise UsageError("name is that of the file: leave it out")
+    pairs = content.get("pairs")
+    named = {"name": name} | ({"pairs": [_pair(pair) for pair in pairs]} if isinstance(pairs, list) else {})
+    suite = read(Suite, {**content, **named}, "the suite")
+    methods = tuple(dict.fromkeys(_expanded(suite.methods)))
+    # Empty text takes back what a base says.
+    return dataclasses.replace(suite, methods=methods, published=suite.published or None)
 
 
 def _expanded(methods: Sequence[str]) -> list[str]:
     return [name for entry in methods for name in (METHODS if entry == EVERY_METHOD else [entry])]
 
 
-def _pair(value: object, file: str) -> Pair:
+def _pair(value: object) -> Pair:
     match value:
         case [str(teacher), str(student)]:
             return Pair(teacher, student)
-    raise UsageError(f'suite {file!r}: a pair is ["TEACHER", "STUDENT"], received {shown(value)}')
-
-
-def _seeds(values: Sequence[object], file: str) -> tuple[int, ...]:
-    seeds = tuple(value for value in values if isinstance(value, int) and not isinstance(value, bool))
-    if not seeds or len(set(seeds)) < len(values) or min(seeds) < 0:
-        raise UsageError(
-            f"suite {file!r}: seeds must be whole numbers of 0 or more, each once, received {shown(values)}"
-        )
-    return seeds
-
-
-def _options(pair: str, values: object, pairs: Sequence[Pair], file: str) -> tuple[str, ...]:
-    flags = [known.flag for known in pairs]
-    checks.require_choice(f"pair in [options] of suite {file!r}", _pair_of(pair, flags), flags)
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise UsageError(
-            f"suite {file!r}: options of {pair} must be a list of METHOD.OPTION=VALUE, received {shown(values)}"
-        )
-    for name, given in parse_options(values).items():
-        checks.require_choice(f"method in options of {pair}", name, METHODS)
-        assert given
-    return tuple(values)
+    raise UsageError(f'a pair is ["TEACHER", "STUDENT"], received {shown(value)}')
 
 
 def _pair_of(key: str, flags: Sequence[str]) -> str:
     """Return the pair in `PAIR` or `PAIR/ROW`; a network's name may hold a slash itself."""
     return key if key in flags else key.rpartition("/")[0] or key
-
-
-def _variant(label: str, table: object, file: str) -> Variant:
-    if not NAME.fullmatch(label):
-        raise UsageError(f"suite {file!r}: a variant is named by letters, digits and . _ + -, received {shown(label)}")
-    match table:
-        case {"method": str(method), **rest} if rest.keys() <= {"set"}:
-            options = rest.get("set", [])
-            if isinstance(options, list) and all(isinstance(option, str) for option in options):
-                return Variant(method, tuple(options))
-    raise UsageError(f'suite {file!r}: [variants.{label}] takes method = "…" and set = ["…"], received {shown(table)}')

@@ -12,8 +12,9 @@ from wcord.data.pairing import Partners
 from wcord.data.samples import Samples, Source
 from wcord.data.selection import held_out, require_apart, subset
 from wcord.data.several import SEVERAL
+from wcord.scope import scopes
 
-CUT = ("split_seed", "holdout", "group_by")
+HOLDOUT = [name for name, affects in scopes(DataConfig).items() if "holdout" in affects.facts]
 """Settings that decide which samples are held out of a source without a test split."""
 
 Chosen = dict[str, Samples]
@@ -104,7 +105,7 @@ def cut_of(source: Source, config: DataConfig) -> dict[str, object]:
 
 def _cut(source: Source, held: Tensor, config: DataConfig) -> dict[str, object]:
     digest = hashlib.sha256(held.numpy().astype("<i8").tobytes()).hexdigest()[:16]
-    settings = {name: getattr(config, name) for name in CUT}
+    settings = {name: getattr(config, name) for name in HOLDOUT}
     return settings | {"samples": len(source.train), "held_out": digest}
 
 

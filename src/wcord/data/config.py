@@ -5,60 +5,61 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from wcord.bounds import Bounds, Name, OptionalName, Seed, SideOrSides, Workers
+from wcord.scope import Affects
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Where the samples come from, how they are read, and what the network that is trained sees of them."""
 
-    data: Name = "digits"
+    data: Annotated[Name, Affects("place", "source", "opened data")] = "digits"
     """digits | sklearn:NAME | parquet:DIR | imagefolder:DIR | audiofolder:DIR | hub:NAME | torchvision:NAME@DIR |
     npz:FILE | table:FILE"""
-    label: Name | None = None
+    label: Annotated[Name, Affects("result")] | None = None
     """Label column, needed only where there are several."""
-    no_labels: bool = False
+    no_labels: Annotated[bool, Affects("result", "opened data")] = False
     """Read no labels: folders without classes, tables without a label column. Only a teacher can then be learned
     from; its most probable class stands in where a label is asked for."""
-    input: tuple[Name, ...] = ()
+    input: Annotated[tuple[Name, ...], Affects("result")] = ()
     """Column that holds the image, needed only where there are several; of a table, the columns that are seen (default:
     all). Beside a teacher also --student-input."""
-    view: OptionalName | None = None
+    view: Annotated[OptionalName, Affects("result")] | None = None
     """What is seen of a sample, such as gray,resize=16: see `wcord list --views`. Default: all of it. Beside a teacher
     also --student-view."""
-    merge: tuple[Name, ...] = ()
+    merge: Annotated[tuple[Name, ...], Affects("result")] = ()
     """Classes that are taken together: ill=mild+severe"""
-    class_order: Literal["auto", "name", "number"] = "auto"
+    class_order: Annotated[Literal["auto", "name", "number"], Affects("result")] = "auto"
     """How classes are numbered whose names are those of folders. name: in the order of the text (0, 1, 10, 2), as
     torchvision's ImageFolder does; number: 0, 1, 2, 10; auto: number where all names are whole numbers, else name."""
-    group_by: Name | None = None
+    group_by: Annotated[Name, Affects("result", "holdout")] | None = None
     """Column of a table whose samples of equal value (those of one subject) stay on one side of every split."""
-    visits_of: OptionalName | None = None
+    visits_of: Annotated[OptionalName, Affects("result")] | None = None
     """Column of a table whose rows of equal value are the visits of one subject, which is then one sample."""
-    order_by: OptionalName | None = None
+    order_by: Annotated[OptionalName, Affects("result")] | None = None
     """Column that says in which order the visits were."""
-    image_size: SideOrSides | None = None
+    image_size: Annotated[SideOrSides, Affects("result")] | None = None
     """Resize every image to this many pixels a side, or to HEIGHTxWIDTH (150x200), until it covers that, and keep the
     middle. Default: as the network's weights file says that they were in its training, else as they are, or 224 where
     sizes differ."""
-    crop_fraction: Annotated[float, Bounds(above=0, high=1)] = 1.0
+    crop_fraction: Annotated[float, Bounds(above=0, high=1), Affects("result")] = 1.0
     """With --image-size: the share of a resized side that is kept, in the middle; 0.875 is 224 of 256 pixels,
     ImageNet's usual evaluation."""
-    subset: Annotated[float, Bounds(above=0)] | None = None
+    subset: Annotated[float, Bounds(above=0), Affects("result")] | None = None
     """Train on fewer samples: at least 1 is images per class, below 1 a fraction of each class."""
-    holdout: Annotated[float, Bounds(0, below=1)] = 0.0
+    holdout: Annotated[float, Bounds(0, below=1), Affects("result", "holdout")] = 0.0
     """Evaluate on this fraction of the training samples, which are then not trained on, instead of the test split."""
-    split_seed: Seed = 0
+    split_seed: Annotated[Seed, Affects("result", "holdout")] = 0
     """Seed of the subset and of held-out samples; not --seed, so that runs of several seeds, their teacher and a later
     evaluation speak of the same images."""
-    augment: Literal["auto", "none", "shift", "crop-flip", "resized-crop"] = "auto"
+    augment: Annotated[Literal["auto", "none", "shift", "crop-flip", "resized-crop"], Affects("result")] = "auto"
     """Training augmentation; auto: what suits the source."""
-    views: Annotated[int, Bounds(1, 1000)] = 1
+    views: Annotated[int, Bounds(1, 1000), Affects("result", "opened data")] = 1
     """Augmented views of each image in a training batch, which is then so many times as large as --batch-size."""
-    in_memory: Literal["auto", "yes", "no"] = "auto"
+    in_memory: Annotated[Literal["auto", "yes", "no"], Affects("machine")] = "auto"
     """Hold the decoded split in memory; auto: where it takes less than 4 GiB."""
-    workers: Workers = 2
+    workers: Annotated[Workers, Affects("machine", "opened data")] = 2
     """Worker processes that decode images when the split is not held in memory."""
-    skip_bad_images: bool = False
+    skip_bad_images: Annotated[bool, Affects("machine", "fixed")] = False
     """Leave out images that cannot be read, and count them, instead of stopping."""
 
 
@@ -105,38 +106,38 @@ class Columns:
 class PairingConfig:
     """What the teacher sees, where that is not what the student sees, and how the two belong together."""
 
-    teacher_view: OptionalName | None = None
+    teacher_view: Annotated[OptionalName, Affects("result")] | None = None
     """What the teacher sees of a sample, such as resize=32. Default: what its weights file says, else all of it."""
-    teacher_input: tuple[Name, ...] = ()
+    teacher_input: Annotated[tuple[Name, ...], Affects("result")] = ()
     """Column of the teacher's input; of a table, columns. Default: what its weights file says, else the student's."""
-    teacher_label: Name | None = None
+    teacher_label: Annotated[Name, Affects("result")] | None = None
     """Column of the teacher's own labels, where its classes are others. Default: the student's."""
-    teacher_data: Name | None = None
+    teacher_data: Annotated[Name, Affects("place", "source")] | None = None
     """Where the teacher's samples come from, named as in --data. Default: the student's data."""
-    teacher_image_size: SideOrSides | None = None
+    teacher_image_size: Annotated[SideOrSides, Affects("result")] | None = None
     """Resize every image of --teacher-data to this many pixels a side, or to HEIGHTxWIDTH. Default: as the teacher's
     weights file says that they were in its training, else as they are, or 224 where sizes differ."""
-    teacher_crop_fraction: Annotated[float, Bounds(above=0, high=1)] | None = None
+    teacher_crop_fraction: Annotated[float, Bounds(above=0, high=1), Affects("result")] | None = None
     """With --teacher-image-size: the share of a side that is kept, in the middle (default: 1)."""
-    teacher_visits_of: OptionalName | None = None
+    teacher_visits_of: Annotated[OptionalName, Affects("result")] | None = None
     """Column of --teacher-data whose rows of equal value are the visits of one subject, where the student's data have
     none or call it otherwise; "" where each row of the teacher's is a sample."""
-    teacher_order_by: OptionalName | None = None
+    teacher_order_by: Annotated[OptionalName, Affects("result")] | None = None
     """Column of --teacher-data that says in which order the visits were."""
-    pair_by: Literal["row", "stem", "path", "label"] | None = None
+    pair_by: Annotated[Literal["row", "stem", "path", "label"], Affects("result")] | None = None
     """How samples of --teacher-data find their partners. path: files of one path below train/ and test/, endings aside;
     stem: files of one name, in whatever folder; row: in their order; label: there are none, and one of the same class
     is drawn each time. Default: where files have names on both sides, path if any path occurs on both sides, else stem;
     where one side has none (arrays, tables), row; by key where --join is given."""
-    join: Name | None = None
+    join: Annotated[Name, Affects("result")] | None = None
     """Column whose equal values in both tables mark partners."""
-    unpaired: Literal["error", "drop"] = "error"
+    unpaired: Annotated[Literal["error", "drop"], Affects("result")] = "error"
     """What to do with samples that have no partner."""
-    label_map: Name | None = None
+    label_map: Annotated[Name, Affects("result", "file", "opened data")] | None = None
     """How the teacher's classes are parts of the student's, so that methods on logits compare sums: observed, where
     both labels of each sample are known (--teacher-label, --teacher-data), or a csv file of lines teacher's
     class,student's class (a line `*,` leaves out the teacher's classes that have no line)."""
-    pair_augment: Literal["shared", "separate"] = "shared"
+    pair_augment: Annotated[Literal["shared", "separate"], Affects("result")] = "shared"
     """Whether teacher and student get the same random crop and mirroring, where both see pictures."""
 
     @property

@@ -233,7 +233,7 @@ class DataSet:
         formats: how the numbers of a column are written, where that is not in plain digits.
         crop_fraction: share of a resized picture's side that is kept in its middle.
         cut: which samples are held out, where that is a part of the training samples: the settings that decided it
-            (`choice.CUT`), how many samples there were, and a digest of those held out.
+            (`choice.HOLDOUT`), how many samples there were, and a digest of those held out.
         pictures: whether samples are pictures, not rows of a table or spectrograms, so that they can be moved and
             mirrored as those of another source are.
         files: split → names of its files, path and all, where samples are files.

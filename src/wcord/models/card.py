@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, get_type_hints
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
-from wcord.bounds import Bounds, Deviation, Mean, Text, convert
-from wcord.checks import LARGEST_COUNT, LARGEST_SIDE, UsageError, require_number, shown
+from wcord.bounds import Bounds, Deviation, Mean, Side, Text, convert, read
+from wcord.checks import LARGEST_COUNT, UsageError, shown
 
 METADATA_KEY = "wcord"
 SEVERAL_LABELS = "several_labels"
@@ -16,6 +16,7 @@ LONGEST_NAME = 1000
 
 Word = Annotated[str, Text(rf"(?s).{{0,{LONGEST_NAME}}}", f"at most {LONGEST_NAME} characters", may_be_empty=True)]
 Count = Annotated[int, Bounds(0, LARGEST_COUNT)]
+Channels = Annotated[int, Bounds(1, LARGEST_COUNT)]
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,14 @@ class ModelCard:
 
     architecture: Word
     num_classes: Count
-    in_channels: Annotated[int, Bounds(1, LARGEST_COUNT)] = 3
-    image_size: tuple[int, int] | None = None
+    in_channels: Channels = 3
+    image_size: tuple[Side, Side] | None = None
     classes: tuple[str, ...] = ()
     mean: Mean = ()
     std: Deviation = ()
     view: Word = ""
     columns: tuple[str, ...] = ()
-    record_shape: tuple[int, int, int] | None = None
+    record_shape: tuple[Channels, Side, Side] | None = None
     crop_fraction: Annotated[float, Bounds(above=0, high=1)] = 1.0
     extra: Mapping[str, Any] = field(default_factory=dict)
     embedding: Word = ""
@@ -103,8 +104,6 @@ def card_from_metadata(metadata: Mapping[str, str] | None) -> ModelCard | None:
         return None
     try:
         values = json.loads(text)
-        if not isinstance(values, dict):
-            raise UsageError(f"it holds a {type(values).__name__}")
         return _parse(values)
     except RecursionError:
         reason = "it is nested too deeply"
@@ -113,40 +112,15 @@ def card_from_metadata(metadata: Mapping[str, str] | None) -> ModelCard | None:
     raise UsageError(f"the model card is damaged ({reason}): write the weights file again")
 
 
-def _parse(values: dict[str, Any]) -> ModelCard:
-    # A card of a later version may say more; what is known here is enough to build the network.
-    hints = get_type_hints(ModelCard, include_extras=True)
-    missing = [name for name in ("architecture", "num_classes") if name not in values]
-    if missing:
-        raise UsageError(f"it lacks {missing[0]}")
-    known = {item.name: values[item.name] for item in fields(ModelCard) if item.name in values}
-    sizes = {
-        name: _shape(name, known.pop(name, None), length) for name, length in (("image_size", 2), ("record_shape", 3))
-    }
-    extra = known.pop("extra", {})
-    _require_extra(extra)
-    card = ModelCard(**{name: convert(name, value, hints[name]) for name, value in known.items()}, **sizes, extra=extra)
+def _parse(values: object) -> ModelCard:
+    # A newer card may hold more; what is known here is enough to build the network.
+    card = read(ModelCard, values, "the card", newer=True)
+    _require_extra(card.extra)
     _require_lengths(card)
     return card
 
 
-def _shape(name: str, value: object, length: int) -> Any:
-    """Return pixels (height, width), with the channels before them where there are three numbers, or None."""
-    if value is None:
-        return None
-    if not isinstance(value, list) or len(value) != length:
-        raise UsageError(f"{name} must be {length} whole numbers, received {shown(value)}")
-    *channels, height, width = value
-    for count in channels:
-        require_number(name, count, low=1, high=LARGEST_COUNT, whole=True)
-    for side in (height, width):
-        require_number(name, side, low=1, high=LARGEST_SIDE, whole=True)
-    return tuple(value)
-
-
-def _require_extra(extra: object) -> None:
-    if not isinstance(extra, dict):
-        raise UsageError(f"extra must be a table of values, received {shown(extra)}")
+def _require_extra(extra: Mapping[str, Any]) -> None:
     _require_types("extra", extra, EXTRA)
     cut = extra.get("cut") or {}
     _require_types("extra.cut", cut, CUT)

@@ -9,18 +9,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Self
 
 import torch
 
 from wcord import collectives
-from wcord.checks import UsageError, require_choice, require_file, shown
+from wcord.bounds import Bounds, Check, Seed, read
+from wcord.checks import UsageError, require_file, shown
 from wcord.files import write_atomically
-from wcord.report.schema import require_sound_record
+from wcord.report.schema import LARGEST, require_epochs, require_measures, require_settings
 from wcord.terminal import json_text
 
 SCHEMA_VERSION = 1
+
+Measures = Annotated[dict[str, Any], Check(require_measures)]
 
 
 def _now() -> str:
@@ -67,19 +69,19 @@ class Record:
     student: str
     teacher: str | None = None
     data: str
-    seed: int
-    config: dict[str, Any]
+    seed: Seed
+    config: Annotated[dict[str, Any], Check(require_settings)]
     objective: dict[str, Any] = field(default_factory=dict)
     teacher_digest: str | None = None
-    num_classes: int
+    num_classes: Annotated[int, Bounds(1)]
     classes: list[str]
-    epochs: list[dict[str, Any]]
-    metrics: dict[str, Any]
-    teacher_metrics: dict[str, Any] | None = None
-    cost: dict[str, Any]
+    epochs: Annotated[list[dict[str, Any]], Check(require_epochs)]
+    metrics: Measures
+    teacher_metrics: Measures | None = None
+    cost: dict[str, Measures | None]
     environment: dict[str, Any]
     commit: str | None = None
-    wall_seconds: float
+    wall_seconds: Annotated[float, Bounds(0, LARGEST)]
     created: str = field(default_factory=_now)
     notes: list[str] = field(default_factory=list)
 
@@ -93,54 +95,28 @@ class Record:
         """Read a record.
 
         Raises:
-            UsageError: if the file is missing, is no JSON, or has unknown, missing or ill-typed fields.
+            UsageError: the file is missing, is not JSON, or has unknown or missing fields, or wrong values.
         """
         file = require_file(path, "record")
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
             raise UsageError(f"record {str(file)!r} is not valid JSON ({error}): write it again") from error
-        plain = (f for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING)
-        _check(content, str(file), get_type_hints(cls), {f.name for f in plain})
-        record = cls(**content)
+        written = content.get("schema_version") if isinstance(content, dict) else SCHEMA_VERSION
+        if written != SCHEMA_VERSION:
+            raise UsageError(
+                f"record {str(file)!r} has schema version {shown(written)}, this wcord reads {SCHEMA_VERSION}: "
+                "use the wcord that wrote it"
+            )
         try:
-            require_sound_record(record)
+            record = read(cls, content, "the record")
+            if len(record.classes) != record.num_classes:
+                raise UsageError(f"classes must be {record.num_classes} names, as num_classes says")
         except UsageError as error:
-            raise UsageError(f"record {str(file)!r} is damaged: {error}; evaluate or train the run again") from None
+            raise UsageError(
+                f"record {str(file)!r} is damaged or of a newer wcord: {error}; evaluate or train the run again"
+            ) from None
         return record
-
-
-def _check(content: object, file: str, hints: dict[str, Any], required: set[str]) -> None:
-    if not isinstance(content, dict):
-        raise UsageError(f"record {file!r} must hold a JSON object, received a {type(content).__name__}")
-    written = content.get("schema_version")
-    if written != SCHEMA_VERSION:
-        raise UsageError(
-            f"record {file!r} has schema version {shown(written)}, this wcord reads {SCHEMA_VERSION}: "
-            "use the wcord that wrote it"
-        )
-    if unknown := sorted(content.keys() - hints.keys()):
-        raise UsageError(
-            f"record {file!r} has unknown fields: {', '.join(unknown)[:200]}: was it written by a newer wcord?"
-        )
-    # Records of older versions lack what was added since, which has a default.
-    if missing := sorted(required - content.keys()):
-        raise UsageError(f"record {file!r} lacks the fields {', '.join(missing)}: is it a record.json of wcord?")
-    try:
-        require_choice("kind of run", str(content["kind"]), ("train", "distill"))
-    except UsageError as error:
-        raise UsageError(f"record {file!r}: {error}") from None
-    for name, hint in hints.items():
-        if name != "kind" and name in content and not _is_of(content[name], hint):
-            raise UsageError(f"record {file!r}: field {name} has the wrong type, received {shown(content[name])}")
-
-
-def _is_of(value: object, hint: Any) -> bool:
-    if hint in (int, float):
-        return isinstance(value, int | hint) and not isinstance(value, bool)
-    if isinstance(hint, UnionType):
-        return any(_is_of(value, option) for option in get_args(hint))
-    return isinstance(value, get_origin(hint) or hint)
 
 
 def _finite(value: Any) -> Any:

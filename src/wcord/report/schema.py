@@ -1,17 +1,14 @@
-"""What the fields of a record and the arrays of an analysis hold: checked before anything is made of them."""
+"""Checks of measures, settings and arrays that a record or an analysis holds, before a page shows them."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wcord.checks import UsageError, shown
 from wcord.report.analysis import Analysis
-
-if TYPE_CHECKING:
-    from wcord.report.record import Record
 
 LARGEST = 1e30
 """Numbers beyond this are no measure of anything, and no figure can show them."""
@@ -22,55 +19,33 @@ TABLES = frozenset({"parts", "diagnostics", "norm_statistics"})
 """Measures that are tables of measures."""
 
 
-def require_sound_record(record: "Record", *, named: bool = True) -> None:
-    """Raise where a field of a record holds what no run writes.
-
-    Args:
-        record: of a run.
-        named: whether the record has kept the names of the classes.
-
-    Raises:
-        UsageError: naming the field.
-    """
-    for name in ("classes", "notes"):
-        for text in getattr(record, name):
-            _require(name, isinstance(text, str), "text alone", text)
-    count = record.num_classes
-    _require("num_classes", _whole(count) and count > 0, "a whole number of at least 1", count)
-    right = len(record.classes) == count or not named
-    _require("classes", right, f"{count} names, as num_classes is {count}", record.classes)
-    _require("seed", _whole(record.seed), "a whole number", record.seed)
-    _require("wall_seconds", _measure(record.wall_seconds), "a number of seconds", record.wall_seconds)
-    for number, epoch in enumerate(record.epochs, start=1):
-        _require(f"epochs, number {number},", isinstance(epoch, dict), "a table", epoch)
-        _require_measures(f"epochs, number {number},", epoch)
-        numbered = epoch.get("epoch", number)
-        _require(f"epochs, number {number}, epoch", _whole(numbered), "a whole number", numbered)
-    _require_measures("metrics", record.metrics)
-    _require_measures("teacher_metrics", record.teacher_metrics or {})
-    for role in ("student", "teacher"):
-        cost = record.cost.get(role) or {}
-        _require(f"cost, {role},", isinstance(cost, dict), "a table", cost)
-        _require_measures(f"cost, {role},", cost)
-    _require_settings(record.config)
-
-
-def _require_settings(config: Mapping[str, Any]) -> None:
-    for name in ("data", "training", "pairing"):
-        _require(f"config, {name},", isinstance(config.get(name, {}), dict), "a table", config.get(name))
-    weights = config.get("teacher_weights")
-    _require("config, teacher_weights,", weights is None or isinstance(weights, str), "text", weights)
-
-
-def _require_measures(place: str, values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        if name in TABLES:
-            _require(f"{place} {name}", value is None or isinstance(value, dict), "a table", value)
-            _require_measures(f"{place} {name}", value or {})
-        elif name in TEXTS:
-            _require(f"{place} {name}", isinstance(value, str), "text", value)
+def require_measures(name: str, values: Mapping[str, Any]) -> None:
+    """Raise unless a table holds measures of a run: numbers, or tables of numbers."""
+    for key, value in values.items():
+        place = f"{name}.{key}"
+        if key in TABLES:
+            _require(place, value is None or isinstance(value, dict), "a table", value)
+            require_measures(place, value or {})
+        elif key in TEXTS:
+            _require(place, isinstance(value, str), "text", value)
         else:
-            _require(f"{place} {name}", value is None or _measure(value), "a number", value)
+            _require(place, value is None or _measure(value), "a number", value)
+
+
+def require_epochs(name: str, epochs: Sequence[Mapping[str, Any]]) -> None:
+    """Raise unless each epoch holds measures, and a whole number as its own."""
+    for number, epoch in enumerate(epochs, start=1):
+        require_measures(f"{name}.{number}", epoch)
+        numbered = epoch.get("epoch", number)
+        _require(f"{name}.{number}.epoch", _whole(numbered), "a whole number", numbered)
+
+
+def require_settings(name: str, config: Mapping[str, Any]) -> None:
+    """Raise unless what a table says of a run's settings has their form: tables, and a path of weights."""
+    for table in ("data", "training", "pairing"):
+        _require(f"{name}.{table}", isinstance(config.get(table, {}), dict), "a table", config.get(table))
+    weights = config.get("teacher_weights")
+    _require(f"{name}.teacher_weights", weights is None or isinstance(weights, str), "text", weights)
 
 
 def _measure(value: object) -> bool:

@@ -12,10 +12,13 @@ from rich.table import Table
 
 from wcord.evaluation.chance import UNBALANCED
 from wcord.report.record import Record
+from wcord.scope import scopes
 from wcord.terminal import plain
+from wcord.training.config import DistillConfig, TrainConfig
 
 MISSING = "–"
-_ONE_RUN_ONLY = {"seed", "out", "name", "resume", "overwrite", "device", "max_time"}
+_SETTINGS = scopes(TrainConfig, DistillConfig)
+_ONE_RUN_ONLY = {"seed"} | {name for name, of in _SETTINGS.items() if of.may_change or "output" in of.facts}
 """Settings that may differ between runs of one configuration."""
 
 

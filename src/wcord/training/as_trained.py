@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wcord.checks import UsageError
-from wcord.data.choice import CUT
+from wcord.data.choice import HOLDOUT
 from wcord.data.config import DataConfig, Known, PairingConfig
 from wcord.data.frame import Frame
 from wcord.data.samples import require_known, require_same_format
@@ -109,7 +109,7 @@ def open_as_trained(config: DataConfig, weights: Path | None, stated: Frame | No
             were held out by other labels than those of the configuration.
     """
     card = card_in(weights)
-    unsaid = all(getattr(config, name) == getattr(DataConfig(), name) for name in CUT)
+    unsaid = all(getattr(config, name) == getattr(DataConfig(), name) for name in HOLDOUT)
     # A network that some were held out from may have been trained on data whose test split lacks what it sees.
     partial = card is not None and unsaid and bool(card.extra.get("cut", {}).get("holdout"))
     data = open_as_seen(config, weights, stated, partial=partial)
@@ -117,7 +117,7 @@ def open_as_trained(config: DataConfig, weights: Path | None, stated: Frame | No
         return data
     cut = _another_cut(card, data)
     if cut and unsaid:
-        data = open_as_seen(replace(config, **{name: cut[name] for name in CUT}), weights, stated)
+        data = open_as_seen(replace(config, **{name: cut[name] for name in HOLDOUT}), weights, stated)
         if _another_cut(card, data):
             raise UsageError(
                 f"the network of {str(weights)!r} was trained on data of this name with other labels, or none, or in "
@@ -137,7 +137,7 @@ def note_of_split(role: str, weights: Path | None, data: DataSet) -> list[str]:
     if not card.extra.get("cut"):
         return [f"the {role} was trained on data of this name, none of them held out: it may have seen test samples"]
     cut = _another_cut(card, data)
-    told = ", ".join(f"{name} = {cut[name]}" for name in CUT if name in cut)
+    told = ", ".join(f"{name} = {cut[name]}" for name in HOLDOUT if name in cut)
     return [f"the {role} was trained on another split of these data ({told}): it has seen test samples"] if cut else []
 
 
@@ -149,7 +149,7 @@ def _another_cut(card: ModelCard, data: DataSet) -> dict[str, Any]:
     if "held_out" in cut and cut["samples"] == data.cut["samples"]:
         same = cut["held_out"] == data.cut["held_out"]
     else:  # the file has grown, or is another of that name
-        same = all(cut[name] == data.cut[name] for name in CUT)
+        same = all(cut[name] == data.cut[name] for name in HOLDOUT)
     return {} if same else dict(cut)
 
 

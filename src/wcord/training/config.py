@@ -30,6 +30,7 @@ from wcord.bounds import (
 )
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig, PairingConfig
+from wcord.scope import Affects, declared_settings, scopes, tables
 from wcord.toml import read_toml
 
 SMALL_RATE_STUDENTS = ("MobileNetV2", "ShuffleV1", "ShuffleV2")
@@ -45,87 +46,88 @@ MILESTONES = (0.625, 0.75, 0.875)
 class TrainingConfig:
     """How the student is trained; the defaults are the CRD benchmark's."""
 
-    finetune: bool = False
+    finetune: Annotated[bool, Affects("result")] = False
     """For pretrained weights: adamw, 20 epochs, cosine with one epoch of warm-up, weight decay 0.05, and a tenth of the
     learning rate for all but the head, where nothing else is said."""
-    epochs: Annotated[int, Bounds(1, 10**6)] = 240
+    epochs: Annotated[int, Bounds(1, 10**6), Affects("result")] = 240
     """Passes over the training data."""
-    batch_size: Annotated[int, Bounds(1, 10**6)] = 64
+    batch_size: Annotated[int, Bounds(1, 10**6), Affects("result", "teacher outputs")] = 64
     """Samples in a batch, over all processes."""
-    gradient_accumulation_steps: Annotated[int, Bounds(1, 10**6)] = 1
+    gradient_accumulation_steps: Annotated[int, Bounds(1, 10**6), Affects("result")] = 1
     """Batches whose gradients are added up for one step of the optimizer, which then sees this many times batch-size
     samples; steps and checkpoints count those of the optimizer."""
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Annotated[Literal["sgd", "adamw"], Affects("result")] = "sgd"
     """Update rule of the student and of the method's heads."""
-    lr: Annotated[float, Bounds(above=0)] | None = None
+    lr: Annotated[float, Bounds(above=0), Affects("result")] | None = None
     """Learning rate; default 0.05, or 0.01 for MobileNetV2, ShuffleV1 and ShuffleV2, or 0.001 with adamw."""
-    body_rate: Annotated[float, Bounds(above=0)] = 1.0
+    body_rate: Annotated[float, Bounds(above=0), Affects("result")] = 1.0
     """Factor of the learning rate for all of the student but its head (and what the method adds)."""
-    momentum: Annotated[float, Bounds(0, below=1), OnlyWith("optimizer", "sgd", MOMENTUM)] = MOMENTUM
+    momentum: Annotated[float, Bounds(0, below=1), OnlyWith("optimizer", "sgd", MOMENTUM), Affects("result")] = MOMENTUM
     """Momentum of sgd."""
-    weight_decay: Annotated[float, Bounds(0)] = 5e-4
+    weight_decay: Annotated[float, Bounds(0), Affects("result")] = 5e-4
     """Weight decay on all trainable parameters."""
-    schedule: Literal["step", "cosine", "constant"] = "step"
+    schedule: Annotated[Literal["step", "cosine", "constant"], Affects("result")] = "step"
     """step: ten times smaller at each milestone; cosine: to 0 over the run."""
     milestones: Annotated[
         tuple[Annotated[float, Bounds(above=0, high=1)], ...],
         Ascending(),
         OnlyWith("schedule", "step", MILESTONES),
+        Affects("result"),
     ] = MILESTONES
     """Fractions of the run at which the step schedule decays (150, 180, 210 of 240 epochs)."""
-    warmup_epochs: Annotated[float, Bounds(0, "epochs")] = 0.0
+    warmup_epochs: Annotated[float, Bounds(0, "epochs"), Affects("result")] = 0.0
     """Epochs of linear warm-up from 0."""
-    preparation_epochs: Annotated[int, Bounds(0, 10**6)] | None = None
+    preparation_epochs: Annotated[int, Bounds(0, 10**6), Affects("result")] | None = None
     """Epochs of the stage that some methods have before the main one; default: the method's own number (30)."""
-    label_smoothing: Annotated[float, Bounds(0, below=1)] = 0.0
+    label_smoothing: Annotated[float, Bounds(0, below=1), Affects("result")] = 0.0
     """Smoothing of the labels in the cross-entropy."""
-    class_weights: Annotated[str, Text()] | None = None
+    class_weights: Annotated[str, Text(), Affects("result", "file")] | None = None
     """Weights of the classes in the cross-entropy: balanced (a class of n of N samples in C classes weighs N / (C n)),
     auto (balanced where the commonest class has at least 3 times the samples of the rarest), or a csv file of lines
     class,weight."""
-    mixup: Annotated[float, Bounds(0)] = 0.0
+    mixup: Annotated[float, Bounds(0), Affects("result")] = 0.0
     """Mixup: each sample is mixed with another of its batch in a share drawn from Beta(mixup, mixup); usual: 0.2 to
     0.8; 0: none. Both networks see the same mixtures."""
-    cutmix: Annotated[float, Bounds(0)] = 0.0
+    cutmix: Annotated[float, Bounds(0), Affects("result")] = 0.0
     """CutMix: a rectangle of another picture of the batch is pasted, its area drawn from Beta(cutmix, cutmix); usual:
     1; 0: none. With mixup too, each batch gets one of the two."""
-    mixup_prob: Annotated[float, Bounds(0, 1)] = 1.0
+    mixup_prob: Annotated[float, Bounds(0, 1), Affects("result")] = 1.0
     """Share of the batches that are mixed, where mixup or cutmix is set."""
-    clip_norm: Annotated[float, Bounds(above=0)] | None = None
+    clip_norm: Annotated[float, Bounds(above=0), Affects("result")] | None = None
     """Largest gradient norm."""
-    ema: Annotated[float, Bounds(above=0, below=1)] | None = None
+    ema: Annotated[float, Bounds(above=0, below=1), Affects("result")] | None = None
     """Decay of a moving average of the student's weights (0.999, say), smaller in the first steps: min(decay,
     (1 + n) / (10 + n)) after n of them; the average is then evaluated and saved."""
-    norm_statistics: Literal["auto", "always", "never"] = "auto"
+    norm_statistics: Annotated[Literal["auto", "always", "never"], Affects("result")] = "auto"
     """Measure the running mean and variance of normalization layers on training batches, for each evaluation and for
     the saved student. auto: where the run is too short for them to settle, and with --ema."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Annotated[Literal["fp32", "bf16", "fp16"], Affects("result", "teacher outputs")] = "fp32"
     """Arithmetic of the networks; losses are computed in single precision in any case. fp16 needs a CUDA GPU and scales
     the loss; steps whose gradients overflow are left out and counted."""
-    compile: bool = False
+    compile: Annotated[bool, Affects("result")] = False
     """Compile the student with torch.compile."""
-    channels_last: bool = False
+    channels_last: Annotated[bool, Affects("result", "teacher outputs")] = False
     """Keep images and convolution weights in channels-last layout."""
-    capture: Capture = "auto"
+    capture: Annotated[Capture, Affects("machine")] = "auto"
     """Replay the training step as one CUDA graph. auto: on a GPU in one process, where the method allows it; on: fail
     where it cannot be."""
-    teacher_ahead: Annotated[int, Bounds(1, 10**6)] | None = None
+    teacher_ahead: Annotated[int, Bounds(1, 10**6), Affects("machine", "fixed")] | None = None
     """Batches that the teacher sees in one pass; default: 16 on a GPU, fewer where they are large, and 1 elsewhere. It
     changes the last bits of its outputs."""
-    seed: Seed = 0
+    seed: Annotated[Seed, Affects("result", "teacher outputs")] = 0
     """Seed of everything random; it is recorded."""
-    device: Device = "auto"
+    device: Annotated[Device, Affects("machine")] = "auto"
     """auto | cpu | cuda | cuda:1 | mps"""
-    eval_every: Annotated[int, Bounds(1, 10**6)] = 1
+    eval_every: Annotated[int, Bounds(1, 10**6), Affects("result")] = 1
     """Epochs between evaluations; the last epoch is always evaluated."""
-    checkpoint_every: Annotated[int, Bounds(0, 10**9)] = 0
+    checkpoint_every: Annotated[int, Bounds(0, 10**9), Affects("machine", "fixed")] = 0
     """Steps between checkpoints; 0: at the end of each epoch."""
-    max_time: Minutes | None = None
+    max_time: Annotated[Minutes, Affects("call")] | None = None
     """Minutes after which the run saves itself and stops, to be resumed later."""
-    teacher_cache: File | None = None
+    teacher_cache: Annotated[File, Affects("place", "output")] | None = None
     """Folder that keeps the teacher's logits and embeddings, for other runs over the same batches (same teacher, data,
     seed and batch size; any method that reads no maps of the teacher)."""
-    tracker: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    tracker: Annotated[tuple[Literal["tensorboard", "wandb", "mlflow"], ...], Affects("machine", "fixed")] = ()
     """Also log to these."""
 
 
@@ -146,20 +148,20 @@ FINETUNE: Mapping[str, object] = MappingProxyType(
 class TrainConfig:
     """Train a network on labels alone, for instance a teacher."""
 
-    model: Name
+    model: Annotated[Name, Affects("result", "code")]
     """Network: a name of `wcord list`, timm:NAME, torchvision:NAME, hf:NAME or package.module:factory; timm:NAME.TAG,
     timm:hf-hub:USER/NAME, torchvision:NAME@WEIGHTS and hf:NAME start from pretrained weights."""
-    weights: File | None = None
+    weights: Annotated[File, Affects("result", "file")] | None = None
     """Start from these weights instead of random ones; where they are for other classes, the head is new."""
-    pretrained: bool = False
+    pretrained: Annotated[bool, Affects("result")] = False
     """Start from the library's default pretrained weights (timm:NAME, torchvision:NAME)."""
-    ema_weights: bool = False
+    ema_weights: Annotated[bool, Affects("result")] = False
     """Of --weights, take the moving average that lies beside the weights."""
-    embedding: Name | None = None
+    embedding: Annotated[Name, Affects("result")] | None = None
     """Module whose input is the embedding, by its path; default: the network's classifier."""
-    out: File
+    out: Annotated[File, Affects("place", "output")]
     """Folder of the run; it must not exist yet."""
-    overwrite: bool = False
+    overwrite: Annotated[bool, Affects("call", "unsaved")] = False
     """Replace the run that --out holds; refused where anything else lies there, or what the new run needs."""
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -169,51 +171,51 @@ class TrainConfig:
 class DistillConfig:
     """Distil a trained teacher into a student."""
 
-    teacher: Name
+    teacher: Annotated[Name, Affects("result", "code")]
     """Teacher network, named as --model of `wcord train`."""
-    teacher_weights: File | None = None
+    teacher_weights: Annotated[File, Affects("place", "file")] | None = None
     """The teacher's trained weights (.pth, .safetensors)."""
-    teacher_pretrained: bool = False
+    teacher_pretrained: Annotated[bool, Affects("result")] = False
     """Take the library's default pretrained weights for the teacher (timm:NAME, torchvision:NAME)."""
-    teacher_ema_weights: bool = False
+    teacher_ema_weights: Annotated[bool, Affects("result")] = False
     """Of --teacher-weights, take the moving average that lies beside the weights."""
-    teacher_classes: Annotated[int, Bounds(0, 10**6)] | None = None
+    teacher_classes: Annotated[int, Bounds(0, 10**6), Affects("result")] | None = None
     """Number of the teacher's classes, where it is not that of the data; 0: it has no head, or is used without it, by
     methods on features."""
-    teacher_embedding: Name | None = None
+    teacher_embedding: Annotated[Name, Affects("result")] | None = None
     """Module of the teacher whose input is the embedding, by its path; default: its classifier."""
-    teacher_mean: Mean | None = None
+    teacher_mean: Annotated[Mean, Affects("result")] | None = None
     """Mean that the teacher's input is normalised with, per channel in [0, 1]; default: what its file or timm states,
     else that of the training data."""
-    teacher_std: Annotated[Deviation, SameLength("teacher_mean")] | None = None
+    teacher_std: Annotated[Deviation, SameLength("teacher_mean"), Affects("result")] | None = None
     """Standard deviation that the teacher's input is divided by."""
-    teacher_size: Side | None = None
+    teacher_size: Annotated[Side, Affects("result")] | None = None
     """Resize the teacher's input to this many pixels a side."""
-    student: Name
+    student: Annotated[Name, Affects("result", "code")]
     """Student network, named like the teacher."""
-    student_weights: File | None = None
+    student_weights: Annotated[File, Affects("result", "file")] | None = None
     """Start the student from these weights; where they are for other classes, the head is new."""
-    student_pretrained: bool = False
+    student_pretrained: Annotated[bool, Affects("result")] = False
     """Start the student from the library's default pretrained weights (timm:NAME, torchvision:NAME)."""
-    student_ema_weights: bool = False
+    student_ema_weights: Annotated[bool, Affects("result")] = False
     """Of --student-weights, take the moving average that lies beside the weights."""
-    student_embedding: Name | None = None
+    student_embedding: Annotated[Name, Affects("result")] | None = None
     """Module of the student whose input is the embedding, by its path; default: its classifier."""
-    student_size: Side | None = None
+    student_size: Annotated[Side, Affects("result")] | None = None
     """Resize the student's input to this many pixels a side."""
-    student_maps: tuple[Name, ...] = ()
+    student_maps: Annotated[tuple[Name, ...], Affects("result")] = ()
     """Modules whose outputs are the student's feature maps, from stem to last, where it does not state them itself."""
-    teacher_maps: tuple[Name, ...] = ()
+    teacher_maps: Annotated[tuple[Name, ...], Affects("result")] = ()
     """Modules whose outputs are the teacher's feature maps, likewise."""
-    method: Name = "wcord+kd"
+    method: Annotated[Name, Affects("result")] = "wcord+kd"
     """Method, or a sum of methods: see `wcord list`."""
-    set: tuple[Name, ...] = ()
+    set: Annotated[tuple[Name, ...], Affects("result")] = ()
     """Options of a method's summands: wcord.epsilon=0.1 kd.temperature=2"""
-    allow_weak_teacher: bool = False
+    allow_weak_teacher: Annotated[bool, Affects("call", "fixed")] = False
     """Go on although the teacher is near chance on this data."""
-    out: File
+    out: Annotated[File, Affects("place", "output")]
     """Folder of the run; it must not exist yet."""
-    overwrite: bool = False
+    overwrite: Annotated[bool, Affects("call", "unsaved")] = False
     """Replace the run that --out holds; refused where anything else lies there, or what the new run needs."""
     data: DataConfig = field(default_factory=DataConfig)
     pairing: PairingConfig = field(default_factory=PairingConfig)
@@ -224,6 +226,9 @@ BESIDE_A_TEACHER = {"student_view": "view", "student_input": "input"}
 """Names of settings of the data that say whose they are, where there are two networks, and the plain names."""
 
 Config = TypeVar("Config", bound=TrainConfig | DistillConfig)
+
+UNSAVED = [name for name, affects in scopes(TrainConfig, DistillConfig).items() if "unsaved" in affects.facts]
+"""Settings that a saved configuration leaves out: a recipe made of a run must not replace another run."""
 
 
 def learning_rate(training: TrainingConfig, student: str) -> float:
@@ -260,7 +265,7 @@ def configure(kind: type[Config], settings: Mapping[str, object], *, missing: ob
     flat = flatten(kind, settings)
     if flat.get("finetune"):
         flat = {**FINETUNE, **flat}
-    groups = _groups(kind)
+    groups = tables(kind)
     nested = {
         group: table(**{name: flat.pop(name) for name in _hints(table) if name in flat})
         for group, table in groups.items()
@@ -284,7 +289,7 @@ def flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
     Raises:
         UsageError: on an unknown name (the nearest is offered), or a value of another type or out of bounds.
     """
-    groups, places = _groups(kind), declared_settings(kind)
+    groups, places = tables(kind), declared_settings(kind)
     flat: dict[str, Any] = {}
     settings = _plain_names(settings) if kind is DistillConfig else settings
     for name, value in settings.items():
@@ -300,19 +305,9 @@ def flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
     return flat
 
 
-def declared_settings(kind: type) -> dict[str, Any]:
-    """Return the annotation of each setting by its name, those in its tables included."""
-    groups = _groups(kind)
-    own = typing.get_type_hints(kind, include_extras=True)
-    places = {name: hint for name, hint in own.items() if name not in groups}
-    for table in groups.values():
-        places |= typing.get_type_hints(table, include_extras=True)
-    return places
-
-
 def setting_names(kind: type) -> list[str]:
     """Return the names of all settings of a configuration, those in its tables included."""
-    groups = _groups(kind)
+    groups = tables(kind)
     own = [name for name in _hints(kind) if name not in groups or name in _hints(groups[name])]
     more = list(BESIDE_A_TEACHER) if kind is DistillConfig else []
     return own + [name for table in groups.values() for name in _hints(table) if name not in own] + more
@@ -333,7 +328,8 @@ def read_config(path: Path) -> TrainConfig | DistillConfig:
     Raises:
         UsageError: where the file is missing or damaged.
     """
-    settings = read_toml(path, "settings") | {"overwrite": False}
+    settings = read_toml(path, "settings")
+    settings = {name: value for name, value in settings.items() if name not in UNSAVED}
     try:
         return configure(TrainConfig, settings) if "model" in settings else configure(DistillConfig, settings)
     except UsageError as error:
@@ -342,21 +338,26 @@ def read_config(path: Path) -> TrainConfig | DistillConfig:
 
 def setting_values(config: TrainConfig | DistillConfig) -> dict[str, object]:
     """Return name → value of all settings, those in tables included."""
-    own = vars(config)
-    tables = [own[name] for name in _groups(type(config))]
-    return {name: value for name, value in own.items() if name not in _groups(type(config))} | {
-        name: value for table in tables for name, value in vars(table).items()
-    }
+    values, groups = vars(config), tables(type(config))
+    flat = {name: value for name, value in values.items() if name not in groups}
+    for group in groups:
+        flat |= vars(values[group])
+    return flat
+
+
+def changed(config: Config, changes: Mapping[str, object]) -> Config:
+    """Return a configuration with some settings changed, by their flat names."""
+    parts: dict[str, Any] = {name: changes[name] for name in vars(config) if name in changes}
+    for group in tables(type(config)):
+        table = getattr(config, group)
+        parts[group] = dataclasses.replace(table, **{name: changes[name] for name in vars(table) if name in changes})
+    return dataclasses.replace(config, **parts)
 
 
 def to_settings(config: TrainConfig | DistillConfig) -> dict[str, Any]:
-    """Return the configuration as plain values in tables, without what is None, as TOML and JSON can hold them.
-
-    `overwrite` is no property of a run: a recipe made of one must not replace another.
-    """
+    """Return a configuration as plain values in tables, as TOML and JSON hold it: no None, no unsaved settings."""
     settings = _plain(dataclasses.asdict(config))
-    del settings["overwrite"]
-    return settings
+    return {name: value for name, value in settings.items() if name not in UNSAVED}
 
 
 def to_toml(config: TrainConfig | DistillConfig) -> str:
@@ -370,12 +371,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
     return str(value) if isinstance(value, Path) else value
-
-
-def _groups(kind: type) -> dict[str, type]:
-    return {
-        name: hint for name, hint in _hints(kind).items() if isinstance(hint, type) and dataclasses.is_dataclass(hint)
-    }
 
 
 def _hints(kind: type) -> dict[str, Any]:

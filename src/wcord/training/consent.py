@@ -6,9 +6,9 @@ from pathlib import Path
 
 from wcord.checks import UsageError
 from wcord.models.weights import is_own_code
+from wcord.scope import scopes
 from wcord.training.config import DistillConfig, TrainConfig
 
-ROLES = ("model", "student", "teacher")
 LOCAL = ("tensorboard",)
 """Trackers that only write files."""
 
@@ -22,7 +22,8 @@ def needs_consent(config: TrainConfig | DistillConfig) -> Needs:
     >>> needs_consent(TrainConfig(model="mypackage.nets:small", out=Path("run")))
     {'model': ('mypackage.nets:small',)}
     """
-    named = {role: getattr(config, role) for role in ROLES if hasattr(config, role)}
+    roles = [name for name, affects in scopes(type(config)).items() if "code" in affects.facts]
+    named = {role: getattr(config, role) for role in roles}
     needs: Needs = {role: (name,) for role, name in named.items() if is_own_code(name)}
     trackers = tuple(tracker for tracker in config.training.tracker if tracker not in LOCAL)
     return needs | ({"tracker": trackers} if trackers else {})

@@ -21,6 +21,7 @@ from wcord.methods.term import Objective
 from wcord.models.network import Network
 from wcord.models.trial import require_gradient
 from wcord.models.weights import read_card
+from wcord.scope import scopes
 from wcord.training.ahead import made_together, with_teacher_ahead
 from wcord.training.as_trained import in_their_channels, note_of_frame, note_of_split, seen_by_both
 from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
@@ -32,9 +33,6 @@ from wcord.training.teacher_check import check_teacher, look_at_several
 from wcord.training.trainable import require_normalisable, require_own_weights, require_trainable
 
 EVALUATION_BATCH = 256
-
-HEARD = ("data", "views", "workers", "no_labels", "label_map")
-"""Settings of the data that are heeded where the data are given as such."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +163,7 @@ def prepare(
 def opened_data(config: TrainConfig | DistillConfig, own: Own) -> DataSet:
     """Return the data that a caller brings, or else open those that a configuration names."""
     if own.data is not None and not own.opened:
-        _refuse_unheard(config)
+        _refuse_ignored(config)
         return own.data
     return in_their_channels(config, open_data(*seen_by_both(config)) if own.data is None else own.data)
 
@@ -190,18 +188,18 @@ def _student(
     return adapted, shipped_name(config.method, spec.full_name, teacher_spec(config).full_name)
 
 
-def _refuse_unheard(config: TrainConfig | DistillConfig) -> None:
-    """Say that settings which open data say nothing where the data are given as such."""
-    told = config.pairing if isinstance(config, DistillConfig) else PairingConfig()
-    asked = [
+def _refuse_ignored(config: TrainConfig | DistillConfig) -> None:
+    """Raise where a setting that is used only to open a data source is given with an opened data set."""
+    pairing = config.pairing if isinstance(config, DistillConfig) else PairingConfig()
+    values, defaults = vars(pairing) | vars(config.data), vars(PairingConfig()) | vars(DataConfig())
+    ignored = [
         name
-        for given, default in ((told, PairingConfig()), (config.data, DataConfig()))
-        for name, value in vars(given).items()
-        if name not in HEARD and value != getattr(default, name)
+        for name, affects in scopes(PairingConfig, DataConfig).items()
+        if "opened data" not in affects.facts and values[name] != defaults[name]
     ]
-    if asked:
+    if ignored:
         raise UsageError(
-            f"{asked[0]} is a setting of data that are opened by name: open them so and give what open_data returns; "
+            f"{ignored[0]} is a setting of data that are opened by name: open them so and give what open_data returns; "
             "data.through(view), data.beside(teacher_data) and dataclasses.replace(data, augment=…) say the rest"
         )
 

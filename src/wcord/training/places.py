@@ -8,31 +8,24 @@ from typing import Any, TypeVar
 
 from wcord.checks import UsageError
 from wcord.files import sha256
+from wcord.scope import Affects, scopes
 from wcord.training.config import DistillConfig, TrainConfig, setting_values
 
 Config = TypeVar("Config", bound=TrainConfig | DistillConfig)
 
 FOLDERS = ("audiofolder", "hub", "imagefolder", "npz", "parquet", "table")
 """Kinds of sources with a path after the colon; of the hub, a data set that lies in a folder."""
-DATA = ("data", "teacher_data")
-"""Settings that name a source of data."""
-FILES = ("label_map", "class_weights")
-"""Settings of text that may name a file; all others that name one are paths."""
-NETWORKS = ("model", "student", "teacher")
-"""Settings that may name code of the user's own."""
-
-FREE = ("out", "overwrite", "device", "max_time", "workers", "in_memory", "capture")
-"""Settings that do not change what a run computes."""
+SETTINGS = scopes(TrainConfig, DistillConfig)
 
 
 def lasting(config: DistillConfig | TrainConfig) -> dict[str, Any]:
-    """Return the settings that a run keeps to its end, as JSON holds them; what files hold is compared by itself."""
-    values = {
-        name: value
-        for name, value in setting_values(config).items()
-        if name not in (*FREE, *DATA, *FILES) and not isinstance(value, Path)
-    }
+    """Return the settings that a run keeps to its end, as JSON holds them; contents of files are compared elsewhere."""
+    values = {name: value for name, value in setting_values(config).items() if _lasts(SETTINGS[name])}
     return json.loads(json.dumps(values))
+
+
+def _lasts(affects: Affects) -> bool:
+    return not affects.may_change and not affects.facts & {"source", "file", "output"}
 
 
 def as_started(config: Config, folder: Path) -> tuple[Config, list[str]]:
@@ -53,16 +46,17 @@ def as_started(config: Config, folder: Path) -> tuple[Config, list[str]]:
     if folder == Path.cwd():
         return config, []
     values = setting_values(config)
-    for name in NETWORKS:
-        _require_code(name, str(values.get(name, "")), folder)
+    for name, value in values.items():
+        if "code" in SETTINGS[name].facts:
+            _require_code(name, str(value), folder)
     notes: list[str] = []
     return _as_started(config, folder, notes), notes
 
 
 def digests_of_files(config: TrainConfig | DistillConfig) -> dict[str, str]:
     """Return the digest of each file that a setting of text names, by the setting."""
-    values = setting_values(config)
-    named = {name: Path(value) for name in FILES if isinstance(value := values.get(name), str)}
+    values = setting_values(config).items()
+    named = {name: Path(value) for name, value in values if isinstance(value, str) and "file" in SETTINGS[name].facts}
     return {name: sha256(path) for name, path in named.items() if path.is_file()}
 
 
@@ -116,9 +110,9 @@ def _named(name: str, value: object) -> tuple[str, Path] | None:
         return "", value
     if not isinstance(value, str):
         return None
-    if name in FILES:
+    if "file" in SETTINGS[name].facts:
         return "", Path(value)
-    if name not in DATA:
+    if "source" not in SETTINGS[name].facts:
         return None
     kind, _, place = value.partition(":")
     before, at, last = place.rpartition("@")

@@ -21,12 +21,16 @@ from torch import Tensor, nn
 
 from wcord.checks import RunError, UsageError
 from wcord.data import contents
+from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.split import MemorySplit, Split, StreamSplit, ViewedSplit
 from wcord.features import Features
 from wcord.files import write_atomically
+from wcord.scope import scopes
 from wcord.seal import damage_of_tensors, digest_of, is_sealed, sealed
-from wcord.training.config import TrainConfig
+from wcord.training.config import DistillConfig, TrainConfig
 from wcord.training.job import Job
+
+SETTINGS = scopes(DistillConfig)
 
 
 class TeacherCache:
@@ -142,8 +146,8 @@ def open_cache(job: Job, say: Callable[[str], None]) -> TeacherCache | None:
     if folder is None or job.teacher is None or job.train.world_size > 1:
         return None
     about = {
-        "data": dataclasses.asdict(job.config.data) | {"data": job.data.name, "workers": None, "in_memory": None},
-        "pairing": _told(job),
+        "data": _key(job.config.data, job.data.name),
+        "pairing": _pairing_key(job),
         "augment": job.data.augment,
         "pictures": fingerprint(job.data.of_teacher.train),
         "preprocess": {name: value.tolist() for name, value in job.teacher.preprocess.named_buffers()},
@@ -152,23 +156,33 @@ def open_cache(job: Job, say: Callable[[str], None]) -> TeacherCache | None:
         "network": repr(job.teacher.backbone),
         "device": str(job.train.device.type),
         "torch": torch.__version__,
-        **{name: getattr(training, name) for name in ("seed", "batch_size", "precision", "channels_last")},
     }
+    about |= {name: value for name, value in vars(training).items() if "teacher outputs" in SETTINGS[name].facts}
     if job.train.mixing is not None:
         about["mixing"] = dataclasses.asdict(job.train.mixing)
     return TeacherCache(folder, job.teacher, about, batch_size=training.batch_size * job.train.views, say=say)
 
 
-def _told(job: Job) -> dict[str, object]:
-    """Return how the teacher's pictures belong to the batches, without the places of files."""
+def _pairing_key(job: Job) -> dict[str, object]:
+    """Return how the teacher's samples belong to the batches."""
     if isinstance(job.config, TrainConfig):
         return {}
-    places = {"teacher_data": job.data.of_teacher.name, "label_map": None}
-    told = dataclasses.asdict(job.config.pairing) | places
-    if job.data.teacher is not None and job.data.teacher.by_label:  # then labels decide which picture is drawn
+    key = _key(job.config.pairing, job.data.of_teacher.name)
+    if job.data.teacher is not None and job.data.teacher.by_label:  # then labels decide which sample is drawn
         whole = contents.contents_of(job.data)
-        told |= {"labels": [whole["train"]["labels"], whole["teacher"]["train"]["labels"]]}
-    return told
+        key |= {"labels": [whole["train"]["labels"], whole["teacher"]["train"]["labels"]]}
+    return key
+
+
+def _key(settings: DataConfig | PairingConfig, source: str) -> dict[str, object]:
+    """Return the settings that select the samples of a batch: the source by its name, nothing of one machine."""
+    key: dict[str, object] = {}
+    for name, value in vars(settings).items():
+        affects = SETTINGS[name]
+        key[name] = None if affects.may_change or "file" in affects.facts else value
+        if "source" in affects.facts:
+            key[name] = source
+    return key
 
 
 def fingerprint(split: Split) -> str:
