@@ -184,6 +184,7 @@ DOORS: dict[str, Door] = {
         epochs=1,
         device="cpu",
     ),
+    "train": door(api.train, model=network(), data=DATA, out=Path("run"), epochs=1, device="cpu"),
     "predict_files": door(api.predict_files, weights=Path("no.safetensors"), paths=["no.png"], device="cpu"),
     "probe": door(api.probe, weights=Path("no.safetensors"), data=DATA, shots=[1]),
     "resume": door(api.resume, run=Path("run")),

@@ -96,7 +96,10 @@ def test_a_file_of_ones_own_may_build_on_another_beside_it(tmp_path: Path) -> No
         (MINIMAL.replace("]]", '], ["resnet14", "resnet8"]]'), "holds a pair twice"),
         (MINIMAL.replace('"kd"', '"kdd"'), "unknown method 'kdd': did you mean 'kd'"),
         (MINIMAL + 'baseline = "wcrod"\n', "unknown method 'wcrod': did you mean 'wcord'"),
-        (MINIMAL + '[variants.warm]\nmethod = "kd"\nsets = []\n', "unknown entry of variants.warm 'sets': did you mean 'set'"),
+        (
+            MINIMAL + '[variants.warm]\nmethod = "kd"\nsets = []\n',
+            "unknown entry of variants.warm 'sets': did you mean 'set'",
+        ),
         (MINIMAL.replace("[0]", "[-1]"), "seeds must be a whole number of at least 0, received -1"),
         (
             MINIMAL + '[variants."T=2/KD"]\nmethod = "kd"\n',
@@ -127,7 +130,10 @@ def test_an_unknown_name_offers_the_nearest() -> None:
     ("line", "message"),
     [
         ('"resnet14:resnet9" = []', "unknown pair in .options. of suite .*did you mean 'resnet14:resnet8'"),
-        ('"resnet14:resnet8" = "kd.temperature=2"', "options.resnet14:resnet8 must be a list, received 'kd.temperature=2'"),
+        (
+            '"resnet14:resnet8" = "kd.temperature=2"',
+            "options.resnet14:resnet8 must be a list, received 'kd.temperature=2'",
+        ),
         ('"resnet14:resnet8" = ["temperature=2"]', r"METHOD\.OPTION=VALUE"),
         ('"resnet14:resnet8/kdd" = ["kd.temperature=2"]', "unknown method 'kdd'"),
         ('"resnet14:resnet8" = ["kdd.temperature=2"]', "unknown method in options of resnet14:resnet8 'kdd'"),

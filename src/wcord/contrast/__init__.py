@@ -6,3 +6,12 @@ from wcord.contrast.estimate import nce_loss as nce_loss
 from wcord.contrast.memory import Bank as Bank
 from wcord.contrast.memory import Queue as Queue
 from wcord.contrast.nce import NCE as NCE
+
+__all__ = [
+    "NCE",
+    "Bank",
+    "Critic",
+    "CrossedNCE",
+    "Queue",
+    "nce_loss",
+]

@@ -32,3 +32,38 @@ from wcord.losses.wcord import WCoRDLoss as WCoRDLoss
 from wcord.losses.wkd import classifier_cost as classifier_cost
 from wcord.losses.wkd import wkd_feature_loss as wkd_feature_loss
 from wcord.losses.wkd import wkd_logit_loss as wkd_logit_loss
+
+__all__ = [
+    "CRDLoss",
+    "LossReport",
+    "Paraphraser",
+    "ReviewKDLoss",
+    "Translator",
+    "VIDLoss",
+    "WCoRDLoss",
+    "ab_loss",
+    "at_loss",
+    "bce_loss",
+    "binary_kd_loss",
+    "cc_loss",
+    "classifier_cost",
+    "cross_entropy_loss",
+    "dist_loss",
+    "dkd_loss",
+    "fitnet_loss",
+    "fsp_loss",
+    "ft_loss",
+    "hcl_loss",
+    "kd_loss",
+    "kdsvd_loss",
+    "nst_loss",
+    "ofd_loss",
+    "ofd_margin",
+    "pkt_loss",
+    "rkd_loss",
+    "sp_loss",
+    "ttm_loss",
+    "wkd_feature_loss",
+    "wkd_logit_loss",
+    "wttm_loss",
+]

@@ -12,3 +12,18 @@ from wcord.transport.plan import Plan as Plan
 from wcord.transport.shared_cost import SharedCostTransport as SharedCostTransport
 from wcord.transport.shared_cost import shared_cost_transport as shared_cost_transport
 from wcord.transport.sinkhorn import sinkhorn as sinkhorn
+
+__all__ = [
+    "ConvergenceWarning",
+    "Plan",
+    "SharedCostTransport",
+    "TransportParts",
+    "cosine_cost",
+    "exact",
+    "require_transport_settings",
+    "shared_cost_transport",
+    "sinkhorn",
+    "squared_euclidean_cost",
+    "transport_loss",
+    "transport_parts",
+]

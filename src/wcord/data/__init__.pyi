@@ -1,0 +1,9 @@
+from .batch import Batch as Batch
+from .config import DataConfig as DataConfig
+from .config import PairingConfig as PairingConfig
+from .loader import Loader as Loader
+from .sources import from_arrays as from_arrays
+from .sources import open_data as open_data
+from .split import DataSet as DataSet
+from .split import Split as Split
+from .view import View as View
