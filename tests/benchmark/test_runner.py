@@ -154,7 +154,7 @@ def test_options_that_do_not_exist_are_refused_before_any_run(tiny_file: Path, p
         work(choose(suite, methods=["ce", "warm"]), teachers(suite, place), place)
     tiny_file.write_text(tiny_file.read_text().replace("kd.temprature", "crd.temperature"))
     suite = read_suite(str(tiny_file))
-    with pytest.raises(UsageError, match="unknown summand 'crd'"):
+    with pytest.raises(UsageError, match="unknown term 'crd'"):
         work(choose(suite, methods=["warm"]), teachers(suite, place), place)
     assert made == []
 
