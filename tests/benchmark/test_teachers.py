@@ -62,5 +62,7 @@ def test_where_splits_go_by_seed_each_seed_needs_its_own(tmp_path: Path) -> None
     found = find_teachers(suite, wanted, [str(tmp_path)], tmp_path / "out")
     assert found.weights(wanted[1]) == tmp_path / "mlp64x2.seed1.pth"
     assert list(found.trained) == ["mlp64x2.seed0"]
-    with pytest.raises(UsageError, match="holds out different samples for each seed, and one mlp64x2 may have been trained on"):
+    with pytest.raises(
+        UsageError, match="holds out different samples for each seed, and one mlp64x2 may have been trained on"
+    ):
         find_teachers(suite, wanted, [f"mlp64x2={tmp_path / 'mlp64x2.seed1.pth'}"], tmp_path)

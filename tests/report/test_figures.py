@@ -68,7 +68,7 @@ def test_the_numbers_of_the_epochs_are_those_of_the_log(monkeypatch):
     assert curve(series(later), monkeypatch)[0][0] == [11, 12]
 
 
-def test_curves_are_drawings_with_the_colour_of_the_run():
+def test_curves_are_drawings_with_the_color_of_the_run():
     for svg in (
         figures.accuracy_curves(
             [series(epochs(50.0, 60.0), position=2)],
@@ -77,7 +77,7 @@ def test_curves_are_drawings_with_the_colour_of_the_run():
         figures.loss_curves([series(epochs(50.0, 60.0), position=2)]),
     ):
         assert well_formed(svg)
-        assert canvas.colour(2).lower() in svg
+        assert canvas.color(2).lower() in svg
 
 
 @pytest.mark.parametrize("run", [[], epochs(None, None)])

@@ -15,11 +15,11 @@ from wcord.report.tables import ResultRow
 
 @dataclass(frozen=True)
 class Series:
-    """The runs of one configuration, which share a name, a colour and a line.
+    """The runs of one configuration, which share a name, a color and a line.
 
     Attributes:
         name: what the legend says.
-        position: which colour, dash and marker.
+        position: which color, dash and marker.
         records: one a seed.
     """
 
@@ -40,7 +40,7 @@ def accuracy_curves(series: Sequence[Series], teachers: Sequence[ResultRow]) -> 
         if row.top1 is not None:
             ax.axhline(
                 row.top1,
-                color=canvas.TEACHER_COLOUR,
+                color=canvas.TEACHER_COLOR,
                 linestyle=(0, (4, 3)),
                 label=canvas.legend_name(f"teacher {row.student}"),
             )
@@ -108,9 +108,9 @@ def _millions(value: float, _: object) -> str:
 
 
 def _place(ax: Axes, row: ResultRow, position: int) -> None:
-    look: dict[str, Any] = {"color": canvas.colour(position), "marker": canvas.marker(position), "markersize": 9}
+    look: dict[str, Any] = {"color": canvas.color(position), "marker": canvas.marker(position), "markersize": 9}
     if row.is_teacher:
-        look = {"color": canvas.TEACHER_COLOUR, "marker": "*", "markersize": 15}
+        look = {"color": canvas.TEACHER_COLOR, "marker": "*", "markersize": 15}
     name = f"teacher {row.student}" if row.is_teacher else f"{row.student} {row.method}"
     error = float(np.std(row.values("top1_last"), ddof=1)) if len(row.values("top1_last")) > 1 else None
     ax.errorbar(
@@ -145,7 +145,7 @@ def _curve(ax: Axes, one: Series, read: Callable[[dict[str, Any]], Any], *, main
     measured = _epochs(one, read)
     if table.size == 0:
         return False
-    look = {"color": canvas.colour(one.position), "linestyle": canvas.dashes(one.position)}
+    look = {"color": canvas.color(one.position), "linestyle": canvas.dashes(one.position)}
     mean = np.nanmean(table, axis=0)
     if not main:
         ax.plot(measured, mean, linewidth=0.8, alpha=0.7, **look)

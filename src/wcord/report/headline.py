@@ -1,4 +1,4 @@
-"""What was gained, in one sentence, and how sure that is."""
+"""The gain of a run in one sentence, and its uncertainty."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ def headline(main: Side, baseline: Side | None, teacher: ResultRow | None) -> st
         return f"{told}; it {doubtful[0].doubt}."
     if doubtful:
         which = " and ".join(f"the network {_by(side)} {side.doubt}" for side in doubtful)
-        return f"Nothing can be said of a gain, since {which}: {told}."
+        return f"No statement about a gain is possible because {which}: {told}."
     return ("No gain: " if gain is not None and round(gain, 1) <= 0 else "") + told + "."
 
 
@@ -103,7 +103,7 @@ def certainty(main: Side, baseline: Side | None) -> list[str]:
     if seeds > 1:
         told.append(f"Mean of {seeds} seeds; standard deviation {np.std(values, ddof=1):.2f} points.")
     else:
-        told.append("One seed: another seed may move the result by as much as a change of method does.")
+        told.append("One seed: another seed may change the result as much as another method does.")
     if baseline is not None and (paired := _paired(main.analysis, baseline.analysis, baseline.row.run)):
         told.append(paired)
     return told
@@ -119,7 +119,7 @@ def _paired(main: Analysis | None, baseline: Analysis | None, name: str) -> str 
     reach = 1.96 * max((won + lost) / total - difference**2, 0.0) ** 0.5 / total**0.5
     low, high = 100 * (difference - reach), 100 * (difference + reach)
     return (
-        f"Of the same {total:,} test samples, {won} are right here and wrong in {name}, {lost} the other way round "
+        f"Of the same {total:,} test samples, {won} are right here and wrong in {name}, {lost} the reverse "
         f"(first seed of each): a difference of {_signed(low)} to {_signed(high)} points, 95 % interval over the "
         "choice of test samples."
     )
