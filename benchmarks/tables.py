@@ -258,7 +258,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "confirmation": confirmation_tables,
     "results": results_tables,
     "transfer": transfer_tables,
-    "speed on a GPU": partial(speed_tables, "speed/gpu"),
+    "speed_gpu": partial(speed_tables, "speed/gpu"),
 }
 
 

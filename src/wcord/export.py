@@ -54,7 +54,7 @@ def export(
     """Write a run's student in a format that other programs run, with a card that describes it.
 
     The input, `images`, is a batch of what the student sees after its view, B×C×H×W with free B: pictures in [0, 1], or
-    the columns of a table as they are; normalisation is inside. The output is `logits`. The file holds the student's
+    the columns of a table as they are; normalization is inside. The output is `logits`. The file holds the student's
     card as metadata, and `student.onnx.md` (`student.pt2.md`) beside it says how records are prepared.
 
     The file counts only after it has given PyTorch's logits, within 1e-4 of the largest, on real images; else nothing

@@ -62,7 +62,7 @@ def test_teachers_are_counted() -> None:
     teacher = State("running", "", 1, 2, None, 30.0)
     found = seen(State("left"), teachers={"a": teacher, "b": State("left")})
     assert found.seconds_left == 15.0 + 30.0 + 30.0
-    assert found.summary.startswith("0 done, 1 left of 1, 2 teachers to be trained; about ")
+    assert found.summary.startswith("0 done, 1 left of 1, 2 teachers to train; about ")
     assert seen(DONE, teachers={"a": State("left")}).seconds_left == 100.0
     assert seen(State("left"), teachers={"a": State("left")}).seconds_left is None
     assert seen(State("left"), teachers={"a": State("done", "", 2, 2, 80.0, 30.0)}).seconds_left == 30.0
@@ -77,7 +77,7 @@ def test_the_table_has_a_line_for_each_row_and_a_column_for_each_seed() -> None:
     assert ["pair", "row", "seed", "0", "seed", "1", "seed", "2"] in lines
     assert ["a-z", "kd", "70.25", "%", "running", "2/4", "left"] in lines
     assert ["a-z", "crd", "failed", "–", "–"] in lines
-    assert ["teachers", "a", "given"] in lines
+    assert ["teachers", "a", "provided"] in lines
     assert ["teachers", "a", "running", "1/2"] in lines
 
 

@@ -82,9 +82,7 @@ def _read(config: DataConfig, request: ReadRequest, *, premerged: bool = False) 
     """
     kind, _, place = config.data.partition(":")
     if kind == IN_MEMORY:
-        raise UsageError(
-            f"{config.data!r} was a data set that the caller passed: pass it again, by provided="
-        )
+        raise UsageError(f"{config.data!r} was a data set that the caller passed: pass it again, by provided=")
     require_choice("data source", kind, KINDS)
     row = KINDS[kind]
     if row.place and not place:
