@@ -190,7 +190,7 @@ def test_code_of_ones_own_runs_only_where_it_is_named(tmp_path: Path) -> None:
 
 def test_settings_that_could_not_be_heeded_are_refused(flowers: Path, tmp_path: Path) -> None:
     data = open_data(DataConfig(data="sklearn:iris"))
-    with pytest.raises(UsageError, match="subset is a setting of data that are named"):
+    with pytest.raises(UsageError, match="subset is a setting of named data"):
         wcord.evaluate(weights=flowers, data=data, subset=5.0, device="cpu")
     with pytest.raises(UsageError, match="leave out --no-labels"):
         wcord.evaluate(weights=flowers, data="sklearn:iris", no_labels=True, device="cpu")
