@@ -110,7 +110,7 @@ def test_the_teachers_data_may_be_others() -> None:
     place = Place(out=Path("runs"), data="npz:student", teacher_data="npz:teacher")
     (row,) = choose(suite, methods=["kd"], seeds=[0])
     assert row.config(place, None).data.data == "npz:student"
-    assert row.config(place, None).pairing.teacher_data == "npz:teacher"
+    assert row.config(place, None).teacher_data["data"] == "npz:teacher"
     assert row.teacher.config(place).data.data == "npz:teacher"
 
 

@@ -15,7 +15,7 @@ from wcord.benchmark.status import overview
 from wcord.benchmark.teachers import Teachers
 from wcord.checks import ChangedInputError, DoesNotFitError, RunError, UsageError
 from wcord.claim import claim
-from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.config import DataConfig, PairingConfig, TeacherData
 from wcord.data.dataset import DataSet
 from wcord.data.opening import open_data
 from wcord.methods.build import WEIGHT, option_names, parse_method
@@ -30,8 +30,8 @@ from wcord.training.job import Own, Say
 from wcord.training.outcome import Outcome
 from wcord.training.run import CONFIG, REPORT
 
-Seen = tuple[DataConfig, PairingConfig | None]
-"""What student and teacher see."""
+Seen = tuple[DataConfig, TeacherData | None, PairingConfig | None]
+"""What student and teacher see, and how they are paired."""
 
 SHARE, LONGEST = 0.1, 15.0
 """What is held back of a worker's time, at most so many seconds: for a run's last checkpoint and the tables."""

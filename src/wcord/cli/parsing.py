@@ -8,16 +8,10 @@ from typing import Any, TypeVar, cast
 from wcord.bounds import File
 from wcord.checks import UsageError
 from wcord.cli.console import OUT
-from wcord.cli.help import help_text, tables
+from wcord.cli.help import help_text
 from wcord.cli.values import option_name, read_values
-from wcord.training.config import (
-    BESIDE_A_TEACHER,
-    configure,
-    declared_settings,
-    flatten,
-    read_recipe,
-    setting_names,
-)
+from wcord.scope import declared_settings, tables
+from wcord.training.config import BESIDE_A_TEACHER, configure, flatten, read_recipe, setting_names
 
 Settings = TypeVar("Settings")
 

@@ -2,30 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from wcord.bounds import Bounds, Name, OptionalName, Seed, SideOrSides, Workers
-from wcord.scope import Affects
+from wcord.bounds import Bounds, Check, Name, OptionalName, Seed, SideOrSides, Workers, convert
+from wcord.checks import unknown
+from wcord.scope import Affects, of_teacher
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Where the samples come from, how they are read, and what the network that is trained sees of them."""
 
-    data: Annotated[Name, Affects("place", "source", "opened data")] = "digits"
+    data: Annotated[Name, Affects("place", "source", "opened data", "teacher")] = "digits"
     """What the samples are read from: digits, or KIND:PLACE such as imagefolder:pictures. `wcord list --data` shows all
     kinds."""
-    label: Annotated[Name, Affects("result")] | None = None
+    label: Annotated[Name, Affects("result", "teacher")] | None = None
     """Label column, needed only where there are several."""
     no_labels: Annotated[bool, Affects("result", "opened data")] = False
     """Read no labels: folders without classes, tables without a label column. Only a teacher can then be learned
     from; its most probable class stands in where a label is asked for."""
-    input: Annotated[tuple[Name, ...], Affects("result")] = ()
+    input: Annotated[tuple[Name, ...], Affects("result", "teacher")] = ()
     """Column that holds the image, needed only where there are several; of a table, the columns that are seen (default:
-    all). Beside a teacher also --student-input."""
-    view: Annotated[OptionalName, Affects("result")] | None = None
-    """What is seen of a sample, such as gray,resize=16: see `wcord list --views`. Default: all of it. Beside a teacher
-    also --student-view."""
+    all)."""
+    view: Annotated[OptionalName, Affects("result", "teacher")] | None = None
+    """What is seen of a sample, such as gray,resize=16: see `wcord list --views`. Default: all of it."""
     merge: Annotated[tuple[Name, ...], Affects("result")] = ()
     """Classes that are taken together: ill=mild+severe"""
     class_order: Annotated[Literal["auto", "name", "number"], Affects("result")] = "auto"
@@ -33,15 +33,15 @@ class DataConfig:
     torchvision's ImageFolder does; number: 0, 1, 2, 10; auto: number where all names are whole numbers, else name."""
     group_by: Annotated[Name, Affects("result", "holdout")] | None = None
     """Column of a table whose samples of equal value (those of one subject) stay on one side of every split."""
-    visits_of: Annotated[OptionalName, Affects("result")] | None = None
+    visits_of: Annotated[OptionalName, Affects("result", "teacher")] | None = None
     """Column of a table whose rows of equal value are the visits of one subject, which is then one sample."""
-    order_by: Annotated[OptionalName, Affects("result")] | None = None
+    order_by: Annotated[OptionalName, Affects("result", "teacher")] | None = None
     """Column that says in which order the visits were."""
-    image_size: Annotated[SideOrSides, Affects("result")] | None = None
+    image_size: Annotated[SideOrSides, Affects("result", "teacher")] | None = None
     """Resize every image to this many pixels a side, or to HEIGHTxWIDTH (150x200), until it covers that, and keep the
     middle. Default: as the network's weights file says that they were in its training, else as they are, or 224 where
     sizes differ."""
-    crop_fraction: Annotated[float, Bounds(above=0, high=1), Affects("result")] = 1.0
+    crop_fraction: Annotated[float, Bounds(above=0, high=1), Affects("result", "teacher")] = 1.0
     """With --image-size: the share of a resized side that is kept, in the middle; 0.875 is 224 of 256 pixels,
     ImageNet's usual evaluation."""
     subset: Annotated[float, Bounds(above=0), Affects("result")] | None = None
@@ -63,6 +63,19 @@ class DataConfig:
     """Leave out images that cannot be read, and count them, instead of stopping."""
 
 
+def require_of_teacher(name: str, values: Mapping[str, Any]) -> None:
+    """Raise unless values are settings of the data that the teacher may have otherwise, by their names."""
+    hints = of_teacher(DataConfig)
+    for key, value in values.items():
+        if key not in hints:
+            raise unknown(f"setting in [{name.replace('_', '.')}]", key, hints)
+        convert(f"teacher_{key}", value, hints[key])
+
+
+TeacherData = Annotated[Mapping[Name, Any], Check(require_of_teacher)]
+"""The settings of `DataConfig` that the teacher has otherwise, by name: it is laid over the student's."""
+
+
 @dataclass(frozen=True)
 class Known:
     """What the file of a network says of the data that it was trained on, by which others are read.
@@ -78,26 +91,8 @@ class Known:
 
 @dataclass(frozen=True)
 class PairingConfig:
-    """What the teacher sees, where that is not what the student sees, and how the two belong together."""
+    """How the samples of student and teacher find their partners, and how the two are compared."""
 
-    teacher_view: Annotated[OptionalName, Affects("result")] | None = None
-    """What the teacher sees of a sample, such as resize=32. Default: what its weights file says, else all of it."""
-    teacher_input: Annotated[tuple[Name, ...], Affects("result")] = ()
-    """Column of the teacher's input; of a table, columns. Default: what its weights file says, else the student's."""
-    teacher_label: Annotated[Name, Affects("result")] | None = None
-    """Column of the teacher's own labels, where its classes are others. Default: the student's."""
-    teacher_data: Annotated[Name, Affects("place", "source")] | None = None
-    """Where the teacher's samples come from, named as in --data. Default: the student's data."""
-    teacher_image_size: Annotated[SideOrSides, Affects("result")] | None = None
-    """Resize every image of --teacher-data to this many pixels a side, or to HEIGHTxWIDTH. Default: as the teacher's
-    weights file says that they were in its training, else as they are, or 224 where sizes differ."""
-    teacher_crop_fraction: Annotated[float, Bounds(above=0, high=1), Affects("result")] | None = None
-    """With --teacher-image-size: the share of a side that is kept, in the middle (default: 1)."""
-    teacher_visits_of: Annotated[OptionalName, Affects("result")] | None = None
-    """Column of --teacher-data whose rows of equal value are the visits of one subject, where the student's data have
-    none or call it otherwise; "" where each row of the teacher's is a sample."""
-    teacher_order_by: Annotated[OptionalName, Affects("result")] | None = None
-    """Column of --teacher-data that says in which order the visits were."""
     pair_by: Annotated[Literal["row", "stem", "path", "label"], Affects("result")] | None = None
     """How samples of --teacher-data find their partners. path: files of one path below train/ and test/, endings aside;
     stem: files of one name, in whatever folder; row: in their order; label: there are none, and one of the same class

@@ -7,25 +7,25 @@ import torch
 from torch import Tensor
 
 from wcord.checks import UsageError
-from wcord.data.config import PairingConfig
 from wcord.data.dataset import DataSet
 from wcord.data.labels import find_classes, match_classes, observed_map, read_map
 from wcord.data.loader import Loader
 from wcord.data.split import ViewedSplit, base_and_view
 from wcord.models.network import Network, evaluating
+from wcord.training.config import DistillConfig
 
 OBSERVED = "observed"
 WRONG_LABELS = 0.01
 """Share of the samples that two columns of labels may call otherwise and still be answers to one question."""
 
 
-def fit_classes(teacher: Network, data: DataSet, pairing: PairingConfig) -> tuple[Network, DataSet, tuple[str, ...]]:
+def fit_classes(teacher: Network, data: DataSet, config: DistillConfig) -> tuple[Network, DataSet, tuple[str, ...]]:
     """Return the teacher with the student's classes where they are known to be the same or made of its own.
 
     Args:
         teacher: the network as it was trained.
         data: what student and teacher see.
-        pairing: says whose labels are known, and how they belong together.
+        config: says whose labels are known, and how they belong together.
 
     Returns:
         The teacher, the data with what its logits are measured by, and notes.
@@ -33,43 +33,43 @@ def fit_classes(teacher: Network, data: DataSet, pairing: PairingConfig) -> tupl
     Raises:
         UsageError: a map that is not whole, or classes without names.
     """
-    theirs = teacher.classes
+    theirs, label_map = teacher.classes, config.pairing.label_map
     data = _in_the_order_of(teacher, data)
-    if pairing.label_map is None:
+    if label_map is None:
         merge = match_classes(theirs, data.classes)
         found = find_classes(theirs, data.classes)
-        if found is not None and ask_the_same(data, pairing):
+        if found is not None and ask_the_same(data, config):
             note = (
                 f"of the teacher's {len(theirs)} classes, the {len(data.classes)} of the data were found by their "
                 "names: its other logits are left out"
             )
             return _merged(teacher, data, found), _measured_by_own(data), (note,)
-        if merge is None or torch.equal(merge, torch.arange(len(merge))) or not ask_the_same(data, pairing):
+        if merge is None or torch.equal(merge, torch.arange(len(merge))) or not ask_the_same(data, config):
             return teacher, data, ()
         note = "the teacher has the classes of the data in another order: its logits are put into that of the data"
         return _merged(teacher, data, merge), _measured_by_own(data), (note,)
     if not theirs:
         raise UsageError("--label-map needs the names of the teacher's classes: give --teacher-label")
-    if pairing.label_map == OBSERVED:
+    if label_map == OBSERVED:
         if data.teacher is None or data.pairs == "label":
             raise UsageError("--label-map observed needs both labels of each sample: give --teacher-label")
         _require_names(theirs, data.of_teacher.classes)
         merge = observed_map(data.of_teacher.train.targets, data.train.targets, theirs, data.classes)
     else:
-        merge = read_map(pairing.label_map, theirs, data.classes)
+        merge = read_map(label_map, theirs, data.classes)
     left_out = int((merge < 0).sum())
     rest = f", {left_out} of them left out" if left_out else ""
     note = f"the teacher's {len(theirs)} classes are taken together as the {len(data.classes)} of the data{rest}"
     return _merged(teacher, data, merge), _measured_by_own(data), (note,)
 
 
-def ask_the_same(data: DataSet, pairing: PairingConfig) -> bool:
+def ask_the_same(data: DataSet, config: DistillConfig) -> bool:
     """Tell whether the teacher's column of labels says of each sample what the student's says, unless a map says how.
 
     Two columns may have the same names (yes, no) and tell other things; one label in a hundred may be wrong. Classes
     of other names are taken as they are numbered.
     """
-    apart = pairing.teacher_label is not None and pairing.label_map is None
+    apart = "label" in config.teacher_data and config.pairing.label_map is None
     if not apart or data.teacher is None or data.pairs == "label":
         return True
     taught = data.of_teacher

@@ -1,8 +1,7 @@
 """What can be said about a run: the only source of these defaults, and how recipes fill them. Imports no torch."""
 
 import dataclasses
-import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -29,8 +28,8 @@ from wcord.bounds import (
     convert,
 )
 from wcord.checks import UsageError
-from wcord.data.config import DataConfig, PairingConfig
-from wcord.scope import Affects, declared_settings, scopes, tables
+from wcord.data.config import DataConfig, PairingConfig, TeacherData
+from wcord.scope import Affects, declared_settings, members, of_teacher, overlays, scopes, tables
 from wcord.toml import read_toml
 
 SMALL_RATE_STUDENTS = ("MobileNetV2", "ShuffleV1", "ShuffleV2")
@@ -218,12 +217,17 @@ class DistillConfig:
     overwrite: Annotated[bool, Affects("call", "unsaved")] = False
     """Replace the run that --out holds; refused where anything else lies there, or what the new run needs."""
     data: DataConfig = field(default_factory=DataConfig)
+    teacher_data: TeacherData = field(default_factory=dict)
+    """What the teacher sees, where that is not what the student sees. An option that is not set is as in the teacher's
+    weights file, else --teacher-view is all of a sample, and the others are as the student's. Some go with
+    --teacher-data alone: --teacher-image-size, --teacher-crop-fraction, --teacher-visits-of ("": each row is a sample)
+    and --teacher-order-by."""
     pairing: PairingConfig = field(default_factory=PairingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-BESIDE_A_TEACHER = {"student_view": "view", "student_input": "input"}
-"""Names of settings of the data that say whose they are, where there are two networks, and the plain names."""
+BESIDE_A_TEACHER = {f"student_{name}": name for name in of_teacher(DataConfig)}
+"""Names of settings of the data that say whose they are, where there are two networks → their names."""
 
 Config = TypeVar("Config", bound=TrainConfig | DistillConfig)
 
@@ -265,18 +269,25 @@ def configure(kind: type[Config], settings: Mapping[str, object], *, missing: ob
     flat = flatten(kind, settings)
     if flat.get("finetune"):
         flat = {**FINETUNE, **flat}
-    groups = tables(kind)
-    nested = {
-        group: table(**{name: flat.pop(name) for name in _hints(table) if name in flat})
-        for group, table in groups.items()
-    }
     required = [f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING]
     absent = [name for name in required if name not in flat]
     if absent and missing is None:
         raise UsageError(f"missing setting {absent[0]!r}: give --{absent[0].replace('_', '-')}")
-    values: dict[str, Any] = dict.fromkeys(absent, missing) | flat | nested
-    made = kind(**values)
+    made = kind(**_nested(kind, dict.fromkeys(absent, missing) | flat))
     return checked(made) if missing is None else made
+
+
+def _nested(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
+    """Return settings by flat name as the fields of a configuration; an overlay has only those that are set."""
+    flat, groups, nested = dict(settings), tables(kind), dict[str, Any]()
+    for table, names in members(kind).items():
+        values = {field: flat.pop(name) for name, field in names.items() if name in flat}
+        nested[table] = groups[table](**values) if table in groups else _drop_unset(values)
+    return flat | nested
+
+
+def _drop_unset(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in (None, ())}
 
 
 def flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
@@ -289,15 +300,17 @@ def flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
     Raises:
         UsageError: on an unknown name (the nearest is offered), or a value of another type or out of bounds.
     """
-    groups, places = tables(kind), declared_settings(kind)
+    known, places = members(kind), declared_settings(kind)
+    # Earlier versions had the settings of overlays in [pairing].
+    legacy = {name: name for table in overlays(kind) for name in known[table]}
     flat: dict[str, Any] = {}
-    settings = _plain_names(settings) if kind is DistillConfig else settings
-    for name, value in settings.items():
-        if name in groups and isinstance(value, Mapping):
-            unknown = next((key for key in value if key not in _hints(groups[name])), None)
+    for name, value in _by_network(settings) if kind is DistillConfig else settings.items():
+        if name in known and isinstance(value, Mapping):
+            names = {of: flat_name for flat_name, of in known[name].items()} | legacy
+            unknown = next((key for key in value if key not in names), None)
             if unknown is not None:
-                raise checks.unknown(f"setting in [{name}]", unknown, _hints(groups[name]))
-            flat |= {key: convert(key, item, places[key]) for key, item in value.items()}
+                raise checks.unknown(f"setting in [{name.replace('_', '.')}]", unknown, known[name].values())
+            flat |= {names[key]: convert(names[key], item, places[names[key]]) for key, item in value.items()}
         elif name in places:
             flat[name] = convert(name, value, places[name])
         else:
@@ -305,12 +318,21 @@ def flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
     return flat
 
 
+def _by_network(settings: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
+    """Yield settings by their names, of tables [teacher] and [student] too: `data` in [teacher] is `teacher_data`."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            value = {BESIDE_A_TEACHER.get(key, key): item for key, item in value.items()}
+        if name in ("teacher", "student") and isinstance(value, Mapping):
+            names = {key: name if key == "model" else f"{name}_{key}" for key in value}
+            yield from _by_network({names[key]: item for key, item in value.items()})
+        else:
+            yield BESIDE_A_TEACHER.get(name, name), value
+
+
 def setting_names(kind: type) -> list[str]:
     """Return the names of all settings of a configuration, those in its tables included."""
-    groups = tables(kind)
-    own = [name for name in _hints(kind) if name not in groups or name in _hints(groups[name])]
-    more = list(BESIDE_A_TEACHER) if kind is DistillConfig else []
-    return own + [name for table in groups.values() for name in _hints(table) if name not in own] + more
+    return [*declared_settings(kind), *(BESIDE_A_TEACHER if kind is DistillConfig else ())]
 
 
 def read_recipe(path: Path) -> dict[str, object]:
@@ -338,26 +360,27 @@ def read_config(path: Path) -> TrainConfig | DistillConfig:
 
 def setting_values(config: TrainConfig | DistillConfig) -> dict[str, object]:
     """Return name → value of all settings, those in tables included."""
-    values, groups = vars(config), tables(type(config))
-    flat = {name: value for name, value in values.items() if name not in groups}
-    for group in groups:
-        flat |= vars(values[group])
+    names, laid = members(type(config)), overlays(type(config))
+    flat = {name: value for name, value in vars(config).items() if name not in names}
+    for table, fields in names.items():
+        values = vars(getattr(config, table) if table not in laid else laid[table]())
+        if table in laid:  # what is not set is empty
+            values = {name: () if value == () else None for name, value in values.items()} | getattr(config, table)
+        flat |= {name: values[of] for name, of in fields.items()}
     return flat
 
 
 def changed(config: Config, changes: Mapping[str, object]) -> Config:
     """Return a configuration with some settings changed, by their flat names."""
-    parts: dict[str, Any] = {name: changes[name] for name in vars(config) if name in changes}
-    for group in tables(type(config)):
-        table = getattr(config, group)
-        parts[group] = dataclasses.replace(table, **{name: changes[name] for name in vars(table) if name in changes})
-    return dataclasses.replace(config, **parts)
+    values = setting_values(config)
+    values |= {name: value for name, value in changes.items() if name in values}
+    return dataclasses.replace(config, **_nested(type(config), values))
 
 
 def to_settings(config: TrainConfig | DistillConfig) -> dict[str, Any]:
     """Return a configuration as plain values in tables, as TOML and JSON hold it: no None, no unsaved settings."""
-    settings = _plain(dataclasses.asdict(config))
-    return {name: value for name, value in settings.items() if name not in UNSAVED}
+    settings = plain(dataclasses.asdict(config))
+    return {name: value for name, value in settings.items() if name not in UNSAVED and value != {}}
 
 
 def to_toml(config: TrainConfig | DistillConfig) -> str:
@@ -365,21 +388,10 @@ def to_toml(config: TrainConfig | DistillConfig) -> str:
     return tomli_w.dumps(to_settings(config))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as TOML and JSON hold it, without None in tables."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if item is not None}
+        return {key: plain(item) for key, item in value.items() if item is not None}
     if isinstance(value, tuple):
         return list(value)
     return str(value) if isinstance(value, Path) else value
-
-
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
-
-
-def _plain_names(settings: Mapping[str, object]) -> dict[str, object]:
-    """Return settings, those in tables too, by their plain names."""
-    return {
-        BESIDE_A_TEACHER.get(name, name): _plain_names(value) if isinstance(value, Mapping) else value
-        for name, value in settings.items()
-    }

@@ -25,7 +25,7 @@ from wcord.scope import scopes
 from wcord.training.ahead import made_together, with_teacher_ahead
 from wcord.training.as_trained import in_their_channels, note_of_frame, note_of_split, seen_by_both
 from wcord.training.classes import ask_the_same, fit_classes, label_by_teacher
-from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig
+from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig, setting_values
 from wcord.training.engine import resolve_device, seed_everything
 from wcord.training.networks import Say, build_network
 from wcord.training.starts import Starts, student_spec, teacher_spec
@@ -190,11 +190,11 @@ def _student(
 
 def _refuse_ignored(config: TrainConfig | DistillConfig) -> None:
     """Raise where a setting that is used only to open a data source is given with an opened data set."""
-    pairing = config.pairing if isinstance(config, DistillConfig) else PairingConfig()
-    values, defaults = vars(pairing) | vars(config.data), vars(PairingConfig()) | vars(DataConfig())
+    paired = {"teacher_data": {}, "pairing": PairingConfig()} if isinstance(config, DistillConfig) else {}
+    values, defaults = setting_values(config), setting_values(replace(config, data=DataConfig(), **paired))
     ignored = [
         name
-        for name, affects in scopes(PairingConfig, DataConfig).items()
+        for name, affects in scopes(type(config)).items()
         if "opened data" not in affects.facts and values[name] != defaults[name]
     ]
     if ignored:
@@ -222,7 +222,7 @@ def _teacher(
     if config.data.no_labels and config.pairing.label_map is not None:
         raise UsageError("--label-map brings the teacher's classes to labels, of which --no-labels reads none")
     if not config.data.no_labels:
-        return fit_classes(teacher, data, config.pairing)
+        return fit_classes(teacher, data, config)
     refuse_several(data.train.targets, "--no-labels")
     data, note = label_by_teacher(teacher, data, batch_size=EVALUATION_BATCH, device=device)
     return teacher, data, (note,)
@@ -358,7 +358,7 @@ def _same_labels(config: TrainConfig | DistillConfig, teacher: Network | None, d
     if isinstance(config, DistillConfig):
         card = None if config.teacher_weights is None else read_card(config.teacher_weights)
         several = data.several_labels if card is None else card.several_labels
-        if several != data.several_labels or not ask_the_same(data, config.pairing):
+        if several != data.several_labels or not ask_the_same(data, config):
             return False
     theirs, own = teacher.classes if teacher is not None else (), data.classes
     if not theirs or len(theirs) != len(own) or theirs == own:

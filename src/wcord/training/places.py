@@ -1,6 +1,5 @@
 """Files that a run's settings name: found again when it goes on from another folder, and kept while it needs them."""
 
-import dataclasses
 import importlib.util
 import json
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, TypeVar
 from wcord.checks import UsageError
 from wcord.files import sha256
 from wcord.scope import Affects, scopes
-from wcord.training.config import DistillConfig, TrainConfig, setting_values
+from wcord.training.config import DistillConfig, TrainConfig, changed, setting_values
 
 Config = TypeVar("Config", bound=TrainConfig | DistillConfig)
 
@@ -49,8 +48,10 @@ def as_started(config: Config, folder: Path) -> tuple[Config, list[str]]:
     for name, value in values.items():
         if "code" in SETTINGS[name].facts:
             _require_code(name, str(value), folder)
-    notes: list[str] = []
-    return _as_started(config, folder, notes), notes
+    changes = {name: found for name, value in values.items() if (found := _found(name, value, folder)) is not None}
+    changes.pop("out", None)
+    lines = [f"--{name.replace('_', '-')}: {str(found)!r}" for name, found in changes.items()]
+    return changed(config, changes), [f"{line} is used, as the run was started in {str(folder)!r}" for line in lines]
 
 
 def digests_of_files(config: TrainConfig | DistillConfig) -> dict[str, str]:
@@ -58,19 +59,6 @@ def digests_of_files(config: TrainConfig | DistillConfig) -> dict[str, str]:
     values = setting_values(config).items()
     named = {name: Path(value) for name, value in values if isinstance(value, str) and "file" in SETTINGS[name].facts}
     return {name: sha256(path) for name, path in named.items() if path.is_file()}
-
-
-def _as_started(config: Any, folder: Path, notes: list[str]) -> Any:
-    changes: dict[str, Any] = {}
-    for item in dataclasses.fields(config):
-        value = getattr(config, item.name)
-        if dataclasses.is_dataclass(value):
-            changes[item.name] = _as_started(value, folder, notes)
-        elif item.name != "out" and (found := _found(item.name, value, folder)) is not None:
-            changes[item.name] = found
-            flag = item.name.replace("_", "-")
-            notes.append(f"--{flag}: {str(found)!r} is used, as the run was started in {str(folder)!r}")
-    return dataclasses.replace(config, **changes)
 
 
 def needed(config: TrainConfig | DistillConfig) -> list[tuple[str, Path]]:
