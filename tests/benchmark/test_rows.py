@@ -3,6 +3,7 @@
 import dataclasses
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,13 @@ def test_where_splits_go_by_seed_each_seed_has_its_teacher_and_its_split() -> No
         assert config.allow_weak_teacher  # its split counts as well; elsewhere a weak teacher is most often a mistake
     mini = read_suite("mini")
     assert not Row(mini, mini.pairs[0], "kd", 0).config(place, None).allow_weak_teacher
+
+
+@pytest.mark.parametrize("table", [{"teacher": {"data": {"view": "gray"}}}, {"teacher_view": "gray"}])
+def test_a_suite_says_what_the_teacher_sees(table: dict[str, Any]) -> None:
+    suite = dataclasses.replace(read_suite("mini"), distill=table)
+    config = Row(suite, suite.pairs[0], "kd", 0).config(Place(out=Path("r"), teacher_data="npz:t"), None)
+    assert (config.teacher, config.teacher_data) == (suite.pairs[0].teacher, {"view": "gray", "data": "npz:t"})
 
 
 def test_the_teachers_data_may_be_others() -> None:

@@ -1,10 +1,14 @@
 """From sources to data sets: what is chosen, what the teacher inherits, what suits the images."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from wcord.checks import UsageError
@@ -77,6 +81,33 @@ def test_a_teacher_sees_the_students_data_but_for_what_is_said() -> None:
     assert (arrays_.visits_of, arrays_.order_by, arrays_.label) == (None, None, None)
     own = teacher_config(config, {"data": "table:t.csv", "visits_of": "who", "order_by": "age"})
     assert (own.visits_of, own.order_by) == ("who", "age")
+
+
+NAMES = st.sampled_from(["a", "b"])
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "data": st.sampled_from(["digits", "table:t.csv", "imagefolder:p"]),
+            "input": st.lists(NAMES).map(tuple),
+            "label": NAMES,
+            "merge": st.just(("x=a+b",)),
+            "group_by": NAMES,
+            "visits_of": NAMES,
+            "order_by": NAMES,
+            "image_size": st.integers(1, 64),
+            "crop_fraction": st.floats(0.1, 1),
+            "subset": st.floats(0.1, 9),
+            "view": st.just("gray"),
+        },
+    )
+)
+def test_to_lay_nothing_over_the_students_data_changes_only_the_view(settings: dict[str, Any]) -> None:
+    config = DataConfig(**settings)
+    assert teacher_config(config, {}) == dataclasses.replace(config, view=None)
+    assert teacher_config(config, {"view": config.view or ""}) == config
 
 
 def test_pictures_and_a_table_of_them_are_one_sample_each(tmp_path: Path) -> None:

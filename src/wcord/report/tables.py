@@ -6,17 +6,19 @@ import json
 import re
 import statistics
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from wcord.checks import UsageError
 from wcord.evaluation.chance import UNBALANCED
 from wcord.report.record import Record
 from wcord.scope import scopes
 from wcord.terminal import markdown_cell, plain
-from wcord.training.config import DistillConfig, TrainConfig
+from wcord.training.config import DistillConfig, TrainConfig, flatten
 
 MISSING = "–"
 _SETTINGS = scopes(TrainConfig, DistillConfig)
@@ -316,14 +318,22 @@ def csv_text(table_rows: Sequence[Row]) -> str:
 
 
 def _configuration(record: Record) -> str:
-    told = [record.kind, record.method, record.student, record.teacher, record.data, _without_run(record.config)]
+    told = [record.kind, record.method, record.student, record.teacher, record.data, _settings(record.config)]
     return json.dumps(told, sort_keys=True, default=str)
 
 
+def _settings(config: Any) -> Any:
+    """Return what runs of one configuration share, by flat name: earlier versions had some settings in other tables."""
+    with suppress(UsageError):  # of another version
+        config = flatten(TrainConfig if "model" in config else DistillConfig, config)
+    return _without_run(config)
+
+
 def _without_run(config: Any) -> Any:
-    if isinstance(config, dict):
-        return {key: _without_run(value) for key, value in config.items() if key not in _ONE_RUN_ONLY}
-    return config
+    if not isinstance(config, dict):
+        return config
+    kept = {key: _without_run(value) for key, value in config.items() if key not in _ONE_RUN_ONLY}
+    return {key: value for key, value in kept.items() if value not in (None, [], ())}
 
 
 def _values(records: Sequence[Record], name: str) -> tuple[float, ...]:
