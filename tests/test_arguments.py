@@ -102,7 +102,18 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
     "WCoRDLoss": (
         losses.WCoRDLoss,
         (),
-        {"student_dim": 6, "teacher_dim": 6, "num_samples": 4, "anchor_end": 0.5, "anneal_steps": 3, "queue_size": 4},
+        {"student_dim": 6, "teacher_dim": 6},
+        {
+            "student_dim": COUNT,
+            "teacher_dim": COUNT,
+            "gckt_weight": NOT_NEGATIVE,
+            "lckt_weight": NOT_NEGATIVE,
+        },
+    ),
+    "GCKTLoss": (
+        losses.GCKTLoss,
+        (),
+        {"student_dim": 6, "teacher_dim": 6, "num_samples": 4, "queue_size": 4},
         {
             "student_dim": COUNT,
             "teacher_dim": COUNT,
@@ -111,11 +122,18 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
             "num_negatives": COUNT,
             "temperature": POSITIVE,
             "momentum": SHARE,
-            "gckt_weight": NOT_NEGATIVE,
-            "lckt_weight": NOT_NEGATIVE,
+            "queue_size": COUNT,
+        },
+    ),
+    "LCKTLoss": (
+        losses.LCKTLoss,
+        (),
+        {"student_dim": 6, "teacher_dim": 6, "anchor_end": 0.5, "anneal_steps": 3},
+        {
+            "student_dim": COUNT,
+            "teacher_dim": COUNT,
             "epsilon": POSITIVE,
             "iterations": COUNT,
-            "queue_size": COUNT,
             "anchor": SHARE,
             "anchor_end": SHARE | OR_NONE,
             "anneal_steps": COUNT,
@@ -198,9 +216,7 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
             "renormalize": True,
             "num_negatives": 4,
             "temperature": 0.1,
-            "objective": "nce",
             "estimator": "sampled",
-            "constant": "first",
             "negatives": "uniform",
         },
         {
@@ -225,12 +241,6 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
         {"num_samples": COUNT, "dim": COUNT, "momentum": SHARE},
     ),
     "Queue": (contrast.Queue, (), {"size": 4, "dim": 4}, {"size": COUNT, "dim": COUNT}),
-    "NCE": (
-        contrast.NCE,
-        (),
-        {"embedding_dim": 4},
-        {"embedding_dim": COUNT, "num_negatives": COUNT, "temperature": POSITIVE},
-    ),
     "create_model": (
         create_model,
         ("mlp4x1",),
@@ -331,8 +341,8 @@ def test_numbers_are_taken_within_their_bounds_and_refused_by_name_beyond(name: 
 
 SWITCHES: list[tuple[Callable[[Any], object], str]] = [
     (lambda value: losses.kd_loss(LOGITS, LOGITS, standardize=value), "standardize"),
-    (lambda value: losses.WCoRDLoss(6, 6, standardize=value), "standardize"),
-    (lambda value: losses.WCoRDLoss(6, 6, lckt_standardize=value), "lckt_standardize"),
+    (lambda value: losses.GCKTLoss(6, 6, standardize=value), "standardize"),
+    (lambda value: losses.LCKTLoss(6, 6, lckt_standardize=value), "lckt_standardize"),
     (lambda value: losses.CRDLoss(6, 6, num_samples=4, standardize=value), "standardize"),
     (lambda value: contrast.Critic(6, 6, standardize=value), "standardize"),
     (lambda value: contrast.Bank(4, 4, renormalize=value), "renormalize"),

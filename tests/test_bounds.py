@@ -178,15 +178,15 @@ def test_what_lies_on_a_bound_is_taken(setting: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--warmup-epochs", "nan"], "warmup_epochs must be a finite number of at least 0, received nan"),
-        (["--warmup-epochs=-1"], "warmup_epochs must be"),
-        (["--epochs", "2", "--warmup-epochs", "inf"], "warmup_epochs must be"),
-        (["--checkpoint-every", "-1"], "checkpoint_every must be"),
+        (["--warmup-epochs", "nan"], "--warmup-epochs must be a finite number of at least 0, received nan"),
+        (["--warmup-epochs=-1"], "--warmup-epochs must be"),
+        (["--epochs", "2", "--warmup-epochs", "inf"], "--warmup-epochs must be"),
+        (["--checkpoint-every", "-1"], "--checkpoint-every must be"),
         (["--device", "vulkan"], "device must be auto, cpu"),
         (["--out", ""], "--out must not be empty"),
         (["--out="], "--out must not be empty"),
         (["--weights", ""], "--weights must not be empty"),
-        (["--tracker", ""], "--tracker must not be empty"),
+        (["--tracker", ""], "--tracker must be one of tensorboard, wandb, mlflow, received ''"),
         (["--ema", "1"], "ema must be"),
     ],
 )
@@ -201,17 +201,17 @@ def test_the_command_line_keeps_to_the_bounds(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["predict", "", "--weights", "w"], "an argument must not be empty"),
+        (["predict", "", "--weights", "w"], "PATHS must not be empty"),
         (["predict", "x", "--weights", "w", "--top", "0"], "top must be a whole number between 1 and"),
         (["probe", "--weights", "w", "--shots", "5", "0"], "shots must be"),
         (["probe", "--weights", "w", "--neighbours", "-1"], "neighbours must be"),
         (["evaluate", "--mean", "0.5", "--std", "0.5", "0.5"], "mean and std must have one number a channel each"),
         (["evaluate", "--std", "1e-45"], "std must be a finite number of at least 1e-30, received 1e-45"),
-        (["benchmark", "mini", "--max-time", "0"], "max_time must be"),
+        (["benchmark", "mini", "--max-time", "0"], "--max-time must be"),
         (["demo", "--seed", str(2**64)], "seed must be"),
         (["report", "r", "--out", ""], "--out must not be empty"),
         (["train", "--resume", "r", "--workers", "-1"], "workers must be"),
-        (["export", "", "--format", "onnx"], "an argument must not be empty"),
+        (["export", "", "--format", "onnx"], "RUN must not be empty"),
     ],
 )
 def test_every_command_keeps_to_the_bounds(
@@ -222,17 +222,17 @@ def test_every_command_keeps_to_the_bounds(
 
 
 def test_a_recipe_out_of_bounds_is_refused_and_one_for_more_epochs_than_the_default_is_not(tmp_path: Path) -> None:
-    from wcord.cli.parsing import configuration
+    from wcord.cli.parsing import parse
 
     recipe = tmp_path / "r.toml"
     recipe.write_text("warmup_epochs = 300\n")
     flags = ["--model", "a", "--out", "b", "--recipe", str(recipe)]
-    assert configuration(TrainConfig, "train", [*flags, "--epochs", "400"]).training.warmup_epochs == 300
+    assert parse(TrainConfig, "train", [*flags, "--epochs", "400"]).training.warmup_epochs == 300
     with pytest.raises(UsageError, match="warmup_epochs must be at most epochs, which is 240"):
-        configuration(TrainConfig, "train", flags)
+        parse(TrainConfig, "train", flags)
     recipe.write_text("lr = nan\n")
     with pytest.raises(UsageError, match="lr must be a finite number above 0, received nan"):
-        configuration(TrainConfig, "train", [*flags, "--lr", "0.1"])
+        parse(TrainConfig, "train", [*flags, "--lr", "0.1"])
 
 
 def test_calls_in_python_keep_to_the_bounds(tmp_path: Path) -> None:

@@ -62,12 +62,8 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], tuple[Tensor, Ten
 MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[object, ...]]] = {
     "wcord": (lambda: losses.WCoRDLoss(6, 10, num_samples=8, num_negatives=8), (*EMBEDDINGS, ROWS)),
     "wcord, a queue": (lambda: losses.WCoRDLoss(6, 10, queue_size=8, num_negatives=8), EMBEDDINGS),
-    "gckt": (lambda: losses.WCoRDLoss(6, 10, num_samples=8, num_negatives=8, lckt_weight=0), (*EMBEDDINGS, ROWS)),
-    "lckt": (lambda: losses.WCoRDLoss(6, 10, gckt_weight=0, lckt_standardize=True), EMBEDDINGS),
-    "of the critic": (
-        lambda: losses.WCoRDLoss(6, 10, num_samples=8, num_negatives=8, features="critic", normalize="after"),
-        (*EMBEDDINGS, ROWS),
-    ),
+    "gckt": (lambda: losses.GCKTLoss(6, 10, num_samples=8, num_negatives=8), (*EMBEDDINGS, ROWS)),
+    "lckt": (lambda: losses.LCKTLoss(6, 10, lckt_standardize=True), EMBEDDINGS),
     "crd": (lambda: losses.CRDLoss(6, 10, num_samples=8, num_negatives=8), (*EMBEDDINGS, ROWS)),
     "crd-std": (lambda: losses.CRDLoss(6, 10, num_samples=8, num_negatives=8, standardize=True), (*EMBEDDINGS, ROWS)),
     "critic": (lambda: contrast.Critic(6, 10), EMBEDDINGS),

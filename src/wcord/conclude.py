@@ -99,11 +99,11 @@ def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, devic
 
 
 def _options(job: Job) -> dict[str, dict[str, object]]:
-    """Return the options of the summands that were there: without labels there is no cross-entropy."""
+    """Return the options of the methods of a run; without labels there is no cross-entropy."""
     config = job.config
     method, given = ("ce", ()) if isinstance(config, TrainConfig) else (config.method, config.set)
     resolved = resolved_options(method, parse_options(given))
-    options = {name: resolved[name] for name in job.objective.weights}
+    options = {name: chosen for name, chosen in resolved.items() if name != "ce" or name in job.objective.weights}
     if job.class_weights is not None:
         options["ce"]["class_weights"] = dict(zip(job.data.classes, job.class_weights.tolist(), strict=True))
     return options

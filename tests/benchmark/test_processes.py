@@ -84,5 +84,5 @@ def test_a_signal_saves_the_run_and_says_how_to_go_on(tiny_file: Path, tmp_path:
     worker.send_signal(signal.SIGTERM)
     _, told = worker.communicate(timeout=120)
     assert worker.returncode == 128 + signal.SIGTERM
-    assert "received SIGTERM: state saved; go on with: wcord benchmark" in told
+    assert "received SIGTERM: state saved; resume with: wcord benchmark" in told
     assert not run.exists()

@@ -51,7 +51,7 @@ def test_from_nothing_to_tables_and_records(suite: str, tmp_path: Path, capsys: 
     assert main([*asked, "--max-time", "0.1"]) == 0
     told = capsys.readouterr().err
     assert "reached --max-time of 0.1 minutes" in told
-    assert f"go on with: wcord benchmark {suite} --out {out} --device cpu --methods kd,kdsvd --max-time 0.1" in told
+    assert f"resume with: wcord benchmark {suite} --out {out} --device cpu --methods kd,kdsvd --max-time 0.1" in told
 
     assert main(asked) == 0
     told = capsys.readouterr()
@@ -77,7 +77,7 @@ def test_a_failure_is_told_at_the_end(suite: str, tmp_path: Path, capsys: pytest
     assert main([*asked, *bent]) == 1
     told = capsys.readouterr().err.strip().splitlines()[-1]
     assert told.startswith("wcord: 1 failed; the first: teacher resnet8x4: ce became nan at step ")
-    assert told.endswith("--retry begins them anew")
+    assert told.endswith("--retry repeats them")
     assert main(asked) == 1
     capsys.readouterr()
     assert main([*asked, "--retry"]) == 0
@@ -108,9 +108,11 @@ def test_mistakes_get_one_line(suite: str, tmp_path: Path, capsys: pytest.Captur
     assert "a row is named little/TEACHER-STUDENT/METHOD" in mistake(capsys, suite, "--recipe-of", "kd")
     assert "trains no teachers" in mistake(capsys, "imagenet", "--data", "imagefolder:none", *out)
     assert "unknown method 'kdd'" in mistake(capsys, suite, "--baseline", "kdd", *out)
-    assert "max_time must be a finite number above 0, received nan" in mistake(capsys, suite, "--max-time", "nan", *out)
+    assert "--max-time must be a finite number above 0, received nan" in mistake(
+        capsys, suite, "--max-time", "nan", *out
+    )
     assert "must be a finite number above 0, received 0.0" in mistake(capsys, suite, "--max-time", "0", *out)
-    assert "max_time must be a finite number above 0, received 'x'" in mistake(capsys, suite, "--max-time", "x", *out)
+    assert "--max-time must be a finite number above 0, received 'x'" in mistake(capsys, suite, "--max-time", "x", *out)
     assert "'stray' belongs to no option: leave it out" in mistake(capsys, suite, "stray", *out)
     assert "--seeds takes whole numbers of 0 or more" in mistake(capsys, suite, "--seeds=-1", *out)
     assert "unknown method 'warm'" in mistake(capsys, suite, "--methods", "warm+ce", *out)

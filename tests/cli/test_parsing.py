@@ -1,4 +1,4 @@
-"""From arguments to a command's dataclass: recipes first, then flags, the nearest name for a wrong one."""
+"""From arguments to a command's dataclass: recipes first, then options; the nearest name for a wrong one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,94 +6,100 @@ from pathlib import Path
 import pytest
 
 from wcord.checks import UsageError
-from wcord.cli.parsing import configuration, parse_checked, with_recipe
+from wcord.cli.parsing import parse
 from wcord.cli.probe import Probe
 from wcord.training.config import DistillConfig, TrainConfig
 
 
 @dataclass(frozen=True)
-class Asked:
+class Counted:
     """A command."""
 
+    run: Path
+    """A folder."""
     count: int = 3
     """How many."""
 
 
-def test_flags_are_checked_before_they_are_parsed() -> None:
-    assert parse_checked(Asked, "x", ["--count", "5"]).count == 5
+def train(*arguments: str) -> TrainConfig:
+    return parse(TrainConfig, "train", list(arguments))
+
+
+def test_options_are_checked() -> None:
+    assert parse(Counted, "x", ["--count", "5", "a"], positional="run") == Counted(Path("a"), 5)
     with pytest.raises(UsageError, match="unknown option '--cuont': did you mean '--count'"):
-        parse_checked(Asked, "x", ["--cuont", "5"])
-    with pytest.raises(UsageError, match="count must be a whole number, received 'many'"):
-        parse_checked(Asked, "x", ["--count", "many"])
+        parse(Counted, "x", ["a", "--cuont", "5"], positional="run")
+    with pytest.raises(UsageError, match="--count must be a whole number, received 'many'"):
+        parse(Counted, "x", ["a", "--count", "many"], positional="run")
 
 
-def test_flags_override_a_recipe_and_a_recipe_defaults(tmp_path: Path) -> None:
+def test_options_override_a_recipe_and_a_recipe_defaults(tmp_path: Path) -> None:
     recipe = tmp_path / "r.toml"
-    recipe.write_text('model = "resnet8"\nout = "a"\n[training]\nepochs = 7\nlr = 0.5\n')
-    config = configuration(TrainConfig, "train", ["--recipe", str(recipe), "--epochs", "2"])
-    assert (config.model, config.training.epochs, config.training.lr, config.training.batch_size) == (
-        "resnet8",
-        2,
-        0.5,
-        64,
-    )
-    recipe.write_text("shots = [5, 10]\nimage_size = 32\n")
-    flags = with_recipe(Probe, [f"--recipe={recipe}", "--image-size", "16"])
-    assert flags == ["--shots", "5", "10", "--image-size", "32", "--image-size", "16"]
-    recipe.write_text("json = false\nskip_bad_images = true\n[data]\nlabel = 'fine'\n")
-    assert with_recipe(Probe, [f"--recipe={recipe}"]) == ["--skip-bad-images", "--label", "fine"]
+    recipe.write_text('model = "resnet8"\nout = "a"\n[training]\nepochs = 7\nlr = 0.5\nmilestones = [0.2, 0.4]\n')
+    config = train("--recipe", str(recipe), "--epochs", "2", "--milestones", "0.3")
+    training = config.training
+    assert (config.model, training.epochs, training.lr, training.batch_size) == ("resnet8", 2, 0.5, 64)
+    assert training.milestones == (0.3,)
+    recipe.write_text("shots = [5, 10]\nimage_size = 32\nweights = ['w']\n[data]\nlabel = 'fine'\n")
+    probe = parse(Probe, "probe", [f"--recipe={recipe}", "--image-size", "16"])
+    assert (probe.shots, probe.data.image_size, probe.data.label, probe.json) == ((5, 10), 16, "fine", False)
     for text, message in [("jsn = false", "unknown setting 'jsn': did you mean 'json'"), ("[x]\na = 1", "'x'")]:
         recipe.write_text(text)
         with pytest.raises(UsageError, match=message):
-            with_recipe(Probe, [f"--recipe={recipe}"])
+            parse(Probe, "probe", [f"--recipe={recipe}"])
     with pytest.raises(UsageError, match="--recipe needs a value"):
-        with_recipe(Probe, ["--recipe"])
+        train("--recipe")
+    with pytest.raises(UsageError, match="unknown option '--recipe'"):
+        parse(Counted, "x", [f"--recipe={recipe}"])
 
 
-def test_what_is_missing_is_named_and_synonyms_are_known() -> None:
-    with pytest.raises(UsageError, match="missing --out"):
-        configuration(TrainConfig, "train", ["--model", "resnet8"])
-    flags = ["--teacher", "a", "--student", "b", "--out", "o", "--student-view", "gray"]
-    assert configuration(DistillConfig, "distill", flags).data.view == "gray"
+def test_a_missing_setting_is_named_and_synonyms_are_known() -> None:
+    with pytest.raises(UsageError, match="missing --out: give it, or a --recipe that holds it; see wcord train --help"):
+        train("--model", "resnet8")
+    with pytest.raises(UsageError, match="missing RUN: give it; see wcord x --help"):
+        parse(Counted, "x", ["--count", "1"], positional="run")
+    options = ["--teacher", "a", "--student", "b", "--out", "o", "--student-view", "gray"]
+    assert parse(DistillConfig, "distill", options).data.view == "gray"
+    with pytest.raises(UsageError, match="unknown option '--student-view'"):
+        train("--model", "a", "--out", "o", "--student-view", "gray")
 
 
-@pytest.mark.parametrize("written", ["flag", "recipe"])
-def test_finetune_lies_below_the_recipe_and_the_flags(tmp_path: Path, written: str) -> None:
+def test_the_help_comes_before_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help", "--count"], ["--cuont", "-h"]):
+        with pytest.raises(SystemExit) as error:
+            parse(Counted, "x", arguments, positional="run")
+        assert error.value.code == 0
+        assert capsys.readouterr().out.startswith("usage: wcord x RUN [OPTIONS]")
+
+
+@pytest.mark.parametrize("written", ["option", "recipe"])
+def test_finetune_changes_defaults_below_the_recipe_and_the_options(tmp_path: Path, written: str) -> None:
     recipe = tmp_path / "r.toml"
     recipe.write_text(
         f'model = "resnet8"\nout = "a"\n[training]\nepochs = 7\nfinetune = {str(written == "recipe").lower()}\n'
     )
-    flags = ["--finetune"] if written == "flag" else []
-    training = configuration(TrainConfig, "train", ["--recipe", str(recipe), *flags, "--weight-decay", "0.1"]).training
+    options = ["--finetune"] if written == "option" else []
+    training = train("--recipe", str(recipe), *options, "--weight-decay", "0.1").training
     assert training.finetune
     assert (training.epochs, training.optimizer, training.schedule) == (7, "adamw", "cosine")
     assert (training.weight_decay, training.warmup_epochs, training.body_rate) == (0.1, 1.0, 0.1)
 
 
-def test_a_flag_may_repeat_what_the_recipe_says(tmp_path: Path) -> None:
+def test_an_option_repeats_or_takes_back_what_the_recipe_switches_on(tmp_path: Path) -> None:
     recipe = tmp_path / "r.toml"
     recipe.write_text('model = "resnet8"\nout = "a"\noverwrite = true\npretrained = true\nfinetune = true\n')
-    said = ["--recipe", str(recipe), "--overwrite", "--pretrained", "--finetune", "--epochs", "3"]
-    config = configuration(TrainConfig, "train", said)
-    assert (config.overwrite, config.pretrained, config.training.finetune, config.training.epochs) == (
-        True,
-        True,
-        True,
-        3,
-    )
+    config = train("--recipe", str(recipe), "--overwrite", "--pretrained", "--finetune", "--epochs", "3")
+    assert (config.overwrite, config.pretrained, config.training.finetune) == (True, True, True)
+    config = train("--recipe", str(recipe), "--no-overwrite", "--no-finetune")
+    assert (config.overwrite, config.training.finetune, config.training.optimizer) == (False, False, "sgd")
 
 
 @pytest.mark.parametrize(
-    ("flag", "setting"),
-    [
-        ("--teacher-pretrained", "teacher_pretrained"),
-        ("--student-pretrained", "student_pretrained"),
-        ("--teacher-ema-weights", "teacher_ema_weights"),
-        ("--student-ema-weights", "student_ema_weights"),
-    ],
+    "setting", ["teacher_pretrained", "student_pretrained", "teacher_ema_weights", "student_ema_weights"]
 )
-def test_flags_of_each_network(flag: str, setting: str) -> None:
-    said = ["--teacher", "resnet8", "--student", "resnet8", "--out", "a", flag, "--teacher-embedding", "fc"]
-    config = configuration(DistillConfig, "distill", said)
+def test_options_of_each_network(setting: str) -> None:
+    option = f"--{setting.replace('_', '-')}"
+    options = ["--teacher", "resnet8", "--student", "resnet8", "--out", "a", option, "--teacher-embedding", "fc"]
+    config = parse(DistillConfig, "distill", options)
     assert getattr(config, setting)
     assert (config.teacher_embedding, config.student_embedding) == ("fc", None)

@@ -38,7 +38,7 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) 
 
 def test_a_wrong_value_gets_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = mistake(capsys, *TRAIN[:3], "--epochs", "x", "--out", str(tmp_path / "new"))
-    assert told == "wcord: epochs must be a whole number between 1 and 1000000, received 'x'"
+    assert told == "wcord: --epochs must be a whole number between 1 and 1000000, received 'x'"
 
 
 def test_train_distill_evaluate_predict_report(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +76,7 @@ def test_train_distill_evaluate_predict_report(run: Path, tmp_path: Path, capsys
 def test_a_stopped_run_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     assert main([*TRAIN, "--out", str(out), "--max-time", "0.00001"]) == 0
-    assert f"go on with: wcord train --resume {out}" in capsys.readouterr().err
+    assert f"resume with: wcord train --resume {out}" in capsys.readouterr().err
     assert main(["train", "--resume", str(out), "--max-time", "10"]) == 0
     assert (out / "record.json").is_file()
 

@@ -70,7 +70,7 @@ def test_firing_neurons_cost_the_squared_distance(maps):
 
 
 def test_errors_of_the_margin():
-    with pytest.raises(UsageError, match=r"one batch normalisation, received shapes \(3,\) and \(2,\)"):
+    with pytest.raises(UsageError, match=r"one batch normalization, received shapes \(3,\) and \(2,\)"):
         ofd_margin(torch.ones(3), torch.ones(2))
     with pytest.raises(UsageError, match="weight holds 1 values that are NaN"):
         ofd_margin(torch.tensor([1.0, torch.nan]), torch.ones(2))

@@ -21,7 +21,7 @@ from wcord import api
 from wcord.benchmark.rows import Place, choose
 from wcord.benchmark.suite import read_suite, suite_folder
 from wcord.checks import RunError, UsageError
-from wcord.cli.parsing import configuration
+from wcord.cli.parsing import parse
 from wcord.data.config import DataConfig
 from wcord.data.formats import open_picture
 from wcord.data.images import BadImageError, Form, decode, open_upright
@@ -164,14 +164,14 @@ def test_recipes(answers: Answers, tmp_path: Path, kind: Any, name: str, value: 
     names = {"model": "resnet8"} if kind is TrainConfig else {"teacher": "resnet8", "student": "resnet8"}
     content = {**names, "out": "x", **({"training": {name: value}} if table else {name: value})}
     (tmp_path / "r.toml").write_bytes(toml(content))
-    answers(lambda: configuration(kind, "train", ["--recipe", str(tmp_path / "r.toml")]))
+    answers(lambda: parse(kind, "train", ["--recipe", str(tmp_path / "r.toml")]))
 
 
 @trials(40)
 @given(content=st.binary(max_size=60) | st.text(max_size=60).map(str.encode) | st.just(b"a=" + b"[" * 5000))
 def test_bytes_of_recipes_and_suites(answers: Answers, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "r.toml").write_bytes(content)
-    answers(lambda: configuration(TrainConfig, "train", ["--recipe", str(tmp_path / "r.toml")]))
+    answers(lambda: parse(TrainConfig, "train", ["--recipe", str(tmp_path / "r.toml")]))
     answers(lambda: read_suite(str(tmp_path / "r.toml")))
 
 

@@ -56,7 +56,7 @@ def test_maps_of_classes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="1 of the student's classes have no class of the teacher: 'fish'"):
         observed_map(theirs, own, FINE, (*COARSE, "fish"))
     for text, message in [
-        ("ant,insect,x", "line 1: must be theirs,ours"),
+        ("ant,insect,x", "line 1: must be teacher's class,student's class"),
         ("ant,insect\nant,mammal", "line 2: class 'ant' has a line already"),
         ("ent,insect", "unknown class of the teacher in the label map 'ent': did you mean 'ant'"),
         ("ant,insekt", "unknown class of the student in the label map 'insekt': did you mean 'insect'"),

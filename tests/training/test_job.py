@@ -162,7 +162,7 @@ def test_mixtures_suit_methods_that_read_no_single_sample(method: str, mixed: di
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        ("crd", [], "crd keeps a row per training sample, and a mixture of samples is none of them"),
+        ("crd", [], "crd keeps a row per training sample, which a mixture of samples does not have"),
         ("kd+crd-std", [], "crd-std keeps a row per training sample"),
         ("dkd", [], "dkd reads the class of each sample"),
         ("wkd-l", [], "wkd-l reads the class of each sample"),

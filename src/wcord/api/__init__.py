@@ -2,7 +2,7 @@
 
 from wcord.api.methods import build_method
 from wcord.api.networks import Guess, evaluate, predict_files, probe
-from wcord.api.runs import RESUMABLE, Result, distill, resume, start
+from wcord.api.runs import RESUMABLE, Result, distill, resume, start, train
 from wcord.training.job import Own, Say
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "probe",
     "resume",
     "start",
+    "train",
 ]

@@ -85,7 +85,7 @@ def distill(
         teacher: name as `create_model` takes it (give `teacher_weights` too), or a trained module.
         student: name, or a module to be trained.
         out: folder of the run; it must not exist yet.
-        data: source as in `--data`, or a data set from `wcord.data.opening.from_arrays`.
+        data: source as in `--data`, or a data set from `wcord.data.from_arrays`.
         **settings: any setting of the command line by name: method, epochs, batch_size, lr, seed, …
 
     Returns:
@@ -96,20 +96,49 @@ def distill(
         RunError: where the run fails under way.
     """
     for role, network in (("teacher", teacher), ("student", student)):
-        require_kind(role, network, (str, nn.Module), "the name of a network or a torch.nn.Module")
-    require_kind("data", data, (str, DataSet), "the name of a data source or a DataSet (see from_arrays, open_data)")
-    names = {
-        "teacher": teacher if isinstance(teacher, str) else type(teacher).__name__,
-        "student": student if isinstance(student, str) else type(student).__name__,
-        "out": out,
-        "data": data if isinstance(data, str) else f"{IN_MEMORY}:{data.name}",
-    }
+        _require_network(role, network)
+    names = {"teacher": _network_name(teacher), "student": _network_name(student), "out": out, "data": _data_name(data)}
     own = Own(
         None if isinstance(teacher, str) else teacher,
         None if isinstance(student, str) else student,
         None if isinstance(data, str) else data,
     )
     return start(configure(DistillConfig, names | settings), own)
+
+
+def train(model: str | nn.Module, *, out: str | Path, data: str | DataSet = "digits", **settings: Any) -> Result:
+    """Train a network on labels alone, as `wcord train` does, for instance a teacher.
+
+    Args:
+        model: name as `create_model` takes it, or a module.
+        out: folder of the run; it must not exist yet.
+        data: source as in `--data`, or a data set from `wcord.data.from_arrays`.
+        **settings: any setting of the command line by name: epochs, batch_size, lr, seed, …
+
+    Returns:
+        The run's folder, its record and the trained network, as `student`.
+
+    Raises:
+        UsageError: for a mistake in the arguments.
+        RunError: where training fails.
+    """
+    _require_network("model", model)
+    names = {"model": _network_name(model), "out": out, "data": _data_name(data)}
+    own = Own(student=None if isinstance(model, str) else model, data=None if isinstance(data, str) else data)
+    return start(configure(TrainConfig, names | settings), own)
+
+
+def _require_network(name: str, network: object) -> None:
+    require_kind(name, network, (str, nn.Module), "the name of a network or a torch.nn.Module")
+
+
+def _network_name(network: str | nn.Module) -> str:
+    return network if isinstance(network, str) else type(network).__name__
+
+
+def _data_name(data: str | DataSet) -> str:
+    require_kind("data", data, (str, DataSet), "the name of a data source or a DataSet (see from_arrays, open_data)")
+    return data if isinstance(data, str) else f"{IN_MEMORY}:{data.name}"
 
 
 def start(

@@ -18,7 +18,7 @@ from wcord.claim import claim
 from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.dataset import DataSet
 from wcord.data.opening import open_data
-from wcord.methods.build import WEIGHT, option_names, parse_method
+from wcord.methods.build import parse_method, require_option
 from wcord.methods.options import parse_options
 from wcord.report.html import write_own_report
 from wcord.terminal import tell
@@ -321,4 +321,4 @@ def check(rows: Sequence[Row], teachers: Teachers, place: Place) -> None:
         for summand, options in parse_options(variant.set).items():
             checks.require_choice("summand", summand, summands)
             for option in options:
-                checks.require_choice(f"option of {summand}", option, (*option_names(summand), WEIGHT))
+                require_option(summand, option)

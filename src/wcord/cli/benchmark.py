@@ -1,16 +1,14 @@
-"""`wcord benchmark`: run a suite, look at it, or make its tables."""
+"""`wcord benchmark`: run a suite, show its status, or write its tables."""
 
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tyro
-
 from wcord.bounds import Device, File, Minutes, Name, OptionalName
 from wcord.checks import UsageError, require_place
 from wcord.cli.console import ERR, OUT, complain, print_path, say
-from wcord.cli.parsing import parse_checked
+from wcord.cli.parsing import parse
 
 if TYPE_CHECKING:
     from wcord.benchmark.rows import Place, Row
@@ -21,16 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Run what has not been run yet of a suite: pairs × methods × seeds, in any number of processes over one folder."""
+    """Run the missing runs of a suite: pairs × methods × seeds. Any number of processes can share one folder."""
 
-    suite: tyro.conf.Positional[OptionalName] = ""
-    """Name of a suite, or a TOML file of one's own."""
+    suite: OptionalName = ""
+    """Name of a suite, or your own TOML file."""
     data: Name | None = None
     """Data source: parquet:DIR, imagefolder:DIR, torchvision:NAME@DIR, …"""
     teacher_data: Name | None = None
-    """The teacher's data source, in suites where it sees other data than the student."""
+    """The teacher's data source, in suites where it differs from the student's."""
     out: File = Path("runs/benchmark")
-    """Folder of the runs; it takes a folder for each suite."""
+    """Folder of the runs; each suite gets a folder in it."""
     pairs: OptionalName = ""
     """Pairs, teacher:student,…; default: all of the suite."""
     methods: OptionalName = ""
@@ -38,119 +36,117 @@ class Benchmark:
     seeds: OptionalName = ""
     """Seeds, 0,1,2; default: the suite's."""
     teachers: tuple[Name, ...] = ()
-    """Folders that hold trained teachers (NAME_vanilla/ckpt_epoch_240.pth, NAME.pth, NAME.safetensors or
-    NAME/student.safetensors), or NAME=FILE; the others are trained."""
+    """Folders of trained teachers (NAME_vanilla/ckpt_epoch_240.pth, NAME.pth, NAME.safetensors or
+    NAME/student.safetensors), or NAME=FILE; the other teachers are trained."""
     device: Device = "auto"
     """auto | cpu | cuda | cuda:1 | mps"""
     max_time: Minutes | None = None
-    """Minutes within which the command is back; the run that it is at is saved, and gone on with in a later call."""
+    """Minutes after which the command saves its present run and stops; a later call resumes it."""
     override: tuple[Name, ...] = ()
-    """Settings that differ from the suite's: precision=bf16 compile=true; tables say so."""
+    """Settings that differ from the suite's, such as precision=bf16 compile=true; the tables state them."""
     retry: bool = False
-    """Begin runs anew that failed or did not apply."""
+    """Repeat the runs that failed or did not apply."""
     status: bool = False
-    """Only show what is done, running and left."""
+    """Only show which runs are done, running and left."""
     tables: bool = False
-    """Only write the tables of what is there, or of those --methods and --seeds."""
+    """Only write the tables of the finished runs, or of those of --methods and --seeds."""
     baseline: Name | None = None
-    """Row that the tables compare with; default: the suite's."""
+    """Method that the tables compare with; default: the suite's."""
     records: File | None = None
-    """Only write the records of what is there into this folder, in the form that is kept under version control."""
+    """Only write the records of the finished runs into this folder, in their form for version control."""
     recipe_of: Name | None = None
-    """Only print a row's settings for `wcord distill --recipe`: SUITE/TEACHER-STUDENT/METHOD, or
-    SUITE/teachers/NAME for `wcord train --recipe`."""
+    """Only print the settings of a row, SUITE/TEACHER-STUDENT/METHOD, as a recipe for `wcord distill --recipe`; or of
+    a teacher, SUITE/teachers/NAME, for `wcord train --recipe`."""
 
 
 def benchmark(arguments: list[str]) -> int:
-    """Do what was asked with a suite."""
+    """Run a suite, or do one of the other things that the options name."""
     from wcord.benchmark.rows import Place, choose, find_row, has_data, parse_overrides, recipe
     from wcord.benchmark.suite import read_suite, suite_names
 
     names = ", ".join(suite_names())
-    asked = parse_checked(Benchmark, "benchmark", arguments, more=f" Suites: {names}.")
-    if not asked.suite:
+    args = parse(Benchmark, "benchmark", arguments, positional="suite", note=f"Suites: {names}.")
+    if not args.suite:
         raise UsageError(f"name a suite: {names}, or a TOML file of your own")
-    require_place(asked.out, "--out", folder=True)
-    if asked.records is not None:
-        require_place(asked.records, "--records", folder=True)
-    suite = read_suite(asked.suite)
-    suite.variant(asked.baseline or suite.baseline)
+    require_place(args.out, "--out", folder=True)
+    if args.records is not None:
+        require_place(args.records, "--records", folder=True)
+    suite = read_suite(args.suite)
+    suite.variant(args.baseline or suite.baseline)
     place = Place(
-        out=asked.out,
-        data=asked.data,
-        teacher_data=asked.teacher_data,
-        device=asked.device,
-        override=parse_overrides(asked.override),
+        out=args.out,
+        data=args.data,
+        teacher_data=args.teacher_data,
+        device=args.device,
+        override=parse_overrides(args.override),
     )
-    if asked.recipe_of is not None:
-        OUT.print(recipe(find_row(suite, asked.recipe_of), place), soft_wrap=True, end="")
+    if args.recipe_of is not None:
+        OUT.print(recipe(find_row(suite, args.recipe_of), place), soft_wrap=True, end="")
         return 0
-    rows = choose(suite, pairs=_list(asked.pairs), methods=_list(asked.methods), seeds=_numbers(asked.seeds))
-    if asked.records is not None:
-        return _write_records(suite, asked.out, asked.records)
-    if asked.tables:
-        return _write_tables(suite, asked)
-    if not asked.status and not has_data(suite, place):
+    rows = choose(suite, pairs=_list(args.pairs), methods=_list(args.methods), seeds=_numbers(args.seeds))
+    if args.records is not None:
+        return _write_records(suite, args.out, args.records)
+    if args.tables:
+        return _write_tables(suite, args)
+    if not args.status and not has_data(suite, place):
         raise UsageError(f"missing --data: suite {suite.name} needs a data source, such as parquet:DIR")
-    return _show(rows, asked) if asked.status else _work(rows, place, asked, arguments)
+    return _show(rows, args) if args.status else _work(rows, place, args, arguments)
 
 
-def _work(rows: "list[Row]", place: "Place", asked: Benchmark, arguments: list[str]) -> int:
+def _work(rows: "list[Row]", place: "Place", args: Benchmark, arguments: list[str]) -> int:
     from wcord.benchmark.runner import work
     from wcord.benchmark.tables import require_tables
 
-    teachers = _teachers(rows, asked)
-    require_tables(asked.out / rows[0].suite.name)
-    ending = work(rows, teachers, place, max_time=asked.max_time, retry=asked.retry, say=say)
-    _write_tables(rows[0].suite, asked)
-    _show(rows, asked)
-    return _exit_code(rows, teachers, ending, asked, arguments)
+    teachers = _teachers(rows, args)
+    require_tables(args.out / rows[0].suite.name)
+    ending = work(rows, teachers, place, max_time=args.max_time, retry=args.retry, say=say)
+    _write_tables(rows[0].suite, args)
+    _show(rows, args)
+    return _exit_code(rows, teachers, ending, args, arguments)
 
 
-def _exit_code(
-    rows: "list[Row]", teachers: "Teachers", ending: "Ending", asked: Benchmark, arguments: list[str]
-) -> int:
-    """Say how to go on, or what failed, and return the code for it."""
+def _exit_code(rows: "list[Row]", teachers: "Teachers", ending: "Ending", args: Benchmark, arguments: list[str]) -> int:
+    """Print how to resume the suite, or which run failed, and return the exit code."""
     from wcord.benchmark.status import overview
 
     if ending.stopped:
         command = shlex.join(["wcord", "benchmark", *arguments])
-        ERR.print(f"{ending.reason}: state saved; go on with: {command}")
+        ERR.print(f"{ending.reason}: state saved; resume with: {command}")
         return 0 if ending.signal is None else 128 + ending.signal
-    seen = overview(rows, teachers, asked.out)
-    failed = [(f"teacher {name}", state) for name, state in seen.teachers.items() if state is not None]
-    failed += [(f"{row.name}, seed {row.seed}", state) for row, state in seen.states]
+    states = overview(rows, teachers, args.out)
+    failed = [(f"teacher {name}", state) for name, state in states.teachers.items() if state is not None]
+    failed += [(f"{row.name}, seed {row.seed}", state) for row, state in states.states]
     failed = [(name, state) for name, state in failed if state.status == "failed"]
     if not failed:
         return 0
     name, state = failed[0]
-    return complain(f"{len(failed)} failed; the first: {name}: {state.reason}; --retry begins them anew", 1)
+    return complain(f"{len(failed)} failed; the first: {name}: {state.reason}; --retry repeats them", 1)
 
 
-def _show(rows: "list[Row]", asked: Benchmark) -> int:
+def _show(rows: "list[Row]", args: Benchmark) -> int:
     from wcord.benchmark.status import overview, status_table
 
-    OUT.print(status_table(overview(rows, _teachers(rows, asked, required=False), asked.out)))
+    OUT.print(status_table(overview(rows, _teachers(rows, args, required=False), args.out)))
     return 0
 
 
-def _teachers(rows: "list[Row]", asked: Benchmark, *, required: bool = True) -> "Teachers":
+def _teachers(rows: "list[Row]", args: Benchmark, *, required: bool = True) -> "Teachers":
     from wcord.benchmark.teachers import find_teachers
 
-    wanted = list({row.teacher.key: row.teacher for row in rows}.values())
-    return find_teachers(rows[0].suite, wanted, asked.teachers, asked.out, required=required)
+    teachers = list({row.teacher.key: row.teacher for row in rows}.values())
+    return find_teachers(rows[0].suite, teachers, args.teachers, args.out, required=required)
 
 
-def _write_tables(suite: "Suite", asked: Benchmark) -> int:
+def _write_tables(suite: "Suite", args: Benchmark) -> int:
     from wcord.benchmark.entries import entries_of_runs
     from wcord.benchmark.results import limited, tabulate
     from wcord.benchmark.tables import write_tables
 
-    found = entries_of_runs(suite, asked.out)
-    if asked.tables:  # after work all that is there is shown, whatever this process was asked to do
-        suite, found = limited(suite, found, methods=_list(asked.methods), seeds=_numbers(asked.seeds))
-    table = tabulate(suite, found, baseline=asked.baseline)
-    for path in write_tables(table, asked.out / suite.name):
+    entries = entries_of_runs(suite, args.out)
+    if args.tables:  # after work, the tables show all finished runs, also those of other processes
+        suite, entries = limited(suite, entries, methods=_list(args.methods), seeds=_numbers(args.seeds))
+    table = tabulate(suite, entries, baseline=args.baseline)
+    for path in write_tables(table, args.out / suite.name):
         print_path("tables", path)
     return 0
 

@@ -11,20 +11,20 @@ ERR = Terminal(stderr=True, soft_wrap=True)
 
 
 def say(line: str) -> None:
-    """Tell the user what happens."""
+    """Print a line about the progress of a command."""
     ERR.print(line)
 
 
 def complain(error: object, code: int) -> int:
-    """Tell a mistake in one line and return the exit code."""
+    """Print a mistake in one line and return the exit code."""
     line = " ".join(str(error).split())
     ERR.print(plain("wcord: ", style="bold red").append_text(plain(line)))
     return code
 
 
-def print_path(what: str, path: Path) -> None:
-    """Say where a result lies."""
-    OUT.print(f"{what:8} {path}", soft_wrap=True)
+def print_path(name: str, path: Path) -> None:
+    """Print where a result is."""
+    OUT.print(f"{name:8} {path}", soft_wrap=True)
 
 
 def print_json(value: object) -> None:
@@ -33,7 +33,7 @@ def print_json(value: object) -> None:
 
 
 def print_records(records: list[Any]) -> None:
-    """Print what runs have reached as a table."""
+    """Print the results of runs as a table."""
     from wcord.report.tables import rows, terminal_table
 
     OUT.print(terminal_table(rows(records)))

@@ -1,4 +1,4 @@
-"""`wcord demo`: the whole product on the embedded digits."""
+"""`wcord demo`: every step of wcord on the embedded digits."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from wcord.bounds import File, Seed
 from wcord.checks import require_place
 from wcord.cli.console import print_path, print_records, say
-from wcord.cli.parsing import parse_checked
+from wcord.cli.parsing import parse
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Demo:
 
 def demo(arguments: list[str]) -> int:
     """Run the demo and print its table."""
-    asked = parse_checked(Demo, "demo", arguments)
-    require_place(asked.out, "--out", folder=True)
+    args = parse(Demo, "demo", arguments)
+    require_place(args.out, "--out", folder=True)
     from wcord.demo import run_demo
 
-    records, page = run_demo(asked.out, seed=asked.seed, say=say)
+    records, page = run_demo(args.out, seed=args.seed, say=say)
     print_records(records)
     print_path("report", page)
     return 0

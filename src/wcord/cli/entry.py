@@ -1,61 +1,50 @@
-"""Which command is meant, and what becomes of its mistakes: one line and an exit code."""
+"""The command `wcord`: it calls a command, and reports a mistake in one line with an exit code."""
 
 import io
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, metadata
-
-from rich.table import Table
+from importlib import import_module
 
 from wcord import __version__, checks
 from wcord.checks import RunError, UsageError
-from wcord.cli.benchmark import benchmark
 from wcord.cli.console import OUT, complain
-from wcord.cli.demo import demo
-from wcord.cli.evaluate import evaluate
-from wcord.cli.listing import listing
-from wcord.cli.predict import predict
-from wcord.cli.probe import probe
-from wcord.cli.results import export, report
-from wcord.cli.runs import distill, train
 from wcord.memory import lack_of_memory
 from wcord.own_code import of_own_code, said_by
 from wcord.terminal import plain
 
-COMMANDS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
-    "train": ("train a network on labels, for instance a teacher", train),
-    "distill": ("distil a trained teacher into a student", distill),
-    "evaluate": ("measure a network on a data set", evaluate),
-    "predict": ("name the classes of pictures, sounds or rows of tables", predict),
-    "probe": ("measure what a representation is worth on other data", probe),
-    "report": ("compare runs on one HTML page", report),
-    "export": ("write a student as ONNX or torch.export", export),
-    "benchmark": ("run a published comparison: pairs × methods × seeds, with its tables", benchmark),
-    "list": ("list methods, networks and data sources", listing),
-    "demo": ("see it all on handwritten digits, in about two minutes", demo),
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("runs:train", "train a network on labels, for instance a teacher"),
+    "distill": ("runs:distill", "distill a trained teacher into a student"),
+    "evaluate": ("evaluate:evaluate", "measure a network on a data set"),
+    "predict": ("predict:predict", "name the classes of pictures, sounds or rows of tables"),
+    "probe": ("probe:probe", "measure what a representation is worth on other data"),
+    "report": ("results:report", "compare runs on one HTML page"),
+    "export": ("results:export", "write a student as ONNX or torch.export"),
+    "benchmark": ("benchmark:benchmark", "run a published comparison (pairs × methods × seeds) and write its tables"),
+    "list": ("listing:listing", "list methods, networks, data sources and views"),
+    "demo": ("demo:demo", "see it all on handwritten digits, in about two minutes"),
 }
-"""Command → what it does in a few words, and what runs it."""
-TOGETHER = ("train", "distill")
+"""Command → the function that runs it, in a module of this folder, and what it does in a few words."""
+DISTRIBUTED = ("train", "distill")
 """Commands that torchrun and accelerate may start in several processes."""
 TRACEBACK = "WCORD_TRACEBACK"
 """Environment variable with which an error shows its traceback."""
 LAUNCHERS = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT")
-"""Environment variables by which launchers tell processes of each other."""
+"""Environment variables that launchers of several processes set."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 failed under way, 2 a mistake in what was asked."""
+    """Run one command and return its exit code: 0 done, 1 failed, 2 a mistake in the command line or its input."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _replace_what_cannot_be_encoded()
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        OUT.print(_overview())
+        _print_overview()
         return 0 if arguments else 2
     if arguments[0] == "--version":
         OUT.print(f"wcord {__version__}")
         return 0
-    _show_what_cannot_be_encoded()
     try:
         return _run(arguments)
     except BaseException as error:
@@ -63,11 +52,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         if os.environ.get(TRACEBACK):
             traceback.print_exc()
-        return _code_of(error)
+        return _report(error)
 
 
-def _code_of(error: BaseException) -> int:
-    """Say in one line what ended a command, and return its exit code."""
+def load(command: str) -> Callable[[list[str]], int]:
+    """Return the function that runs a command; only its modules are imported."""
+    module, _, function = COMMANDS[command][0].partition(":")
+    return getattr(import_module(f"wcord.cli.{module}"), function)
+
+
+def _run(arguments: list[str]) -> int:
+    command, *rest = arguments
+    if command not in COMMANDS:
+        raise checks.unknown("command", command, COMMANDS)
+    _require_one_process(command)
+    return load(command)(rest)
+
+
+def _report(error: BaseException) -> int:
+    """Report the error that ended a command in one line, and return its exit code."""
     match error:
         case UsageError():
             return complain(error, 2)
@@ -83,48 +86,41 @@ def _code_of(error: BaseException) -> int:
             return complain(_unexpected(error), 1)
 
 
-def _run(arguments: list[str]) -> int:
-    if arguments[0] not in COMMANDS:
-        raise checks.unknown("command", arguments[0], COMMANDS)
-    _refuse_company(arguments[0])
-    return COMMANDS[arguments[0]][1](arguments[1:])
-
-
 def _unexpected(error: BaseException) -> str:
-    """Return what to say of an error that nobody foresaw: the user's own code, the system, or a mistake of ours."""
+    """Return the message for an error of the user's code, of the system, or of ours."""
     lack = lack_of_memory(error)
     if lack is not None:
         return f"{lack}: end other programs, or choose a smaller network, --image-size, --batch-size or --subset"
-    own = of_own_code(error)
-    if own is not None:
-        return f"your own code failed: {own}; {TRACEBACK}=1 shows the traceback"
+    function = of_own_code(error)
+    if function is not None:
+        return f"your own code failed: {function}; {TRACEBACK}=1 shows the traceback"
     if isinstance(error, OSError) and error.strerror:
         where = f"cannot use {os.fsdecode(error.filename)!r}: " if error.filename else ""
         return f"{where}{error.strerror}: check the path and the disk; {TRACEBACK}=1 shows the traceback"
-    return (
-        f"unexpected error: {said_by(error)}; {TRACEBACK}=1 shows the traceback, please report it{_where_to_report()}"
-    )
+    return f"unexpected error: {said_by(error)}; {TRACEBACK}=1 shows the traceback, please report it{_issues()}"
 
 
-def _where_to_report() -> str:
-    """Return the address of the issues as the installed package states it, if it does."""
-    with suppress(PackageNotFoundError):
-        for entry in metadata("wcord").get_all("Project-URL") or ():
-            label, _, address = entry.partition(",")
-            if label.strip().lower() in ("issues", "bug tracker", "tracker"):
-                return f" at {address.strip()}"
-    return ""
+def _issues() -> str:
+    """Return the address of the issues, if the installed package states one."""
+    from importlib.metadata import PackageNotFoundError, metadata
+
+    try:
+        entries = [entry.partition(",") for entry in metadata("wcord").get_all("Project-URL") or ()]
+    except PackageNotFoundError:
+        return ""
+    addresses = [url.strip() for label, _, url in entries if label.lower() in ("issues", "bug tracker", "tracker")]
+    return f" at {addresses[0]}" if addresses else ""
 
 
-def _show_what_cannot_be_encoded() -> None:
-    """Let a terminal whose encoding lacks a character show a question mark instead of ending the command."""
+def _replace_what_cannot_be_encoded() -> None:
+    """Print a question mark for a character that the terminal's encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
-def _refuse_company(command: str) -> None:
-    """Say that processes which a launcher ties together can train one network, and do nothing else."""
+def _require_one_process(command: str) -> None:
+    """Raise where a launcher starts several processes of a command that runs in one."""
     for name in LAUNCHERS:
         text = os.environ.get(name, "0")
         if not text.isdecimal():
@@ -132,24 +128,17 @@ def _refuse_company(command: str) -> None:
                 f"the environment variable {name} must be a whole number, received {text!r}: unset it, or start "
                 "several processes with torchrun, which sets it"
             )
-    together = int(os.environ.get("WORLD_SIZE", "1"))
-    if together > 1 and command not in TOGETHER:
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1 and command not in DISTRIBUTED:
         hint = ", as often as you like over one folder" if command == "benchmark" else ""
         raise UsageError(
-            f"{' and '.join(TOGETHER)} run in several processes, received {together} for {command}: "
+            f"only {' and '.join(DISTRIBUTED)} run in several processes, received {processes} for {command}: "
             f"start it without a launcher{hint}"
         )
 
 
-def _overview() -> Table:
-    table = Table(
-        title=f"wcord {__version__}: distil a trained teacher network into a smaller student",
-        caption="wcord COMMAND --help tells the rest. Start with: wcord demo",
-        box=None,
-        show_header=False,
-        title_justify="left",
-        caption_justify="left",
-    )
-    for name, (text, _) in COMMANDS.items():
-        table.add_row(plain(f"  {name}", style="bold"), text)
-    return table
+def _print_overview() -> None:
+    OUT.print(plain(f"wcord {__version__}: distill a trained teacher network into a smaller student\n", style="bold"))
+    for name, (_, text) in COMMANDS.items():
+        OUT.print(plain(f"  {name:11}", style="bold").append_text(plain(text)))
+    OUT.print("\nwcord COMMAND --help explains a command. Start with: wcord demo")

@@ -3,11 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from rich.table import Table
-
 from wcord.bounds import Deviation, Device, File, Mean, Name, SameLength
 from wcord.cli.console import OUT, print_json, say
-from wcord.cli.parsing import parse_checked
+from wcord.cli.parsing import parse
 from wcord.data.config import DataConfig
 
 
@@ -17,48 +15,39 @@ class Evaluate:
 
     data: DataConfig = field(default_factory=DataConfig)
     weights: File | None = None
-    """Its weights: a run's student.safetensors, or any file that --model fits."""
+    """The network's weights: a run's student.safetensors, or any file that fits --model."""
     model: Name | None = None
-    """Its architecture, where the weights do not say it themselves."""
+    """The network, where the weights file does not name it."""
     mean: Mean | None = None
-    """Mean that the input is normalised with, per channel in [0, 1]."""
+    """Mean that normalizes the input, per channel in [0, 1]."""
     std: Annotated[Deviation, SameLength("mean")] | None = None
-    """Standard deviation that the input is divided by."""
+    """Standard deviation that normalizes the input."""
     device: Device = "auto"
     """auto | cpu | cuda | cuda:1 | mps"""
     classes_by_number: bool = False
-    """Take the data's classes by their number, where they have other names than the network's."""
+    """Match the classes of the data and the network by number, where their names differ."""
     pretrained: bool = False
-    """Take the library's default pretrained weights of --model (timm:NAME, torchvision:NAME)."""
+    """Use the library's default pretrained weights of --model (timm:NAME, torchvision:NAME)."""
     ema_weights: bool = False
-    """Of --weights, take the moving average that lies beside the weights."""
+    """Use the moving average that the --weights file holds beside the weights."""
     embedding: Name | None = None
-    """Module whose input is the embedding, by its path; default: the network's classifier."""
+    """Path of the module whose input is the embedding; default: the network's classifier."""
     json: bool = False
     """Print JSON instead of a table."""
 
 
 def evaluate(arguments: list[str]) -> int:
-    """Measure a network and print what was found."""
-    asked = parse_checked(Evaluate, "evaluate", arguments)
+    """Measure a network and print the results."""
+    args = dict(vars(parse(Evaluate, "evaluate", arguments)))
+    as_json = args.pop("json")
     from wcord import api
 
-    values = api.evaluate(
-        asked.model,
-        weights=asked.weights,
-        data=asked.data,
-        device=asked.device,
-        mean=asked.mean,
-        std=asked.std,
-        classes_by_number=asked.classes_by_number,
-        pretrained=asked.pretrained,
-        ema=asked.ema_weights,
-        embedding=asked.embedding,
-        say=say,
-    )
-    if asked.json:
+    values = api.evaluate(args.pop("model"), ema=args.pop("ema_weights"), say=say, **args)
+    if as_json:
         print_json(values)
         return 0
+    from rich.table import Table
+
     table = Table("measure", "value")
     for name, value in values.items():
         table.add_row(name, f"{value:.4f}" if name in ("ece", "nll") else f"{value:.2f} %")

@@ -1,4 +1,4 @@
-"""`wcord list`: the methods, networks and data sources by name."""
+"""`wcord list`: the methods, networks, data sources and views by name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from wcord.cli.console import OUT
-from wcord.cli.parsing import parse_checked
+from wcord.cli.parsing import parse
 from wcord.data.config import VIEWS
 from wcord.data.sources.registry import names_of_data
 from wcord.methods.catalogue import METHODS
@@ -20,29 +20,29 @@ WIDE = 110
 
 @dataclass(frozen=True)
 class Listing:
-    """List the methods, the networks, the data sources and the views."""
+    """List the methods, networks, data sources and views; by default all of them."""
 
     methods: bool = False
-    """The methods only."""
+    """The methods."""
     models: bool = False
-    """The networks only."""
+    """The networks."""
     data: bool = False
-    """The data sources only."""
+    """The data sources."""
     views: bool = False
-    """The views only: what a network sees of a sample."""
+    """The views: what a network sees of a sample."""
 
 
 def listing(arguments: list[str]) -> int:
-    """Print the tables that were asked for, or all."""
-    asked = parse_checked(Listing, "list", arguments)
-    everything = not (asked.methods or asked.models or asked.data or asked.views)
-    if everything or asked.methods:
+    """Print the requested tables, or all."""
+    args = parse(Listing, "list", arguments)
+    everything = not any(vars(args).values())
+    if everything or args.methods:
         OUT.print(_methods(OUT.width))
-    if everything or asked.models:
+    if everything or args.models:
         OUT.print(_models())
-    if everything or asked.data:
+    if everything or args.data:
         OUT.print(_table("data", "Data sources", names_of_data()))
-    if everything or asked.views:
+    if everything or args.views:
         OUT.print(_table("view", "Views; commas join them: gray,resize=16", VIEWS))
     return 0
 
@@ -59,18 +59,17 @@ def _methods(width: int) -> Table:
         return table
     table = Table("method", "what it is, weight / needs · from · checked against", title=title, box=SIMPLE_HEAD)
     for name, info in METHODS.items():
-        told = f"{info.needs} · {info.paper} {info.year} · {info.checked}"
-        table.add_row(name, plain(f"{info.title}, {info.weight:g}\n").append_text(plain(told, style="dim")))
+        details = f"{info.needs} · {info.paper} {info.year} · {info.checked}"
+        table.add_row(name, plain(f"{info.title}, {info.weight:g}\n").append_text(plain(details, style="dim")))
     return table
 
 
 def _models() -> Table:
-    table = Table("network", "what it is", title="Networks")
-    table.add_row(" ".join(CIFAR_MODELS), "the CRD benchmark's networks for small images")
-    table.add_row(" ".join(TABLE_MODELS), "perceptrons for tables, mlp{width}x{hidden layers}")
-    for prefix, text in PREFIXES.items():
-        table.add_row(prefix, text)
-    return table
+    networks = {
+        " ".join(CIFAR_MODELS): "the CRD benchmark's networks for small images",
+        " ".join(TABLE_MODELS): "perceptrons for tables, mlp{width}x{hidden layers}",
+    }
+    return _table("network", "Networks", networks | PREFIXES)
 
 
 def _table(heading: str, title: str, rows: Mapping[str, str]) -> Table:

@@ -1,19 +1,18 @@
-"""`wcord predict`: what a student says of pictures, sounds or rows of tables."""
+"""`wcord predict`: the classes that a student predicts for pictures, sounds or rows of tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
-from rich.table import Table
-
 from wcord.bounds import Bounds, Device, File, Name
 from wcord.checks import UsageError
 from wcord.cli.console import OUT, complain, print_json, say
-from wcord.cli.parsing import parse_checked
+from wcord.cli.parsing import parse
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from wcord.api import Guess
 
 
@@ -21,39 +20,37 @@ if TYPE_CHECKING:
 class Predict:
     """Name the most probable classes of pictures, sounds or rows of tables."""
 
-    paths: tyro.conf.Positional[tuple[File, ...]]
-    """Files, or folders, of which those files are read that hold what the network was trained on, hidden ones left
-    out; of a table, each row is a record. What cannot be read is told at the end; the exit code is then 2 where such a
-    file was named, 1 where nothing could be read, else 0."""
+    paths: tuple[File, ...]
+    """Files or folders. Of a folder, all files of the kind that the network was trained on are read, except hidden
+    ones; each row of a table is a record. Files that cannot be read are listed at the end; the exit code is then 2 if
+    one of them was named here, 1 if no file could be read, else 0."""
     weights: File
     """A run's student.safetensors."""
     model: Name | None = None
-    """Its architecture, where that is code of your own."""
+    """The network, where it is your own code."""
     top: Annotated[int, Bounds(1, 10**6)] = 3
-    """How many classes to name."""
+    """Number of classes to name."""
     device: Device = "auto"
     """auto | cpu | cuda | cuda:1 | mps"""
     json: bool = False
     """Print JSON instead of a table; files that cannot be read have the field error."""
     skip_bad_images: bool = False
-    """Exit with 0 though a file that was named cannot be read, as long as another could be."""
+    """Exit with 0 even if a file named here cannot be read, as long as another can."""
 
 
 def predict(arguments: list[str]) -> int:
     """Print the most probable classes of each record."""
-    asked = parse_checked(Predict, "predict", arguments)
-    if not asked.paths:
+    args = parse(Predict, "predict", arguments, positional="paths")
+    if not args.paths:
         raise UsageError("nothing to look at: name files or folders")
     from wcord import api
 
-    guesses = api.predict_files(
-        asked.weights, asked.paths, model=asked.model, top=asked.top, device=asked.device, say=say
-    )
-    if asked.json:
+    guesses = api.predict_files(args.weights, args.paths, model=args.model, top=args.top, device=args.device, say=say)
+    if args.json:
         print_json([_row(guess) for guess in guesses])
     else:
         OUT.print(_table(guesses))
-    return _tell_unread([guess for guess in guesses if guess.error], asked)
+    return _report_unread([guess for guess in guesses if guess.error], args)
 
 
 def _row(guess: "Guess") -> dict[str, object]:
@@ -63,7 +60,9 @@ def _row(guess: "Guess") -> dict[str, object]:
     return {"record": guess.record, "classes": [{"name": name, "probability": p} for name, p in classes]}
 
 
-def _table(guesses: "Sequence[Guess]") -> Table:
+def _table(guesses: "Sequence[Guess]") -> "Table":
+    from rich.table import Table
+
     table = Table("record", "class", "probability")
     for guess in guesses:
         if not guess.classes and not guess.error:
@@ -73,9 +72,9 @@ def _table(guesses: "Sequence[Guess]") -> Table:
     return table
 
 
-def _tell_unread(unread: "Sequence[Guess]", asked: Predict) -> int:
-    """Tell which files could not be read and return the exit code: a file that was named is an error."""
-    named = [guess for guess in unread if not asked.skip_bad_images and Path(guess.record) in asked.paths]
+def _report_unread(unread: "Sequence[Guess]", args: Predict) -> int:
+    """Report the files that could not be read and return the exit code: a file named by the user is an error."""
+    named = [guess for guess in unread if not args.skip_bad_images and Path(guess.record) in args.paths]
     for guess in unread:
         if guess not in named:
             say(f"not read: {guess.error}")

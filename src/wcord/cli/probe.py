@@ -3,89 +3,86 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
-
-from rich.table import Table
+from typing import TYPE_CHECKING, Annotated, Any
 
 from wcord.bounds import Bounds, Device, File, Name
 from wcord.checks import UsageError
 from wcord.cli.console import OUT, print_json, say
-from wcord.cli.parsing import parse_checked, with_recipe
+from wcord.cli.parsing import parse
 from wcord.data.config import DataConfig
-from wcord.marks import is_probe
-from wcord.overwriting import Output, require_writable, write_output
-from wcord.terminal import json_text
 
-OUTPUT = Output("a result of wcord probe", (".json",), is_probe)
-
-RECIPE_HELP = """
-
---recipe FILE.toml holds any of these settings; flags override it."""
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Measure frozen networks' embeddings on a data set: linear probe, nearest neighbours, a few labels a class."""
+    """Measure the embeddings of frozen networks on a data set: linear probe, nearest neighbors, few labels a class."""
 
     weights: tuple[File, ...]
-    """Runs' student.safetensors, or any files that say what network they are."""
+    """The student.safetensors of runs, or any weights files that name their network."""
     model: Name | None = None
-    """Their architecture, where that is code of your own."""
+    """The networks' architecture, where it is your own code."""
     data: DataConfig = field(default_factory=DataConfig)
     neighbours: Annotated[int, Bounds(0, 10**9)] = 20
-    """Nearest neighbours that vote; 0: leave that out."""
+    """Nearest neighbors that vote; 0: no vote of neighbors."""
     shots: tuple[Annotated[int, Bounds(1, 10**9)], ...] = ()
-    """Also fit on so many samples a class, ten times over."""
+    """Also fit a linear probe on this many samples per class, ten times."""
     device: Device = "auto"
     """auto | cpu | cuda | cuda:1 | mps"""
     out: File | None = None
-    """Also write the result as JSON into this file; an existing one is replaced only if it is such a result."""
+    """Also write the result as JSON into this file; an existing file is replaced only if it is such a result."""
     json: bool = False
     """Print JSON instead of a table."""
 
 
 def probe(arguments: list[str]) -> int:
-    """Probe networks, one after the other, and print what was found."""
-    asked = parse_checked(Probe, "probe", with_recipe(Probe, arguments), more=RECIPE_HELP)
-    if not asked.weights:
+    """Probe networks, one after the other, and print the results."""
+    args = dict(vars(parse(Probe, "probe", arguments)))
+    paths, out, as_json = args.pop("weights"), args.pop("out"), args.pop("json")
+    if not paths:
         raise UsageError("nothing to probe: name --weights, one file or more")
-    if asked.out is not None:
-        require_writable(asked.out, OUTPUT)
-    from wcord import api
+    from wcord.marks import is_probe
+    from wcord.overwriting import Output, require_writable, write_output
+    from wcord.terminal import json_text
 
-    found = []
-    for number, weights in enumerate(asked.weights, start=1):
-        if len(asked.weights) > 1:
-            say(f"probing {number}/{len(asked.weights)}: {weights}")
-        values = api.probe(
-            weights,
-            model=asked.model,
-            data=asked.data,
-            neighbours=asked.neighbours,
-            shots=asked.shots,
-            device=asked.device,
-        )
-        found.append(values)
-        for line in values["doubts"]:
-            say(f"note: {weights}: {line}")
-    if asked.out is not None:
-        write_output(asked.out, (json_text(found, indent=1) + "\n").encode(), OUTPUT)
-    if asked.json:
-        print_json(found)
+    output = Output("a result of wcord probe", (".json",), is_probe)
+    if out is not None:
+        require_writable(out, output)
+    results = _probe_all(paths, args)
+    if out is not None:
+        write_output(out, (json_text(results, indent=1) + "\n").encode(), output)
+    if as_json:
+        print_json(results)
     else:
-        OUT.print(_table(found))
+        OUT.print(_table(results))
     return 0
 
 
-def _table(found: Sequence[dict[str, Any]]) -> Table:
+def _probe_all(paths: Sequence[Path], settings: dict[str, Any]) -> list[dict[str, Any]]:
+    from wcord import api
+
+    results = []
+    for number, path in enumerate(paths, start=1):
+        if len(paths) > 1:
+            say(f"probing {number}/{len(paths)}: {path}")
+        results.append(api.probe(path, **settings))
+        for line in results[-1]["doubts"]:
+            say(f"note: {path}: {line}")
+    return results
+
+
+def _table(results: Sequence[dict[str, Any]]) -> "Table":
     """Return a row for each network and a column for each probe."""
-    notes = dict.fromkeys(values["note"] for values in found)
-    table = Table("network", "dimensions", *found[0]["top1"], caption="; ".join(notes))
-    for values in found:
-        made = f"{values['method']}, seed {values['seed']}" if "seed" in values else Path(values["weights"]).stem
-        told = (
+    from rich.table import Table
+
+    notes = dict.fromkeys(values["note"] for values in results)
+    table = Table("network", "dimensions", *results[0]["top1"], caption="; ".join(notes))
+    for values in results:
+        source = f"{values['method']}, seed {values['seed']}" if "seed" in values else Path(values["weights"]).stem
+        cells = (
             f"{value['mean']:.2f} ± {value['std']:.2f} %" if isinstance(value, dict) else f"{value:.2f} %"
             for value in values["top1"].values()
         )
-        table.add_row(f"{values['architecture']} ({made})", str(values["dimensions"]), *told)
+        table.add_row(f"{values['architecture']} ({source})", str(values["dimensions"]), *cells)
     return table

@@ -1,142 +1,147 @@
-"""What follows each option of a command is checked before the parser sees it, so that a mistake names the option."""
+"""The values that a command line gives to the settings of a command; a mistake names the option that it is in."""
 
-import dataclasses
+import difflib
+import functools
 import re
 import typing
-from collections.abc import Iterator, Sequence
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union
-
-import tyro
+from collections.abc import Iterator, Mapping, Sequence
+from types import NoneType
+from typing import Annotated, Any, Literal
 
 from wcord.bounds import convert
 from wcord.checks import UsageError, shown
-from wcord.training.config import declared_settings
 
-Group = tuple[str | None, list[str], bool]
-"""An option (None: none), the words behind it, and whether the first of them was joined to it by `=`."""
+Group = tuple[str, list[str], bool]
+"""An option ("" before the first), the words behind it, and whether the first word is joined to it by `=`."""
 
 NEGATIVE = re.compile(r"-(\d|\.\d|inf|nan)")
-_POSITIONAL = typing.get_args(tyro.conf.Positional[int])[1]
+SYNONYMS = {
+    "learning-rate": "lr",
+    "dataset": "data",
+    "output": "out",
+    "network": "model",
+    "checkpoint": "weights",
+    "loss": "method",
+    "gpu": "device",
+}
+"""Names of options in other programs → ours."""
+OFFERED = 3
+"""Most options that a message offers in place of an unknown one."""
 
 
-def require_values(kind: type, arguments: Sequence[str]) -> None:
-    """Raise where an option has no value, one too many, or one of another type or out of bounds.
+def read_values(
+    arguments: Sequence[str], hints: Mapping[str, Any], *, command: str, positional: str = ""
+) -> dict[str, Any]:
+    """Return setting → value for each setting in a command line.
 
     Args:
-        kind: the dataclass of the command.
-        arguments: known options and their values, as the user wrote them.
+        arguments: what follows the command.
+        hints: setting → its annotation.
+        command: what calls it, for messages.
+        positional: the setting that takes the words without an option, if any.
 
     Raises:
-        UsageError: naming the option, what it may be and what was received.
+        UsageError: an unknown option, or one without a value, with one too many, or with a wrong one.
     """
-    if "--help" in arguments or "-h" in arguments:
-        return
-    hints = declared_settings(kind)
-    places = [name for name, hint in hints.items() if _POSITIONAL in typing.get_args(hint)]
+    options = {option_name(f"no_{name}"): (name, False) for name in hints if is_switch(hints[name])}
+    options |= {option_name(name): (name, True) for name in hints if name != positional}
+    values: dict[str, Any] = {}
     free: list[str] = []
-    for flag, words, joined in _groups(arguments):
-        if flag is None:
+    for option, words, joined in _groups(arguments, command):
+        if not option:
             free += words
             continue
-        name = flag.removeprefix("--").replace("-", "_")
-        free += _require(flag, name, hints[name], words, joined=joined)
-    _require_free(places, hints, free)
-    if places and not free and not _takes_several(hints[places[0]]) and places[0] in _required(kind):
-        raise UsageError(f"missing {places[0].upper()}: name it; --help tells more")
+        if option not in options:
+            raise _unknown(option, options, command)
+        name, on = options[option]
+        if is_switch(hints[name]):
+            if joined:
+                raise UsageError(f"{option} takes no value, received {shown(words[0])}: leave the value out")
+            values[name] = on
+            free += words
+        elif takes_several(hints[name]):
+            values[name] = _converted(option, [*(values.get(name) or ()), *words], hints[name])
+        elif words:
+            values[name] = _converted(option, words[:1], hints[name])
+            free += words[1:]
+        else:
+            raise UsageError(f"{option} needs a value; see wcord {command} --help")
+    several = bool(positional) and takes_several(hints[positional])
+    surplus = [] if several else free[1:] if positional else free
+    if surplus:
+        raise UsageError(f"{surplus[0]!r} belongs to no option: leave it out; see wcord {command} --help")
+    if free or several:
+        values[positional] = _converted(positional.upper(), free, hints[positional])
+    return values
 
 
-def require_given(kind: type, arguments: Sequence[str]) -> None:
-    """Raise where an option that has to be given is missing."""
-    flags = {flag.replace("_", "-") for flag, _, _ in _groups(arguments) if flag is not None}
-    if "--help" in flags or "-h" in arguments:
+def option_name(setting: str) -> str:
+    """Return the option of a setting."""
+    return f"--{setting.replace('_', '-')}"
+
+
+def takes_several(hint: Any) -> bool:
+    """Tell whether a setting of this annotation is a list."""
+    origin = typing.get_origin(hint)
+    return origin is tuple or (origin is not Literal and any(map(takes_several, typing.get_args(hint))))
+
+
+def is_switch(hint: Any) -> bool:
+    """Tell whether the option of a setting takes no value."""
+    return set(leaves(hint)) == {bool}
+
+
+def leaves(hint: Any) -> Iterator[Any]:
+    """Yield the types of the values that a setting takes; a `Literal` stays whole."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal or not parts:
+        yield hint
         return
-    hints = declared_settings(kind)
-    for name in _required(kind):
-        flag = f"--{name.replace('_', '-')}"
-        if _POSITIONAL not in typing.get_args(hints[name]) and flag not in flags:
-            raise UsageError(f"missing {flag}: give it; --help tells more")
+    for part in parts[:1] if origin is Annotated else parts:
+        if part is not Ellipsis:
+            yield from leaves(part)
 
 
-def _required(kind: type) -> list[str]:
-    return [
-        item.name for item in dataclasses.fields(kind) if item.default is item.default_factory is dataclasses.MISSING
-    ]
-
-
-def _groups(arguments: Sequence[str]) -> Iterator[Group]:
-    group: Group = (None, [], False)
+def _groups(arguments: Sequence[str], command: str) -> Iterator[Group]:
+    group: Group = ("", [], False)
     for argument in arguments:
         if argument.startswith("--"):
             yield group
-            flag, equals, value = argument.partition("=")
-            group = (flag, [value] if equals else [], bool(equals))
+            option, equals, value = argument.partition("=")
+            group = (option.replace("_", "-"), [value] if equals else [], bool(equals))
         elif argument.startswith("-") and argument != "-" and not NEGATIVE.match(argument):
-            raise UsageError(f"unknown option {argument!r}: options begin with two dashes; --help lists them")
+            raise UsageError(f"unknown option {argument!r}: options begin with two dashes; see wcord {command} --help")
         else:
             group[1].append(argument)
     yield group
 
 
-def _require(flag: str, name: str, hint: Any, words: list[str], *, joined: bool) -> list[str]:
-    """Check the words behind an option and return those that do not belong to it."""
-    kinds = set(_leaves(hint))
-    if kinds == {bool}:
-        if joined:
-            raise UsageError(f"{flag} takes no value, received {shown(words[0])}: leave the value out")
-        return words
-    if _takes_several(hint):
-        for word in words:
-            _require_one(name, word, hint, several=True)
-        return []
-    if not words:
-        raise UsageError(f"{flag} needs a value; --help tells more")
-    _require_one(name, words[0], hint)
-    return words[1:]
+def _unknown(option: str, options: Mapping[str, tuple[str, bool]], command: str) -> UsageError:
+    """Return the error for an unknown option; it offers those that share its words, or else a similar spelling."""
+    known = [name for name, (_, on) in options.items() if on or option.startswith("--no-")]
+    target = functools.reduce(lambda name, synonym: name.replace(*synonym), SYNONYMS.items(), option)
+    near = [name for name in known if f"{name}-".startswith(f"{target}-") or f"{name[1:]}-" in f"{target}-"]
+    near = sorted(near, key=len) or difflib.get_close_matches(option, known, n=OFFERED, cutoff=0.7)
+    near = [target] if target in near else near
+    names = " or ".join(map(repr, near[:OFFERED]))
+    hint = f"did you mean {names}? See" if near else "see"
+    return UsageError(f"unknown option {shown(option)}: {hint} wcord {command} --help")
 
 
-def _require_free(places: Sequence[str], hints: dict[str, Any], words: list[str]) -> None:
-    """Check the words that belong to no option: they are the command's own, where it takes any."""
-    if places and _takes_several(hints[places[0]]):
-        for word in words:
-            _require_one(places[0], word, hints[places[0]], several=True)
-    elif len(words) > len(places):
-        raise UsageError(f"{words[len(places)]!r} belongs to no option: leave it out; --help lists the options")
+def _converted(option: str, words: Sequence[Any], hint: Any) -> Any:
+    """Return the value of a setting from the words that its option has."""
+    if list(words) == ["None"] and NoneType in leaves(hint):
+        return None
+    values = [_number_or_text(word, hint) for word in words]
+    return convert(option, values if takes_several(hint) else values[0], hint)
 
 
-def _require_one(name: str, word: str, hint: Any, *, several: bool = False) -> None:
-    kinds = set(_leaves(hint))
-    if word == "None" and NoneType in kinds:
-        return
-    value: object = word
+def _number_or_text(word: Any, hint: Any) -> Any:
+    """Return a word as a number where it is one and the setting takes numbers."""
     for kind in (int, float):
-        if kind in kinds:
+        if isinstance(word, str) and kind in leaves(hint):
             try:
-                value = kind(word)
-                break
+                return kind(word)
             except ValueError:
-                pass
-    convert(name, [value] if several else value, hint)
-
-
-def _takes_several(hint: Any) -> bool:
-    origin = typing.get_origin(hint)
-    if origin is tuple:
-        return True
-    parts = typing.get_args(hint)[:1] if origin is Annotated else typing.get_args(hint)
-    return origin in (Annotated, Union, UnionType) and any(_takes_several(part) for part in parts)
-
-
-def _leaves(hint: Any) -> Iterator[Any]:
-    """Give the types of the values that a setting takes, one by one."""
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        yield Literal
-    elif origin is Annotated:
-        yield from _leaves(parts[0])
-    elif parts:
-        for part in parts:
-            if part is not Ellipsis:
-                yield from _leaves(part)
-    else:
-        yield hint
+                continue
+    return word

@@ -250,13 +250,12 @@ def teacher_weights(config: TrainConfig | DistillConfig) -> Path | None:
     return config.teacher_weights if isinstance(config, DistillConfig) else None
 
 
-def configure(kind: type[Config], settings: Mapping[str, object], *, missing: object = None) -> Config:
+def configure(kind: type[Config], settings: Mapping[str, object]) -> Config:
     """Return a configuration from settings by name, flat (`epochs`) or in tables (`[training] epochs`).
 
     Args:
         kind: TrainConfig or DistillConfig.
         settings: name → value, or table name → such a mapping.
-        missing: stands in for required settings that are absent; None: their absence is an error.
 
     Raises:
         UsageError: on an unknown name (the nearest is offered), a missing setting, a value of another type or out of
@@ -272,11 +271,9 @@ def configure(kind: type[Config], settings: Mapping[str, object], *, missing: ob
     }
     required = [f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING]
     absent = [name for name in required if name not in flat]
-    if absent and missing is None:
+    if absent:
         raise UsageError(f"missing setting {absent[0]!r}: give --{absent[0].replace('_', '-')}")
-    values: dict[str, Any] = dict.fromkeys(absent, missing) | flat | nested
-    made = kind(**values)
-    return checked(made) if missing is None else made
+    return checked(kind(**flat, **nested))
 
 
 def flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:

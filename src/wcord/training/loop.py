@@ -161,7 +161,7 @@ class Trainer:
     def _enter(self, stage: Stage) -> None:
         """Begin a stage: its parts are measured from its first epoch."""
         self.at.stage, self.at.epoch, self.at.batch = stage, 0, 0
-        parts = tuple(self.objective.part_weights) if stage == "main" else self.objective.prepared_parts
+        parts = tuple(self.objective.weights) if stage == "main" else self.objective.prepared_parts
         diagnostics = self.objective.diagnostics if stage == "main" else ()
         self.meter = EpochMeter(parts, diagnostics, device=self.accelerator.device)
 

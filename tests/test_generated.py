@@ -1,4 +1,4 @@
-"""What the README and the examples say can be run as it stands, and the generated tables are up to date."""
+"""Examples and commands of the documents run as they are, and the generated tables are up to date."""
 
 import json
 import re
@@ -13,13 +13,6 @@ from wcord.cli import main
 from wcord.methods.catalogue import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def test_the_plain_loop_of_the_readme_runs() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    scope: dict[str, object] = {}
-    exec(code, scope)
-    assert set(scope["report"].parts) == {"gckt", "lckt"}
 
 
 @pytest.mark.slow
@@ -38,7 +31,7 @@ def test_generated_parts_are_those_of_catalogue_suites_and_records() -> None:
 
 def test_a_stale_table_is_found() -> None:
     tables = runpy.run_path(str(ROOT / "benchmarks" / "tables.py"))
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
     stale = text.replace("| `kd` | softened logits | 1 |", "| `kd` | softened logits | 2 |")
     assert stale != text
     assert tables["fill"](stale) == text
@@ -70,8 +63,8 @@ def test_no_record_names_a_folder_of_the_machine_that_made_it() -> None:
         assert not named, f"{file}: {named[0]}"
 
 
-def test_the_rows_that_the_benchmarks_readme_names_are_there(capsys: pytest.CaptureFixture[str]) -> None:
-    text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+def test_the_rows_that_the_benchmarks_page_names_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     commands = re.findall(r"^    wcord (benchmark \w+ --recipe-of \S+)", text, re.MULTILINE)
     assert len(commands) == 2
     for command in commands:
