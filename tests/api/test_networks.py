@@ -111,7 +111,7 @@ def test_the_samples_that_were_held_out_are_those_that_are_measured(tmp_path: Pa
     assert other != measured
     student = distilled(tmp_path / "student", weights, data="sklearn:breast_cancer", epochs=1)
     assert student.record is not None
-    note = "the teacher was trained on another split of these data (split_seed = 5, holdout = 0.0, group_by = None)"
+    note = "the teacher was trained on another split of these data (group_by = None, holdout = 0.0, split_seed = 5)"
     assert any(told.startswith(note) for told in student.record.notes)
     same = distilled(tmp_path / "same", weights, data="sklearn:breast_cancer", split_seed=5, epochs=1)
     assert same.record is not None

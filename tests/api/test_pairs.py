@@ -18,7 +18,7 @@ from wcord.models.weights import read_card
 from wcord.setup.job import seen_by_both
 from wcord.training.config import DistillConfig, TrainConfig, configure
 
-pytestmark = pytest.mark.usefixtures("without_pages")
+pytestmark = pytest.mark.slow
 QUICK = {"epochs": 2, "lr": 0.1, "schedule": "cosine", "device": "cpu"}
 
 
@@ -35,12 +35,12 @@ def distilled(out: Path, teacher: Path, model: str, student: str, **settings: ob
 
 
 @pytest.fixture(scope="module")
-def digits_teacher(tmp_path_factory: pytest.TempPathFactory, without_pages: None) -> Path:
+def digits_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(tmp_path_factory.mktemp("digits") / "teacher", "resnet8", epochs=4)
 
 
 @pytest.fixture(scope="module")
-def blurred(digits_teacher: Path, tmp_path_factory: pytest.TempPathFactory, without_pages: None) -> api.Result:
+def blurred(digits_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> api.Result:
     out = tmp_path_factory.mktemp("blurred") / "run"
     return distilled(out, digits_teacher, "resnet8", "resnet8", student_view="resize=4")
 
