@@ -15,7 +15,7 @@ from gpu_tables import StepTable, shown
 from wcord.benchmark.entries import entries_of_records, entries_of_runs, keep
 from wcord.benchmark.rows import Place, TeacherRun
 from wcord.benchmark.runner import Attempts
-from wcord.benchmark.state import look
+from wcord.benchmark.state import read_state
 from wcord.benchmark.suite import Suite
 from wcord.benchmark.teachers import Teachers, find_teachers
 from wcord.checks import UsageError
@@ -84,7 +84,7 @@ class Rows:
         for key, run in self.by_key.items():
             if key in self.failed or self._is_there(run):
                 continue
-            state = look(run.folder(self.place.out))
+            state = read_state(run.folder(self.place.out))
             if not state.settled and state.status != "running":
                 left = 1 - state.epochs / state.total if state.total else 1.0
                 items.append(replace(self.items[key], left=left))
@@ -96,13 +96,13 @@ class Rows:
 
     def failures(self) -> dict[str, str]:
         """Return why runs have failed, in this call or an earlier one over the same folder."""
-        states = {key: look(run.folder(self.place.out)) for key, run in self.by_key.items()}
+        states = {key: read_state(run.folder(self.place.out)) for key, run in self.by_key.items()}
         return {key: state.reason for key, state in states.items() if state.status == "failed"}
 
     def trains_a_teacher(self) -> bool:
         """Tell whether another process trains a teacher, after which there may be more to do."""
         teachers = (run for run in self.runs if isinstance(run, TeacherRun))
-        return any(look(run.folder(self.place.out)).status == "running" for run in teachers)
+        return any(read_state(run.folder(self.place.out)).status == "running" for run in teachers)
 
     def speeds(self) -> Speeds:
         """Return what the runs and the tables tell, those of this machine apart from the committed ones."""
@@ -140,12 +140,12 @@ class Rows:
     def catch_up(self) -> None:
         """Record what an earlier call over the same folder has ended and was stopped before it could record it."""
         for run in self.runs:
-            if look(run.folder(self.place.out)).settled and not self._is_there(run):
+            if read_state(run.folder(self.place.out)).settled and not self._is_there(run):
                 self.record(run)
 
     def record(self, run: Run) -> None:
         """Write what became of a run in the committed form; a failure is only noted, so that it is tried elsewhere."""
-        state = look(run.folder(self.place.out))
+        state = read_state(run.folder(self.place.out))
         if state.status == "failed":
             self.failed[key_of(run)] = state.reason
             return
@@ -173,7 +173,7 @@ class Rows:
         """Return what a step took in the runs that are there, of all suites: they share their pairs."""
         found: dict[tuple[str, str], list[float]] = {}
         for key, run in self.by_key.items():
-            state, item = look(run.folder(self.place.out)), self.items[key]
+            state, item = read_state(run.folder(self.place.out)), self.items[key]
             if state.seconds is not None:
                 found.setdefault((item.pair, item.label), []).append(state.seconds / item.steps)
         return found
@@ -237,7 +237,7 @@ def attempt_with(rows: Rows, attempts: Attempts, after: Callable[[], object]) ->
             return "settled"
         if ended == "settled":
             rows.record(run)
-            state = look(run.folder(rows.place.out))
+            state = read_state(run.folder(rows.place.out))
             if state.status == "done":
                 rows.overheads.append(max(0.0, time.monotonic() - started - (state.seconds or 0.0)))
         after()

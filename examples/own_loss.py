@@ -1,23 +1,17 @@
-"""A term of one's own beside those of the library: a class with a forward, summed by an Objective."""
+"""A term of your own beside those of the library: a class with a forward method, summed by an Objective."""
 
 import torch
 from torch import Tensor
 
-from wcord import Features, capture, create_model
-from wcord.data.batch import Batch
-from wcord.methods.ce import CETerm
-from wcord.methods.observe import observe
-from wcord.methods.term import Needs, Objective, Term
+from wcord import Features, build_method, capture, create_model
+from wcord.data import Batch
+from wcord.methods import Needs, Objective, Term
 
 
 class CosineTerm(Term):
     """1 − cosine between each student embedding and its teacher's."""
 
     needs = Needs()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.parts = {"cosine": 1.0}
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         return (1 - torch.cosine_similarity(student.embedding, teacher.embedding.detach())).mean()
@@ -26,12 +20,14 @@ class CosineTerm(Term):
 def main() -> None:
     torch.manual_seed(0)
     student, teacher = create_model("resnet8", num_classes=10), create_model("resnet14", num_classes=10).eval()
-    objective = Objective({"ce": (1.0, CETerm("ce", observe(student, teacher))), "cosine": (2.0, CosineTerm())})
+    library = build_method("kd", student, teacher)
+    terms = {name: (weight, library.terms[name]) for name, weight in library.weights.items()}
+    objective = Objective(terms | {"cosine": (2.0, CosineTerm())})
     images, target = torch.rand(8, 3, 32, 32), torch.arange(8)
     with capture(student) as student_tap, capture(teacher) as teacher_tap:
         with torch.no_grad():
-            seen = teacher_tap(images)
-        report = objective(student_tap(images), seen, Batch(images, images, target))
+            teacher_features = teacher_tap(images)
+        report = objective(student_tap(images), teacher_features, Batch(images, images, target))
     report.total.backward()
     print(objective.formula, {name: round(part.item(), 3) for name, part in report.parts.items()})
 

@@ -1,4 +1,4 @@
-"""Distil between networks of one's own, on arrays of one's own, with the ready-made trainer."""
+"""Distill between networks and arrays of your own with the trainer of the library."""
 
 import tempfile
 from pathlib import Path
@@ -8,11 +8,11 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import wcord
-from wcord.data.opening import from_arrays
+from wcord.data import from_arrays
 
 
 def network(width: int) -> nn.Sequential:
-    """Two convolutions and a classifier: anything that ends in a Linear works as it is."""
+    """Two convolutions and a classifier: any network that ends in a Linear layer works as it is."""
     return nn.Sequential(
         nn.Conv2d(1, width, 3, padding=1),
         nn.ReLU(),

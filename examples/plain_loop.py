@@ -1,13 +1,11 @@
-"""WCoRD in a training loop of one's own: no trainer of ours, three lines more than plain training."""
+"""WCoRD in a training loop of your own: three lines more than plain training."""
 
 import torch
 from torch.nn.functional import cross_entropy
 
 from wcord import WCoRDLoss, capture, create_model
-from wcord.data.config import DataConfig
-from wcord.data.loader import Loader
-from wcord.data.opening import open_data
-from wcord.evaluation.accuracy import accuracy, predict
+from wcord.data import DataConfig, Loader, open_data
+from wcord.evaluation import accuracy, predict
 
 EPOCHS = 3
 
@@ -30,9 +28,9 @@ def fit(network: torch.nn.Module, teacher: torch.nn.Module | None) -> float:
                 loss = cross_entropy(features.logits, batch.target)
                 if criterion is not None:
                     with torch.no_grad():
-                        seen = teacher_tap(batch.teacher_input)
-                    report = criterion(features.embedding, seen.embedding, batch.index)
-                    loss = loss + report.total  # report.parts["gckt"] and ["lckt"] are there to be logged
+                        teacher_features = teacher_tap(batch.teacher_input)
+                    report = criterion(features.embedding, teacher_features.embedding, batch.index)
+                    loss = loss + report.total  # report.parts["gckt"] and ["lckt"] can be logged
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

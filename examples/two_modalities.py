@@ -1,4 +1,4 @@
-"""The teacher sees something else than the student: two arrays in one order, and the ready-made trainer."""
+"""Teacher and student see different modalities: two arrays in the same order, and the trainer of the library."""
 
 import tempfile
 from pathlib import Path
@@ -7,10 +7,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import wcord
-from wcord.api import start
-from wcord.data.opening import from_arrays
-from wcord.training.config import TrainConfig, configure
-from wcord.training.job import Own
+from wcord.data import from_arrays
 
 
 def main() -> None:
@@ -22,8 +19,7 @@ def main() -> None:
     projections = from_arrays(profiles[:1400], digits.target[:1400], profiles[1400:], digits.target[1400:])
 
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"model": "resnet8", "out": Path(folder, "teacher"), "epochs": 6, "lr": 0.1, "device": "cpu"}
-        teacher = start(configure(TrainConfig, settings), Own(data=pictures), say=lambda line: None)
+        teacher = wcord.train("resnet8", data=pictures, out=Path(folder, "teacher"), epochs=6, lr=0.1, device="cpu")
         student = wcord.distill(
             teacher.student,
             "mlp64x2",

@@ -254,7 +254,7 @@ def test_calls_in_python_keep_to_the_bounds(tmp_path: Path) -> None:
 
 
 def test_values_become_the_types_that_are_declared() -> None:
-    made = checked(Evaluate(mean=[0, 1], std=[1, 1], data=DataConfig(subset=5)))  # pyright: ignore[reportArgumentType]
+    made = checked(Evaluate(mean=[0, 1], std=[1, 1], data=DataConfig(subset=5)))
     assert made.mean == (0.0, 1.0)
     assert isinstance(made.data.subset, float)
     assert convert("out", "a/b", File) == Path("a/b")

@@ -185,7 +185,7 @@ def test_batches_are_those_of_the_cpu() -> None:
 )
 def test_runs_end_and_what_they_made_is_evaluated_on_either(settings: dict[str, object], tmp_path: Path) -> None:
     asked = {"method": "wcord+kd", "subset": 100.0, "epochs": 2, "allow_weak_teacher": True, "device": "cuda"}
-    made = wcord.distill("resnet8", "resnet8", out=tmp_path / "run", **{**asked, **settings})  # pyright: ignore[reportArgumentType]
+    made = wcord.distill("resnet8", "resnet8", out=tmp_path / "run", **{**asked, **settings})
     assert made.outcome.status == "finished"
     assert made.record is not None
     assert made.record.environment["hardware"] == torch.cuda.get_device_name()

@@ -20,7 +20,7 @@ def needs(name: str) -> pytest.MarkDecorator:
 def smoke(out: Path, data: str, **settings: object) -> api.Result:
     made = {"method": "wcord+kd", "set": ["wcord.num_negatives=16"], "epochs": 1, "batch_size": 16, "device": "cpu",
             "allow_weak_teacher": True, "data": data, "out": out, **settings}  # fmt: skip
-    result = wcord.distill("resnet8", "resnet8", **made)  # pyright: ignore[reportArgumentType]
+    result = wcord.distill("resnet8", "resnet8", **made)
     assert result.record is not None
     assert all(np.isfinite(value) for value in result.record.epochs[-1]["parts"].values())
     return result

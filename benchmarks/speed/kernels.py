@@ -24,7 +24,7 @@ from torch import Tensor
 from wcord.checks import UsageError
 from wcord.contrast import nce_loss
 from wcord.contrast.draws import draw_rows
-from wcord.contrast.estimate import Negatives, _Rule, _summed, _swept
+from wcord.contrast.estimate import Negatives, _sum_by_kernel, _sum_by_torch
 from wcord.kernels import VARIABLE
 from wcord.numerics import unit_rows
 from wcord.transport import transport_loss
@@ -99,14 +99,12 @@ def nce_case(name: str, data: NCEData, index: Tensor | None) -> Case:
         settings = {"temperature": TEMPERATURE, "log_mean_exp": data.bias, "num_negatives": DRAWN}
         return nce_loss(anchor, bank[own], bank, index, **settings)
 
-    rule = _Rule("nce", 1 / TEMPERATURE, data.bias, DRAWN)
-
     def alone() -> tuple[Tensor, ...]:
         with torch.no_grad():
             parts = []
             for anchor, bank in zip(data.anchors, data.banks, strict=True):
-                given = (anchor * rule.scale, Negatives(bank, index, DRAWN), rule, True)
-                parts += _swept(*given) or _summed(*given)
+                args = (anchor * (1 / TEMPERATURE), Negatives(bank, index, DRAWN), data.bias, True)
+                parts += _sum_by_kernel(*args) or _sum_by_torch(*args)
             return tuple(parts)
 
     size = data.anchors[0].shape[0]

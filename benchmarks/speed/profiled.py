@@ -92,7 +92,7 @@ class Trained:
             split, batch_size=BATCH, augment="crop-flip", shuffle=True, device=str(training.device), together=together
         )
         objective = training.objective
-        self.meter = EpochMeter((*objective.part_weights,), objective.diagnostics, device=training.device)
+        self.meter = EpochMeter((*objective.weights,), objective.diagnostics, device=training.device)
         self.batches, self.watch = loader.batches(), watch
         self.training, self.count = watched(training, watch), 0
 

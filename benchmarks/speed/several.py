@@ -42,7 +42,7 @@ class Worker:
     folder: Path
     ends: list[float] = field(default_factory=list)
 
-    def look(self) -> None:
+    def read_state(self) -> None:
         """Note the epochs that have ended since the last look."""
         metrics = self.folder / "run" / METRICS
         lines = metrics.read_bytes().count(b"\n") if metrics.is_file() else 0
@@ -80,7 +80,7 @@ def epochs_a_second(workers: Sequence[Worker], seconds: float) -> float:
 def _watch(workers: Sequence[Worker], enough: Callable[[], bool], until: float) -> None:
     while not enough():
         for worker in workers:
-            worker.look()
+            worker.read_state()
         if time.monotonic() > until:
             raise RunError(f"the processes did not end an epoch within {PATIENCE:g} seconds: lower --samples")
         time.sleep(POLL)

@@ -138,6 +138,6 @@ def make_case(training: Training, form: str, whole: Batch) -> Callable[[], None]
             if captured is None or captured.is_captured:
                 return run
     except CaptureError:
-        step.update.forget()  # what the attempt has made of gradients
+        step.update.delete_run()  # what the attempt has made of gradients
         raise
     raise CaptureError("the step does not settle")

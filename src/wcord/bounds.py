@@ -270,12 +270,6 @@ def _items(name: str, value: Any, options: Sequence[Any], others: Mapping[str, A
     return [convert(name, item, kind, others) for item, kind in zip(value, kinds, strict=True)]
 
 
-def takes_empty_text(hint: Any) -> bool:
-    """Tell whether a setting of this annotation gives "" a meaning."""
-    parts = typing.get_args(hint)
-    return any(part.may_be_empty if isinstance(part, Text) else takes_empty_text(part) for part in parts)
-
-
 def _plain(hint: Any) -> Any:
     return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
 

@@ -1,6 +1,6 @@
-"""What the processes that train one network tell each other: rows of a batch, sums, whose random numbers count.
+"""Collective operations of distributed training: gathering rows, sums, and a shared random state.
 
-Where one process trains alone, nothing is sent and everything is as that process has it.
+With a single process nothing is sent, and its own values are returned.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def count() -> int:
-    """Return how many processes train together.
+    """Return the number of processes that train together.
 
     >>> count()
     1
@@ -21,30 +21,30 @@ def count() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def row_counts(own: int, device: torch.device) -> list[int]:
-    """Return how many rows each process holds, by rank.
+def row_counts(rows: int, device: torch.device) -> list[int]:
+    """Return the number of rows of each process, by rank.
 
     >>> row_counts(3, torch.device("cpu"))
     [3]
     """
     if count() == 1:
-        return [own]
-    told = [torch.empty((), dtype=torch.long, device=device) for _ in range(count())]
-    dist.all_gather(told, torch.tensor(own, device=device))
-    return torch.stack(told).tolist()  # one transfer
+        return [rows]
+    counts = [torch.empty((), dtype=torch.long, device=device) for _ in range(count())]
+    dist.all_gather(counts, torch.tensor(rows, device=device))
+    return torch.stack(counts).tolist()  # one transfer
 
 
 def gather_rows(rows: Tensor, counts: Sequence[int]) -> Tensor:
     r"""Return the rows of all processes, in the order of their ranks.
 
     A loss of the gathered rows has one value L in all processes. Backward gives each process dL/d(its rows) times
-    all rows / its rows. So once the processes' gradients are averaged, each weighed by count · its rows / all rows (by
-    1, where all hold as many), the weights of the network that made the rows get dL once, and so do those of a head
-    that reads the gathered rows, of which each process has the whole gradient.
+    (all rows / its rows). The gradients of the processes are then averaged, each weighted by count · its rows / all
+    rows (1 if all have equally many): the weights of the network that computed the rows get dL once, and so do those of
+    a head on the gathered rows, whose whole gradient is in each process.
 
     Args:
-        rows: this process's, n×…, alike in all processes but for n.
-        counts: rows of each process, as `row_counts` tells.
+        rows: this process's, n×…; the processes may differ in n only.
+        counts: rows of each process, as `row_counts` returns them.
 
     >>> gather_rows(torch.tensor([[1.0], [2.0]]), [2]).flatten()
     tensor([1., 2.])
@@ -59,7 +59,7 @@ class _GatheredRows(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, counts: tuple[int, ...]) -> Tensor:
         rank, longest = dist.get_rank(), max(counts)
         before = sum(counts[:rank])
-        ctx.own = slice(before, before + counts[rank])
+        ctx.local = slice(before, before + counts[rank])
         ctx.factor = sum(counts) / counts[rank]
         sent = rows.new_zeros(longest, *rows.shape[1:])
         sent[: counts[rank]] = rows
@@ -69,28 +69,28 @@ class _GatheredRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0][ctx.own] * ctx.factor, None
+        return gradients[0][ctx.local] * ctx.factor, None
 
 
 @contextmanager
 def drawing_as_first(device: torch.device) -> Iterator[None]:
-    """Let all processes draw what the first one would; the others then go on with their own numbers.
+    """Let all processes draw the random numbers of the first one; afterwards the others continue with their own.
 
     Args:
-        device: whose global generator is meant, the CPU or a CUDA device.
+        device: the CPU or a CUDA device, whose global generator is shared.
     """
     if count() == 1:
         yield
         return
-    own = _random_state(device)
-    first = own.to(device, copy=True)
+    local = _random_state(device)
+    first = local.to(device, copy=True)
     dist.broadcast(first, src=0)
     _set_random_state(first.cpu(), device)
     try:
         yield
     finally:
         if dist.get_rank() != 0:
-            _set_random_state(own, device)
+            _set_random_state(local, device)
 
 
 def copy_from_first(tensors: Iterable[Tensor]) -> None:
@@ -101,7 +101,7 @@ def copy_from_first(tensors: Iterable[Tensor]) -> None:
 
 
 def total(values: Tensor, device: torch.device) -> Tensor:
-    """Return the sum of `values` over all processes, which talk through `device`.
+    """Return the sum of `values` over all processes, which communicate through `device`.
 
     >>> total(torch.tensor([1.0, 2.0]), torch.device("cpu"))
     tensor([1., 2.])
@@ -114,16 +114,16 @@ def total(values: Tensor, device: torch.device) -> Tensor:
 
 
 def largest(value: int, device: torch.device) -> int:
-    """Return the largest of the numbers that the processes hold.
+    """Return the largest of the processes' numbers.
 
     >>> largest(7, torch.device("cpu"))
     7
     """
     if count() == 1:
         return value
-    told = torch.tensor(value, device=device)
-    dist.all_reduce(told, dist.ReduceOp.MAX)
-    return int(told)
+    highest = torch.tensor(value, device=device)
+    dist.all_reduce(highest, dist.ReduceOp.MAX)
+    return int(highest)
 
 
 def _random_state(device: torch.device) -> Tensor:

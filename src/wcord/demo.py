@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from wcord.api import Say, start
+from wcord.api import Reporter, start
 from wcord.checks import RunError, UsageError
 from wcord.claim import claim, holder, is_claimed
 from wcord.marks import is_page_of
@@ -31,7 +31,7 @@ STUDENT_SETTINGS: dict[str, object] = {
 """Students see 20 images a class, so that there is something to learn from a teacher that saw them all."""
 
 
-def run_demo(out: Path, *, seed: int, say: Say) -> tuple[list[Record], Path]:
+def run_demo(out: Path, *, seed: int, say: Reporter) -> tuple[list[Record], Path]:
     """Run the demo in a folder of its own and return the students' records and the page.
 
     An earlier demo in the folder, finished or not, is replaced.
@@ -54,7 +54,7 @@ def run_demo(out: Path, *, seed: int, say: Say) -> tuple[list[Record], Path]:
         return _run(out, seed=seed, say=say)
 
 
-def _run(out: Path, *, seed: int, say: Say) -> tuple[list[Record], Path]:
+def _run(out: Path, *, seed: int, say: Reporter) -> tuple[list[Record], Path]:
     # Networks this small gain nothing from threads, and lose much when another program makes the threads wait.
     torch.set_num_threads(1)
     say(f"1. a teacher, {TEACHER}, on all training digits")
@@ -76,7 +76,7 @@ def _run(out: Path, *, seed: int, say: Say) -> tuple[list[Record], Path]:
     return records, page
 
 
-def _finished(config: TrainConfig | DistillConfig, say: Say) -> Record:
+def _finished(config: TrainConfig | DistillConfig, say: Reporter) -> Record:
     result = start(config, say=say)
     if result.record is None:
         raise RunError(f"the demo was stopped ({result.outcome.reason}): start it again")

@@ -14,7 +14,7 @@ from wcord.marks import is_description, is_exported_onnx, is_exported_program
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card
 from wcord.overwriting import Output, require_writable, write_output
-from wcord.training.as_trained import open_as_seen
+from wcord.setup.as_trained import open_as_seen
 from wcord.training.consent import resume_command
 from wcord.training.run import STUDENT, RunFolder
 from wcord.usage import Format, describe_export, export_metadata
@@ -54,7 +54,7 @@ def export(
     """Write a run's student in a format that other programs run, with a card that describes it.
 
     The input, `images`, is a batch of what the student sees after its view, B×C×H×W with free B: pictures in [0, 1], or
-    the columns of a table as they are; normalisation is inside. The output is `logits`. The file holds the student's
+    the columns of a table as they are; normalization is inside. The output is `logits`. The file holds the student's
     card as metadata, and `student.onnx.md` (`student.pt2.md`) beside it says how records are prepared.
 
     The file counts only after it has given PyTorch's logits, within 1e-4 of the largest, on real images; else nothing

@@ -26,12 +26,12 @@ from wcord.models.preactivation import RELUS, address_before_relu
 
 @dataclass(frozen=True)
 class Features:
-    """What one forward pass gives.
+    """The result of one forward pass.
 
     Attributes:
         logits: B×classes; of a network without a classifier, B×0.
-        embedding: B×D, the input of the classifier, averaged over positions where it has any.
-        maps: by the name that was asked for, B×C×H×W, or B×T×D of a transformer.
+        embedding: B×D, the input of the classifier, averaged over positions if it has any.
+        maps: name → B×C×H×W, or B×T×D of a transformer.
     """
 
     logits: Tensor
@@ -58,7 +58,7 @@ class StatesFeatureInfo(Protocol):
 
 
 def map_names(model: nn.Module) -> tuple[str, ...]:
-    """Return the names of a network's maps, from input to output: as it states them, or timm does; else none.
+    """Return the names of a network's maps, from input to output: those that it or timm states, else none.
 
     >>> from wcord.models.create import create_model
     >>> map_names(create_model("resnet8"))
@@ -94,15 +94,15 @@ _NAME_IT = (
 def capture(model: nn.Module, maps: Sequence[str] = (), embedding: str | None = None) -> "Iterator[Tap]":
     """Open a tap on a network: within the context, `tap(x)` runs it and returns its `Features`.
 
-    The model is called as given, so DDP and torch.compile work; the hooks sit on the network inside. They keep
-    references alone and are gone when the context ends, however it ends. A ReLU whose input is read does not overwrite
-    it meanwhile.
+    The model itself is called, so DDP and torch.compile work; the hooks are on the network inside. They store
+    references only and are always removed at the end of the context. A ReLU whose input is read does not overwrite it
+    in the context.
 
     Args:
         model: any module that returns logits (or an output that holds `.logits`).
-        maps: which maps to read: names that the network states (see `map_names`), `pre:NAME` for one before its ReLU,
-            which the network states too or which ends the map's module, or addresses: a module's path, as in
-            `named_modules()`, means its output, and `PATH:in` its input.
+        maps: maps to read: names that the network states (see `map_names`), `pre:NAME` for one before its ReLU, which
+            the network states or which ends the map's module, or addresses: a module's path, as in `named_modules()`,
+            for its output, and `PATH:in` for its input.
         embedding: path of the module whose *input* is the embedding. Default: the one that a `Network` was built
             with, else the classifier (see `classifier_paths`), which must give the logits; that is verified.
 
@@ -140,36 +140,36 @@ def capture(model: nn.Module, maps: Sequence[str] = (), embedding: str | None = 
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """A tensor as a hook saw it, and how often it had been changed in place by then, where that is counted."""
+class _Recorded:
+    """A tensor that a hook received, and its count of in-place changes at that time, if it has one."""
 
     tensor: Tensor
     version: int | None
 
 
 class Tap:
-    """What `capture` yields: calls the model and gathers what its hooks saw."""
+    """Calls the model and collects the tensors of its hooks; `capture` yields it."""
 
     def __init__(self, model: nn.Module, maps: Sequence[str], embedding: str | None) -> None:
         require_names("maps", maps)
         if embedding is not None:
             require_kind("embedding", embedding, str, "the path of a module")
         if isinstance(model, nn.DataParallel):
-            raise UsageError("nn.DataParallel splits what the hooks see: use DistributedDataParallel")
+            raise UsageError("nn.DataParallel splits the tensors that the hooks read: use DistributedDataParallel")
         self.model = model
         self.network = unwrap(model)
         self.parts = merged_parts(model)
         self.paths = {name: _resolve(self.network, name) for name in maps}
-        self.ends = _found_ends(self.network, self.paths)
+        self.ends = _ends_of(self.network, self.paths)
         self.channels = _stated_channels(self.network)
         embedding = stated_embedding(model) if embedding is None else embedding
-        self.found_by_itself = embedding is None
+        self.guesses_head = embedding is None
         self.heads = _find_heads(self.network) if embedding is None else (embedding,)
         self.widths = stated_widths(self.network)
         modules = dict(self.network.named_modules())
         if self.heads[0] not in modules:
             raise _no_such_path(self.network, self.heads[0])
-        watched = {*self.paths.values(), *(self.heads if self.found_by_itself else [])}
+        watched = {*self.paths.values(), *(self.heads if self.guesses_head else [])}
         watched |= {path for end in self.ends.values() for path in end}
         self.watched = {address: modules[address.removesuffix(INPUT_SIDE)] for address in sorted(watched)}
         self._running = False
@@ -177,7 +177,7 @@ class Tap:
         self._inputs: dict[str, tuple[Any, ...]] = {}
 
     def __call__(self, *inputs: Any, **named: Any) -> Features:
-        """Run the model once and return what it gave; arguments are the model's own."""
+        """Run the model once and return its features; the arguments are those of the model."""
         self._outputs, self._inputs, self._running = {}, {}, True
         try:
             logits = logits_of(self.model(*inputs, **named))
@@ -186,17 +186,17 @@ class Tap:
             self._outputs, self._inputs, self._running = {}, {}, False
 
     def output_hook(self, path: str) -> Any:
-        """Return a hook that keeps a module's output."""
+        """Return a hook that stores a module's output."""
 
         def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            # Outside a call of the tap (gradient checkpointing runs modules again in backward) nothing is kept.
+            # Outside a call of the tap (gradient checkpointing runs modules again in backward) nothing is stored.
             if self._running:
-                self._outputs[path] = (*self._outputs.get(path, ()), _seen(output))
+                self._outputs[path] = (*self._outputs.get(path, ()), _record(output))
 
         return hook
 
     def before_hook(self, address: str) -> Any:
-        """Return a hook that keeps a module's input."""
+        """Return a hook that stores a module's input."""
 
         def hook(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
             if self._running:
@@ -205,7 +205,7 @@ class Tap:
         return hook
 
     def input_hook(self, path: str) -> Any:
-        """Return a hook that keeps a classifier's input."""
+        """Return a hook that stores a classifier's input."""
 
         def hook(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
             if self._running:
@@ -215,19 +215,21 @@ class Tap:
 
     def _map(self, name: str) -> Tensor:
         path = self.paths[name]
-        seen = self._outputs.get(path, ())
-        if name in self.ends and seen:
+        outputs = self._outputs.get(path, ())
+        if name in self.ends and outputs:
             self._require_end(name)
-            return _intact(seen[-1], f"map {name!r} (input of {self.ends[name][0]!r})")
-        if len(seen) > 1:
-            raise UsageError(f"map {name!r}: module {path!r} runs {len(seen)} times in a forward pass, which is meant?")
-        if not seen:
+            return _intact(outputs[-1], f"map {name!r} (input of {self.ends[name][0]!r})")
+        if len(outputs) > 1:
+            raise UsageError(
+                f"map {name!r}: module {path!r} runs {len(outputs)} times in a forward pass: name one that runs once"
+            )
+        if not outputs:
             raise self._never_ran("map", name, path)
-        value = _intact(seen[0], f"map {name!r} (output of {path!r})")
+        value = _intact(outputs[0], f"map {name!r} (output of {path!r})")
         return _channels_first(value, self.channels.get(path))
 
     def _require_end(self, name: str) -> None:
-        """Raise unless the ReLU that was found for a map gave that map."""
+        """Raise unless the ReLU at the end of a map's module computed that map."""
         relu, whole = (self._outputs.get(path, (None,))[-1] for path in self.ends[name])
         if relu is None or whole is None or relu.tensor is not whole.tensor:
             plain = name.partition(":")[2]
@@ -247,8 +249,8 @@ class Tap:
         if not inputs:
             raise self._never_ran("embedding", path, path)
         classes = logits.shape[-1] if self.parts is None else self.parts
-        found = len(outputs) == len(inputs) and _gives(outputs[-1], logits.shape[0], classes)
-        if self.found_by_itself and not found:
+        plausible = len(outputs) == len(inputs) and _may_be_logits(outputs[-1], logits.shape[0], classes)
+        if self.guesses_head and not plausible:
             raise UsageError(
                 f"the classifier of {type(self.network).__name__} was not found: the output of {path!r} is not the "
                 f"logits {tuple(logits.shape)}; {_NAME_IT}, e.g. {_candidates(self.network)}"
@@ -260,34 +262,34 @@ class Tap:
     def _never_ran(self, kind: str, name: str, path: str) -> UsageError:
         if is_compiled(self.model):
             return UsageError(
-                f"{kind} {name!r} was not seen: the model was compiled before capture began; open capture before the "
+                f"{kind} {name!r} was not read: the model was compiled before capture began; open capture before the "
                 "compiled model first runs, or call torch.compiler.reset()"
             )
         near = _near(path, [other for other, _ in self.network.named_modules() if other != path])
         return UsageError(f"{kind} {name!r}: module {path!r} did not run in this forward pass{near}")
 
 
-def _first(args: tuple[Any, ...], named: dict[str, Any]) -> _Seen | None:
-    return _seen(next(iter((*args, *named.values())), None))
+def _first(args: tuple[Any, ...], named: dict[str, Any]) -> _Recorded | None:
+    return _record(next(iter((*args, *named.values())), None))
 
 
-def _seen(value: Any) -> _Seen | None:
-    """Note the tensor that a module was given or gave; of several, the first, as transformers' layers give it."""
+def _record(value: Any) -> _Recorded | None:
+    """Record an input or output of a module; of several, the first, which is the tensor of transformers' layers."""
     if isinstance(value, (tuple, list)) and value:
         value = value[0]
     if not isinstance(value, Tensor):
         return None
-    # A compiled graph breaks at the count, and in inference mode PyTorch does not keep one.
+    # Reading the count breaks a compiled graph, and in inference mode PyTorch has none.
     uncounted = torch.compiler.is_compiling() or value.is_inference()
-    return _Seen(value, None if uncounted else value._version)
+    return _Recorded(value, None if uncounted else value._version)
 
 
-def _intact(seen: _Seen | None, what: str) -> Tensor:
-    if seen is None:
+def _intact(recorded: _Recorded | None, what: str) -> Tensor:
+    if recorded is None:
         raise UsageError(f"{what} is not a tensor: name another module")
-    if seen.version is not None and seen.tensor._version != seen.version:
+    if recorded.version is not None and recorded.tensor._version != recorded.version:
         raise UsageError(f"{what} is changed in place afterwards (inplace=True?): name the module that changes it")
-    return seen.tensor
+    return recorded.tensor
 
 
 def _stated_channels(network: nn.Module) -> dict[str, int]:
@@ -298,18 +300,18 @@ def _stated_channels(network: nn.Module) -> dict[str, int]:
 
 
 def _channels_first(value: Tensor, channels: int | None) -> Tensor:
-    """Return B×C×H×W of a map that a network of timm (a Swin, say) gives as B×H×W×C."""
+    """Return B×C×H×W of a map that a network of timm, such as a Swin, returns as B×H×W×C."""
     last = value.dim() == 4 and channels is not None and value.shape[1] != channels == value.shape[3]
     return value.permute(0, 3, 1, 2) if last else value
 
 
 def map_path(network: nn.Module, name: str) -> str:
-    """Return the stated address of a map, else the name itself, which is then one."""
+    """Return the stated address of a map; a name that is not stated is an address."""
     return network.map_paths.get(name, name) if isinstance(network, StatesMaps) else name
 
 
 def _resolve(network: nn.Module, name: str) -> str:
-    """Return the address of a map: the stated one, else the name itself."""
+    """Return the address of a map; raise if there is no such module."""
     kind, _, plain = name.partition(":")
     if kind == BEFORE_RELU:
         return address_before_relu(network, plain, map_path(network, plain))
@@ -320,8 +322,8 @@ def _resolve(network: nn.Module, name: str) -> str:
     return address
 
 
-def _found_ends(network: nn.Module, paths: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Return name → (ReLU, map) of the maps before their ReLU that the network does not state itself."""
+def _ends_of(network: nn.Module, paths: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return name → (ReLU, map) of the maps before their ReLU that the network does not state."""
     stated = network.preactivation_paths if isinstance(network, StatesPreactivations) else {}
     names = {name: name.partition(":")[2] for name in paths if name.partition(":")[0] == BEFORE_RELU}
     return {
@@ -352,7 +354,7 @@ def _candidates(network: nn.Module) -> str:
 
 
 def _find_heads(network: nn.Module) -> tuple[str, ...]:
-    """Return the paths of the classifiers that count."""
+    """Return the path of the classifier, or of all whose inputs together are the embedding."""
     paths = classifier_paths(network)
     if not paths:
         raise UsageError(
@@ -362,12 +364,12 @@ def _find_heads(network: nn.Module) -> tuple[str, ...]:
     return paths if joined_classifiers(network) else paths[:1]
 
 
-def _gives(seen: _Seen | None, batch: int, classes: int) -> bool:
+def _may_be_logits(output: _Recorded | None, batch: int, classes: int) -> bool:
     """Return whether a module's output can be the logits: same batch and classes, before positions are averaged."""
-    if seen is None or seen.tensor.shape[0] != batch:
+    if output is None or output.tensor.shape[0] != batch:
         return False
-    shape = seen.tensor.shape
-    return classes in ((shape[1], shape[-1]) if seen.tensor.dim() == 4 else (shape[-1],))
+    shape = output.tensor.shape
+    return classes in ((shape[1], shape[-1]) if output.tensor.dim() == 4 else (shape[-1],))
 
 
 def _average_positions(x: Tensor, *, widths: Collection[int], channels_last: bool) -> Tensor:
@@ -375,8 +377,8 @@ def _average_positions(x: Tensor, *, widths: Collection[int], channels_last: boo
 
     Args:
         x: the input of a classifier.
-        widths: what the network states that D may be; decides which axis holds the channels where one axis alone fits.
-        channels_last: which of the two a map is where that says nothing.
+        widths: widths that the network states; if only one axis fits, it is that of the channels.
+        channels_last: whether a map is B×H×W×C, if the widths do not decide it.
     """
     if x.dim() == 2:
         return x

@@ -1,6 +1,6 @@
-"""Whether a hand-written GPU kernel computes what torch computes as well, and what happens where it cannot.
+"""Dispatch to hand-written GPU kernels, with the torch path as the fallback.
 
-A kernel stands beside its torch path and is taken only where a committed measurement says that it wins.
+A kernel is used only up to the size at which a committed measurement says that it is faster.
 """
 
 import os
@@ -16,10 +16,10 @@ from wcord.checks import UsageError, shown
 VARIABLE = "WCORD_KERNELS"
 """Environment variable that sets whether kernels are used: `auto` (those of `KEPT`), `on` or `off`."""
 KEPT: dict[str, int] = {"sinkhorn": 256}
-"""Kernel → the largest size at which it won, from the verdicts of benchmarks/speed/kernels.py on a GPU."""
+"""Kernel → the largest size at which it was faster, from the verdicts of benchmarks/speed/kernels.py on a GPU."""
 
 ALIGNED = 16
-"""Bytes that the addresses of tensors are multiples of; others would be compiled for once more."""
+"""Required alignment of tensors in bytes; other addresses would need another compilation."""
 
 Result = TypeVar("Result")
 
@@ -28,10 +28,10 @@ _failed: set[str] = set()
 
 
 def choice() -> str:
-    """Return what the environment variable says, `auto` where it is not set.
+    """Return the value of the environment variable, `auto` if it is not set.
 
     Raises:
-        UsageError: it holds something else.
+        UsageError: on any other value.
     """
     text = os.environ.get(VARIABLE, "").strip() or "auto"
     if text not in ("auto", "on", "off"):
@@ -42,21 +42,21 @@ def choice() -> str:
 def result_of(
     kernel: str, launch: Callable[[], Result], *, tensors: Sequence[Tensor], size: int, variant: tuple[object, ...]
 ) -> Result | None:
-    """Return what a kernel computes, or None where torch has to: the caller then goes on as if there were no kernel.
+    """Return the result of a kernel, or None if torch has to compute it.
 
-    No value is looked at. A kernel that fails to compile or to launch is not tried again in this process; the first
-    that fails is reported by a warning. What was never launched before is not launched while a CUDA graph is captured,
-    where nothing can be compiled: the graph holds the torch path then.
+    No value is read. A kernel that fails to compile or to launch is not tried again in this process; the first failure
+    is reported by a warning. A kernel that was not launched before is not launched while a CUDA graph is captured,
+    since nothing can be compiled then: the graph contains the torch path.
 
     Args:
         kernel: its name.
         launch: imports Triton, which is not on every system, and launches the kernel.
-        tensors: all that it reads.
-        size: compared with the size up to which it won.
-        variant: all that it is compiled anew for.
+        tensors: its inputs.
+        size: compared with the largest size at which it is faster.
+        variant: the values that need a separate compilation.
     """
-    asked = choice()
-    if asked == "off" or kernel in _failed or (asked == "auto" and size > KEPT.get(kernel, -1)):
+    mode = choice()
+    if mode == "off" or kernel in _failed or (mode == "auto" and size > KEPT.get(kernel, -1)):
         return None
     if not all(_suits(tensor) for tensor in tensors) or len({tensor.device for tensor in tensors}) > 1:
         return None
@@ -68,15 +68,15 @@ def result_of(
             result = launch()
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # a compiler, a driver and a launcher have errors of their own
-        _give_up(kernel, error, silent=asked == "auto" and isinstance(error, ImportError))
+    except Exception as error:  # compiler, driver and launcher each raise their own
+        _give_up(kernel, error, silent=mode == "auto" and isinstance(error, ImportError))
         return None
     _launched.add(compiled)
     return result
 
 
 def _suits(tensor: Tensor) -> bool:
-    """Whether a kernel reads the tensor as it is; a subclass may hold no numbers at all."""
+    """Return whether a kernel can read the tensor; a subclass may have no storage."""
     return (
         tensor.device.type == "cuda"
         and type(tensor) in (Tensor, torch.nn.Parameter)
@@ -90,9 +90,10 @@ def _give_up(kernel: str, error: Exception, *, silent: bool) -> None:
     first = not _failed
     _failed.add(kernel)
     if first and not silent:
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         warnings.warn(
-            f"the GPU kernel {kernel!r} failed ({said}): torch computes what it would have ({VARIABLE}=off: always)",
+            f"the GPU kernel {kernel!r} failed ({reason}): torch computes its results instead; {VARIABLE}=off always "
+            "selects torch",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 NORM_EPS = 1e-6
 """Added to the squared norm before the root: bounds the gradient at a zero row by 1/sqrt(1e-6) = 1000."""
 BLOCK_ENTRIES = 2**22
-"""Entries of a block of rows: what is computed in between then takes 16 MB in single precision."""
+"""Entries of a block of rows: a temporary then takes 16 MB in single precision."""
 
 
 def full_precision(tensor: Tensor) -> Tensor:
@@ -27,16 +27,16 @@ def in_common_precision(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def in_precision_of(module: nn.Module, tensor: Tensor) -> Tensor:
-    """Return `tensor` in the dtype that the module computes in: that of its numbers, or its own in full precision.
+    """Return `tensor` in the dtype of the module's numbers; in full precision if it has none.
 
-    The features of a batch come in any precision, NumPy's double or a network's half, and a head in its own.
+    The features of a batch may have any precision, NumPy's double or a network's half, and a head another.
 
     >>> in_precision_of(nn.Linear(2, 2), torch.ones(1, 2, dtype=torch.float64)).dtype
     torch.float32
     """
-    for own in itertools.chain(module.parameters(), module.buffers()):
-        if own.is_floating_point():
-            return tensor.to(own.dtype)
+    for number in itertools.chain(module.parameters(), module.buffers()):
+        if number.is_floating_point():
+            return tensor.to(number.dtype)
     return full_precision(tensor)
 
 
@@ -61,22 +61,21 @@ class FullPrecisionModule(nn.Module):
 
 
 class Settles(nn.Module, ABC):
-    """A module whose first training-mode steps take another way than all later ones, such as a queue that fills.
+    """A module whose first training-mode steps run other operations than all later ones, such as a queue that fills.
 
-    A step that is captured is replayed as it was, so it must be one of the later ones.
+    A captured step is replayed as it was, so it must be one of the later ones.
     """
 
     @property
     @abstractmethod
     def settled(self) -> bool:
-        """Whether the next training-mode step goes the way of all later ones; the answer may wait for the device."""
+        """Whether the next training-mode step runs the operations of all later ones; may wait for the device."""
 
 
 def row_blocks(*matrices: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the rows of matrices that have as many of them, some at a time.
+    """Yield the rows of equally long matrices, some at a time.
 
-    What is computed of a block, such as its softmax, then needs little memory however many samples and classes there
-    are.
+    Temporaries of a block, such as its softmax, then need little memory for any number of samples and classes.
 
     >>> [block.shape[0] for (block,) in row_blocks(torch.zeros(5, 2**21))]
     [2, 2, 1]

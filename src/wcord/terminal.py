@@ -3,10 +3,14 @@
 import json
 import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
+
+Reporter = Callable[[str], None]
+"""Takes a line that reports what happens."""
 
 
 def printable(text: str) -> str:

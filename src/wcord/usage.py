@@ -7,8 +7,8 @@ from wcord.data.images import Frame
 from wcord.data.sources.audio import FRAMES, WINDOW
 from wcord.data.view import COLOR, View
 from wcord.models.card import SEVERAL_LABELS, ModelCard
+from wcord.setup.as_trained import frame_of
 from wcord.terminal import json_text, markdown_cell
-from wcord.training.as_trained import frame_of
 
 Format = Literal["onnx", "torch"]
 Shape = tuple[int, int, int]

@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save_file
 
 from wcord import api
 from wcord.checks import UsageError
+from wcord.cli import main
 from wcord.export import export
 from wcord.files import sha256
 from wcord.models.weights import digest, read_card
 from wcord.training.config import DistillConfig, configure
 
-WCORD = [sys.executable, "-m", "wcord.cli"]
 SMALL = ["--subset", "6", "--epochs", "1", "--batch-size", "20", "--device", "cpu"]
 
 
@@ -26,21 +26,24 @@ def quiet(line: str) -> None:
     """Tell nobody."""
 
 
+def commands(folder: Path) -> list[list[str]]:
+    train, student = ["train", "--model", "resnet8", *SMALL, "--out", str(folder / "teacher")], str(folder / "student")
+    networks = ["--teacher", "resnet8", "--teacher-weights", str(folder / "teacher" / "student.safetensors")]
+    networks += ["--student", "resnet8", "--method", "kd", "--allow-weak-teacher"]
+    return [train, ["distill", *networks, *SMALL, "--out", student]]
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two equal trainings and two equal distillations, each in a process of its own."""
+    """A training and a distillation in this process, and the same in another."""
     base = tmp_path_factory.mktemp("equal")
-    made = []
-    for name in ("one", "two"):
-        train, distill = base / name / "teacher", base / name / "student"
-        subprocess.run([*WCORD, "train", "--model", "resnet8", *SMALL, "--out", str(train)], check=True)
-        networks = ["--teacher", "resnet8", "--teacher-weights", str(train / "student.safetensors")]
-        networks += ["--student", "resnet8", "--method", "kd", "--allow-weak-teacher"]
-        subprocess.run([*WCORD, "distill", *networks, *SMALL, "--out", str(distill)], check=True)
-        made += [train, distill]
-    return made
+    assert [main(command) for command in commands(base / "one")] == [0, 0]
+    code = "import json, sys; from wcord.cli import main; sys.exit(any([main(c) for c in json.loads(sys.argv[1])]))"
+    subprocess.run([sys.executable, "-c", code, json.dumps(commands(base / "two"))], check=True)
+    return [base / name / kind for name in ("one", "two") for kind in ("teacher", "student")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("name", ["student.safetensors", "analysis.npz"])
 def test_two_equal_runs_leave_equal_files(runs: list[Path], which: int, name: str) -> None:

@@ -19,9 +19,9 @@ from wcord.data.opening import from_arrays, open_data
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import open_network, read_card, save_weights
-from wcord.training.as_trained import open_as_trained, taught_as_trained
+from wcord.setup.as_trained import open_as_trained, taught_as_trained
+from wcord.setup.job import Provided, prepare
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import Own, prepare
 
 QUICK = {"epochs": 15, "lr": 0.02, "batch_size": 16, "schedule": "cosine", "device": "cpu"}
 
@@ -111,7 +111,7 @@ def test_the_samples_that_were_held_out_are_those_that_are_measured(tmp_path: Pa
     assert other != measured
     student = distilled(tmp_path / "student", weights, data="sklearn:breast_cancer", epochs=1)
     assert student.record is not None
-    note = "the teacher was trained on another split of these data (split_seed = 5, holdout = 0.0, group_by = None)"
+    note = "the teacher was trained on another split of these data (group_by = None, holdout = 0.0, split_seed = 5)"
     assert any(told.startswith(note) for told in student.record.notes)
     same = distilled(tmp_path / "same", weights, data="sklearn:breast_cancer", split_seed=5, epochs=1)
     assert same.record is not None
@@ -208,9 +208,9 @@ def test_a_run_on_data_of_ones_own_is_not_gone_on_with_on_others(tmp_path: Path)
     settings = {"epochs": 1, "device": "cpu", "max_time": 0.0001, "method": "ce"}
     stopped = wcord.distill("resnet8", "resnet8", out=tmp_path / "r", data=data, allow_weak_teacher=True, **settings)
     assert stopped.outcome.status == "stopped"
-    with pytest.raises(UsageError, match="'own:digits' was a data set that the caller brought"):
+    with pytest.raises(UsageError, match="'own:digits' was a data set that the caller passed"):
         api.resume(tmp_path / "r", max_time=None)
-    assert api.resume(tmp_path / "r", own=api.Own(data=data), max_time=None).record is not None
+    assert api.resume(tmp_path / "r", provided=api.Provided(data=data), max_time=None).record is not None
 
 
 def test_a_picture_is_framed_as_in_training(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_teacher_that_has_seen_test_samples_is_told_and_no_other(tmp_path: Pat
     settings = {"teacher": "mlp8x1", "teacher_weights": whole, "student": "mlp8x1", "method": "kd", "holdout": 0.2}
     config = configure(DistillConfig, {**settings, "allow_weak_teacher": True, "out": tmp_path / "held"})
     told = "the teacher was trained on data of this name, none of them held out: it may have seen test samples"
-    assert prepare(config, api.Own(), lambda line: None).notes[-1] == told
+    assert prepare(config, api.Provided(), lambda line: None).notes[-1] == told
 
 
 def test_a_table_that_has_grown_is_split_as_it_was(tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_classes_that_are_matched_by_name_get_no_advice_on_their_order(tmp_path:
     names = [("ant", "bee", "cat", "dog")[number] for number in numbers]
     own = from_arrays(images, names, images, names)
     config = configure(TrainConfig, {"model": "mlp16x1", "out": tmp_path / "run", **QUICK})
-    api.start(config, Own(data=own), say=lambda line: None)
+    api.start(config, Provided(data=own), say=lambda line: None)
     weights = tmp_path / "run" / "student.safetensors"
     rolled = np.broadcast_to((60 * ((numbers + 1) % 4))[:, None, None].astype(np.uint8), (120, 8, 8))
     said: list[str] = []

@@ -102,14 +102,14 @@ def test_predictions_of_nan_are_errors(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_one_name_is_no_list_of_names(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"classes must be a list, received 'ab': write \['ab'\]"):
-        from_arrays(np.zeros((4, 3, 3), np.uint8), [0, 1] * 2, classes="ab")  # pyright: ignore[reportArgumentType]
+        from_arrays(np.zeros((4, 3, 3), np.uint8), [0, 1] * 2, classes="ab")
     with pytest.raises(UsageError, match="student_maps must be a list, received 'stage1'"):
         build_method("at", create_model("resnet8"), create_model("resnet8"), student_maps="stage1")
     with pytest.raises(UsageError, match=r"set must be a list, received 'kd.temperature=2'"):
         api.distill("resnet8", "resnet8", out=tmp_path / "r", set="kd.temperature=2")
     save_weights(small(), tmp_path / "w.safetensors", card=CARD)
     with pytest.raises(UsageError, match="shots must be a list, received 5"):
-        api.probe(tmp_path / "w.safetensors", shots=5)  # pyright: ignore[reportArgumentType]
+        api.probe(tmp_path / "w.safetensors", shots=5)
     Image.fromarray(np.full((4, 4), 255, np.uint8)).save(tmp_path / "p.png")
     assert len(api.predict_files(tmp_path / "w.safetensors", str(tmp_path / "p.png"), device="cpu")) == 1
 

@@ -15,9 +15,10 @@ from wcord.checks import UsageError
 from wcord.data.config import DataConfig
 from wcord.data.opening import open_data
 from wcord.models.weights import read_card
+from wcord.setup.job import seen_by_both
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import seen_by_both
 
+pytestmark = pytest.mark.slow
 QUICK = {"epochs": 2, "lr": 0.1, "schedule": "cosine", "device": "cpu"}
 
 
@@ -28,7 +29,9 @@ def trained(out: Path, model: str, **settings: object) -> Path:
 
 def distilled(out: Path, teacher: Path, model: str, student: str, **settings: object) -> api.Result:
     made = {"method": "wcord+kd", "set": ["wcord.num_negatives=64"], "out": out, **QUICK, **settings}
-    return wcord.distill(model, student, teacher_weights=teacher, **made)  # pyright: ignore[reportArgumentType]
+    if "data" not in settings:
+        made["subset"] = 25.0  # of the digits
+    return wcord.distill(model, student, teacher_weights=teacher, **made)
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from wcord.checks import RunError, UsageError
 from wcord.claim import claim
 from wcord.data.opening import from_arrays
 from wcord.export import export
+from wcord.setup.job import Provided
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import Own
 
 SMALL: dict[str, Any] = {"model": "resnet8", "epochs": 2, "batch_size": 8, "device": "cpu", "max_time": 1e-6}
 
@@ -76,11 +76,14 @@ def test_other_data_are_told_before_anything_else_and_the_right_ones_go_on(tmp_p
 def test_data_of_ones_own_are_compared_too(tmp_path: Path) -> None:
     x, y = np.random.default_rng(0).random((24, 1, 8, 8)).astype(np.float32), np.arange(24) % 2
     config = configure(TrainConfig, SMALL | {"out": tmp_path / "run", "data": "own:arrays"})
-    run = api.start(config, Own(data=from_arrays(x, y)), quiet).run
-    assert "other labels" in refused(run, own=Own(data=from_arrays(x, np.where(y == 0, 1, 0))))
-    assert "other samples" in refused(run, own=Own(data=from_arrays(x[::-1].copy(), y)))
-    assert "had 20 samples and now has 16" in refused(run, own=Own(data=from_arrays(x[:20], y[:20])))
-    assert api.resume(run, own=Own(data=from_arrays(x, y)), say=quiet, max_time=10.0).outcome.status == "finished"
+    run = api.start(config, Provided(data=from_arrays(x, y)), quiet).run
+    assert "other labels" in refused(run, provided=Provided(data=from_arrays(x, np.where(y == 0, 1, 0))))
+    assert "other samples" in refused(run, provided=Provided(data=from_arrays(x[::-1].copy(), y)))
+    assert "had 20 samples and now has 16" in refused(run, provided=Provided(data=from_arrays(x[:20], y[:20])))
+    assert (
+        api.resume(run, provided=Provided(data=from_arrays(x, y)), say=quiet, max_time=10.0).outcome.status
+        == "finished"
+    )
 
 
 def test_runs_of_earlier_versions_go_on(tmp_path: Path) -> None:
@@ -185,7 +188,7 @@ def test_a_picture_that_cannot_be_read_under_way_may_be_replaced(tmp_path: Path,
             bad.write_bytes(whole[:80])
 
     settings = {"data": f"imagefolder:{root}", "in_memory": "no", "workers": workers, "max_time": None}
-    with pytest.raises(RunError, match=r"step \d+: image '.*3\.bmp' cannot be read .* go on with wcord train --resume"):
+    with pytest.raises(RunError, match=r"step \d+: image '.*3\.bmp' cannot be read .* resume with wcord train"):
         api.start(configure(TrainConfig, SMALL | {"out": tmp_path / "run"} | settings), say=damage)
     bad.write_bytes(whole[:-8] + bytes(8))  # another whole picture than the one that was there
     assert api.resume(tmp_path / "run", say=quiet).outcome.status == "finished"

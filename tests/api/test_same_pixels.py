@@ -17,10 +17,10 @@ from wcord.data.config import DataConfig
 from wcord.data.images import Frame
 from wcord.evaluation.accuracy import Predictions
 from wcord.models.weights import read_card, save_weights
-from wcord.training.as_trained import frame_of, open_as_trained, taught_as_trained
+from wcord.setup.as_trained import frame_of, open_as_trained, taught_as_trained
+from wcord.setup.job import Job, prepare
+from wcord.setup.networks import describe
 from wcord.training.config import DistillConfig, TrainConfig, configure
-from wcord.training.job import Job, prepare
-from wcord.training.networks import describe
 
 Sizes = Callable[[int], tuple[int, int]]
 PICTURES: dict[str, tuple[str, Sizes]] = {
@@ -61,7 +61,7 @@ def drawn(folder: Path, kind: str, *, as_mode: str | None = None) -> str:
 def shipped(folder: Path, model: str, source: str, **settings: Any) -> tuple[Path, Job, Predictions]:
     """Return the weights file that a run would ship, what it was about, and what its network says at its end."""
     given = {"model": model, "data": source, "out": folder / "run", "device": "cpu", "workers": 0, "augment": "none"}
-    job = prepare(configure(TrainConfig, {**given, "batch_size": 4, **settings}), api.Own(), lambda line: None)
+    job = prepare(configure(TrainConfig, {**given, "batch_size": 4, **settings}), api.Provided(), lambda line: None)
     card = describe(job.student, job.architecture, job.data, {"data": job.data.name})
     save_weights(job.student.backbone, folder / "w.safetensors", card=card)
     return folder / "w.safetensors", job, networks.predict_all(job.student, job.test)
@@ -192,25 +192,25 @@ def test_a_teacher_is_shown_what_it_was_trained_on(tmp_path: Path, model: str, s
         "teacher": model, "teacher_weights": weights, "student": RESNET, "method": "kd", "data": source,
         "out": tmp_path / "s", "allow_weak_teacher": True, "device": "cpu", "batch_size": 4, "workers": 0,
     }  # fmt: skip
-    job = prepare(configure(DistillConfig, given), api.Own(), lambda line: None)
+    job = prepare(configure(DistillConfig, given), api.Provided(), lambda line: None)
     assert job.teacher is not None
     torch.testing.assert_close(networks.predict_all(job.teacher, job.test).logits, run.logits, atol=1e-5, rtol=1e-5)
     assert job.data.of_teacher.train.shape == trained.data.train.shape
     assert not any("pictures of" in note for note in job.notes)
     # Where the pictures are opened otherwise, a note says so.
-    other = prepare(configure(DistillConfig, {**given, "image_size": 10}), api.Own(), lambda line: None)
+    other = prepare(configure(DistillConfig, {**given, "image_size": 10}), api.Provided(), lambda line: None)
     (note,) = [note for note in other.notes if "pictures of" in note]
     framed = frame_of(read_card(weights))
     assert note == f"the teacher was trained on pictures of {framed}, and is shown pictures of 10×10 pixels"
     # Of other data, that the student's pictures have the teacher's frame is told.
     own = drawn(tmp_path / "other", "of several sizes")
-    strange = prepare(configure(DistillConfig, {**given, "data": own}), api.Own(), lambda line: None)
+    strange = prepare(configure(DistillConfig, {**given, "data": own}), api.Provided(), lambda line: None)
     told = f"the student is shown pictures of {framed}, as the teacher was; --image-size gives both another size"
     assert told in strange.notes
     # Data of its own have its frame, whatever the student's pictures are.
     small = drawn(tmp_path / "small", "small")
     apart = configure(DistillConfig, {**given, "data": small, "teacher_data": source, "pair_by": "path"})
-    paired = prepare(apart, api.Own(), lambda line: None)
+    paired = prepare(apart, api.Provided(), lambda line: None)
     assert paired.teacher is not None
     assert paired.data.train.shape == (3, 8, 8)
     loader = networks.Loader(paired.data.of_teacher.test, batch_size=8)
@@ -227,14 +227,14 @@ def test_teacher_and_student_may_take_other_channels(tmp_path: Path) -> None:
     for theirs, source, shapes in (("grey", colour, (3, 1)), ("colour", grey, (1, 3))):
         weights = tmp_path / f"of {theirs}" / "w.safetensors"
         config = configure(DistillConfig, {**given, "teacher_weights": weights, "data": source})
-        job = prepare(config, api.Own(), lambda line: None)
+        job = prepare(config, api.Provided(), lambda line: None)
         assert (job.data.train.shape, job.data.of_teacher.train.shape) == ((shapes[0], 16, 16), (shapes[1], 16, 16))
         assert job.data.augment == ("crop-flip" if source == colour else "shift")
         # Going on from such weights, too.
         on = configure(
             TrainConfig, {"model": RESNET, "weights": weights, "data": source, "out": tmp_path / "s", "batch_size": 4}
         )
-        assert prepare(on, api.Own(), lambda line: None).data.train.shape == (shapes[1], 16, 16)
+        assert prepare(on, api.Provided(), lambda line: None).data.train.shape == (shapes[1], 16, 16)
 
 
 def test_the_students_weights_decide_before_the_teachers(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_the_students_weights_decide_before_the_teachers(tmp_path: Path) -> None
     given = {"teacher": RESNET, "student": RESNET, "method": "kd", "data": source, "out": tmp_path / "s",
              "teacher_weights": tmp_path / "a" / "w.safetensors", "student_weights": tmp_path / "b" / "w.safetensors",
              "allow_weak_teacher": True, "device": "cpu", "batch_size": 4}  # fmt: skip
-    job = prepare(configure(DistillConfig, given), api.Own(), lambda line: None)
+    job = prepare(configure(DistillConfig, given), api.Provided(), lambda line: None)
     assert job.data.train.shape == (3, 12, 12)
     assert any("trained on pictures of 16×16 pixels, and is shown pictures of 12×12" in note for note in job.notes)
 

@@ -39,12 +39,12 @@ def test_two_workers_share_the_rows_and_make_none_twice(tiny_file: Path, tmp_pat
     workers = [start(tiny_file, out) for _ in range(2)]
     told = [worker.communicate(timeout=300)[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], told
-    begun = [line for text in told for line in text.splitlines() if line.startswith("beginning")]
+    begun = [line for text in told for line in text.splitlines() if line.startswith("starting")]
     assert sorted(begun) == [
-        *(f"beginning tiny/resnet14-resnet8/{label}, seed {seed}" for label in ("ce", "kd") for seed in (0, 1)),
-        "beginning tiny/teachers/resnet14, seed 0",
+        *(f"starting tiny/resnet14-resnet8/{label}, seed {seed}" for label in ("ce", "kd") for seed in (0, 1)),
+        "starting tiny/teachers/resnet14, seed 0",
     ]
-    assert not any("going on with" in text for text in told)
+    assert not any("resuming" in text for text in told)
     for label in ("ce", "kd"):
         for seed in (0, 1):
             run = out / "tiny" / "resnet14-resnet8" / label / f"seed{seed}"
@@ -68,8 +68,8 @@ def test_another_worker_finishes_what_a_killed_one_was_at(
     assert "stopped" in capsys.readouterr().out
     assert main(command(tiny_file, out, *more)) == 0
     told = capsys.readouterr()
-    assert "going on with tiny/resnet14-resnet8/kd, seed 0" in told.err
-    assert "beginning" not in told.err
+    assert "resuming tiny/resnet14-resnet8/kd, seed 0" in told.err
+    assert "starting" not in told.err
     assert "1 done, 0 left of 1" in told.out
     lines = [json.loads(line)["epoch"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert lines == list(range(1, 13))

@@ -10,7 +10,7 @@ import pytest
 from wcord.benchmark import runner
 from wcord.benchmark.rows import Place, Row, TeacherRun, choose
 from wcord.benchmark.runner import Clock, Ending, work
-from wcord.benchmark.state import look, note_failure, note_not_applicable
+from wcord.benchmark.state import note_failure, note_not_applicable, read_state
 from wcord.benchmark.suite import Suite, read_suite
 from wcord.benchmark.teachers import Teachers, find_teachers
 from wcord.checks import UsageError
@@ -134,7 +134,7 @@ def test_failures_stay_until_they_are_to_be_tried_again(tiny: Suite, place: Plac
     with claim(rows[1].folder(place.out)):
         work(rows, teachers(tiny, place), place, retry=True, say=lambda line: None)
     assert made == ["tiny/teachers/resnet14/0", "tiny/resnet14-resnet8/ce/0"]
-    assert look(rows[1].folder(place.out)).status == "not applicable"
+    assert read_state(rows[1].folder(place.out)).status == "not applicable"
 
 
 def test_a_failed_teacher_keeps_its_rows_back_until_it_is_tried_again(
@@ -154,7 +154,7 @@ def test_options_that_do_not_exist_are_refused_before_any_run(tiny_file: Path, p
         work(choose(suite, methods=["ce", "warm"]), teachers(suite, place), place)
     tiny_file.write_text(tiny_file.read_text().replace("kd.temprature", "crd.temperature"))
     suite = read_suite(str(tiny_file))
-    with pytest.raises(UsageError, match="unknown summand 'crd'"):
+    with pytest.raises(UsageError, match="unknown term 'crd'"):
         work(choose(suite, methods=["warm"]), teachers(suite, place), place)
     assert made == []
 
@@ -229,19 +229,19 @@ def test_failed_runs_of_earlier_versions_are_tried_again_but_not_with_other_thin
         work([row], teachers(tiny, place), place, retry=True)
     (folder / "notes.txt").unlink()
     work([row], teachers(tiny, place), place, retry=True, say=lambda line: None)
-    assert look(folder).status == "done"
+    assert read_state(folder).status == "done"
 
 
 def test_a_worker_in_earnest(tiny: Suite, place: Place) -> None:
     said: list[str] = []
     rows = choose(tiny, seeds=[0])
     assert work(rows, teachers(tiny, place), place, say=said.append) == Ending()
-    assert [look(row.folder(place.out)).status for row in rows] == ["done", "done"]
-    assert look(TeacherRun(tiny, "resnet14").folder(place.out)).epochs == 2
-    assert [line for line in said if line.startswith("beginning")] == [
-        "beginning tiny/teachers/resnet14, seed 0",
-        "beginning tiny/resnet14-resnet8/ce, seed 0",
-        "beginning tiny/resnet14-resnet8/kd, seed 0",
+    assert [read_state(row.folder(place.out)).status for row in rows] == ["done", "done"]
+    assert read_state(TeacherRun(tiny, "resnet14").folder(place.out)).epochs == 2
+    assert [line for line in said if line.startswith("starting")] == [
+        "starting tiny/teachers/resnet14, seed 0",
+        "starting tiny/resnet14-resnet8/ce, seed 0",
+        "starting tiny/resnet14-resnet8/kd, seed 0",
     ]
     assert any(line.startswith("0 done, 1 running, 1 left of 2; about ") for line in said)
     assert any(line.startswith("1 done, 1 running, 0 left of 2; about ") for line in said)

@@ -13,7 +13,7 @@ import torch
 from wcord.benchmark import runner
 from wcord.benchmark.rows import Place, Row, TeacherRun
 from wcord.benchmark.runner import Attempts, Clock
-from wcord.benchmark.state import FAILED, look
+from wcord.benchmark.state import FAILED, read_state
 from wcord.benchmark.suite import Pair, Suite
 from wcord.checks import RunError, UsageError
 from wcord.claim import claim
@@ -49,7 +49,7 @@ def test_a_run_is_made_once(tiny: Suite, place: Place) -> None:
     one = row(tiny, "warm", 1)
     assert attempts(place).run(one, one.config(place, None)) == "settled"
     folder = one.folder(place.out)
-    assert look(folder).status == "done"
+    assert read_state(folder).status == "done"
     config = read_config(folder / "config.toml")
     assert isinstance(config, DistillConfig)
     assert (config.method, config.set, config.training.seed) == ("kd", ("kd.temperature=2",), 1)
@@ -65,7 +65,7 @@ def test_a_stopped_run_goes_on_with_the_settings_it_was_begun_with(tiny: Suite, 
     assert first.run(one, one.config(begun, None)) == "stopped"
     assert first.stop is not None
     assert first.stop.signal is None
-    state = look(one.folder(place.out))
+    state = read_state(one.folder(place.out))
     assert state.status == "stopped"
     assert state.epochs < 25
     assert first.stop.reason == "reached --max-time of 0.004 minutes"
@@ -73,8 +73,8 @@ def test_a_stopped_run_goes_on_with_the_settings_it_was_begun_with(tiny: Suite, 
     said: list[str] = []
     today = dataclasses.replace(place, override={"lr": 0.5})
     assert Attempts(today, Clock(None), said.append).run(one, one.config(today, None)) == "settled"
-    assert f"{one.name}, seed 0 was begun without lr = 0.5, and goes on without" in said
-    assert look(one.folder(place.out)).epochs == 25
+    assert f"{one.name}, seed 0 started without lr = 0.5 and resumes without" in said
+    assert read_state(one.folder(place.out)).epochs == 25
     lines = (one.folder(place.out) / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == 25
 
@@ -83,7 +83,7 @@ def test_a_claimed_run_is_left_alone(tiny: Suite, place: Place) -> None:
     one = row(tiny, "kd")
     with claim(one.folder(place.out)):
         assert attempts(place).run(one, one.config(place, None)) == "taken"
-    assert look(one.folder(place.out)).status == "left"
+    assert read_state(one.folder(place.out)).status == "left"
 
 
 def test_what_a_kill_left_before_the_run_began_is_cleared(tiny: Suite, place: Place) -> None:
@@ -91,13 +91,13 @@ def test_what_a_kill_left_before_the_run_began_is_cleared(tiny: Suite, place: Pl
     one.folder(place.out).mkdir(parents=True)
     (one.folder(place.out) / ".config.toml.123.part").touch()
     assert attempts(place).run(one, one.config(place, None)) == "settled"
-    assert look(one.folder(place.out)).status == "done"
+    assert read_state(one.folder(place.out)).status == "done"
 
 
 def test_a_method_that_does_not_fit_is_noted(tiny: Suite, place: Place) -> None:
     one = row(tiny, "kdsvd", teacher="resnet8x4")
     assert attempts(place).run(one, one.config(place, None)) == "settled"
-    state = look(one.folder(place.out))
+    state = read_state(one.folder(place.out))
     assert state.status == "not applicable"
     assert "channels" in state.reason
 
@@ -106,7 +106,7 @@ def test_a_loss_that_explodes_is_noted(tiny: Suite, place: Place) -> None:
     bent = dataclasses.replace(place, override={"lr": 1e30, "batch_size": 16})
     one = row(tiny, "kd")
     assert attempts(bent).run(one, one.config(bent, None)) == "settled"
-    state = look(one.folder(place.out))
+    state = read_state(one.folder(place.out))
     assert state.status == "failed"
     assert "step" in state.reason
 
@@ -121,7 +121,7 @@ def test_any_failure_of_one_run_is_its_own(
     monkeypatch.setattr(runner, "api", SimpleNamespace(start=fails(error)))
     one = row(tiny, "kd")
     assert attempts(place).run(one, one.config(place, None)) == "settled"
-    assert look(one.folder(place.out)).reason == reason.strip()
+    assert read_state(one.folder(place.out)).reason == reason.strip()
     assert "Traceback" in (one.folder(place.out) / FAILED).read_text()
 
 
@@ -158,7 +158,7 @@ def test_a_folder_that_cannot_be_gone_on_with_fails_alone(tiny: Suite, place: Pl
     one.folder(place.out).mkdir(parents=True)
     (one.folder(place.out) / "config.toml").write_text('teacher = "x"\n[training]\nepochs = 3\nsince_removed = 1\n')
     assert attempts(place).run(one, one.config(place, None)) == "settled"
-    state = look(one.folder(place.out))
+    state = read_state(one.folder(place.out))
     assert state.status == "failed"
     assert "unknown setting in [training] 'since_removed'" in state.reason
 
@@ -171,7 +171,7 @@ def test_an_option_that_cannot_be_meant_is_a_failure(option: str, reason: str, t
     one = row(tiny, "kd")
     config = dataclasses.replace(one.config(place, None), set=(f"kd.{option}",))
     assert attempts(place).run(one, config) == "settled"
-    state = look(one.folder(place.out))
+    state = read_state(one.folder(place.out))
     assert state.status == "failed"
     assert reason in state.reason
 
@@ -180,7 +180,7 @@ def test_data_and_device_that_no_run_could_use_end_the_worker(tiny: Suite, place
     one = row(tiny, "kd")
     with pytest.raises(UsageError, match="device must be auto, cpu"):
         attempts(place).run(one, one.config(dataclasses.replace(place, device="gpu"), None))
-    assert look(one.folder(place.out)).status == "left"
+    assert read_state(one.folder(place.out)).status == "left"
     training = TeacherRun(tiny, "resnet14")
     with pytest.raises(UsageError, match="unknown data source"):
         attempts(place).run(training, training.config(dataclasses.replace(place, data="digitz")))
@@ -207,7 +207,7 @@ def test_a_run_for_which_no_time_is_left_once_the_data_are_open_is_not_failed(
     late = attempts(place, 0.004)
     assert late.run(one, one.config(place, None)) == "stopped"
     assert late.stop is not None
-    assert look(one.folder(place.out)).status == "left"
+    assert read_state(one.folder(place.out)).status == "left"
 
 
 def test_a_run_does_not_go_on_with_another_teacher(tiny: Suite, place: Place, tmp_path: Path) -> None:
@@ -220,5 +220,5 @@ def test_a_run_does_not_go_on_with_another_teacher(tiny: Suite, place: Place, tm
     assert attempts(begun, 0.004).run(one, one.config(begun, weights[0])) == "stopped"
     with pytest.raises(UsageError, match="began with another teacher"):
         attempts(begun, 0.004).run(one, one.config(begun, weights[1]))
-    assert look(one.folder(place.out)).status == "stopped"
+    assert read_state(one.folder(place.out)).status == "stopped"
     assert attempts(begun, 0.004).run(one, one.config(begun, weights[0])) == "stopped"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wcord.benchmark.rows import Row
-from wcord.benchmark.state import FAILED, State, forget, look, note_failure, note_not_applicable
+from wcord.benchmark.state import FAILED, State, delete_run, note_failure, note_not_applicable, read_state
 from wcord.benchmark.suite import Suite
 from wcord.claim import claim
 from wcord.report.record import Record
@@ -16,52 +16,52 @@ from wcord.report.record import Record
 
 def test_from_left_to_done(tmp_path: Path, tiny: Suite, made_up: Callable[..., Record]) -> None:
     folder = tmp_path / "seed0"
-    assert look(folder) == State("left")
+    assert read_state(folder) == State("left")
     with claim(folder):
-        assert look(folder) == State("running")
+        assert read_state(folder) == State("running")
         folder.mkdir()
         (folder / "config.toml").write_text("[training]\nepochs = 4\n")
-        assert look(folder) == State("running", "", 0, 4)
+        assert read_state(folder) == State("running", "", 0, 4)
         entries = [{"stage": "preparation", "seconds": 5.0}, {"seconds": 10.0}, {"seconds": 20.0}]
         entries = [entry | {"epoch": epoch} for entry, epoch in zip(entries, (1, 1, 2), strict=True)]
         lines = [json.dumps(entry) for entry in entries]
         (folder / "metrics.jsonl").write_text("\n".join([*lines, '{"epo']))
         # Four epochs of 15 seconds behind a preparation of 5.
-        assert look(folder) == State("running", "", 2, 4, None, 65.0)
-    assert look(folder) == State("stopped", "", 2, 4, None, 65.0)
-    assert not look(folder).settled
+        assert read_state(folder) == State("running", "", 2, 4, None, 65.0)
+    assert read_state(folder) == State("stopped", "", 2, 4, None, 65.0)
+    assert not read_state(folder).settled
     made_up(Row(tiny, tiny.pairs[0], "kd", 0), 70.0).to_json(folder / "record.json")
-    assert look(folder) == State("done", "", 2, 2, 70.0, 90.0)
-    assert look(folder).settled
+    assert read_state(folder) == State("done", "", 2, 2, 70.0, 90.0)
+    assert read_state(folder).settled
 
 
 def test_failures_keep_their_reason_in_one_line(tmp_path: Path) -> None:
     note_failure(tmp_path / "a", "step 3:\n kd became NaN", "Traceback …")
     note_not_applicable(tmp_path / "b", "fsp needs equal channels")
-    assert look(tmp_path / "a") == State("failed", "step 3: kd became NaN")
+    assert read_state(tmp_path / "a") == State("failed", "step 3: kd became NaN")
     assert "Traceback" in (tmp_path / "a" / FAILED).read_text()
-    assert look(tmp_path / "b") == State("not applicable", "fsp needs equal channels")
-    assert look(tmp_path / "b").settled
-    forget(tmp_path / "a")
-    assert look(tmp_path / "a") == State("left")
+    assert read_state(tmp_path / "b") == State("not applicable", "fsp needs equal channels")
+    assert read_state(tmp_path / "b").settled
+    delete_run(tmp_path / "a")
+    assert read_state(tmp_path / "a") == State("left")
 
 
 def test_damage_in_one_folder_is_a_failure_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "record.json").write_text('{"epochs": [')
-    state = look(tmp_path)
+    state = read_state(tmp_path)
     assert state.status == "failed"
     assert state.reason.startswith("record.json cannot be read: ")
     (tmp_path / "record.json").write_text('{"epochs": [], "metrics": {}}')
-    assert look(tmp_path).status == "failed"
+    assert read_state(tmp_path).status == "failed"
     (tmp_path / "record.json").unlink()
     for content in ("", "[training]\n", "[training"):
         (tmp_path / "config.toml").write_text(content)
-        assert look(tmp_path).reason.startswith("config.toml cannot be read: ")
+        assert read_state(tmp_path).reason.startswith("config.toml cannot be read: ")
 
 
 @pytest.mark.parametrize("status", ["running", "stopped", "left"])
 def test_open_states_are_not_settled(status: str) -> None:
-    assert not State(status).settled  # pyright: ignore[reportArgumentType]  # one of them
+    assert not State(status).settled  # one of them
 
 
 def test_a_run_that_another_worker_clears_meanwhile_is_left_to_do(
@@ -76,7 +76,7 @@ def test_a_run_that_another_worker_clears_meanwhile_is_left_to_do(
         return read(path, *arguments, **options)
 
     monkeypatch.setattr(Path, "read_text", gone)
-    assert look(tmp_path).status == "left"
+    assert read_state(tmp_path).status == "left"
 
 
 @pytest.mark.parametrize(
@@ -85,11 +85,11 @@ def test_a_run_that_another_worker_clears_meanwhile_is_left_to_do(
 def test_a_damaged_log_is_no_failure_of_the_run(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "config.toml").write_text("[training]\nepochs = 4\n")
     (tmp_path / "metrics.jsonl").write_bytes(b'{"epoch": 1, "seconds": 3.0}\n' + damage)
-    state = look(tmp_path)
+    state = read_state(tmp_path)
     assert (state.status, state.total) == ("stopped", 4)
     assert state.epochs in (1, 2)
 
 
 def test_notes_that_are_no_utf8_are_shown_as_they_can_be(tmp_path: Path) -> None:
     (tmp_path / FAILED).write_bytes(b"step 3: \xff\n")
-    assert look(tmp_path) == State("failed", "step 3: \ufffd")
+    assert read_state(tmp_path) == State("failed", "step 3: \ufffd")

@@ -1,5 +1,6 @@
 """What is done, running and left, and for how long."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -62,14 +63,14 @@ def test_teachers_are_counted() -> None:
     teacher = State("running", "", 1, 2, None, 30.0)
     found = seen(State("left"), teachers={"a": teacher, "b": State("left")})
     assert found.seconds_left == 15.0 + 30.0 + 30.0
-    assert found.summary.startswith("0 done, 1 left of 1, 2 teachers to be trained; about ")
+    assert found.summary.startswith("0 done, 1 left of 1, 2 teachers to train; about ")
     assert seen(DONE, teachers={"a": State("left")}).seconds_left == 100.0
     assert seen(State("left"), teachers={"a": State("left")}).seconds_left is None
     assert seen(State("left"), teachers={"a": State("done", "", 2, 2, 80.0, 30.0)}).seconds_left == 30.0
 
 
 def test_the_table_has_a_line_for_each_row_and_a_column_for_each_seed() -> None:
-    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115  # closed with the test
+    console = Console(width=100, record=True, file=io.StringIO())
     states = (DONE, State("running", "", 2, 4), State("left"), State("failed", "NaN"))
     console.print(status_table(seen(*states, teachers={"a": None})))
     console.print(status_table(seen(*states, teachers={"a": State("running", "", 1, 2)})))
@@ -77,7 +78,7 @@ def test_the_table_has_a_line_for_each_row_and_a_column_for_each_seed() -> None:
     assert ["pair", "row", "seed", "0", "seed", "1", "seed", "2"] in lines
     assert ["a-z", "kd", "70.25", "%", "running", "2/4", "left"] in lines
     assert ["a-z", "crd", "failed", "–", "–"] in lines
-    assert ["teachers", "a", "given"] in lines
+    assert ["teachers", "a", "provided"] in lines
     assert ["teachers", "a", "running", "1/2"] in lines
 
 
@@ -90,4 +91,4 @@ def test_overview_looks_at_folders(tmp_path: Path, tiny: Suite) -> None:
 
 @pytest.mark.parametrize("status", ["failed", "not applicable", "done"])
 def test_settled_rows_take_no_time(status: str) -> None:
-    assert seen(State(status, seconds=5.0)).seconds_left == 0.0  # pyright: ignore[reportArgumentType]  # one of them
+    assert seen(State(status, seconds=5.0)).seconds_left == 0.0  # one of them

@@ -92,7 +92,7 @@ def test_published_numbers_bear_their_sources_and_doubts(entry: Make) -> None:
     assert cells["reviewkd"]["published, %"].startswith("71.89 [")
     notes = "\n".join(text["notes"])
     assert "† from memory, not confirmed in a second source." in notes
-    assert "‡ relabelled by inference" in notes
+    assert "‡ relabeled by inference" in notes
     assert "[1] github HobbitLong/RepDistiller README@b84f547" in notes
     assert "(a) commit 0123456" in notes
     assert "Not run yet: wrn_40_2 → wrn_16_2" in notes

@@ -44,10 +44,10 @@ def test_names_with_a_colon_have_files_without(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_told(tmp_path: Path, tiny: Suite) -> None:
     imagenet = read_suite("imagenet")
-    with pytest.raises(UsageError, match=r"trains no teachers and timm:resnet34 was not given.*resnet34\.pth"):
+    with pytest.raises(UsageError, match=r"does not train its teachers, and timm:resnet34 is missing.*resnet34\.pth"):
         find_teachers(imagenet, [TeacherRun(imagenet, "timm:resnet34")], [str(tmp_path)], tmp_path)
     assert find_teachers(imagenet, [TeacherRun(imagenet, "timm:resnet34")], [], tmp_path, required=False).trained
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         find_teachers(tiny, [TeacherRun(tiny, "resnet14")], [str(tmp_path / "none")], tmp_path)
     with pytest.raises(UsageError, match=r"weights of teacher resnet14 'none\.pth' does not exist"):
         find_teachers(tiny, [TeacherRun(tiny, "resnet14")], ["resnet14=none.pth"], tmp_path)
@@ -62,5 +62,7 @@ def test_where_splits_go_by_seed_each_seed_needs_its_own(tmp_path: Path) -> None
     found = find_teachers(suite, wanted, [str(tmp_path)], tmp_path / "out")
     assert found.weights(wanted[1]) == tmp_path / "mlp64x2.seed1.pth"
     assert list(found.trained) == ["mlp64x2.seed0"]
-    with pytest.raises(UsageError, match="holds out other samples for each seed, which one mlp64x2 would have seen"):
+    with pytest.raises(
+        UsageError, match="holds out different samples for each seed, and one mlp64x2 may have been trained on"
+    ):
         find_teachers(suite, wanted, [f"mlp64x2={tmp_path / 'mlp64x2.seed1.pth'}"], tmp_path)

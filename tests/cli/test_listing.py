@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from wcord.cli import main
-from wcord.cli.listing import _methods  # pyright: ignore[reportPrivateUsage]  # at a width of one's own
+from wcord.cli.listing import _methods  # at a width of one's own
 from wcord.methods.catalogue import METHODS
 
 

@@ -1,14 +1,17 @@
 """`torchrun -m wcord.cli`: two processes give the run that one gives, also when they were stopped on the way."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from wcord.cli import main
 
@@ -46,9 +49,34 @@ def flat(value: object) -> list[float]:
     return [float(value)]
 
 
-def launch(command: list[str]) -> "subprocess.Popen[str]":
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+@pytest.fixture
+def launch() -> Iterator[Callable[[list[str]], "subprocess.Popen[str]"]]:
+    """Return what starts processes. They have as long as the test, and end with it.
+
+    A limit of their own would be one of the machine's speed: on a busy one, three imports of torch take minutes.
+    """
+    started: list[subprocess.Popen[str]] = []
+
+    def start(command: list[str]) -> "subprocess.Popen[str]":
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        started.append(subprocess.Popen(command, text=True, env=environment, start_new_session=True, **pipes))
+        return started[-1]
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Let the run of one process add in the order of the others, which have one thread each."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -66,19 +94,21 @@ def distill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.slow
-def test_two_processes_that_are_stopped_and_go_on_give_the_run_of_one(distill: list[str], tmp_path: Path) -> None:
+def test_two_processes_that_are_stopped_and_go_on_give_the_run_of_one(
+    distill: list[str], launch: Callable[[list[str]], "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     assert main([*distill, "--out", str(alone)]) == 0
     started = launch([*TWO, *distill, "--out", str(shared)])
     while started.poll() is None and not (shared.is_dir() and (shared / "metrics.jsonl").is_file() and metrics(shared)):
         time.sleep(0.02)
     started.send_signal(signal.SIGTERM)
-    told, complaints = started.communicate(timeout=120)
+    told, complaints = started.communicate()
     assert not (shared / "record.json").is_file(), told + complaints
     assert 0 < len(metrics(shared)) < EPOCHS
     assert complaints.count("state saved") == 1
     resumed = launch([*TWO, "distill", "--resume", str(shared), "--trust-run"])
-    told, complaints = resumed.communicate(timeout=120)
+    told, complaints = resumed.communicate()
     assert resumed.returncode == 0, complaints
     assert complaints.count("training own_net:small by") == 1  # by the first process alone
     expected, seen = metrics(alone), metrics(shared)
@@ -93,12 +123,14 @@ def test_only_training_is_shared(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 
 @pytest.mark.slow
-def test_two_processes_that_accumulate_give_the_run_of_one(distill: list[str], tmp_path: Path) -> None:
+def test_two_processes_that_accumulate_give_the_run_of_one(
+    distill: list[str], launch: Callable[[list[str]], "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
     """8 batches of 64 samples an epoch: steps of three, three and two, whose gradients are sent once."""
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     how = ["--gradient-accumulation-steps", "3", "--class-weights", "balanced", "--epochs", "3"]
     assert main([*distill, *how, "--out", str(alone)]) == 0
     started = launch([*TWO, *distill, *how, "--out", str(shared)])
-    _, complaints = started.communicate(timeout=240)
+    _, complaints = started.communicate()
     assert started.returncode == 0, complaints
     assert [flat(one) for one in metrics(shared)] == [pytest.approx(flat(one), rel=1e-3) for one in metrics(alone)]

@@ -97,15 +97,13 @@ def test_the_loss_and_its_gradients_are_those_of_torch(monkeypatch, shared, cons
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("case", ["dual", "classes", "own draws", "wide", "double"])
+@pytest.mark.parametrize("case", ["classes", "own draws", "wide", "double"])
 def test_what_is_not_for_the_kernel_goes_to_torch(monkeypatch, case):
     monkeypatch.setattr(kernels, "_launched", set())
     monkeypatch.setattr(kernels, "_suits", lambda tensor: tensor.dtype != torch.float64)
     width = 300 if case == "wide" else 8
     anchor, rows, options = unit(3, width), unit(20, width, seed=1), {}
-    if case == "dual":
-        options = {"objective": "dual"}
-    elif case == "classes":
+    if case == "classes":
         options = {"labels": torch.arange(3), "row_labels": torch.arange(20) % 4}
     elif case == "own draws":
         options = {"index": torch.arange(6).view(3, 2)}

@@ -33,18 +33,14 @@ def test_largest_singular_values_stay_near_one_while_the_maps_train(features):
     assert 0.95 < _sigma(critic.teacher_map) < 1.05
 
 
-@pytest.mark.parametrize("normalize", ["before", "after"])
-def test_scores_are_bounded_by_one(features, normalize):
-    critic = Critic(12, 20, embedding_dim=8, normalize=normalize)
+def test_scores_are_bounded_by_one(features):
+    critic = Critic(12, 20, embedding_dim=8)
     for _ in range(20):
         student, teacher = critic(*features)
     assert (student @ teacher.T).abs().max() <= 1.02
     lengths = student.norm(dim=1)
-    if normalize == "after":
-        torch.testing.assert_close(lengths, torch.ones(32), rtol=0, atol=1e-3)
-    else:
-        assert lengths.max() < 1.02
-        assert lengths.min() < 0.98
+    assert lengths.max() < 1.02
+    assert lengths.min() < 0.98
 
 
 def test_score_is_lipschitz_in_the_unit_vectors():
@@ -123,8 +119,6 @@ def test_batch_of_one_is_refused_only_where_it_cannot_work(features):
 
 
 def test_errors(features):
-    with pytest.raises(UsageError, match="unknown normalize 'befor': did you mean 'before'"):
-        Critic(12, 20, normalize="befor")
     with pytest.raises(UsageError, match="must hold the same samples, received 32 and 31 rows"):
         Critic(12, 20)(features[0], features[1][1:])
 

@@ -27,7 +27,7 @@ def data():
     )
 
 
-def _naive(anchor, positive, rows, index, *, log_z, objective="nce", total=None, weights=None):
+def _naive(anchor, positive, rows, index, *, log_z, total=None, weights=None):
     """The docstring's sum, one pair at a time; `weights` B×K."""
     total = total or index.shape[1]
     loss = anchor.new_zeros(())
@@ -37,9 +37,6 @@ def _naive(anchor, positive, rows, index, *, log_z, objective="nce", total=None,
             weight = 1.0 if weights is None else float(weights[i, k])
             pairs.append((anchor[i] @ rows[index[i, k]], weight, False))
         for dot, weight, is_positive in pairs:
-            if objective == "dual":
-                loss = loss + (-dot if is_positive else weight * dot / total)
-                continue
             noise = math.exp(log_z) * total
             probability = torch.exp(dot / TAU) / (torch.exp(dot / TAU) + noise)
             loss = loss - weight * torch.log(probability if is_positive else 1 - probability)
@@ -55,13 +52,12 @@ def _assert_same(ours, naive, anchor, positive, tolerance=1e-9):
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("objective", ["nce", "dual"])
 @pytest.mark.parametrize("ratio", [15, 0], ids=["dense", "gathered"])
-def test_sampled_is_the_double_loop(data, objective, ratio, monkeypatch):
+def test_sampled_is_the_double_loop(data, ratio, monkeypatch):
     monkeypatch.setattr("wcord.contrast.estimate.GATHER_RATIO", ratio)
     anchor, positive, rows, index = data
-    ours = nce_loss(anchor, positive, rows, index, temperature=TAU, log_mean_exp=0.7, objective=objective)
-    _assert_same(ours, _naive(anchor, positive, rows, index, log_z=0.7, objective=objective), anchor, positive)
+    ours = nce_loss(anchor, positive, rows, index, temperature=TAU, log_mean_exp=0.7)
+    _assert_same(ours, _naive(anchor, positive, rows, index, log_z=0.7), anchor, positive)
 
 
 def test_sampled_counts_a_row_as_often_as_it_is_drawn(data):
@@ -71,45 +67,40 @@ def test_sampled_counts_a_row_as_often_as_it_is_drawn(data):
     _assert_same(ours, _naive(anchor, positive, rows, index, log_z=0.0), anchor, positive)
 
 
-@pytest.mark.parametrize("objective", ["nce", "dual"])
-def test_shared_is_the_double_loop_with_one_draw(data, objective):
+def test_shared_is_the_double_loop_with_one_draw(data):
     anchor, positive, rows, index = data
-    ours = nce_loss(anchor, positive, rows, index[0], temperature=TAU, log_mean_exp=0.7, objective=objective)
-    naive = _naive(anchor, positive, rows, index[:1].expand(B, K), log_z=0.7, objective=objective)
+    ours = nce_loss(anchor, positive, rows, index[0], temperature=TAU, log_mean_exp=0.7)
+    naive = _naive(anchor, positive, rows, index[:1].expand(B, K), log_z=0.7)
     _assert_same(ours, naive, anchor, positive)
 
 
-@pytest.mark.parametrize("objective", ["nce", "dual"])
-def test_expected_weighs_every_row_alike(data, objective):
+def test_expected_weighs_every_row_alike(data):
     anchor, positive, rows, _ = data
     every = torch.arange(N).expand(B, N)
-    ours = nce_loss(anchor, positive, rows, temperature=TAU, log_mean_exp=0.7, num_negatives=K, objective=objective)
+    ours = nce_loss(anchor, positive, rows, temperature=TAU, log_mean_exp=0.7, num_negatives=K)
     naive = _naive(
         anchor,
         positive,
         rows,
         every,
         log_z=0.7,
-        objective=objective,
         total=K,
         weights=torch.full((B, N), K / N, dtype=torch.float64),
     )
     _assert_same(ours, naive, anchor, positive)
 
 
-@pytest.mark.parametrize("objective", ["nce", "dual"])
-def test_expected_is_the_mean_over_all_draws(data, objective):
+def test_expected_is_the_mean_over_all_draws(data):
     anchor, positive, rows, _ = data
     draws = [torch.tensor(draw) for draw in itertools.combinations(range(7), 3)]
-    options = {"temperature": TAU, "log_mean_exp": 0.2, "objective": objective}
+    options = {"temperature": TAU, "log_mean_exp": 0.2}
     mean = torch.stack([nce_loss(anchor, positive, rows[:7], draw, **options) for draw in draws]).mean()
     ours = nce_loss(anchor, positive, rows[:7], num_negatives=3, **options)
     _assert_same(ours, mean, anchor, positive)
 
 
-@pytest.mark.parametrize("objective", ["nce", "dual"])
 @pytest.mark.parametrize("shared", [False, True], ids=["expected", "shared"])
-def test_rows_of_the_own_class_weigh_nothing(data, objective, shared):
+def test_rows_of_the_own_class_weigh_nothing(data, shared):
     anchor, positive, rows, index = data
     labels, row_labels = torch.tensor([0, 1, 2, 3, 9]), torch.arange(N) % 4
     draw = index[0] if shared else None
@@ -121,16 +112,13 @@ def test_rows_of_the_own_class_weigh_nothing(data, objective, shared):
         temperature=TAU,
         log_mean_exp=0.7,
         num_negatives=K,
-        objective=objective,
         labels=labels,
         row_labels=row_labels,
     )
     chosen = index[0] if shared else torch.arange(N)
     others = (labels.unsqueeze(1) != row_labels[chosen]).double()
     weights = others * K / others.sum(1, keepdim=True)
-    naive = _naive(
-        anchor, positive, rows, chosen.expand(B, -1), log_z=0.7, objective=objective, total=K, weights=weights
-    )
+    naive = _naive(anchor, positive, rows, chosen.expand(B, -1), log_z=0.7, total=K, weights=weights)
     _assert_same(ours, naive, anchor, positive)
 
 
@@ -160,13 +148,12 @@ def test_blocks_change_nothing(data, draw, monkeypatch):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("objective", ["nce", "dual"])
 @pytest.mark.parametrize("draw", ["own", "shared", "all"])
-def test_gradcheck(data, objective, draw):
+def test_gradcheck(data, draw):
     anchor, positive, rows, index = data
     chosen = {"own": index, "shared": index[0], "all": None}[draw]
     assert torch.autograd.gradcheck(
-        lambda a, p: nce_loss(a, p, rows, chosen, temperature=TAU, log_mean_exp=0.3, objective=objective),
+        lambda a, p: nce_loss(a, p, rows, chosen, temperature=TAU, log_mean_exp=0.3),
         (anchor, positive),
     )
 
@@ -267,7 +254,6 @@ def test_half_precision_and_autocast_are_computed_in_single(data):
     ("change", "message"),
     [
         ({"temperature": 0.0}, "temperature must be a finite number above 0, received 0.0"),
-        ({"objective": "nec"}, "unknown objective 'nec': did you mean 'nce'"),
         ({"index": torch.zeros(3, 2, dtype=torch.long)}, r"index must have shape \(K,\) or \(batch, K\)"),
         ({"rows": torch.zeros(4, D + 1)}, "anchor and rows must have one width, received 6 and 7"),
         ({"rows": torch.zeros(0, D)}, "rows needs a batch of at least 1"),

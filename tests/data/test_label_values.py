@@ -29,7 +29,7 @@ X = np.random.default_rng(0).integers(0, 255, (60, 4, 4)).astype(np.uint8)
 
 
 def classes(values: object) -> tuple[str, ...]:
-    return from_arrays(X, values).classes  # pyright: ignore[reportArgumentType]
+    return from_arrays(X, values).classes
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_a_local_set_of_the_hub_opens_by_name(tmp_path: Path) -> None:
 @pytest.mark.data
 @pytest.mark.skipif(not (SHARED / "cifar100").is_dir(), reason="CIFAR-100 does not lie beside the project")
 def test_cifar100_as_it_lies_on_the_hub() -> None:
-    data = open_data(DataConfig(data=f"parquet:{SHARED / 'cifar100'}", label="fine_label"))
+    data = open_data(DataConfig(data=f"parquet:{SHARED / 'cifar100'}", label="fine_label", in_memory="no"))
     assert (len(data.train), len(data.test), data.train.shape) == (50_000, 10_000, (3, 32, 32))
     assert data.classes[:3] == ("apple", "aquarium_fish", "baby")
     assert data.train.targets.bincount().tolist() == [500] * 100

@@ -44,7 +44,7 @@ def inputs(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return what student and teacher see of a whole split, and the targets."""
     split = data.train if name == "train" else data.test
-    loader = Loader(split, batch_size=len(split), partner=data.partner(name), augment=augment)  # pyright: ignore[reportArgumentType]
+    loader = Loader(split, batch_size=len(split), partner=data.partner(name), augment=augment)
     (batch,) = loader.batches()
     return batch.student_input, batch.teacher_input, batch.target
 
@@ -61,7 +61,7 @@ def test_two_views_of_one_record_are_read_once() -> None:
     data = open_data(DataConfig(view="resize=4"), {"view": "edges"})
     assert data.train.shape == (1, 4, 4)
     assert data.of_teacher.train.shape == (1, 8, 8)
-    assert data.train.base is data.of_teacher.train.base  # pyright: ignore[reportAttributeAccessIssue]
+    assert data.train.base is data.of_teacher.train.base
     batch = next(Loader(data.train, batch_size=5, shuffle=True, partner=data.partner("train")).batches())
     assert batch.student_input.shape == (5, 1, 4, 4)
     whole = open_data(DataConfig()).train.read(batch.index).float() / 255 if batch.index is not None else None
@@ -248,7 +248,7 @@ def test_rows_of_another_split_are_no_partners(tmp_path: Path) -> None:
     assert unseen(open_data(student, {"data": f"parquet:{tmp_path / 't'}"})) == (6, 6)
     # Data of another kind have one test split, whatever its name.
     arrays = {f"x_{split}": np.zeros((6, 4, 4), np.uint8) for split in ("train", "test")}
-    np.savez(tmp_path / "t.npz", **arrays, y_train=[0, 1] * 3, y_test=[0, 1] * 3)  # pyright: ignore[reportArgumentType]
+    np.savez(tmp_path / "t.npz", **arrays, y_train=[0, 1] * 3, y_test=[0, 1] * 3)
     data = open_data(student, {"data": f"npz:{tmp_path / 't.npz'}"})
     assert len(data.of_teacher.test) == len(data.test) == 6
 
@@ -355,7 +355,7 @@ def test_a_column_is_refused_where_there_are_none() -> None:
 )
 def test_a_way_to_pair_that_has_nothing_to_pair_is_refused(settings: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        open_data(DataConfig(), {}, PairingConfig(**settings))  # pyright: ignore[reportArgumentType]
+        open_data(DataConfig(), {}, PairingConfig(**settings))
 
 
 def npz(path: Path, count: int, *, labels: int = 2, turned: bool = False, test: int = 0) -> str:
@@ -489,7 +489,7 @@ def test_streamed_partners_are_those_in_memory(tmp_path: Path, workers: int) -> 
     pairing = {"data": teacher, "view": "gray"}, PairingConfig(pair_by="stem")
     found = []
     for in_memory in ("yes", "no"):
-        data = open_data(DataConfig(data=student, view="resize=4", in_memory=in_memory), *pairing)  # pyright: ignore[reportArgumentType]
+        data = open_data(DataConfig(data=student, view="resize=4", in_memory=in_memory), *pairing)
         loader = Loader(
             data.train, batch_size=5, shuffle=True, seed=2, augment="crop-flip", workers=workers, views=2,
             partner=data.partner("train"),
@@ -512,7 +512,7 @@ def test_rows_of_a_table_are_not_cropped_as_the_students_pictures_are(tmp_path: 
     frame = pd.DataFrame({"id": range(rows), "w": np.arange(rows) + 1.0, "label": np.arange(rows) % 2})
     frame.to_csv(tmp_path / "t.csv", index=False)
     data = open_data(
-        DataConfig(data=f"parquet:{tmp_path / 'set'}", label="label", augment=augment),  # pyright: ignore[reportArgumentType]
+        DataConfig(data=f"parquet:{tmp_path / 'set'}", label="label", augment=augment),
         {"data": f"table:{tmp_path / 't.csv'}", "label": "label"},
         PairingConfig(join="id"),
     )

@@ -13,9 +13,8 @@ from wcord.checks import UsageError
 from wcord.data.augment import to_unit
 from wcord.data.config import DataConfig
 from wcord.data.images import Frame
-from wcord.data.opening import open_data
 from wcord.data.records import find_files, kind_of_records, read_picture, read_records
-from wcord.data.sources import audio
+from wcord.data.sources import audio, open_data
 from wcord.data.walk import Skipped, pictures
 
 

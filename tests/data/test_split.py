@@ -71,7 +71,7 @@ def test_a_data_set_is_seen_through_a_view_and_beside_another() -> None:
     data = open_data(DataConfig())
     both = data.through("resize=4").beside(data)
     assert (both.train.shape, both.of_teacher.train.shape) == ((1, 4, 4), (1, 8, 8))
-    assert both.train.base is both.of_teacher.train  # pyright: ignore[reportAttributeAccessIssue]
+    assert both.train.base is both.of_teacher.train
     fewer = open_data(DataConfig(subset=10.0))
     with pytest.raises(UsageError, match="must see the same samples, received 1438 and 100"):
         data.beside(fewer)

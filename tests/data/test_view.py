@@ -72,7 +72,7 @@ def test_operations_follow_each_other() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("gray", "unknown view 'gray': did you mean 'gray'"),
+        ("grey", "unknown view 'grey': did you mean 'gray'"),
         ("resize", "view 'resize' needs a value, for instance resize=16"),
         ("gray=3", "view 'gray' takes no value"),
         ("resize=0", "whole numbers between 1 and 8192, received '0'"),

@@ -85,7 +85,7 @@ def test_predict_keeps_every_sample_in_order(side):
 
 def test_predict_changes_nothing_in_the_network():
     net = network().train()
-    net[1].eval()  # a frozen normalisation inside a network that trains
+    net[1].eval()  # a frozen normalization inside a network that trains
     before = {name: value.clone() for name, value in net.state_dict().items()}
     predict(net, batches())
     assert net.training

@@ -49,7 +49,7 @@ def test_other_samples_are_refused():
         agreement(made_up(0), made_up(1, samples=30))
 
 
-def test_cka_equals_the_naive_centred_gram_form():
+def test_cka_equals_the_naive_centered_gram_form():
     x, y = made_up(0, width=5).embeddings.double(), made_up(1, width=9).embeddings.double()
     centre = torch.eye(40, dtype=torch.float64) - 1 / 40
     k, m = centre @ x @ x.T @ centre, centre @ y @ y.T @ centre

@@ -25,7 +25,7 @@ def clouds(count: int = 120, *, apart: float = 4.0, seed: int = 0) -> tuple[torc
 
 
 def seen(**how: float) -> Representation:
-    return Representation(*clouds(**how), *clouds(seed=1, **how))  # pyright: ignore[reportArgumentType]
+    return Representation(*clouds(**how), *clouds(seed=1, **how))
 
 
 def test_clouds_apart_are_told_apart_and_noise_is_not() -> None:
@@ -133,3 +133,13 @@ def test_the_recipes_of_the_transfer_table(student: Path, tmp_path: Path, capsys
     bad.write_text("image_sise = 3")
     assert main(["probe", "--recipe", str(bad), "--weights", str(student)]) == 2
     assert "did you mean 'image_size'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("distance", "winner"), [(0.052, 0), (0.045, 1)])
+def test_a_vote_weighs_by_the_temperature_of_wu_et_al(distance: float, winner: int) -> None:
+    """Two votes of weight exp(-d/0.07) outweigh one of weight 1 where d is below 0.07 ln 2 = 0.0485."""
+    cosine = 1 - distance
+    near = torch.tensor([[cosine, (1 - cosine**2) ** 0.5], [cosine, -((1 - cosine**2) ** 0.5)]])
+    train = torch.cat([torch.tensor([[1.0, 0.0]]), near])
+    x = Representation(train, torch.tensor([0, 1, 1]), torch.tensor([[1.0, 0.0]]), torch.tensor([winner]))
+    assert nearest_neighbours(x, neighbours=3) == 100.0

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wcord.checks import UsageError
-from wcord.losses import WCoRDLoss
+from wcord.losses import LCKTLoss
 from wcord.losses.anchor import Anchor
 
 ROWS = torch.zeros(4, 2, dtype=torch.float64)
@@ -58,13 +58,13 @@ def test_alpha_goes_to_its_end_in_training_mode_only_and_survives_a_restart():
 
 def test_the_loss_hands_its_labels_on_and_anneals():
     torch.manual_seed(0)
-    criterion = WCoRDLoss(2, 2, gckt_weight=0, lckt_weight=1.0, anchor=1.0, anchor_end=0.0, anneal_steps=2)
+    criterion = LCKTLoss(2, 2, anchor=1.0, anchor_end=0.0, anneal_steps=2)
     student, teacher = torch.randn(4, 2), torch.randn(4, 2)
-    masses = [criterion(student, teacher).diagnostics["diagonal_mass"].item() for _ in range(3)]
+    masses = [criterion.plan(student, teacher).diagonal_mass.item() for _ in range(3)]
     assert masses[0] == pytest.approx(1.0)
     assert masses[0] > masses[1] > masses[2]
     with pytest.raises(UsageError, match="needs the labels of the batch"):
-        WCoRDLoss(2, 2, gckt_weight=0, lckt_weight=1.0, anchor=0.5, anchor_to="class")(student, teacher)
+        LCKTLoss(2, 2, anchor=0.5, anchor_to="class")(student, teacher)
 
 
 @pytest.mark.parametrize(

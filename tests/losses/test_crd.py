@@ -35,10 +35,9 @@ OWN, DRAWN = torch.tensor([3, 7]), torch.tensor([[0, 1, 2, 9], [4, 5, 6, 8]])
 
 def test_golden_values(golden):
     student = STUDENT.clone().requires_grad_()
-    report = golden(student, TEACHER, OWN, negative_index=DRAWN)
-    report.total.backward()
-    assert report.total.item() == pytest.approx(29.755894, abs=2e-5)
-    assert report.parts["crd"] is report.total
+    loss = golden(student, TEACHER, OWN, negative_index=DRAWN)
+    loss.backward()
+    assert loss.item() == pytest.approx(29.755894, abs=2e-5)
     contrast = golden.contrast
     # The side of the student's loss is scored against the teacher's bank: its constant is CRD's Z_S.
     z = [10 * nce.log_mean_exp.exp().item() for nce in (contrast.student_nce, contrast.teacher_nce)]
@@ -75,13 +74,13 @@ def test_gradcheck(standardize):
     criterion(STUDENT.double(), TEACHER.double(), OWN, negative_index=DRAWN)
     criterion.eval()
     student = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
-    run = lambda s: criterion(s, TEACHER.double(), OWN, negative_index=DRAWN).total  # noqa: E731  # one expression
+    run = lambda s: criterion(s, TEACHER.double(), OWN, negative_index=DRAWN)  # noqa: E731  # one expression
     assert torch.autograd.gradcheck(run, (student,))
 
 
 def test_both_heads_train_and_no_gradient_reaches_the_teachers_features(golden):
     teacher = TEACHER.clone().requires_grad_()
-    golden(STUDENT, teacher, OWN, negative_index=DRAWN).total.backward()
+    golden(STUDENT, teacher, OWN, negative_index=DRAWN).backward()
     assert teacher.grad is None
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in golden.parameters())
     assert len(list(golden.parameters())) == 4
@@ -90,16 +89,16 @@ def test_both_heads_train_and_no_gradient_reaches_the_teachers_features(golden):
 def test_defaults_are_those_of_the_public_code():
     criterion = CRDLoss(256, 256, num_samples=100)
     assert sum(p.numel() for p in criterion.parameters()) == 65_792
-    nce = criterion.contrast.student_nce
-    assert (nce.num_negatives, nce.temperature, nce.estimator) == (16384, 0.07, "sampled")
+    contrast = criterion.contrast
+    assert (contrast.num_negatives, contrast.temperature, contrast.estimator) == (16384, 0.07, "sampled")
     assert criterion.contrast.student_memory.momentum == 0.5
 
 
 def test_first_loss_is_that_of_the_public_code():
     torch.manual_seed(0)
     criterion = CRDLoss(64, 64, num_samples=50_000, estimator="expected")
-    report = criterion(torch.randn(64, 64), torch.randn(64, 64), torch.arange(64))
-    assert 22.5 < report.total.item() < 25
+    loss = criterion(torch.randn(64, 64), torch.randn(64, 64), torch.arange(64))
+    assert 22.5 < loss.item() < 25
     assert 50_000 * criterion.contrast.student_nce.log_mean_exp.exp().item() == pytest.approx(1.11e5, rel=0.03)
 
 
@@ -110,9 +109,9 @@ def test_zero_and_equal_features_are_finite(standardize):
         criterion.student_head.bias.zero_()
     for fill in (0.0, 2.0):
         student = torch.full((4, 3), fill, requires_grad=True)
-        report = criterion(student, torch.full((4, 5), fill), torch.arange(4))
-        report.total.backward()
-        assert report.total.isfinite()
+        loss = criterion(student, torch.full((4, 5), fill), torch.arange(4))
+        loss.backward()
+        assert loss.isfinite()
         assert student.grad.isfinite().all()
 
 
@@ -124,13 +123,13 @@ def test_restored_run_takes_the_same_step_bit_for_bit():
         return CRDLoss(3, 5, num_samples=40, num_negatives=20, standardize=True, negatives="other_class")
 
     def step(criterion, batch):
-        report = criterion(*batch, labels=batch[2] % 4)
-        report.total.backward()
+        loss = criterion(*batch, labels=batch[2] % 4)
+        loss.backward()
         with torch.no_grad():
             for p in criterion.parameters():
                 p -= 0.05 * p.grad
                 p.grad = None
-        return report.total.detach()
+        return loss.detach()
 
     criterion = make()
     for batch in batches[:3]:

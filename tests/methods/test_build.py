@@ -7,7 +7,7 @@ from wcord.checks import UsageError
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import cross_entropy_loss, kd_loss
-from wcord.methods.build import build_objective, parse_method
+from wcord.methods.build import build_objective, parse_method, resolved_options
 from wcord.methods.term import Setting
 
 SETTING = Setting(student_dim=6, teacher_dim=10, student_classes=5, teacher_classes=5, num_samples=40, batch_size=8)
@@ -46,7 +46,7 @@ def test_names_add_up_with_cross_entropy_once(method: str, weights: dict[str, fl
 def test_unknown_and_repeated_names_are_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="unknown method 'wcrod': did you mean 'wcord'"):
         parse_method("wcrod+kd")
-    with pytest.raises(UsageError, match="holds kd more than once"):
+    with pytest.raises(UsageError, match="contains kd more than once"):
         parse_method("kd+wcord+kd")
 
 
@@ -74,7 +74,7 @@ def test_options_reach_the_loss_and_unknown_ones_are_refused() -> None:
     torch.testing.assert_close(report.parts["kd"], kd_loss(student.logits, teacher.logits, temperature=2.0))
     with pytest.raises(UsageError, match="unknown option of wcord 'epsilom': did you mean 'epsilon'"):
         build_objective("wcord", SETTING, options={"wcord": {"epsilom": 1}})
-    with pytest.raises(UsageError, match="unknown summand 'kd'"):
+    with pytest.raises(UsageError, match="unknown method in the sum 'kd'"):
         build_objective("wcord", SETTING, options={"kd": {"temperature": 2.0}})
 
 
@@ -97,15 +97,53 @@ def test_what_data_cannot_give_is_refused() -> None:
         build_objective("wcord", alone)
 
 
-def test_two_terms_may_not_hold_the_same_part() -> None:
-    with pytest.raises(UsageError, match="both hold gckt"):
+def test_two_methods_may_not_contain_the_same_term() -> None:
+    with pytest.raises(UsageError, match=r"gckt and another method of .* both contain gckt: name one of them only"):
         build_objective("wcord+gckt", SETTING)
 
 
-def test_a_summand_may_weigh_otherwise_than_published() -> None:
+def test_a_method_may_have_another_weight_than_the_published_one() -> None:
     options = {"kd": {"weight": 2.5, "temperature": 2.0}, "ce": {"weight": 0}}
     objective = build_objective("crd+kd", SETTING, options=options)
     assert objective.formula == "0 ce + 0.8 crd + 2.5 kd"
     for wrong in (-1.0, float("nan"), "much", True):
         with pytest.raises(UsageError, match=r"kd\.weight must be a finite number of at least 0"):
             build_objective("kd", SETTING, options={"kd": {"weight": wrong}})
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "formula"),
+    [
+        ("gckt", {}, "1 ce + 0.8 gckt"),
+        ("lckt", {}, "1 ce + 0.05 lckt"),
+        ("lckt-a", {}, "1 ce + 10 lckt"),
+        ("wcord-a", {}, "1 ce + 0.8 gckt + 10 lckt"),
+        ("wcord-a", {"wcord-a": {"lckt_weight": 3.0}}, "1 ce + 0.8 gckt + 3 lckt"),
+        ("wcord", {"wcord": {"weight": 2, "gckt_weight": 0.25}}, "1 ce + 0.5 gckt + 0.1 lckt"),
+        ("wcord", {"wcord": {"gckt_weight": 0}}, "1 ce + 0.05 lckt"),
+    ],
+)
+def test_a_method_expands_to_its_terms(method: str, options: dict[str, dict[str, object]], formula: str) -> None:
+    assert build_objective(method, SETTING, options=options).formula == formula
+
+
+def test_options_of_wcord_go_to_the_terms_that_have_them() -> None:
+    options = {"wcord": {"epsilon": 0.3, "num_negatives": 7, "anchor": 0.25}}
+    terms = build_objective("wcord", SETTING, options=options).terms
+    gckt, lckt = terms["gckt"].loss, terms["lckt"].loss
+    assert (gckt.contrast.num_negatives, lckt.epsilon, lckt.anchor.alpha) == (7, 0.3, 0.25)
+    anchored = build_objective("lckt-a", SETTING).terms["lckt"].loss
+    assert (anchored.anchor.alpha, isinstance(anchored.student_moments, torch.nn.BatchNorm1d)) == (0.5, True)
+    with pytest.raises(UsageError, match="unknown option of lckt 'num_negatives'"):
+        build_objective("lckt", SETTING, options={"lckt": {"num_negatives": 7}})
+    with pytest.raises(UsageError, match="wcord has no term: give one of gckt_weight, lckt_weight a value above 0"):
+        build_objective("wcord", SETTING, options={"wcord": {"gckt_weight": 0, "lckt_weight": 0}})
+    with pytest.raises(UsageError, match="option 'features' of wcord was removed: LCKT compares"):
+        build_objective("wcord", SETTING, options={"wcord": {"features": "critic"}})
+
+
+def test_a_record_holds_all_options_of_wcord_under_its_name() -> None:
+    resolved = resolved_options("wcord-a+kd", {"wcord-a": {"epsilon": 0.2}})
+    assert list(resolved) == ["ce", "wcord-a", "kd"]
+    expected = {"weight": 1.0, "gckt_weight": 0.8, "lckt_weight": 10.0, "epsilon": 0.2, "anchor": 0.5, "momentum": 0.5}
+    assert {name: resolved["wcord-a"][name] for name in expected} == expected

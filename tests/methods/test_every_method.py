@@ -118,7 +118,7 @@ def test_the_total_is_the_weighted_sum_and_nothing_reaches_the_teacher(
         parameter.requires_grad_()
     batch = next(Loader(digits.train, batch_size=16).batches())
     report = bench.loss(batch, cut=False)
-    weights = bench.objective.part_weights
+    weights = bench.objective.weights
     assert set(report.parts) == set(weights)
     expected = sum(weight * report.parts[part] for part, weight in weights.items())
     torch.testing.assert_close(report.total, torch.as_tensor(expected))

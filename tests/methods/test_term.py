@@ -1,11 +1,14 @@
 """The objective as a sum, for a term of one's own."""
 
+import pytest
 import torch
 from torch import Tensor
 
+from wcord.checks import WrongTypeError
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import LossReport
+from wcord.methods.build import build_objective
 from wcord.methods.term import Objective, Setting, Term
 
 
@@ -15,33 +18,59 @@ class Constant(Term):
 
     def __init__(self, name: str, value: float) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         self.value = torch.nn.Parameter(torch.tensor(value))
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         return self.value
 
 
-class Pair(Constant):
-    def __init__(self) -> None:
-        super().__init__("first", 3.0)
-        self.parts = {"first": 0.5, "second": 2.0}
+class Measured(Constant):
+    diagnostics = ("half",)
 
-    def forward(self, student: Features, teacher: Features, batch: Batch) -> LossReport:
-        parts = {"first": self.value, "second": self.value + 1}
-        return LossReport(0.5 * parts["first"] + 2.0 * parts["second"], parts)
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        self.measured = {"half": self.value.detach() / 2}
+        return self.value
+
+
+def batch() -> tuple[Features, Features, Batch]:
+    images = torch.zeros(2, 1, 1, 1)
+    features = Features(torch.zeros(2, 3), torch.zeros(2, 4), {})
+    return features, features, Batch(images, images, torch.zeros(2).long())
 
 
 def test_total_is_the_weighted_sum_and_parts_stay_unweighted() -> None:
-    objective = Objective({"a": (2.0, Constant("a", 5.0)), "pair": (10.0, Pair())})
-    images = torch.zeros(2, 1, 1, 1)
-    seen = Features(torch.zeros(2, 3), torch.zeros(2, 4), {})
-    report = objective(seen, seen, Batch(images, images, torch.zeros(2).long()))
-    assert report.total.item() == 2 * 5 + 10 * (0.5 * 3 + 2 * 4)
-    assert {name: part.item() for name, part in report.parts.items()} == {"a": 5.0, "first": 3.0, "second": 4.0}
-    assert objective.formula == "2 a + 5 first + 20 second"
+    objective = Objective({"a": (2.0, Constant("a", 5.0)), "b": (10.0, Measured("b", 3.0))})
+    report = objective(*batch())
+    assert report.total.item() == 2 * 5 + 10 * 3
+    assert {name: part.item() for name, part in report.parts.items()} == {"a": 5.0, "b": 3.0}
+    assert objective.diagnostics == ("half",)
+    assert {name: value.item() for name, value in report.diagnostics.items()} == {"half": 1.5}
+    assert objective.formula == "2 a + 10 b"
     assert (objective.student_map_names, objective.teacher_map_names) == (("stem",), ("block0",))
     assert len(list(objective.parameters())) == 2
+
+
+def test_a_term_that_returns_no_tensor_is_refused() -> None:
+    class Report(Constant):
+        def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+            return LossReport(self.value, {})  # pyright: ignore[reportReturnType]  # as in earlier versions
+
+    with pytest.raises(WrongTypeError, match="what old returns must be a scalar tensor, received LossReport"):
+        Objective({"old": (1.0, Report("old", 1.0))})(*batch())
+
+
+def test_checkpoints_of_earlier_versions_load() -> None:
+    setting = Setting(4, 6, 3, 3, num_samples=12)
+    options = {"wcord-a": {"num_negatives": 4, "anchor_end": 0.0, "anneal_steps": 2}}
+    objective, fresh = (build_objective("wcord-a+kd", setting, options=options) for _ in range(2))
+    state = {
+        key.replace("terms.gckt.loss.", "terms.wcord-a.loss.").replace("terms.lckt.loss.", "terms.wcord-a.loss.local."):
+        value for key, value in objective.state_dict().items()
+    }  # fmt: skip
+    assert "terms.wcord-a.loss.local.student_map.weight" in state
+    assert "terms.wcord-a.loss.contrast.student_memory.storage" in state
+    fresh.load_state_dict(state)
+    assert all(torch.equal(value, fresh.state_dict()[key]) for key, value in objective.state_dict().items())
 
 
 def test_check_asks_every_term() -> None:

@@ -4,12 +4,12 @@ import torch
 
 from wcord.data.batch import Batch
 from wcord.features import Features
-from wcord.losses import cross_entropy_loss
+from wcord.losses import GCKTLoss, LCKTLoss, cross_entropy_loss
 from wcord.methods.ce import CETerm
 from wcord.methods.crd import CRDTerm
 from wcord.methods.kd import KDTerm
 from wcord.methods.term import Setting
-from wcord.methods.wcord import WCoRDTerm
+from wcord.methods.wcord import GCKTTerm, LCKTTerm
 
 SETTING = Setting(4, 6, 3, 3, num_samples=12, batch_size=5, label_smoothing=0.2)
 
@@ -46,10 +46,28 @@ def test_crd_writes_the_rows_of_the_batch_index_only() -> None:
     assert moved == [[0, 1, 3, 7, 9]] * 2
 
 
-def test_wcord_weighs_its_own_parts() -> None:
+def test_gckt_is_the_loss_of_the_embeddings_with_the_rows_of_the_setting() -> None:
     student, teacher, batch = example()
-    term = WCoRDTerm("wcord", SETTING, num_negatives=4)
-    report = term(student, teacher, batch)
-    expected = 0.8 * report.parts["gckt"] + 0.05 * report.parts["lckt"]
-    torch.testing.assert_close(report.total, expected)
-    assert dict(term.parts) == {"gckt": 0.8, "lckt": 0.05}
+    torch.manual_seed(1)
+    term = GCKTTerm("gckt", SETTING, num_negatives=4)
+    torch.manual_seed(1)
+    loss = GCKTLoss(4, 6, num_samples=12, num_negatives=4)
+    torch.manual_seed(2)
+    value = term(student, teacher, batch)
+    torch.manual_seed(2)
+    assert torch.equal(value, loss(student.embedding, teacher.embedding, batch.index))
+    critic = loss.critic.eval()(student.embedding, teacher.embedding)
+    assert all(
+        torch.equal(*pair) for pair in zip(term.eval().embed(student.embedding, teacher.embedding), critic, strict=True)
+    )
+
+
+def test_lckt_reports_what_its_plan_does() -> None:
+    student, teacher, batch = example()
+    torch.manual_seed(1)
+    term = LCKTTerm("lckt", SETTING, epsilon=0.5)
+    torch.manual_seed(1)
+    plan = LCKTLoss(4, 6, epsilon=0.5).plan(student.embedding, teacher.embedding)
+    assert torch.equal(term(student, teacher, batch), plan.cost)
+    assert term.measured == {"diagonal_mass": plan.diagonal_mass, "marginal_error": plan.marginal_error}
+    assert term.diagnostics == tuple(term.measured)

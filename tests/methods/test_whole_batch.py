@@ -25,9 +25,8 @@ SUMS = ["wcord+kd", "lskd+wcord", "ab+kd", "ft+crd"]
 METHOD_NAMES = [*METHODS, *SUMS]
 OPTIONS = {
     "wcord, a queue": ("wcord", {}),
-    "wcord, the loss that is dual": ("wcord", {"wcord": {"objective": "dual"}}),
     "gckt, one draw a batch": ("gckt", {"gckt": {"estimator": "shared"}}),
-    "gckt, every row": ("gckt", {"gckt": {"estimator": "expected", "constant": "refresh"}}),
+    "gckt, every row": ("gckt", {"gckt": {"estimator": "expected"}}),
     "crd, other classes": ("crd", {"crd": {"negatives": "other_class"}}),
     "ce, class weights": ("ce", {}),
 }

@@ -19,7 +19,7 @@ DEMANDS = {
     "a perceptron's image size": {"architecture": "mlp32x1", "image_size": [8192, 8192]},
     "a wide perceptron": {"architecture": "mlp99999x99"},
     "a perceptron of no such name": {"architecture": "mlp999999999x99"},
-    "a deep network": {"architecture": "resnet9998x4"},
+    "a deep network": {"architecture": "resnet2000x4"},
     "a large network of a library": {"architecture": "torchvision:regnet_y_128gf"},
     "a large teacher": {"architecture": "simkd:resnet8:torchvision:regnet_y_128gf"},
 }

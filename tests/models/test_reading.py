@@ -209,7 +209,7 @@ class Sly:
         return os.mkdir, (self.path,)
 
 
-@pytest.mark.parametrize("writer", [torch.save, lambda content, path: pickle.dump(content, path.open("wb"), 2)])
+@pytest.mark.parametrize("writer", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content, 2))])
 def test_code_is_refused_and_not_run(tmp_path, writer):
     writer({"model": STATE if writer is torch.save else {}, "sly": Sly(str(tmp_path / "done"))}, tmp_path / "a.pth")
     with pytest.raises(UsageError, match=r"is refused: .*mkdir"):

@@ -323,19 +323,22 @@ class TestOpenNetwork:
 
 @pytest.mark.data
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "published"), [("resnet20", 68.83), ("resnet56", 72.63)])
-def test_published_checkpoints_reach_their_accuracy(name, published):
+@pytest.mark.parametrize(
+    ("name", "published", "count", "off"), [("resnet20", 68.83, 10_000, 0.05), ("resnet56", 72.63, 1_000, 3.0)]
+)
+def test_published_checkpoints_reach_their_accuracy(name, published, count, off):
+    """The whole test split for one network, a tenth of it for the other, within its sampling error."""
     weights, table = REAL / f"cifar100_checkpoints/cifar100_{name}.pth", REAL / "cifar100/test-00000-of-00001.parquet"
     if not (weights.is_file() and table.is_file()):
         pytest.skip(f"CIFAR-100 and its checkpoints are not in {REAL}")
-    rows = read_table(table, columns=["img", "fine_label"]).to_pydict()
+    rows = read_table(table, columns=["img", "fine_label"]).slice(0, count).to_pydict()
     pictures = [np.asarray(Image.open(io.BytesIO(row["bytes"])).convert("RGB")) for row in rows["img"]]
     images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
     network = Network(load_weights(create_model(name), weights), Preprocess(MEAN, STD)).eval()
     with torch.inference_mode():
         predicted = torch.cat([network(chunk / 255).argmax(1) for chunk in images.split(500)])
     top1 = 100 * (predicted == torch.tensor(rows["fine_label"])).float().mean().item()
-    assert top1 == pytest.approx(published, abs=0.05)
+    assert top1 == pytest.approx(published, abs=off)
 
 
 def test_a_file_is_the_same_each_time_it_is_written(tmp_path):

@@ -46,7 +46,7 @@ def test_text_is_at_least_nine_points():
 
 
 def test_runs_are_told_apart_beyond_the_palette():
-    looks = {(canvas.colour(i), canvas.dashes(i)) for i in range(18)}
+    looks = {(canvas.color(i), canvas.dashes(i)) for i in range(18)}
     assert len(looks) == 18
 
 

@@ -7,7 +7,7 @@ import pytest
 from wcord.report import canvas, figures
 from wcord.report.figures import Series
 from wcord.report.record import Record
-from wcord.report.tables import Row
+from wcord.report.tables import ResultRow
 
 
 def record(epochs, seed=0):
@@ -68,13 +68,16 @@ def test_the_numbers_of_the_epochs_are_those_of_the_log(monkeypatch):
     assert curve(series(later), monkeypatch)[0][0] == [11, 12]
 
 
-def test_curves_are_drawings_with_the_colour_of_the_run():
+def test_curves_are_drawings_with_the_color_of_the_run():
     for svg in (
-        figures.accuracy_curves([series(epochs(50.0, 60.0), position=2)], [Row("t", "–", "big", 9, 9, 9, (70.0,))]),
+        figures.accuracy_curves(
+            [series(epochs(50.0, 60.0), position=2)],
+            [ResultRow("t", "–", "big", {"parameters": 9}, {"top1_last": (70.0,)})],
+        ),
         figures.loss_curves([series(epochs(50.0, 60.0), position=2)]),
     ):
         assert well_formed(svg)
-        assert canvas.colour(2).lower() in svg
+        assert canvas.color(2).lower() in svg
 
 
 @pytest.mark.parametrize("run", [[], epochs(None, None)])
@@ -101,9 +104,9 @@ def test_a_loss_that_was_not_finite_leaves_a_gap():
 
 
 def test_size_needs_two_networks():
-    one = Row("kd", "kd", "resnet8", 80_000, None, None, (70.0, 72.0))
-    teacher = Row("teacher", "–", "resnet56", 860_000, None, None, (75.0,), is_teacher=True)
-    unknown = Row("x", "kd", "resnet8", None, None, None, (70.0,))
+    one = ResultRow("kd", "kd", "resnet8", {"parameters": 80_000}, {"top1_last": (70.0, 72.0)})
+    teacher = ResultRow("teacher", "–", "resnet56", {"parameters": 860_000}, {"top1_last": (75.0,)}, is_teacher=True)
+    unknown = ResultRow("x", "kd", "resnet8", {}, {"top1_last": (70.0,)})
     assert figures.accuracy_against_size([one]) == ""
     assert figures.accuracy_against_size([one, unknown]) == ""
     assert well_formed(figures.accuracy_against_size([teacher, one]))

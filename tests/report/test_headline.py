@@ -80,7 +80,7 @@ def test_no_gain_is_stated_where_a_student_is_doubtful(which):
     told = headline(main, baseline, None)
     why = "was saved with normalization statistics that may not fit" if which == "unsettled" else "is at chance"
     who = "trained alone" if which in ("baseline", "old record") else "with kd"
-    assert told.startswith(f"Nothing can be said of a gain, since the network {who} {why}")
+    assert told.startswith(f"No statement about a gain is possible because the network {who} {why}")
     assert "17.8 points above" in told
 
 
@@ -123,7 +123,7 @@ def test_the_paired_interval_is_the_textbooks():
     theirs = kept([True] * 70 + [False] * 10 + [True] * 5 + [False] * 15)
     told = certainty(side("kd", 80.0, analysis=ours), side("ce", 75.0, analysis=theirs))[1]
     reach = 1.96 * ((10 + 5) / 100 - 0.05**2) ** 0.5 / 10
-    assert "Of the same 100 test samples, 10 are right here and wrong in ce_s0, 5 the other way round" in told
+    assert "Of the same 100 test samples, 10 are right here and wrong in ce_s0, 5 the reverse" in told
     assert f"{100 * (0.05 - reach):+.1f} to {100 * (0.05 + reach):+.1f} points".replace("-", "−") in told
 
 
@@ -135,5 +135,5 @@ def test_other_test_samples_are_not_paired():
 @pytest.mark.parametrize(("ratio", "text"), [(3.1, "1/3.1"), (9.0, "1/9"), (24.7, "1/25")])
 def test_the_fraction_is_short(ratio, text):
     main = side("kd", 90.0)
-    teacher = tables.Row("teacher", "–", "big", 100 * ratio, None, None)
+    teacher = tables.ResultRow("teacher", "–", "big", {"parameters": 100 * ratio}, {})
     assert f"with {text} of the teacher's parameters" in headline(main, None, teacher)

@@ -57,7 +57,7 @@ def change(path, edit):
     ("edit", "message"),
     [
         (lambda c: c.pop("seed"), "or of a newer wcord: the record lacks seed; evaluate or train the run again"),
-        (lambda c: c.update(colour=1), "or of a newer wcord: unknown entry of the record 'colour'"),
+        (lambda c: c.update(color=1), "or of a newer wcord: unknown entry of the record 'color'"),
         (lambda c: c.update(schema_version=7), "has schema version 7, this wcord reads 1: use the wcord that wrote it"),
         (lambda c: c.update(epochs="many"), "epochs must be a list, received 'many'"),
         (lambda c: c.update(teacher=4), "teacher must be text, received 4"),

@@ -119,7 +119,7 @@ def test_a_network_without_teacher_shows_only_itself():
     page = shown("ce", teacher=None)
     assert knowledge(page).title == "What the network sees"
     assert [caption[:5] for caption in captions(knowledge(page))] == ["t-SNE"]
-    assert captions(classes(page))[0].startswith("What ce_s0 takes each class for")
+    assert captions(classes(page))[0].startswith("Confusion matrix of ce_s0")
 
 
 def test_without_analysis_only_the_curves_are_left():

@@ -19,12 +19,11 @@ FULL = os.environ.get("WCORD_ROBUSTNESS") == "full"
 TABLE = os.environ.get("WCORD_ROBUSTNESS_TABLE")
 PROPERTY = "robustness"
 
-PAGE = """# What wcord is tried on
+PAGE = """# Robustness
 
-`make robustness` kills runs, flips bits, starves workers and gives commands and functions what they cannot use, with
-fixed seeds (but for the fuzzers), and writes this table. A trial holds where nothing is lost, nothing hangs and nothing
-but one plain line is said, with the exit code that belongs to it. A small share of the same trials is part of
-`make test`.
+`make robustness` kills runs, flips bits, starves workers and passes invalid arguments to commands and functions, with
+fixed seeds (except for the fuzzers), and writes this table. A trial passes if no data are lost, nothing hangs, and the
+only output is one clear line with the right exit code. `make test` runs a small share of the same trials.
 
 {table}
 
@@ -82,4 +81,4 @@ def count(trials: Iterable[tuple[str, bool]]) -> dict[str, tuple[int, int]]:
 
 def as_markdown(counts: dict[str, tuple[int, int]]) -> str:
     rows = [f"| {kind} | {tried:,} | {held:,} |" for kind, (tried, held) in counts.items()]
-    return "\n".join(["| kind | tried | held |", "| --- | ---: | ---: |", *rows])
+    return "\n".join(["| kind | trials | passed |", "| --- | ---: | ---: |", *rows])

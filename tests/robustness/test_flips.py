@@ -4,7 +4,7 @@ import json
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,14 +37,6 @@ class Runs(NamedTuple):
 
 def quiet(line: str) -> None:
     """Tell nobody."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _without_pages() -> Iterator[None]:
-    """Leave out the pages of runs, which take most of the time and are read by nobody."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wcord.conclude.write_own_report", lambda run: None)
-        yield
 
 
 @pytest.fixture(scope="module")

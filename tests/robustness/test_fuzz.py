@@ -303,7 +303,7 @@ def test_records(answers: Answers, tmp_path: Path, place: tuple[str, ...], value
     def used() -> None:
         record = Record.from_json(tmp_path / "record.json")
         found = tables.rows([record])
-        assert tables.markdown(found)
-        assert tables.csv_text(found)
+        assert [tables.cells(row, tables.headings(found)) for row in found]
+        assert tables.terminal_table(found)
 
     answers(used)

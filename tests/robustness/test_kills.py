@@ -17,6 +17,7 @@ import pytest
 
 from wcord.training.config import read_config
 
+pytestmark = pytest.mark.slow
 COMMON = ["--data", "sklearn:iris", "--epochs", "3", "--batch-size", "30", "--checkpoint-every", "3", "--device", "cpu"]
 TEACHER = ["train", "--model", "mlp16x1", *COMMON]
 STUDENT = [
@@ -148,7 +149,7 @@ def disturb(nursery: Nursery, out: Path, kind: str, seconds: float, draw: random
 
 @pytest.mark.parametrize(
     ("kind", "few", "many"),
-    [("SIGKILL", 7, 80), ("SIGKILL at a file", 6, 80), ("SIGTERM", 3, 20), ("full disk", 3, 40)],
+    [("SIGKILL", 3, 80), ("SIGKILL at a file", 3, 80), ("SIGTERM", 1, 20), ("full disk", 1, 40)],
 )
 def test_a_disturbed_run_ends_like_an_undisturbed_one(
     kind: str, few: int, many: int, nursery: Nursery, undisturbed: tuple[Path, float], tally: Tally
@@ -176,7 +177,7 @@ def test_a_kill_while_a_run_is_replaced_leaves_what_can_be_replaced(
     whole, _ = undisturbed
     out = nursery.folder / "replaced"
     assert nursery.run(beginning(nursery, out)) == 0, nursery.told
-    for number in range(18, -1, -tally.share(6, 1)):
+    for number in range(18, -1, -tally.share(9, 1)):
         code = nursery.run([*beginning(nursery, out), "--overwrite"], die_at=number)
         held = code == -signal.SIGKILL and "Traceback" not in nursery.told
         assert tally("SIGKILL while a run is replaced", held), nursery.told

@@ -80,7 +80,7 @@ def test_a_killed_worker_ends_the_run_in_one_line(pictures: Path, tmp_path: Path
             process.returncode == 1
             and len(lines) == 1
             and "was killed (signal 9), most likely for lack of memory: give fewer --workers" in lines[0]
-            and lines[0].endswith(f"go on with wcord train --resume {out}")
+            and lines[0].endswith(f"resume with wcord train --resume {out}")
             and "Traceback" not in said
             and not any(Path(f"/proc/{worker}").exists() for worker in found)
         )

@@ -82,7 +82,7 @@ def make_step(method: str, options: Mapping[str, Any] | None = None, **setting: 
 
     Args:
         method: its name.
-        options: of all its summands that know them.
+        options: for all of its methods that have them.
         setting: of `observe`; `num_samples=None` is a queue.
     """
     torch.manual_seed(0)

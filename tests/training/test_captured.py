@@ -21,6 +21,7 @@ from wcord.data.opening import from_arrays
 from wcord.features import Features
 from wcord.host import no_reads, reads_are_off
 from wcord.methods.catalogue import METHODS
+from wcord.setup.job import Provided, prepare
 from wcord.training.captured import (
     CapturedStep,
     CaptureError,
@@ -32,7 +33,6 @@ from wcord.training.captured import (
 from wcord.training.checkpoint import load_checkpoint
 from wcord.training.config import DistillConfig, TrainingConfig, configure, to_toml
 from wcord.training.engine import make_accelerator, seed_everything
-from wcord.training.job import Own, prepare
 from wcord.training.loop import Trainer
 from wcord.training.run import RunFolder
 
@@ -100,7 +100,7 @@ def train(out: Path, recorder: Recorder | None, stop_after: int | None = None, *
     config = configure(DistillConfig, SETTINGS | {"out": out} | settings)
     run = RunFolder(out) if out.exists() else RunFolder.create(out, to_toml(config))
     state = load_checkpoint(run.checkpoints, silent)
-    job = prepare(config, Own(data=pictures()), silent)
+    job = prepare(config, Provided(data=pictures()), silent)
     trainer = Trainer(
         student=job.student,
         teacher=job.teacher,

@@ -62,7 +62,7 @@ def test_a_truncated_newest_falls_back_too_and_is_removed_when_the_run_goes_on(t
     for step in (10, 20):
         newest = save_checkpoint(tmp_path, step, state())
     newest.write_bytes(newest.read_bytes()[:500])
-    assert load(tmp_path)[0]["step"] == 10  # pyright: ignore[reportOptionalSubscript]  # else it fails, as it should
+    assert load(tmp_path)[0]["step"] == 10  # else it fails, as it should
     save_checkpoint(tmp_path, 12, state())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000010.pt", "step-000000012.pt"]
     assert load(tmp_path)[1] == []

@@ -53,7 +53,7 @@ def test_other_ways_of_working_together_are_refused(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
 def test_the_optimiser_takes_the_configured_numbers(name: str, kind: type) -> None:
-    config = TrainingConfig(optimizer=name, weight_decay=0.25)  # pyright: ignore[reportArgumentType]
+    config = TrainingConfig(optimizer=name, weight_decay=0.25)
     groups = {1.0: [nn.Parameter(torch.zeros(1))], 0.2: [nn.Parameter(torch.ones(1))], 3.0: []}
     made = make_optimizer(groups, config, 0.5, torch.device("cpu"))
     assert type(made) is kind
@@ -64,7 +64,7 @@ def test_the_optimiser_takes_the_configured_numbers(name: str, kind: type) -> No
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_overflows_of_fp16_are_left_to_the_scaler(name: str) -> None:
     """One launch for all weights would leave out such a step in silence."""
-    config = TrainingConfig(optimizer=name, precision="fp16")  # pyright: ignore[reportArgumentType]
+    config = TrainingConfig(optimizer=name, precision="fp16")
     made = make_optimizer({1.0: [nn.Parameter(torch.zeros(1))]}, config, 0.5, torch.device("cuda"))
     assert not made.param_groups[0]["fused"]
     assert made.param_groups[0]["lr"] == 0.5

@@ -31,7 +31,7 @@ def test_nan_is_told_with_its_step_and_a_remedy(run: RunFolder) -> None:
 
 
 def test_a_sample_that_cannot_be_read_is_noted(run: RunFolder) -> None:
-    told = r"step 0: image 'a' cannot be read \(the file is gone\): put a whole one in its place and go on with wcord "
+    told = r"image 'a' cannot be read \(the file is gone\): replace the file by an intact copy and resume with wcord "
     with pytest.raises(RunError, match=told), failing(run, lambda: 0):
         raise UnreadableError("image 'a'", "the file is gone")
     assert json.loads((run.path / "starts.jsonl").read_text())["damaged_data"]
@@ -61,7 +61,7 @@ def test_the_error_of_an_image_comes_whole_from_another_process() -> None:
     ],
 )
 def test_a_lack_of_memory_says_what_to_lower(run: RunFolder, ask: Callable[[], object]) -> None:
-    said = r"^not enough memory.*: end other programs.*smaller --batch-size"
+    said = r"^not enough memory.*: close other programs.*smaller --batch-size"
     with (
         pytest.raises(RunError, match=said),
         resumable(run),

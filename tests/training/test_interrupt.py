@@ -44,10 +44,10 @@ def test_other_threads_are_left_alone() -> None:
 
 
 def test_a_signal_says_more_than_the_end_of_the_time() -> None:
-    assert Interrupt().wish(CPU) == 0
-    assert Interrupt(deadline=time.monotonic() + 60).wish(CPU) == 0
+    assert Interrupt().request(CPU) == 0
+    assert Interrupt(deadline=time.monotonic() + 60).request(CPU) == 0
     with Interrupt(deadline=time.monotonic() - 1) as interrupt:
-        assert interrupt.wish(CPU) == TIME_IS_UP
+        assert interrupt.request(CPU) == TIME_IS_UP
         signal.raise_signal(signal.SIGTERM)
-        assert interrupt.wish(CPU) == signal.SIGTERM
+        assert interrupt.request(CPU) == signal.SIGTERM
     assert min(Interrupt.SIGNALS) > TIME_IS_UP

@@ -11,4 +11,4 @@ def test_an_outcome_stays_as_it_was() -> None:
     outcome = Outcome("stopped", "received SIGTERM", 15, 2.5)
     assert (outcome.status, outcome.reason, outcome.signal, outcome.seconds) == ("stopped", "received SIGTERM", 15, 2.5)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        outcome.status = "finished"  # pyright: ignore[reportAttributeAccessIssue]  # that is what is tried
+        outcome.status = "finished"  # that is what is tried

@@ -11,13 +11,15 @@ from torch import Tensor, nn
 from wcord import api
 from wcord.evaluation.accuracy import accuracy, predict
 from wcord.models.weights import read_card
+from wcord.setup.job import Provided, prepare
 from wcord.training.checkpoint import load_checkpoint
 from wcord.training.config import TrainConfig, configure, to_toml
 from wcord.training.engine import make_accelerator
-from wcord.training.job import Own, prepare
 from wcord.training.loop import Trainer
 from wcord.training.run import RunFolder
 from wcord.training.shipped import Shipped
+
+pytestmark = pytest.mark.pages
 
 FAST: dict[str, Any] = {"model": "resnet8", "data": "digits", "epochs": 3, "subset": 30.0, "device": "cpu"}
 
@@ -39,7 +41,7 @@ def slow_norm() -> nn.Module:
 def train(out: Path, own: nn.Module | None = None, *, stop_at: int | None = None, **settings: Any) -> Trainer:
     """Train, or go on; `stop_at`: as if killed at the beginning of that epoch."""
     config = configure(TrainConfig, FAST | {"out": out} | settings)
-    job = prepare(config, Own(student=own), lambda line: None)
+    job = prepare(config, Provided(student=own), lambda line: None)
     run = RunFolder(out) if out.exists() else RunFolder.create(out, to_toml(config))
     state = load_checkpoint(run.checkpoints, print)
     if state is not None:

@@ -7,19 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
 from wcord import api
 from wcord.checks import UsageError
-from wcord.data.images import Form
-from wcord.data.split import MemorySplit, StreamSplit
-from wcord.data.stores import FileImages
 from wcord.features import Features
 from wcord.training.config import DistillConfig, configure
-from wcord.training.job import Own, prepare
-from wcord.training.teacher_cache import TeacherCache, fingerprint, open_cache
+from wcord.training.teacher_cache import TeacherCache
 from wcord.training.teaching import Teacher
 
 SMALL: dict[str, object] = {
@@ -76,39 +71,6 @@ def test_what_the_key_cannot_hold_shows_in_the_first_batch(tmp_path: Path, monke
 
     monkeypatch.setattr(Teacher, "__call__", louder)
     assert run(tmp_path / "mistaken", **settings) == run(tmp_path / "without")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"seed": 1},
-        {"batch_size": 12},
-        {"subset": 7.0},
-        {"split_seed": 1},
-        {"augment": "none"},
-        {"views": 2},
-        {"mixup": 0.2},
-        {"cutmix": 1.0},
-        {"precision": "bf16"},
-        {"channels_last": True},
-        {"teacher_mean": (0.3,)},
-        {"teacher_size": 16},
-        {"teacher": "resnet14"},
-        {"image_size": 10},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_every_setting_that_changes_the_teachers_answer_has_a_folder_of_its_own(
-    tmp_path: Path, change: dict[str, Any]
-) -> None:
-    def folder(**settings: Any) -> Path:
-        config = configure(DistillConfig, SMALL | {"out": tmp_path, "teacher_cache": tmp_path} | settings)
-        cache = open_cache(prepare(config, Own(), lambda line: None), print)
-        assert cache is not None
-        return cache.folder
-
-    assert folder(**change) != folder()
-    assert folder() == folder(method="lskd", epochs=1, lr=0.3, workers=0)
 
 
 def network(scale: float) -> nn.Linear:
@@ -201,24 +163,3 @@ def test_a_full_disk_costs_the_cache_and_not_the_run(tmp_path: Path, monkeypatch
     monkeypatch.setattr("os.fsync", full)
     assert torch.equal(ask(cache, 0, 0, slice(0, 5), last=True)[0].logits, LOGITS)
     assert "note: --teacher-cache: epoch 1 is not kept: cannot write " in said[0]
-
-
-def test_pictures_are_part_of_the_key() -> None:
-    images = torch.zeros(2, 1, 2, 2, dtype=torch.uint8)
-    assert fingerprint(MemorySplit(images, torch.zeros(2).long())) != fingerprint(
-        MemorySplit(images + 1, torch.zeros(2).long())
-    )
-
-
-def test_streamed_pictures_are_told_apart_by_their_files(tmp_path: Path) -> None:
-    for folder, value in (("a", 0), ("b", 1), ("c", 0)):
-        (tmp_path / folder).mkdir()
-        Image.new("L", (4, 4), value).save(tmp_path / folder / "0.bmp")
-
-    def split(folder: str) -> StreamSplit:
-        store = FileImages([tmp_path / folder / "0.bmp"])
-        return StreamSplit(store, torch.arange(1), torch.zeros(1).long(), Form("L", 4, 4))
-
-    assert fingerprint(split("a")) == fingerprint(split("a"))
-    assert fingerprint(split("a")) != fingerprint(split("b"))
-    assert fingerprint(split("a")) == fingerprint(split("c"))  # the same pictures in another place

@@ -51,7 +51,9 @@ def gradients(value, *inputs):
 
 
 OPTIONS = pytest.mark.parametrize(
-    ("epsilon", "prior"), [(0.2, None), (0.05, None), (0.02, None), (0.2, anchor(8, 0.3))], ids=str
+    ("epsilon", "prior"),
+    [(0.2, None), (0.05, None), (0.02, None), (0.2, anchor(8, 0.3))],
+    ids=[0.2, 0.05, 0.02, "anchored"],
 )
 
 
@@ -97,7 +99,7 @@ def test_gradcheck_entropic():
     )
 
 
-@pytest.mark.parametrize("prior", [None, anchor(4, 0.3)], ids=str)
+@pytest.mark.parametrize("prior", [None, anchor(4, 0.3)], ids=["uniform", "anchored"])
 def test_gradcheck_sharp(prior):
     x, y = draw(4).requires_grad_(), draw(4 if prior is not None else 5, seed=1).requires_grad_()
 

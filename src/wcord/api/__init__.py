@@ -2,15 +2,16 @@
 
 from wcord.api.methods import build_method
 from wcord.api.networks import Guess, evaluate, predict_files, probe
-from wcord.api.runs import RESUMABLE, Result, distill, resume, start
-from wcord.training.job import Own, Say
+from wcord.api.runs import RESUMABLE, Result, distill, resume, start, train
+from wcord.setup.job import Provided
+from wcord.terminal import Reporter
 
 __all__ = [
     "RESUMABLE",
     "Guess",
-    "Own",
+    "Provided",
+    "Reporter",
     "Result",
-    "Say",
     "build_method",
     "distill",
     "evaluate",
@@ -18,4 +19,5 @@ __all__ = [
     "probe",
     "resume",
     "start",
+    "train",
 ]

@@ -9,7 +9,7 @@ from wcord.checks import require_kind, require_list, require_names, require_posi
 from wcord.methods.build import Options, build_objective, parse_method
 from wcord.methods.observe import observe
 from wcord.methods.term import Objective
-from wcord.training.trainable import require_own_weights
+from wcord.setup.trainable import require_own_weights
 
 
 def build_method(

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wcord.api.conclude import predict_all
 from wcord.bounds import checked
 from wcord.checks import RunError, UsageError, require_bool, require_counts, require_file, require_kind, require_list
-from wcord.conclude import predict_all
 from wcord.data.config import DataConfig
 from wcord.data.dataset import DataSet
 from wcord.data.label_values import refuse_several
@@ -28,12 +28,12 @@ from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
 from wcord.models.network import Network
 from wcord.models.trial import on_trial, try_network
 from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code, require_as_large
-from wcord.terminal import tell
-from wcord.training.as_trained import card_in, known_of, open_as_trained
+from wcord.setup.as_trained import card_in, known_of, open_as_trained
+from wcord.setup.job import EVALUATION_BATCH
+from wcord.setup.networks import NetworkSpec, build_network, wrong_channels
+from wcord.terminal import Reporter, tell
 from wcord.training.config import flatten
 from wcord.training.engine import resolve_device
-from wcord.training.job import EVALUATION_BATCH
-from wcord.training.networks import NetworkSpec, Say, build_network, wrong_channels
 
 COLLAPSED = 1e-3
 """Spread of embeddings, relative to their length, below which they tell samples apart by rounding at most."""
@@ -51,7 +51,7 @@ def evaluate(
     pretrained: bool = False,
     ema: bool = False,
     embedding: str | None = None,
-    say: Say = tell,
+    say: Reporter = tell,
     **settings: Any,
 ) -> dict[str, float]:
     """Return what `accuracy` measures of a network on the evaluation split: top-1, balanced accuracy and the like.
@@ -88,7 +88,7 @@ def evaluate(
         raise UsageError(f"{name} has random weights, which are not worth measuring: give --weights FILE")
     opened = open_as_trained(config, path, spec.frame) if isinstance(config, DataConfig) else config
     _require_same_kind_of_labels(path, opened)
-    network = build_network(spec, opened, own=model if isinstance(model, nn.Module) else None, say=say)
+    network = build_network(spec, opened, module=model if isinstance(model, nn.Module) else None, say=say)
     predictions = _predictions(network, opened.test, config, device)
     number = None if classes_by_number else number_by_name(opened.classes, network.classes)
     if number is None and not classes_by_number:
@@ -136,7 +136,7 @@ def _doubts(predictions: Predictions, classes: tuple[str, ...], *, named: bool) 
     return doubts(standing(predictions), "the network", classes, NETWORK_CAUSES)
 
 
-def _say_numbers(own: Sequence[str], theirs: Sequence[str], say: Say) -> None:
+def _say_numbers(own: Sequence[str], theirs: Sequence[str], say: Reporter) -> None:
     """Say that classes are compared by their number although both sides name them, and otherwise."""
     pairs = [f"{ours!r} as {their!r}" for ours, their in zip(own, theirs, strict=False) if ours != their]
     if pairs or (own and theirs and len(own) != len(theirs)):

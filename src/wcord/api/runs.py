@@ -10,10 +10,10 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 
+from wcord.api.conclude import conclude
 from wcord.bounds import checked
 from wcord.checks import UsageError, require_folder, require_kind, require_place, require_text
 from wcord.claim import claim, holder, is_claimed
-from wcord.conclude import conclude
 from wcord.data.config import DataConfig
 from wcord.data.contents import contents_of
 from wcord.data.dataset import DataSet
@@ -23,7 +23,9 @@ from wcord.models.weights import digest
 from wcord.overwriting import is_free, require_removable
 from wcord.report.record import Record, describe_environment, working_commit
 from wcord.scope import scopes
-from wcord.terminal import tell
+from wcord.setup.cache import open_cache
+from wcord.setup.job import Job, Provided, opened_data, prepare
+from wcord.terminal import Reporter, tell
 from wcord.training.captured import Recorder, recorder_for
 from wcord.training.checkpoint import load_checkpoint
 from wcord.training.config import (
@@ -41,12 +43,11 @@ from wcord.training.config import (
 from wcord.training.consent import require_consent
 from wcord.training.engine import make_accelerator, start_trackers
 from wcord.training.failure import failing, resumable
-from wcord.training.job import Job, Own, Say, opened_data, prepare
 from wcord.training.loop import Trainer
 from wcord.training.outcome import Outcome
 from wcord.training.places import digests_of_files, needed
 from wcord.training.run import RECORD, RUN, RunFolder, exists
-from wcord.training.teacher_cache import TeacherCache, open_cache
+from wcord.training.teacher_cache import TeacherCache
 
 RESUMABLE = [name for name, affects in scopes(DataConfig, TrainingConfig).items() if affects.may_change]
 """Settings that may differ when a run is resumed, because they do not change its result."""
@@ -54,14 +55,14 @@ RESUMABLE = [name for name, affects in scopes(DataConfig, TrainingConfig).items(
 
 @dataclass(frozen=True)
 class Result:
-    """What a training call gives back.
+    """The result of a training call.
 
     Attributes:
         run: the run's folder.
-        outcome: finished, or stopped and to be resumed.
-        record: what was reached; None while stopped.
+        outcome: finished, or stopped and resumable.
+        record: the measured results; None while stopped.
         student: the trained network.
-        speaks: whether this process, of several, is the one that writes and tells; the record is None in the others.
+        speaks: whether this process, of several, writes and reports; the record is None in the others.
     """
 
     run: Path
@@ -85,56 +86,89 @@ def distill(
         teacher: name as `create_model` takes it (give `teacher_weights` too), or a trained module.
         student: name, or a module to be trained.
         out: folder of the run; it must not exist yet.
-        data: source as in `--data`, or a data set from `wcord.data.opening.from_arrays`.
+        data: source as in `--data`, or a data set from `wcord.data.from_arrays`.
         **settings: any setting of the command line by name: method, epochs, batch_size, lr, seed, …
 
     Returns:
         The run's folder, its record and the trained student.
 
     Raises:
-        UsageError: for a mistake in what was given.
-        RunError: where the run fails under way.
+        UsageError: a mistake in the arguments.
+        RunError: the run fails.
     """
     for role, network in (("teacher", teacher), ("student", student)):
-        require_kind(role, network, (str, nn.Module), "the name of a network or a torch.nn.Module")
-    require_kind("data", data, (str, DataSet), "the name of a data source or a DataSet (see from_arrays, open_data)")
-    names = {
-        "teacher": teacher if isinstance(teacher, str) else type(teacher).__name__,
-        "student": student if isinstance(student, str) else type(student).__name__,
-        "out": out,
-        "data": data if isinstance(data, str) else f"{IN_MEMORY}:{data.name}",
-    }
-    own = Own(
+        _require_network(role, network)
+    names = {"teacher": _network_name(teacher), "student": _network_name(student), "out": out, "data": _data_name(data)}
+    provided = Provided(
         None if isinstance(teacher, str) else teacher,
         None if isinstance(student, str) else student,
         None if isinstance(data, str) else data,
     )
-    return start(configure(DistillConfig, names | settings), own)
+    return start(configure(DistillConfig, names | settings), provided)
+
+
+def train(model: str | nn.Module, *, out: str | Path, data: str | DataSet = "digits", **settings: Any) -> Result:
+    """Train a network on labels alone, as `wcord train` does, for instance a teacher.
+
+    Args:
+        model: name as `create_model` takes it, or a module.
+        out: folder of the run; it must not exist yet.
+        data: source as in `--data`, or a data set from `wcord.data.from_arrays`.
+        **settings: any setting of the command line by name: epochs, batch_size, lr, seed, …
+
+    Returns:
+        The run's folder, its record and the trained network, as `student`.
+
+    Raises:
+        UsageError: for a mistake in the arguments.
+        RunError: where training fails.
+    """
+    _require_network("model", model)
+    names = {"model": _network_name(model), "out": out, "data": _data_name(data)}
+    provided = Provided(student=None if isinstance(model, str) else model, data=None if isinstance(data, str) else data)
+    return start(configure(TrainConfig, names | settings), provided)
+
+
+def _require_network(name: str, network: object) -> None:
+    require_kind(name, network, (str, nn.Module), "the name of a network or a torch.nn.Module")
+
+
+def _network_name(network: str | nn.Module) -> str:
+    return network if isinstance(network, str) else type(network).__name__
+
+
+def _data_name(data: str | DataSet) -> str:
+    require_kind("data", data, (str, DataSet), "the name of a data source or a DataSet (see from_arrays, open_data)")
+    return data if isinstance(data, str) else f"{IN_MEMORY}:{data.name}"
 
 
 def start(
-    config: TrainConfig | DistillConfig, own: Own | None = None, say: Say = tell, *, claimed: bool = False
+    config: TrainConfig | DistillConfig,
+    provided: Provided | None = None,
+    say: Reporter = tell,
+    *,
+    claimed: bool = False,
 ) -> Result:
-    """Begin a run: check everything, then make its folder, then train.
+    """Start a run: check everything, then create its folder, then train.
 
     Args:
-        config: what to do.
-        own: modules and data that stand in for names in the configuration.
-        say: takes the lines that tell what happens.
+        config: the configuration of the run.
+        provided: modules and data that replace names in the configuration.
+        say: takes the lines that report what happens.
         claimed: whether the caller holds the claim of the run's folder.
 
     Raises:
-        UsageError: for a mistake in what was given; no folder is made.
-        RunError: where the run fails under way.
+        UsageError: a mistake in the configuration; no folder is created.
+        RunError: the run fails.
     """
     config = checked(config)
     deadline = _deadline(config)
     accelerator = make_accelerator(config.training, config.out)
     _refuse_taken(config, claimed=claimed)
     accelerator.wait_for_everyone()  # before the first one makes the folder
-    own = _with_data(config, own)
-    contents = _contents(config, own)
-    job, say = _prepare(config, own, say, accelerator)
+    provided = _with_data(config, provided)
+    contents = _contents(config, provided)
+    job, say = _prepare(config, provided, say, accelerator)
     recorder = recorder_for(config.training, job.objective, accelerator, say)
     cache = open_cache(job, say)
     with _alone(config.out, accelerator, claimed=claimed):
@@ -149,8 +183,8 @@ def start(
 def resume(
     run: str | Path,
     *,
-    own: Own | None = None,
-    say: Say = tell,
+    provided: Provided | None = None,
+    say: Reporter = tell,
     config: TrainConfig | DistillConfig | None = None,
     claimed: bool = False,
     model: str | None = None,
@@ -160,28 +194,28 @@ def resume(
     trust_run: bool = False,
     **changes: Any,
 ) -> Result:
-    """Go on with a stopped or killed run, bit for bit as if it had not been.
+    """Resume a stopped or killed run; its result is bit for bit that of an uninterrupted one.
 
-    Code of your own that the run was started with (`package.module:factory`), and trackers that start a program, are
-    started again only where you name them, or trust the folder: it may come from somebody else.
+    Your code that the run was started with (`package.module:factory`), and trackers that start a program, start again
+    only if you name them, or trust the folder: it may come from somebody else.
 
     Args:
         run: the run's folder.
-        own: the modules and data that the run was started with, where it was not by name.
-        say: takes the lines that tell what happens.
-        config: its configuration, where its files lie elsewhere today; default: the one that the folder holds, whose
-            relative paths are looked for where the run was started, then in the present folder.
+        provided: the modules and data that the run was started with, unless by name.
+        say: takes the lines that report what happens.
+        config: its configuration, if its files have moved; default: that of the folder, whose relative paths are
+            resolved where the run was started, then in the present folder.
         claimed: whether the caller holds the claim of the run's folder.
-        model: the network of a run without a teacher, where it is code of your own.
-        student: the student, where it is code of your own.
-        teacher: the teacher, where it is code of your own.
-        tracker: the run's trackers, where they are other than tensorboard.
+        model: the network of a run without a teacher, if it is your code.
+        student: the student, if it is your code.
+        teacher: the teacher, if it is your code.
+        tracker: the run's trackers, if they are other than tensorboard.
         trust_run: start whatever the folder names.
         **changes: settings that may differ (device, max_time, workers, in_memory, capture).
 
     Raises:
-        UsageError: where the folder is no run or another process runs it, other settings are to be changed, or the data
-            or the teacher's weights have become others; or where the folder names code that is not named here.
+        UsageError: the folder is not a run, another process runs it, a setting cannot change, the data or the teacher's
+            weights have changed, or the folder names code that is not named here.
     """
     folder = RunFolder(require_folder(run, "run folder"))
     for name in changes:
@@ -192,7 +226,9 @@ def resume(
         config, notes = folder.configuration()
         if not trust_run:
             named = {"model": model, "student": student, "teacher": teacher, "tracker": tuple(tracker)}
-            brought = [role for role in ("student", "teacher") if own is not None and getattr(own, role) is not None]
+            brought = [
+                role for role in ("student", "teacher") if provided is not None and getattr(provided, role) is not None
+            ]
             if "student" in brought:
                 brought.append("model")
             require_consent(folder.path, config, named, brought=brought)
@@ -208,13 +244,13 @@ def resume(
         if accelerator.is_main_process:
             for note in notes:
                 say(f"note: {note}")
-        own = _with_data(config, own)
-        contents = _contents(config, own)
+        provided = _with_data(config, provided)
+        contents = _contents(config, provided)
         folder.require_data(contents)
-        job, say = _prepare(config, own, say, accelerator, fresh=state is None)
+        job, say = _prepare(config, provided, say, accelerator, fresh=state is None)
         if "in_memory" in changes and job.data.augment == "resized-crop":
             raise UsageError(
-                "in_memory cannot change here: resized crops are cut out of the originals or of what is held"
+                "in_memory cannot change here: resized crops are cut from the originals or from the images in memory"
             )
         recorder = recorder_for(config.training, job.objective, accelerator, say)
         cache = open_cache(job, say)
@@ -222,12 +258,12 @@ def resume(
             return _train(job, folder, contents, say, deadline, accelerator, recorder, cache, state)
 
 
-def _last_state(folder: RunFolder, say: Say, *, writes: bool) -> dict[str, Any] | None:
-    """Return the state to go on from, and bring the logs back to it; None where the run is to begin at its first step.
+def _last_state(folder: RunFolder, say: Reporter, *, writes: bool) -> dict[str, Any] | None:
+    """Return the state to resume from, and restore the logs to it; None if the run starts again at its first step.
 
     Raises:
         RunError: no checkpoint can be used.
-        UsageError: the run is finished, and its checkpoints are gone.
+        UsageError: the run is finished, and its checkpoints are deleted.
     """
     state = load_checkpoint(folder.checkpoints, say)
     if state is None and (folder.path / RECORD).is_file():
@@ -245,10 +281,10 @@ def _last_state(folder: RunFolder, say: Say, *, writes: bool) -> dict[str, Any] 
 
 @contextmanager
 def _alone(out: Path, accelerator: Accelerator, *, claimed: bool) -> Iterator[None]:
-    """Hold the run's folder for these processes, of which the first claims it for all.
+    """Claim the run's folder for these processes; the first claims it for all.
 
     Raises:
-        UsageError: others work on the run.
+        UsageError: other processes hold the claim.
     """
     if claimed or not accelerator.is_main_process:
         yield
@@ -263,33 +299,38 @@ def _taken(out: Path) -> UsageError:
     return UsageError(f"{str(out)!r} is being run by {holder(out)}: wait until that has ended, or stop it first")
 
 
-def _with_data(config: TrainConfig | DistillConfig, own: Own | None) -> Own:
-    """Return what the caller brings, and the data, opened before anything else can go wrong."""
-    own = own or Own()
-    return replace(own, data=opened_data(config, own), opened=True)
+def _with_data(config: TrainConfig | DistillConfig, provided: Provided | None) -> Provided:
+    """Return what the caller passes, with the data opened, before anything else can fail."""
+    provided = provided or Provided()
+    return replace(provided, data=opened_data(config, provided), opened=True)
 
 
-def _contents(config: TrainConfig | DistillConfig, own: Own) -> dict[str, Any]:
-    """Return digests of the data, and of the files that settings name beside them."""
-    assert own.data is not None
-    return contents_of(own.data) | {"files": digests_of_files(config)}
+def _contents(config: TrainConfig | DistillConfig, provided: Provided) -> dict[str, Any]:
+    """Return digests of the data, and of other files that settings name."""
+    assert provided.data is not None
+    return contents_of(provided.data) | {"files": digests_of_files(config)}
 
 
 def _prepare(
-    config: TrainConfig | DistillConfig, own: Own, say: Say, accelerator: Accelerator, *, fresh: bool = True
-) -> tuple[Job, Say]:
-    """Return this process's part of the work, and what tells of it: all would tell the same, so only the first does."""
-    heard = say if accelerator.is_main_process else _silent
+    config: TrainConfig | DistillConfig,
+    provided: Provided,
+    say: Reporter,
+    accelerator: Accelerator,
+    *,
+    fresh: bool = True,
+) -> tuple[Job, Reporter]:
+    """Return this process's part of the work, and its reporter; only the first of several processes reports."""
+    reporter = say if accelerator.is_main_process else _silent
     rank, processes = accelerator.process_index, accelerator.num_processes
-    return prepare(config, own, heard, rank=rank, processes=processes, fresh=fresh), heard
+    return prepare(config, provided, reporter, rank=rank, processes=processes, fresh=fresh), reporter
 
 
 def _silent(line: str) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 def _refuse_taken(config: TrainConfig | DistillConfig, *, claimed: bool) -> None:
-    """Say that the folder is taken, or cannot be made, before any work is done for it."""
+    """Raise if the folder is in use, or cannot be created, before any work is done for it."""
     out = config.out
     for name, value in setting_values(config).items():
         require_text(f"--{name.replace('_', '-')}", value)
@@ -305,7 +346,7 @@ def _refuse_taken(config: TrainConfig | DistillConfig, *, claimed: bool) -> None
 
 
 def _deadline(config: TrainConfig | DistillConfig) -> float | None:
-    """Return the moment at which the run has to stop: its time counts from the call, not from its first step."""
+    """Return when the run has to stop: its time limit counts from the call, not from its first step."""
     limit = config.training.max_time
     return None if limit is None else time.monotonic() + 60 * limit
 
@@ -314,7 +355,7 @@ def _train(
     job: Job,
     run: RunFolder,
     contents: Mapping[str, object],
-    say: Say,
+    say: Reporter,
     deadline: float | None,
     accelerator: Accelerator,
     recorder: Recorder | None,

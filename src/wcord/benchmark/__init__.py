@@ -8,3 +8,7 @@ Reading guide, in the order in which a suite passes through the modules:
 `results` groups and compares them, with `statistics` and `published` numbers; `tables` writes the result as Markdown,
 CSV and HTML.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

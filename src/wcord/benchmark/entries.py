@@ -1,4 +1,4 @@
-"""What a table is made of: one entry per run that is settled, read from the runs' folders or from committed records."""
+"""The finished runs of a suite, read from their folders or from records under version control."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from wcord import checks
 from wcord.benchmark.rows import ONE_CALL, SETTINGS, TEACHERS, Row, TeacherRun
-from wcord.benchmark.state import State, Status, look
+from wcord.benchmark.state import State, Status, read_state
 from wcord.benchmark.suite import Suite, file_name
 from wcord.bounds import read
 from wcord.checks import UsageError
@@ -21,13 +21,13 @@ from wcord.training.run import RECORD
 
 @dataclass(frozen=True)
 class Entry:
-    """A settled run.
+    """A finished run.
 
     Attributes:
-        row: which run.
+        row: the run.
         status: done, failed or not applicable.
         reason: why it failed or does not apply.
-        record: what was reached, where it is done.
+        record: its record, if it is done.
     """
 
     row: Row | TeacherRun
@@ -37,27 +37,27 @@ class Entry:
 
 
 def entries_of_runs(suite: Suite, out: Path) -> list[Entry]:
-    """Return the settled runs of a suite in the folder that they were made in."""
-    found: list[Entry] = []
+    """Return the finished runs of a suite, from the folder of the runs."""
+    entries: list[Entry] = []
     for row, folder in _places(suite, out / suite.name, "seed*"):
-        state = look(folder)
+        state = read_state(folder)
         if state.settled:
-            found.append(_entry(row, folder, state))
-    return found
+            entries.append(_entry(row, folder, state))
+    return entries
 
 
 def entries_of_records(suite: Suite, records: Path) -> list[Entry]:
-    """Return the committed runs of a suite.
+    """Return the finished runs of a suite, from its committed records.
 
     Raises:
-        UsageError: where a record is damaged.
+        UsageError: if a record is damaged.
     """
     places = _places(suite, records / suite.name, "seed*.json")
     return [Entry(row, *read_committed(path, row.name)) for row, path in places]
 
 
 def keep(entry: Entry, records: Path) -> Path:
-    """Write a run's record as it is kept under version control and return its file."""
+    """Write a run's record in its form for version control and return the file."""
     path = entry.row.folder(records)
     path = path.with_name(f"{path.name}.json")
     write_committed(path, entry.row.name, entry.status, entry.reason, entry.record)
@@ -74,7 +74,7 @@ def _entry(row: Row | TeacherRun, folder: Path, state: State) -> Entry:
 
 
 def _places(suite: Suite, folder: Path, pattern: str) -> Iterator[tuple[Row | TeacherRun, Path]]:
-    """Go through the teachers and the rows of a suite that have a place in a folder, in the order of the suite."""
+    """Go through the teachers and rows of a suite that have a file in a folder, in the order of the suite."""
     ending = pattern.removeprefix("seed*")
     for teacher in suite.teachers:
         for training in _trainings(suite, teacher, folder / TEACHERS, ending):
@@ -90,31 +90,31 @@ def _places(suite: Suite, folder: Path, pattern: str) -> Iterator[tuple[Row | Te
 
 
 def _trainings(suite: Suite, teacher: str, folder: Path, ending: str) -> list[TeacherRun]:
-    """Return the trainings that a teacher may have in a folder."""
+    """Return the trainings of a teacher that a folder may contain."""
     if not suite.split_by_seed:
         return [TeacherRun(suite, teacher)]
-    found = [path.name.removesuffix(ending).rpartition(".seed") for path in folder.glob(f"*.seed*{ending}")]
-    seeds = sorted(int(seed) for name, _, seed in found if name == file_name(teacher) and seed.isdecimal())
+    names = [path.name.removesuffix(ending).rpartition(".seed") for path in folder.glob(f"*.seed*{ending}")]
+    seeds = sorted(int(seed) for name, _, seed in names if name == file_name(teacher) and seed.isdecimal())
     return [TeacherRun(suite, teacher, seed) for seed in seeds]
 
 
 FORMAT, OLD_FORMAT = 2, 1
-"""The old one kept of each epoch its accuracy alone."""
+"""The old format has only the accuracy of each epoch."""
 
 COLUMNS = ("lr", "loss", "train_top1", "test_top1", "seconds")
-"""What is kept of each epoch, beside the parts of the loss and the diagnostics."""
+"""Measures of each epoch that are kept, with the parts of the loss and the diagnostics."""
 
 GROUPS = ("parts", "diagnostics")
 
 DIGITS = 6
-"""Significant digits of what was measured."""
+"""Significant digits of measures."""
 
 
 COMMITTED_RECORD = Output("a record of wcord benchmark", (".json",), is_record_of_suite)
 
 
 def write_committed(path: Path, row: str, status: Status, reason: str, record: Record | None) -> None:
-    """Write a run as it is kept: a record, or the reason why there is none."""
+    """Write a committed record, or the reason why a run has none."""
     content: dict[str, Any] = {"format": FORMAT, "row": row, "status": status}
     if reason:
         content["reason"] = reason
@@ -125,10 +125,10 @@ def write_committed(path: Path, row: str, status: Status, reason: str, record: R
 
 
 def read_committed(path: Path, row: str) -> tuple[Status, str, Record | None]:
-    """Return status, reason and record of a run that was kept.
+    """Return status, reason and record of a run, from its committed record.
 
     Raises:
-        UsageError: where the file is damaged or of another format.
+        UsageError: if the file is damaged or of another format.
     """
     checks.require_file(path, "record")
     try:
@@ -147,7 +147,7 @@ def read_committed(path: Path, row: str) -> tuple[Status, str, Record | None]:
 
 
 def _columns(epochs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a list for each measure, with a value, or null, for each epoch."""
+    """Return a list for each measure, with a value or null for each epoch."""
     columns: dict[str, Any] = {}
     for name in COLUMNS:
         values = [_short(epoch.get(name)) for epoch in epochs]
@@ -161,7 +161,7 @@ def _columns(epochs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _epochs(columns: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what `_columns` was given, less what it leaves out."""
+    """Return the epochs of `_columns`, without the measures that it leaves out."""
     lists = [value for value in columns.values() if not isinstance(value, dict)]
     epochs: list[dict[str, Any]] = [{"epoch": number + 1} for number in range(len(lists[0]) if lists else 0)]
     for name, column in columns.items():
@@ -174,15 +174,15 @@ def _epochs(columns: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _slim(record: Record) -> dict[str, Any]:
-    kept = {
+    fields = {
         name: value for name, value in dataclasses.asdict(record).items() if name not in ("name", "classes", "epochs")
     }
     measured = ("metrics", "teacher_metrics", "cost", "wall_seconds")
-    return kept | {name: _short(kept[name]) for name in measured} | {"config": _portable(record.config)}
+    return fields | {name: _short(fields[name]) for name in measured} | {"config": _portable(record.config)}
 
 
 def _portable(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a configuration without the paths of one machine: of files and folders the last names stay."""
+    """Return a configuration without the paths of one machine; files and folders are reduced to their last names."""
     return {
         name: _portable(value) if isinstance(value, dict) else _last_names(name, value)
         for name, value in config.items()
@@ -191,7 +191,7 @@ def _portable(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _last_names(name: str, value: Any) -> Any:
-    """Return a setting without the folders of the file that it names; of weights, the last folder stays.
+    """Return a setting without the folders of the file that it names; weights keep the last folder.
 
     >>> _last_names("data", "npz:/home/me/mnist.npz"), _last_names("label_map", "maps/coarse.csv")
     ('npz:mnist.npz', 'coarse.csv')

@@ -1,4 +1,4 @@
-"""Published numbers with their sources, under our names for methods; what was not confirmed is marked. No torch."""
+"""Published numbers with their sources, by the names of wcord's methods; unconfirmed ones are marked. No torch."""
 
 import csv
 import importlib.resources
@@ -9,7 +9,7 @@ from itertools import permutations
 from wcord import checks
 
 TABLES: dict[str, str] = {"cifar100": "cifar100_published.csv", "imagenet": "imagenet_published.csv"}
-"""What a suite may name as `published`, and the file that holds it."""
+"""Values of a suite's `published` → file."""
 
 NAMES: dict[str, str] = {
     "ce": "Student (vanilla)",
@@ -38,27 +38,27 @@ NAMES: dict[str, str] = {
     "wkd-l": "WKD-L",
     "wkd-f": "WKD-F",
 }
-"""Our name of a summand → the table's. Sums are joined by + in either."""
+"""Name of a method → its name in the table. Both join sums by +."""
 
 DOUBTS: dict[str, str] = {
     "from memory": "from memory, not confirmed in a second source",
-    "by inference": "relabelled by inference: its source names the row otherwise",
+    "by inference": "relabeled by inference: its source has another name for the row",
     "garbled": "read from a garbled print",
     "text conversion of": "read from a text conversion of its source, whose columns may have moved",
     "summary of": "taken from a summary, not from the source itself",
 }
-"""What a source's text holds where the number is not confirmed, and how a table says it."""
+"""Phrase in a source's text that marks an unconfirmed number → its note in tables."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """A number that others have published.
+    """A published number.
 
     Attributes:
         top1: accuracy in percent.
-        source: where it stands.
-        doubt: why it is not confirmed; empty where it is.
-        others: what other sources say: (top1, source).
+        source: its source.
+        doubt: why it is not confirmed; empty if it is.
+        others: numbers of other sources: (top1, source).
     """
 
     top1: float
@@ -72,7 +72,7 @@ Table = Mapping[tuple[str, str, str], Published]
 
 
 def read_published(name: str) -> Table:
-    """Return the published numbers of a table; where several sources state one, the first confirmed counts.
+    """Return the published numbers of a table; of several sources, the first confirmed one counts.
 
     >>> table = read_published("cifar100")
     >>> table["resnet56", "resnet20", "CRD"]
@@ -89,18 +89,18 @@ def read_published(name: str) -> Table:
     for line in csv.DictReader(text.splitlines()):
         place = (line["teacher"], line["student"], line["method"])
         cells.setdefault(place, []).append((float(line["top1"]), line["source"]))
-    return {place: _first_confirmed(stated) for place, stated in cells.items()}
+    return {place: _first_confirmed(numbers) for place, numbers in cells.items()}
 
 
 def published_names(method: str) -> Iterable[str]:
-    """Return the names that a method may have in a table.
+    """Return the possible names of a method in a table.
 
     >>> list(published_names("kd+wcord"))
     ['KD+WCoRD', 'WCoRD+KD']
     """
-    summands = [NAMES.get(name) for name in method.split("+")]
-    known = [name for name in summands if name is not None]
-    return ("+".join(order) for order in permutations(known)) if len(known) == len(summands) else ()
+    terms = [NAMES.get(name) for name in method.split("+")]
+    known = [name for name in terms if name is not None]
+    return ("+".join(order) for order in permutations(known)) if len(known) == len(terms) else ()
 
 
 def find_published(table: Table, teacher: str, student: str, method: str) -> Published | None:
@@ -109,11 +109,11 @@ def find_published(table: Table, teacher: str, student: str, method: str) -> Pub
     return next((table[place] for place in places if place in table), None)
 
 
-def _first_confirmed(stated: list[tuple[float, str]]) -> Published:
-    ranked = sorted(stated, key=lambda entry: bool(_doubt(entry[1])))
+def _first_confirmed(numbers: list[tuple[float, str]]) -> Published:
+    ranked = sorted(numbers, key=lambda entry: bool(_doubt(entry[1])))
     (top1, source), *others = ranked
     return Published(top1, source, _doubt(source), tuple(others))
 
 
 def _doubt(source: str) -> str:
-    return next((told for mark, told in DOUBTS.items() if mark in source), "")
+    return next((note for phrase, note in DOUBTS.items() if phrase in source), "")

@@ -1,4 +1,4 @@
-"""A row of a table as runs: their names, their folders and their configurations. Imports no torch."""
+"""The runs of a suite: names, folders, configurations and recipes. Imports no torch."""
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,20 +30,20 @@ from wcord.training.run import STUDENT
 SETTINGS = scopes(TrainConfig, DistillConfig)
 
 PLACE = frozenset(name for name, affects in SETTINGS.items() if affects.scope != "result")
-"""Settings that do not change a result, but for the last bits of its numbers."""
+"""Settings that do not change a result beyond the last bits of its numbers."""
 
 TODAY = frozenset(name for name in PLACE if "fixed" not in SETTINGS[name].facts)
-"""Of these, the ones that may change when a run is resumed."""
+"""Those of them that may change when a run is resumed."""
 
 ONE_CALL = frozenset(
     name
     for name, affects in SETTINGS.items()
     if (affects.may_change and affects.scope == "call") or "output" in affects.facts
 )
-"""Settings of one call and its folders, which no committed record or printed recipe holds."""
+"""Settings of one call and its folders, left out of committed records and printed recipes."""
 
 FLAGS = {*ONE_CALL, "device"}
-"""Settings that `wcord benchmark` gives to every run itself."""
+"""Settings that `wcord benchmark` sets for every run."""
 
 TEACHERS = "teachers"
 """Folder of the teachers' runs beside those of the pairs."""
@@ -51,14 +51,14 @@ TEACHERS = "teachers"
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where the runs of a suite lie, on what they are made, and how they differ from the suite's settings.
+    """Output folder, data source, device and overrides of a suite's runs.
 
     Attributes:
-        out: folder that takes a folder for each suite.
-        data: the data source; None: the suite's own.
-        teacher_data: the teacher's data source, where it is another; None: the suite's own.
-        device: where to compute.
-        override: settings by name that are laid over the suite's.
+        out: folder with a folder for each suite.
+        data: the data source; None: the suite's.
+        teacher_data: the teacher's data source, if it differs from the student's; None: the suite's.
+        device: the device.
+        override: settings by name that replace the suite's.
     """
 
     out: Path
@@ -79,7 +79,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Name of the row, which is that of its folder: `crd13/resnet56-resnet20/wcord+kd`."""
+        """Name of the row and of its folder: `crd13/resnet56-resnet20/wcord+kd`."""
         return f"{self.suite.name}/{self.pair.name}/{self.label}"
 
     def folder(self, out: Path) -> Path:
@@ -88,13 +88,13 @@ class Row:
 
     @property
     def teacher(self) -> "TeacherRun":
-        """The training of its teacher, where the suite trains it."""
+        """The training of its teacher, if the suite trains it."""
         return TeacherRun(self.suite, self.pair.teacher, self.seed if self.suite.split_by_seed else 0)
 
     def config(self, place: Place, teacher_weights: Path | None) -> DistillConfig:
-        """Return the run's whole configuration."""
+        """Return the run's configuration."""
         variant = self.suite.settings(self.pair, self.label)
-        own: dict[str, object] = {
+        values: dict[str, object] = {
             "teacher": self.pair.teacher,
             "teacher_weights": teacher_weights,
             "student": self.pair.student,
@@ -104,20 +104,20 @@ class Row:
             "out": self.folder(place.out),
         }
         if self.suite.split_by_seed:
-            own["split_seed"] = self.seed
-            # To leave out splits with a weak teacher would be to choose splits by what their test samples say.
-            own["allow_weak_teacher"] = True
+            values["split_seed"] = self.seed
+            # Leaving out splits with a weak teacher would select splits by their test samples.
+            values["allow_weak_teacher"] = True
         if place.teacher_data is not None:
-            own["teacher_data"] = place.teacher_data
+            values["teacher_data"] = place.teacher_data
         if self.suite.share_teacher_outputs:
-            own["teacher_cache"] = place.out / "teacher_cache"
+            values["teacher_cache"] = place.out / "teacher_cache"
         shared = {**_shared(self.suite, place), **flatten(DistillConfig, self.suite.distill)}
-        return configure(DistillConfig, {**shared, **own, **place.override})
+        return configure(DistillConfig, {**shared, **values, **place.override})
 
 
 @dataclass(frozen=True)
 class TeacherRun:
-    """The training of a teacher that several rows share: all, or those of its seed where splits go by seed."""
+    """The training of a teacher, shared by all rows, or by those of its seed if splits depend on the seed."""
 
     suite: Suite
     model: str
@@ -125,12 +125,12 @@ class TeacherRun:
 
     @property
     def key(self) -> str:
-        """Name among the suite's teachers: `resnet14x2`, or `mlp64x2.seed3` where splits go by seed."""
+        """Name among the suite's teachers: `resnet14x2`, or `mlp64x2.seed3` if splits depend on the seed."""
         return file_name(self.model) + (f".seed{self.seed}" if self.suite.split_by_seed else "")
 
     @property
     def name(self) -> str:
-        """Name of the training, which is that of its folder: `mini/teachers/resnet14x2`."""
+        """Name of the training and of its folder: `mini/teachers/resnet14x2`."""
         return f"{self.suite.name}/{TEACHERS}/{self.key}"
 
     def folder(self, out: Path) -> Path:
@@ -138,25 +138,25 @@ class TeacherRun:
         return out / self.suite.name / TEACHERS / self.key
 
     def weights(self, out: Path) -> Path:
-        """Return the file that the training ends with."""
+        """Return the file of the trained weights."""
         return self.folder(out) / STUDENT
 
     def config(self, place: Place) -> TrainConfig:
-        """Return the run's whole configuration.
+        """Return the run's configuration.
 
         Raises:
-            UsageError: where the suite does not train its teachers.
+            UsageError: if the suite does not train its teachers.
         """
         if self.suite.teacher is None:
             raise UsageError(f"suite {self.suite.name} trains no teachers: give --teachers ({self.suite.checkpoints})")
-        own: dict[str, object] = {"model": self.model, "out": self.folder(place.out), "seed": self.seed}
+        values: dict[str, object] = {"model": self.model, "out": self.folder(place.out), "seed": self.seed}
         if self.suite.split_by_seed:
-            own["split_seed"] = self.seed
+            values["split_seed"] = self.seed
         if place.teacher_data is not None:
             place = replace(place, data=place.teacher_data)
         known = setting_names(TrainConfig)
         override = {name: value for name, value in place.override.items() if name in known}
-        return configure(TrainConfig, {**_shared(self.suite, place), **self.suite.teacher, **own, **override})
+        return configure(TrainConfig, {**_shared(self.suite, place), **self.suite.teacher, **values, **override})
 
 
 def choose(
@@ -166,28 +166,28 @@ def choose(
     methods: Sequence[str] = (),
     seeds: Sequence[int] = (),
 ) -> list[Row]:
-    """Return the rows that are meant, all pairs and methods by one seed before the next seed.
+    """Return the selected runs: all pairs and methods with the first seed, then with the next.
 
     Args:
-        suite: where they are from.
-        pairs: `teacher:student` or the pairs' folder names; none: all of the suite.
-        methods: methods or variants; none: the suite's list.
-        seeds: seeds; none: the suite's.
+        suite: the suite.
+        pairs: `teacher:student` or the pairs' folder names; default: all of the suite.
+        methods: methods or variants; default: the suite's list.
+        seeds: seeds; default: the suite's.
 
     Raises:
-        UsageError: on an unknown name; the nearest is offered.
+        UsageError: on an unknown name, with the nearest one.
     """
     by_name = {pair.flag: pair for pair in suite.pairs} | {pair.name: pair for pair in suite.pairs}
     for pair in pairs:
         checks.require_choice(f"pair of {suite.name}", pair, by_name)
     for label in methods:
         suite.variant(label)
-    chosen = dict.fromkeys(by_name[pair] for pair in pairs) if pairs else suite.pairs
+    selected = dict.fromkeys(by_name[pair] for pair in pairs) if pairs else suite.pairs
     labels = dict.fromkeys(methods or suite.methods)
     return [
         Row(suite, pair, label, seed)
         for seed in dict.fromkeys(seeds or suite.seeds)
-        for pair in chosen
+        for pair in selected
         for label in labels
     ]
 
@@ -198,10 +198,10 @@ def _shared(suite: Suite, place: Place) -> dict[str, Any]:
 
 
 def find_row(suite: Suite, name: str) -> Row | TeacherRun:
-    """Return a row by its name, with or without the suite's before it and a seed behind.
+    """Return a run by its row's name, optionally preceded by the suite's name and followed by a seed.
 
     Raises:
-        UsageError: on a name of another form, or an unknown part.
+        UsageError: on a malformed name or an unknown part.
     """
     parts = name.removeprefix(f"{suite.name}/").split("/")
     seed = suite.seeds[0]
@@ -219,7 +219,7 @@ def find_row(suite: Suite, name: str) -> Row | TeacherRun:
 def recipe(row: Row | TeacherRun, place: Place) -> str:
     """Return a run's settings as TOML for `wcord distill --recipe` (a teacher's: `wcord train --recipe`).
 
-    What belongs to one place only, such as its folder, is left to flags.
+    Settings of one machine, such as the folder, are left to flags.
     """
     settings = to_settings(row.config(place) if isinstance(row, TeacherRun) else row.config(place, None))
     for name in FLAGS:
@@ -242,33 +242,33 @@ def parse_overrides(settings: Iterable[str]) -> dict[str, object]:
     {'precision': 'bf16', 'compile': True, 'epochs': 2}
 
     Raises:
-        UsageError: where a setting has another form, or is none of the data's or the training's.
+        UsageError: on a malformed setting, or one that is not of the data or the training.
     """
     fixed = {"data", "seed", *FLAGS}  # they have flags, or the suite sets them
     known = [name for kind in (DataConfig, TrainingConfig) for name in setting_names(kind) if name not in fixed]
-    found: dict[str, object] = {}
+    overrides: dict[str, object] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not (equals and name and value):
             raise UsageError(f"override {setting!r} is not of the form NAME=VALUE: write precision=bf16, say")
         checks.require_choice("setting to override", name.strip(), known)
         try:
-            found[name.strip()] = tomllib.loads(f"value = {value}")["value"]
+            overrides[name.strip()] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
-            found[name.strip()] = value.strip()
-    return found
+            overrides[name.strip()] = value.strip()
+    return overrides
 
 
 def flat_settings(config: TrainConfig | DistillConfig) -> dict[str, Any]:
     """Return name → plain value of all settings of a configuration, without its tables.
 
-    The name `data` is that of the source; a setting that stands on its default of None is not there.
+    `data` is the source. A setting whose value is None is left out.
     """
     return plain({name: value for name, value in setting_values(config).items() if name not in UNSAVED})
 
 
 def format_setting(name: str, value: object) -> str:
-    """Return a setting as one reads it.
+    """Return a setting as text.
 
     >>> format_setting("compile", True), format_setting("set", []), format_setting("lr", None)
     ('compile = true', 'set = none', 'lr = default')

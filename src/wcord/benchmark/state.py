@@ -1,4 +1,4 @@
-"""How far a run has come, as its folder tells. Imports no torch."""
+"""The state of a run, read from its folder. Imports no torch."""
 
 import json
 import tomllib
@@ -20,15 +20,15 @@ Status = Literal["done", "failed", "not applicable", "running", "stopped", "left
 
 @dataclass(frozen=True)
 class State:
-    """How far a run has come.
+    """The state of a run.
 
     Attributes:
-        status: done; failed or not applicable, for a reason; running; stopped, to be gone on with; or left to do.
+        status: done; failed or not applicable, with a reason; running; stopped, to be resumed; or left to do.
         reason: why it failed or does not apply.
-        epochs: epochs of the main stage that are done.
-        total: epochs in all, where the run has begun.
+        epochs: finished epochs of the main stage.
+        total: all epochs, if the run has started.
         top1: accuracy of the last epoch, in percent.
-        seconds: training time of the whole run: measured where it is done, else what its epochs so far promise.
+        seconds: training time of the whole run: measured if it is done, else estimated from its epochs so far.
     """
 
     status: Status
@@ -44,10 +44,10 @@ class State:
         return self.status in ("done", "failed", "not applicable")
 
 
-def look(folder: Path) -> State:
+def read_state(folder: Path) -> State:
     """Return the state of the run in a folder; the folder need not exist."""
     for status, note in (("failed", FAILED), ("not applicable", NOT_APPLICABLE)):
-        with suppress(FileNotFoundError):  # there is none, or another worker begins the run anew
+        with suppress(FileNotFoundError):  # no such note, or another worker restarts the run
             reason = (folder / note).read_text(encoding="utf-8", errors="replace").partition("\n")[0]
             return State("failed" if status == "failed" else "not applicable", reason=reason)
     if (folder / RECORD).is_file():
@@ -58,52 +58,52 @@ def look(folder: Path) -> State:
 
 
 def note_failure(folder: Path, reason: str, details: str = "") -> None:
-    """Write down why a run failed: the reason in the first line, then what a developer wants to know."""
+    """Write why a run failed: the reason in the first line, then details for a developer."""
     line = " ".join(reason.split())
     mark(folder, RUN)
     write_atomically(folder / FAILED, f"{line}\n{details}".encode())
 
 
 def note_not_applicable(folder: Path, reason: str) -> None:
-    """Write down why a method cannot be used on a pair."""
+    """Write why a method cannot be used on a pair."""
     line = " ".join(reason.split())
     mark(folder, RUN)
     write_atomically(folder / NOT_APPLICABLE, f"{line}\n".encode())
 
 
-def forget(folder: Path) -> None:
-    """Remove a run, so that it starts again.
+def delete_run(folder: Path) -> None:
+    """Delete a run, so that it starts again.
 
     Raises:
-        UsageError: as `require_forgettable`.
+        UsageError: as `require_deletable`.
     """
     remove(folder, ROW, flag="the run's folder")
 
 
-def require_forgettable(folder: Path) -> None:
-    """Raise where a folder holds anything but a run.
+def require_deletable(folder: Path) -> None:
+    """Raise if a folder contains anything but a run.
 
     Raises:
-        UsageError: naming what it holds.
+        UsageError: naming what it contains.
     """
     if not is_free(folder, ROW):
         require_removable(folder, ROW, flag="the run's folder")
 
 
 def _is_older_row(folder: Path) -> bool:
-    """Tell whether an earlier version left a folder without a mark: a run, or a reason why there is none."""
+    """Return whether an earlier version wrote a folder without a mark: a run, or the reason why there is none."""
     return RUN.older(folder) or {path.name for path in folder.iterdir()} <= {FAILED, NOT_APPLICABLE, INSIDE}
 
 
 ROW = replace(RUN, older=_is_older_row)
-"""What a run of a suite leaves in its folder."""
+"""The output of a suite's run in its folder."""
 
 
 def _read(file: Path, read: Callable[[], State]) -> State:
-    """Return what is read, or that a file is damaged: one folder must not hide the others."""
+    """Return the state that is read, or that a file is damaged, so that one folder does not hide the others."""
     try:
         return read()
-    except FileNotFoundError:  # cleared since it was seen
+    except FileNotFoundError:  # deleted in the meantime
         return State("left")
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         return State("failed", reason=f"{file.name} cannot be read: {type(error).__name__}: {error}")
@@ -118,13 +118,13 @@ def _reached(folder: Path) -> State:
 def _under_way(folder: Path) -> State:
     total = int(tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))["training"]["epochs"])
     entries = counting_up(read_lines(folder / METRICS))
-    seconds = [(entry.get("stage"), _seconds(entry)) for entry in entries]
-    main = [taken for stage, taken in seconds if stage is None][:total]
-    before = sum(taken for stage, taken in seconds if stage is not None)
-    promised = before + total * fmean(main) if main else None
-    return State("running" if is_claimed(folder) else "stopped", "", len(main), total, None, promised)
+    timed = [(entry.get("stage"), _seconds(entry)) for entry in entries]
+    main = [seconds for stage, seconds in timed if stage is None][:total]
+    before = sum(seconds for stage, seconds in timed if stage is not None)
+    estimate = before + total * fmean(main) if main else None
+    return State("running" if is_claimed(folder) else "stopped", "", len(main), total, None, estimate)
 
 
 def _seconds(entry: Mapping[str, Any]) -> float:
-    taken = entry.get("seconds")
-    return float(taken) if isinstance(taken, int | float) else 0.0
+    seconds = entry.get("seconds")
+    return float(seconds) if isinstance(seconds, int | float) else 0.0

@@ -1,4 +1,4 @@
-"""What seeds allow one to say: means, differences and how sure they are."""
+"""Means and differences over seeds, with their uncertainty."""
 
 import math
 import statistics
@@ -14,9 +14,9 @@ class Difference:
 
     Attributes:
         value: the difference.
-        error: its standard error; None where one value alone cannot tell.
-        p: two-sided probability of a difference this large by chance; None where it was not tested.
-        n: how many seeds it rests on.
+        error: its standard error; None for a single value.
+        p: two-sided probability of a difference this large by chance; None if not tested.
+        n: number of seeds.
     """
 
     value: float
@@ -31,17 +31,17 @@ class Difference:
 
 
 def mean(values: Sequence[float]) -> float | None:
-    """Return the mean, or None of nothing."""
+    """Return the mean, or None without values."""
     return statistics.fmean(values) if values else None
 
 
 def deviation(values: Sequence[float]) -> float | None:
-    """Return the sample standard deviation, or None of fewer than two values."""
+    """Return the sample standard deviation, or None for fewer than two values."""
     return statistics.stdev(values) if len(values) > 1 else None
 
 
 def standard_error(values: Sequence[float]) -> float | None:
-    """Return the standard error of the mean, s/√n, or None of fewer than two values.
+    """Return the standard error of the mean, s/√n, or None for fewer than two values.
 
     >>> standard_error([1.0, 2.0, 3.0])
     0.577...
@@ -51,7 +51,7 @@ def standard_error(values: Sequence[float]) -> float | None:
 
 
 def against_number(values: Sequence[float], number: float) -> Difference | None:
-    """Return the mean minus a published number, which is taken as exact: its own spread is rarely published.
+    """Return the mean minus a published number, which is taken as exact, because its deviation is rarely published.
 
     >>> against_number([72.0, 73.0], 72.0)
     Difference(value=0.5, error=0.5, p=None, n=2)
@@ -60,23 +60,23 @@ def against_number(values: Sequence[float], number: float) -> Difference | None:
     return None if average is None else Difference(average - number, standard_error(values), None, len(values))
 
 
-def paired(ours: Mapping[int, float], theirs: Mapping[int, float], *, overlap: float = 0.0) -> Difference | None:
-    """Return the mean difference over common seeds, with the paired t-test of it; None without a common seed.
+def paired(values: Mapping[int, float], baseline: Mapping[int, float], *, overlap: float = 0.0) -> Difference | None:
+    """Return the mean difference over common seeds, with its paired t-test; None without a common seed.
 
-    Runs of one seed see the same initial weights and the same batches, so their differences vary less than the runs.
-    Where the differences do not vary at all the test says nothing, and p is None.
+    Runs of one seed have the same initial weights and the same batches, so their differences vary less than the runs.
+    If the differences do not vary at all, the test is undefined and p is None.
 
     Args:
-        ours: seed → value.
-        theirs: seed → value.
-        overlap: n_test / n_train, where each seed splits the same samples anew. Such runs share samples and are not
+        values: seed → value.
+        baseline: seed → value to compare with.
+        overlap: n_test / n_train, if each seed splits the same samples again. Such runs share samples and are not
             independent; the variance of the mean is then s²·(1/n + n_test/n_train) instead of s²/n (Nadeau and Bengio,
             Machine Learning 2003).
     """
-    seeds = sorted(ours.keys() & theirs.keys())
+    seeds = sorted(values.keys() & baseline.keys())
     if not seeds:
         return None
-    differences = [ours[seed] - theirs[seed] for seed in seeds]
+    differences = [values[seed] - baseline[seed] for seed in seeds]
     value, n, p = statistics.fmean(differences), len(seeds), None
     spread = deviation(differences)
     error = None if spread is None else spread * math.sqrt(1 / n + overlap)

@@ -1,4 +1,4 @@
-"""What is done, running and left of a suite, and about how long the rest takes."""
+"""Which runs of a suite are done, running and left, and the time that the rest needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from wcord.benchmark.rows import Row
-from wcord.benchmark.state import State, look
+from wcord.benchmark.state import State, read_state
 from wcord.benchmark.teachers import Teachers
 from wcord.report.tables import MISSING
 from wcord.terminal import plain
@@ -18,11 +18,11 @@ from wcord.training.progress import clock_text
 
 @dataclass(frozen=True)
 class Overview:
-    """How far each row has come.
+    """The state of each row and teacher.
 
     Attributes:
         states: the rows with their states.
-        teachers: name → state of each teacher that is trained; None: its weights were given.
+        teachers: name → state of each teacher's training; None if its weights are provided.
     """
 
     states: tuple[tuple[Row, State], ...]
@@ -34,31 +34,31 @@ class Overview:
 
     @property
     def summary(self) -> str:
-        """One line: how many rows are done, running, left, and the time that the rest takes one process."""
-        told = [
+        """One line: how many rows are done, running and left, and the time that the rest takes one process."""
+        parts = [
             f"{self.count(status)} {status}" for status in ("done", "running", "stopped", "failed", "not applicable")
         ]
-        told = [one for one in told if not one.startswith("0 ") or one == "0 done"]
-        told.append(f"{self.count('left')} left of {len(self.states)}")
+        parts = [part for part in parts if not part.startswith("0 ") or part == "0 done"]
+        parts.append(f"{self.count('left')} left of {len(self.states)}")
         if teachers := sum(state is not None and not state.settled for state in self.teachers.values()):
-            told.append(f"{teachers} {'teacher' if teachers == 1 else 'teachers'} to be trained")
+            parts.append(f"{teachers} {'teacher' if teachers == 1 else 'teachers'} to train")
         seconds = self.seconds_left
-        return ", ".join(told) + (f"; about {clock_text(seconds)} of one process" if seconds else "")
+        return ", ".join(parts) + (f"; about {clock_text(seconds)} of one process" if seconds else "")
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds that rows and teachers take one process still; None where no epoch of any run is done.
+        """Seconds that the rest takes one process; None if no epoch of any run is done.
 
-        A run that has begun tells by its own epochs. One that has not takes the mean of comparable runs: those of the
-        same pair and method, else of the same pair, else of the same method, else all; a teacher, of the teachers,
-        else of all.
+        A started run is estimated from its own epochs. Any other is estimated as the mean of comparable runs: of the
+        same pair and method, else of the same pair, else of the same method, else all; a teacher from the teachers,
+        else from all.
         """
         rows = [(_expected(row, state, self.states), state) for row, state in self.states if not state.settled]
         trained = [state for state in self.teachers.values() if state is not None]
         known = _known(trained) or _known([state for _, state in self.states])
         mean = fmean(known) if known else None
         open_teachers = [(state.seconds or mean, state) for state in trained if not state.settled]
-        # Where no row tells anything yet, the teachers that the rows wait for are the best guess.
+        # If no row has an estimate yet, the teachers that the rows wait for are the best one.
         expected = [(seconds if seconds is not None else mean, state) for seconds, state in [*rows, *open_teachers]]
         if any(seconds is None for seconds, _ in expected):
             return None
@@ -66,41 +66,43 @@ class Overview:
 
 
 def overview(rows: Sequence[Row], teachers: Teachers, out: Path) -> Overview:
-    """Look at every row and every teacher."""
-    trained = {name: look(training.folder(out)) for name, training in teachers.trained.items()}
-    return Overview(tuple((row, look(row.folder(out))) for row in rows), {**dict.fromkeys(teachers.given), **trained})
+    """Read the state of every row and every teacher."""
+    trained = {name: read_state(training.folder(out)) for name, training in teachers.trained.items()}
+    return Overview(
+        tuple((row, read_state(row.folder(out))) for row in rows), {**dict.fromkeys(teachers.provided), **trained}
+    )
 
 
-def status_table(seen: Overview) -> Table:
+def status_table(overview: Overview) -> Table:
     """Return a table for a terminal: a line for each pair and method, a column for each seed."""
-    seeds = list(dict.fromkeys(row.seed for row, _ in seen.states))
-    table = Table(box=SIMPLE_HEAD, caption=seen.summary, caption_justify="left")
+    seeds = list(dict.fromkeys(row.seed for row, _ in overview.states))
+    table = Table(box=SIMPLE_HEAD, caption=overview.summary, caption_justify="left")
     for heading in ("pair", "row", *(f"seed {seed}" for seed in seeds)):
         table.add_column(heading, overflow="fold")
-    for model, told in _teachers(seen).items():
-        table.add_row("teachers", plain(model), *(told.get(seed, "") for seed in seeds), style="dim")
+    for model, by_seed in _teachers(overview).items():
+        table.add_row("teachers", plain(model), *(by_seed.get(seed, "") for seed in seeds), style="dim")
     lines: dict[tuple[str, str], dict[int, str]] = {}
-    for row, state in seen.states:
-        lines.setdefault((row.pair.name, row.label), {})[row.seed] = _told(state)
-    for (pair, label), told in lines.items():
-        table.add_row(plain(pair), plain(label), *(told.get(seed, MISSING) for seed in seeds))
+    for row, state in overview.states:
+        lines.setdefault((row.pair.name, row.label), {})[row.seed] = _cell(state)
+    for (pair, label), by_seed in lines.items():
+        table.add_row(plain(pair), plain(label), *(by_seed.get(seed, MISSING) for seed in seeds))
     return table
 
 
-def _teachers(seen: Overview) -> dict[str, dict[int, str]]:
-    """Return each teacher's state, in the column of the first seed that it is for."""
+def _teachers(overview: Overview) -> dict[str, dict[int, str]]:
+    """Return each teacher's state, in the column of its first seed."""
     lines: dict[str, dict[int, str]] = {}
     shown: set[str] = set()
-    for row, _ in seen.states:
+    for row, _ in overview.states:
         key = row.teacher.key
-        if key in seen.teachers and key not in shown:
+        if key in overview.teachers and key not in shown:
             shown.add(key)
-            state = seen.teachers[key]
-            lines.setdefault(row.pair.teacher, {})[row.seed] = "given" if state is None else _told(state)
+            state = overview.teachers[key]
+            lines.setdefault(row.pair.teacher, {})[row.seed] = "provided" if state is None else _cell(state)
     return lines
 
 
-def _told(state: State) -> str:
+def _cell(state: State) -> str:
     if state.status == "done":
         return f"{state.top1:.2f} %"
     return f"{state.status} {state.epochs}/{state.total}" if state.total else state.status

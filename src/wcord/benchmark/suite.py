@@ -1,4 +1,4 @@
-"""A suite as data: which pairs, methods and seeds are compared, and under which settings. Imports no torch."""
+"""A suite as data: the pairs, methods, seeds and settings of a comparison. Imports no torch."""
 
 import dataclasses
 import re
@@ -25,22 +25,22 @@ class Pair:
 
     @property
     def name(self) -> str:
-        """Name of the pair as a folder's: `resnet56-resnet20`."""
+        """Name of the pair's folder: `resnet56-resnet20`."""
         return f"{file_name(self.teacher)}-{file_name(self.student)}"
 
     @property
     def flag(self) -> str:
-        """The pair as the command line says it: `resnet56:resnet20`."""
+        """The pair on the command line: `resnet56:resnet20`."""
         return f"{self.teacher}:{self.student}"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A row that is a method with options.
+    """A method with options.
 
     Attributes:
         method: the method.
-        set: its options, as `--set` takes them.
+        set: its options, in the form of `--set`.
     """
 
     method: Name
@@ -60,29 +60,28 @@ def _require_names(name: str, variants: Mapping[str, Variant]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """What is compared, and how.
+    """A set of runs and their settings.
 
     Attributes:
-        name: its file's name, and the folder of its runs and records.
-        title: what it is, in a few words.
-        protocol: what a reader of its tables has to know.
+        name: name of its file and of the folder of its runs and records.
+        title: title in a few words.
+        protocol: what readers of its tables need to know.
         pairs: teachers and students.
-        methods: rows that are run unless others are named: methods, or names of variants.
-        seeds: seeds that are run unless others are named.
+        methods: methods, or names of variants, that are run by default.
+        seeds: seeds that are run by default.
         baseline: row that the others are compared with.
         data: settings of the data.
         training: settings of every training.
         distill: further settings of every distillation.
-        teacher: settings in which the teachers' training differs; None: teachers must be given.
-        checkpoints: where published weights of the teachers are to be had, in words.
-        published: table of published numbers to be compared with, or None.
-        split_by_seed: choose held-out samples and subsets by the seed of a run, and train a teacher for each: for data
-            so few that one split says little.
+        teacher: settings in which the training of the teachers differs; None: the suite does not train them.
+        checkpoints: where to get published weights of the teachers, in words.
+        published: table of published numbers to compare with, or None.
+        split_by_seed: choose held-out samples and subsets by the seed of a run and train a teacher for each seed: for
+            data so small that one split is not informative.
         share_teacher_outputs: keep the teacher's outputs on disk, for all methods over the same batches.
         variants: name → method with options.
-        options: pair, `teacher:student` → options of methods that were published for it alone, or that the suite's
-            records were made with, which go to every row that holds the method; `teacher:student/ROW` → options of that
-            row alone.
+        options: pair, `teacher:student` → options for every row with the method, because they were published for this
+            pair or because the suite's records have them; `teacher:student/ROW` → options of this row only.
     """
 
     name: str
@@ -104,14 +103,14 @@ class Suite:
     options: dict[str, tuple[Name, ...]] = field(default_factory=dict)
 
     def settings(self, pair: Pair, label: str) -> Variant:
-        """Return the method and all options of a row: those published for its pair and for itself, then its variant's.
+        """Return the method and all options of a row: those of its pair, its own, then those of its variant.
 
         Raises:
             UsageError: as `variant`.
         """
         variant = self.variant(label)
-        summands = variant.method.split("+")
-        published = (option for option in self.options.get(pair.flag, ()) if option.partition(".")[0] in summands)
+        terms = variant.method.split("+")
+        published = (option for option in self.options.get(pair.flag, ()) if option.partition(".")[0] in terms)
         return Variant(variant.method, (*published, *self.options.get(f"{pair.flag}/{label}", ()), *variant.set))
 
     @property
@@ -121,31 +120,31 @@ class Suite:
 
     @property
     def overlap(self) -> float:
-        """Tested over trained samples, where each seed splits the same ones anew; else 0."""
+        """Ratio of test to training samples if each seed splits the same samples again, else 0."""
         share = float(self.data.get("holdout") or MISSING_TEST)
         return share / (1 - share) if self.split_by_seed else 0.0
 
     def variant(self, label: str) -> Variant:
-        """Return the method and the options that a row's name means.
+        """Return the method and the options of a row by its name.
 
         Raises:
-            UsageError: on a name that is neither a variant nor a sum of methods; the nearest is offered.
+            UsageError: on a name that is neither a variant nor a sum of methods, with the nearest one.
         """
         if label in self.variants:
             return self.variants[label]
-        summands = label.split("+")
-        for summand in summands:
-            # A variant is a row by itself: its options have no place in a sum.
-            checks.require_choice("method", summand, METHODS if len(summands) > 1 else [*METHODS, *self.variants])
+        terms = label.split("+")
+        for term in terms:
+            # A variant is a row by itself and cannot be part of a sum.
+            checks.require_choice("method", term, METHODS if len(terms) > 1 else [*METHODS, *self.variants])
         return Variant(label)
 
     def knows(self, label: str) -> bool:
         """Return whether a row's name is a variant or a sum of methods."""
-        return label in self.variants or all(summand in METHODS for summand in label.split("+"))
+        return label in self.variants or all(term in METHODS for term in label.split("+"))
 
 
 def file_name(network: str) -> str:
-    """Return a network's name as a file may be called.
+    """Return a network's name as a valid file name.
 
     >>> file_name("timm:mobilenetv1_100"), file_name("hf:microsoft/resnet-18")
     ('timm.mobilenetv1_100', 'hf.microsoft.resnet-18')
@@ -154,10 +153,10 @@ def file_name(network: str) -> str:
 
 
 EVERY_METHOD = "*"
-"""Stands in a suite's list for every method of the catalogue by itself."""
+"""In a suite's list: every method of the catalog by itself."""
 
 NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._+-]+")
-"""What a variant may be called: its name is that of a folder."""
+"""Valid names of variants, which are names of folders."""
 
 
 def suite_folder() -> Path:
@@ -172,9 +171,9 @@ def suite_names() -> list[str]:
 
 
 def read_suite(suite: str) -> Suite:
-    """Return a suite by its name, or from a TOML file of one's own.
+    """Return a suite by its name, or from a TOML file.
 
-    A file may name another as `base`; what it holds itself is laid over that one, table by table.
+    A file may name another suite as `base` and then replaces some of its values, table by table.
 
     >>> read_suite("mini").pairs
     (Pair(teacher='resnet14x2', student='resnet8'),)
@@ -193,19 +192,19 @@ def _find(suite: str, folder: Path) -> Path:
     return suite_folder() / f"{suite}.toml"
 
 
-def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+def _content(path: Path, derived: tuple[Path, ...] = ()) -> dict[str, Any]:
     content = read_toml(path, "suite")
     base = content.pop("base", None)
     if base is None:
         return content
-    if not isinstance(base, str) or _find(base, path.parent) in (path, *above):
+    if not isinstance(base, str) or _find(base, path.parent) in (path, *derived):
         raise UsageError(f"suite {str(path)!r}: base must name another suite, not itself, received {shown(base)}")
-    under = _content(_find(base, path.parent), (path, *above))
-    return under | {key: _laid_over(under.get(key), value) for key, value in content.items()}
+    inherited = _content(_find(base, path.parent), (path, *derived))
+    return inherited | {key: _merged(inherited.get(key), value) for key, value in content.items()}
 
 
-def _laid_over(under: object, value: object) -> object:
-    return {**under, **value} if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+def _merged(inherited: object, value: object) -> object:
+    return {**inherited, **value} if isinstance(inherited, Mapping) and isinstance(value, Mapping) else value
 
 
 def _checked(name: str, content: Mapping[str, Any], file: str) -> Suite:
@@ -235,7 +234,7 @@ def _read(name: str, content: Mapping[str, Any]) -> Suite:
     named = {"name": name} | ({"pairs": [_pair(pair) for pair in pairs]} if isinstance(pairs, list) else {})
     suite = read(Suite, {**content, **named}, "the suite")
     methods = tuple(dict.fromkeys(_expanded(suite.methods)))
-    # Empty text takes back what a base says.
+    # Empty text removes the table of a base.
     return dataclasses.replace(suite, methods=methods, published=suite.published or None)
 
 

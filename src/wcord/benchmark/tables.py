@@ -280,11 +280,11 @@ def _figure(pair: PairTable, number: int) -> str:
     figure, (ax,) = canvas.new_figure(2 * canvas.HALF, 0.9 + LINE_HEIGHT * len(lines))
     for height, line in enumerate(lines):
         seeds = [*line.top1.values()]
-        ax.plot(seeds, [height] * len(seeds), "o", color=canvas.RUN_COLOURS[0], alpha=0.5, markersize=5)
+        ax.plot(seeds, [height] * len(seeds), "o", color=canvas.RUN_COLORS[0], alpha=0.5, markersize=5)
         ax.plot([_mean(line)], [height], "|", color=canvas.TEXT, markersize=14, markeredgewidth=2)
         if line.published is not None:
             faint = 0.45 if line.published.doubt else 1.0
-            ax.plot([line.published.top1], [height], "D", color=canvas.RUN_COLOURS[1], alpha=faint, markersize=5)
+            ax.plot([line.published.top1], [height], "D", color=canvas.RUN_COLORS[1], alpha=faint, markersize=5)
     ax.set_yticks(range(len(lines)), [printable(line.name) for line in lines])
     ax.set_ylim(-0.6, len(lines) - 0.4)
     canvas.label(ax, x="test top-1 after the last epoch, %")

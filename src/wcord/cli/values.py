@@ -119,13 +119,10 @@ def _groups(arguments: Sequence[str], command: str) -> Iterator[Group]:
 def _unknown(option: str, options: Mapping[str, tuple[str, bool]], command: str) -> UsageError:
     """Return the error for an unknown option; it offers those that share its words, or else a similar spelling."""
     known = [name for name, (_, on) in options.items() if on or option.startswith("--no-")]
-    meant = functools.reduce(lambda name, synonym: name.replace(*synonym), SYNONYMS.items(), option)
-    near = [name for name in known if f"{name}-".startswith(f"{meant}-") or f"{name[1:]}-" in f"{meant}-"]
-    near = (
-        [meant]
-        if meant in near
-        else sorted(near, key=len) or difflib.get_close_matches(option, known, n=OFFERED, cutoff=0.7)
-    )
+    target = functools.reduce(lambda name, synonym: name.replace(*synonym), SYNONYMS.items(), option)
+    near = [name for name in known if f"{name}-".startswith(f"{target}-") or f"{name[1:]}-" in f"{target}-"]
+    near = sorted(near, key=len) or difflib.get_close_matches(option, known, n=OFFERED, cutoff=0.7)
+    near = [target] if target in near else near
     names = " or ".join(map(repr, near[:OFFERED]))
     hint = f"did you mean {names}? See" if near else "see"
     return UsageError(f"unknown option {shown(option)}: {hint} wcord {command} --help")

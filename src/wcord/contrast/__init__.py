@@ -1,8 +1,15 @@
-"""Critics, memories and noise-contrastive estimation; nothing here has heard of distillation."""
+"""Critics, memories and noise-contrastive estimation; nothing here depends on distillation."""
 
 from wcord.contrast.critic import Critic as Critic
 from wcord.contrast.crossed import CrossedNCE as CrossedNCE
 from wcord.contrast.estimate import nce_loss as nce_loss
 from wcord.contrast.memory import Bank as Bank
 from wcord.contrast.memory import Queue as Queue
-from wcord.contrast.nce import NCE as NCE
+
+__all__ = [
+    "Bank",
+    "Critic",
+    "CrossedNCE",
+    "Queue",
+    "nce_loss",
+]

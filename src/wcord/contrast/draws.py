@@ -1,4 +1,4 @@
-"""Which rows of a memory are the negatives of which anchor."""
+"""Draws of negatives: the rows of a memory that are contrasted with each anchor."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,10 @@ from wcord.checks import UsageError
 from wcord.host import may_read
 
 LARGEST_CLASS = 1 / 5
-"""Rows of an anchor's class per row drawn up to which one pass for all anchors is faster than one for each class
+"""Largest ratio of an anchor's class to the draw at which one pass for all anchors is faster than one for each class
 (benchmarks/speed/draw.py, on a CPU)."""
 WINDOWS = 1 << 23
-"""Entries of all anchors' windows together, where no class may be counted: 64 MB."""
+"""Entries of all anchors' windows together if classes must not be counted: 64 MB."""
 
 
 def draw_rows(
@@ -19,16 +19,16 @@ def draw_rows(
     """Draw `count` of the rows 0 … num_valid−1 for each of `batch` anchors, uniformly.
 
     Without replacement while `count` ≤ `num_valid`, with replacement beyond. Without replacement, all anchors share
-    one permutation of the rows, and each reads a cyclic window of it that starts at a random place of its own: every
-    anchor's draw is by itself a uniform subset, while two anchors' draws are not independent. That costs one
-    permutation a batch, where independent subsets cost one an anchor.
+    one permutation of the rows, and each reads a cyclic window of it from its own random start: every
+    anchor's draw by itself is a uniform subset, while two anchors' draws are not independent. That costs one
+    permutation per batch; independent subsets would cost one per anchor.
 
     Args:
         num_valid: number of rows to draw from, above 0.
         count: K, rows per anchor.
         batch: B, number of anchors.
-        device: where the draw is made.
-        generator: source of randomness; the global one of the device when None.
+        device: device of the draw.
+        generator: source of randomness; None for the device's global one.
 
     Returns:
         Row numbers, B×K.
@@ -50,16 +50,16 @@ def draw_other_class(
 
     As `draw_rows`, over each class's candidates. A row of unknown class (-1) is a candidate for every anchor.
 
-    How many rows a class has is looked at on the CPU alone. Elsewhere, or within `host.no_reads`, no shape may depend
-    on it. The draw is then all candidates and more of them with replacement, where there are fewer than K. Of more than
-    2**23 / B rows each anchor sees no more than that many (or 2·K), chosen at random: of a class that holds most of
-    them, candidates may then be drawn more than once. Where all rows are of an anchor's class it draws these.
+    The sizes of classes are read on the CPU only. Elsewhere, or within `host.no_reads`, no shape may depend on them:
+    if there are fewer than K candidates, the draw is all of them and repetitions with replacement. Of more than
+    2**23 / B rows each anchor considers only that many (or 2·K), chosen at random, so if a class holds most of the
+    rows, candidates may be drawn more than once. If all rows are of an anchor's class, it draws these.
 
     Args:
         row_labels: class of each valid row, N.
         labels: class of each anchor, B.
         count: K, rows per anchor.
-        generator: source of randomness; the global one of the device when None.
+        generator: source of randomness; None for the device's global one.
 
     Returns:
         Row numbers, B×K.
@@ -77,7 +77,7 @@ def draw_other_class(
     ordered_labels = row_labels[order]
     if not may_read(labels):
         return _windows_filled_up(order, ordered_labels, labels, count, generator)
-    # With few classes each holds many rows, but then there are few to go through one by one.
+    # With few classes each has many rows, but then the loop over classes is short.
     largest = _most_of_one_class(row_labels, labels)
     if largest <= LARGEST_CLASS * count and count + largest <= row_labels.shape[0]:
         return _windows_of_others(order, ordered_labels, labels, count, largest, generator)
@@ -103,7 +103,7 @@ def _windows(order: Tensor, count: int, batch: int, generator: torch.Generator |
 
 
 def _most_of_one_class(row_labels: Tensor, labels: Tensor) -> int:
-    """Return how many rows are of the class of which there are most, among those of the anchors."""
+    """Return the size of the largest class among those of the anchors."""
     ordered, labels = row_labels.sort().values, labels.contiguous()
     return int((torch.searchsorted(ordered, labels, right=True) - torch.searchsorted(ordered, labels)).max())
 
@@ -113,7 +113,7 @@ def _windows_of_others(
 ) -> Tensor:
     """Return for each anchor the first `count` rows of other classes in a cyclic window of `order`.
 
-    All anchors at once, in one pass over windows that are longer by `largest`, the most that may have to be left out.
+    All anchors at once, in one pass over windows that are longer by `largest`, the most rows that may be left out.
     """
     return _others_first(order, ordered_labels, labels, count, count + largest, generator)[0]
 
@@ -124,16 +124,16 @@ def _windows_filled_up(
     """Return for each anchor `count` rows of other classes, by operations whose shapes depend on no label."""
     batch, valid = labels.shape[0], order.shape[0]
     length = min(valid, max(2 * count, WINDOWS // batch))
-    drawn, found = _others_first(order, ordered_labels, labels, count, length, generator)
-    # Places beyond those found are filled by random ones of them.
+    drawn, candidates = _others_first(order, ordered_labels, labels, count, length, generator)
+    # Positions beyond the candidates are filled with random candidates.
     chance = torch.rand(batch, count, generator=generator, device=order.device)
-    picked = torch.minimum((chance * found).long(), found - 1).clamp_min(0)
-    place = torch.arange(count, device=order.device)
-    filled = drawn.gather(1, torch.where(place < found, place, picked))
-    # Where the window holds none: the first row, or the first that is not of its class.
+    picked = torch.minimum((chance * candidates).long(), candidates - 1).clamp_min(0)
+    position = torch.arange(count, device=order.device)
+    filled = drawn.gather(1, torch.where(position < candidates, position, picked))
+    # If the window has no candidate: the first row, or the first row of another class than that one.
     another = order.gather(0, (ordered_labels != ordered_labels[0]).to(torch.uint8).argmax(0, keepdim=True))
     instead = torch.where(labels == ordered_labels[0], another, order[0])
-    return torch.where(found > 0, filled, instead[:, None])
+    return torch.where(candidates > 0, filled, instead[:, None])
 
 
 def _others_first(
@@ -144,18 +144,18 @@ def _others_first(
     length: int,
     generator: torch.Generator | None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the first `count` rows of other classes in a cyclic window for each anchor, and how many it holds, B×1."""
+    """Return the first `count` rows of other classes in each anchor's cyclic window, and how many it has, B×1."""
     batch = labels.shape[0]
     start = torch.randint(order.shape[0], (batch,), generator=generator, device=order.device)
     rows = _cyclic(order, start, length)
     other = _cyclic(ordered_labels, start, length) != labels.unsqueeze(1)
-    place = other.cumsum(1)
-    found = place[:, -1:].clone()
-    # What is not wanted goes to one more place, which is cut off.
-    place = torch.where(other & (place <= count), place - 1, count)
-    return rows.new_empty(batch, count + 1).scatter_(1, place, rows)[:, :count], found
+    position = other.cumsum(1)
+    candidates = position[:, -1:].clone()
+    # Other rows go to one extra position, which is cut off.
+    position = torch.where(other & (position <= count), position - 1, count)
+    return rows.new_empty(batch, count + 1).scatter_(1, position, rows)[:, :count], candidates
 
 
 def _cyclic(order: Tensor, start: Tensor, length: int) -> Tensor:
-    """Return the window of `length` entries from each start on, going round at the end."""
+    """Return the window of `length` entries from each start, wrapping around at the end."""
     return torch.cat([order, order[: length - 1]]).unfold(0, length, 1)[start]

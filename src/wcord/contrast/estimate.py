@@ -1,15 +1,15 @@
 """The value and the gradient of a contrastive loss over many negatives, in one pass and little memory.
 
-Three estimators share one form. Dots of anchors with blocks of rows come with a weight, and a way to pull slopes
-with respect to the dots back to the anchors. With the constant fixed, the slope of a pair is known as soon as its dot
-is, so loss and gradient come out of one pass over the rows in forward, and only B×D numbers are kept for backward.
+Three estimators share one form. Dots of anchors with blocks of rows come with a weight, and a function that pulls
+slopes with respect to the dots back to the anchors. With the constant fixed, a pair's slope follows from its dot, so
+one pass over the rows in forward gives loss and gradient, and only B×D numbers are stored for backward.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,6 @@ from torch import Tensor
 from wcord.checks import (
     UsageError,
     WrongTypeError,
-    require_choice,
     require_counts,
     require_matrix,
     require_number,
@@ -31,98 +30,101 @@ from wcord.host import may_read
 from wcord.kernels import result_of
 from wcord.numerics import autocast_off, full_precision
 
-Objective = Literal["nce", "dual"]
-
 EXACT = 40.0
-"""Score beyond which softplus is the identity in double precision too; torch's threshold of 20 is felt there."""
+"""Score beyond which softplus is the identity in double precision too; torch's threshold of 20 is not exact there."""
 GATHER_RATIO = 15
 """Rows per drawn negative from which gathering rows is cheaper than all dots (measured on a CPU at D = 128)."""
 
 KERNEL_BOUND = 256
-"""Largest batch and width that the GPU kernel is for."""
+"""Largest batch and width of the GPU kernel."""
 
 CACHED = 1 << 17
-"""Scores that are taken to their loss at a time, so that what is made on the way stays in a CPU's cache."""
+"""Scores that are turned into losses at a time, so that temporaries stay in a CPU's cache."""
 
 
 @dataclass(frozen=True)
 class Negatives:
-    """The rows that stand against each anchor, and how many negatives they stand for.
+    """The rows that are contrasted with each anchor, and the number of negatives that they stand for.
 
-    Attributes:
-        rows: N×D.
-        index: B×K row numbers (each anchor's own), K row numbers (one draw for all), or None (all rows).
-        total: M, the number of negatives that they stand for.
-        labels: classes of the anchors, B, or None; with them, rows of the anchor's class weigh nothing.
-        row_labels: classes of the rows, N.
+    The fields are those arguments of `nce_loss`; `total` is its `num_negatives`.
     """
 
     rows: Tensor
-    index: Tensor | None
-    total: int
+    index: Tensor | None = None
+    total: int | None = None
     labels: Tensor | None = None
     row_labels: Tensor | None = None
 
     @property
-    def own_draws(self) -> bool:
-        """Whether each anchor has a draw of its own."""
+    def is_sampled(self) -> bool:
+        """Whether each anchor has its own draw."""
         return self.index is not None and self.index.dim() == 2
 
     @property
-    def count(self) -> int:
-        """How many rows stand against an anchor."""
+    def drawn(self) -> int:
+        """The number of rows that are contrasted with an anchor."""
         return self.rows.shape[0] if self.index is None else self.index.shape[-1]
 
     @property
+    def count(self) -> int:
+        """M, the number of negatives of an anchor."""
+        return self.total or self.drawn
+
+    @property
     def factor(self) -> float:
-        """What the sum over those rows is multiplied by; with classes each row's weight holds it already."""
-        return 1.0 if self.labels is not None and not self.own_draws else self.total / self.count
+        """The factor of the sum over the drawn rows; with classes, each row's weight contains it already."""
+        return 1.0 if self.labels is not None and not self.is_sampled else self.count / self.drawn
+
+    def require_fit(self, anchor: Tensor) -> None:
+        """Raise unless the rows, the draw and the classes fit anchors, B×D."""
+        if self.rows.shape[1] != anchor.shape[1]:
+            raise UsageError(
+                f"anchor and rows must have one width, received {anchor.shape[1]} and {self.rows.shape[1]}"
+            )
+        if self.index is not None:
+            require_draw(self.index, len(anchor), len(self.rows))
+        if (self.labels is None) != (self.row_labels is None):
+            raise UsageError("labels and row_labels belong together, received only one: give both or neither")
+        for name, classes, size in (
+            ("labels", self.labels, len(anchor)),
+            ("row_labels", self.row_labels, len(self.rows)),
+        ):
+            if classes is not None:
+                require_whole_numbers(name, classes, size)
 
 
 class _Block(NamedTuple):
-    """Dots of all anchors with some rows, their weights, and the way from slopes of dots to slopes of anchors."""
+    """Dots of all anchors with some rows, their weights, and the map from slopes of dots to slopes of anchors."""
 
     dots: Tensor
     weight: Tensor | None
     pull: Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """How a score, the dot of a scaled anchor and a row, becomes a loss and a slope."""
+def _positive(dots: Tensor, bias: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Return the loss of each positive pair and its slope."""
+    scores = dots - bias
+    return F.softplus(-scores, threshold=EXACT), -torch.sigmoid(-scores)
 
-    objective: str
-    scale: float
-    bias: Tensor | float
-    total: int
 
-    def positive(self, dots: Tensor) -> tuple[Tensor, Tensor]:
-        if self.objective == "dual":
-            return -dots, torch.full_like(dots, -1.0)
-        scores = dots - self.bias
-        return F.softplus(-scores, threshold=EXACT), -torch.sigmoid(-scores)
-
-    def negative(self, dots: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the loss of each anchor and the slopes, which overwrite `dots`."""
-        if self.objective == "dual":
-            loss = (dots if weight is None else dots * weight).sum(1) / self.total
-            slopes = dots.fill_(1 / self.total)
-        elif weight is None and dots.device.type == "cpu":
-            parts = dots.split(max(1, CACHED // dots.shape[1]))
-            loss = torch.cat([_softplus_sum(part.sub_(self.bias)) for part in parts])
-            slopes = dots.sigmoid_()
-        else:
-            losses = F.softplus(dots.sub_(self.bias), threshold=EXACT)
-            loss = (losses if weight is None else losses * weight).sum(1)
-            slopes = dots.sigmoid_()
-        return loss, slopes if weight is None else slopes.mul_(weight)
+def _negative(dots: Tensor, weight: Tensor | None, bias: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Return the loss of each anchor over a block of rows and the slopes, which overwrite `dots`."""
+    if weight is None and dots.device.type == "cpu":
+        parts = dots.split(max(1, CACHED // dots.shape[1]))
+        loss = torch.cat([_softplus_sum(part.sub_(bias)) for part in parts])
+        return loss, dots.sigmoid_()
+    losses = F.softplus(dots.sub_(bias), threshold=EXACT)
+    slopes = dots.sigmoid_()
+    if weight is None:
+        return losses.sum(1), slopes
+    return (losses * weight).sum(1), slopes.mul_(weight)
 
 
 def _softplus_sum(scores: Tensor) -> Tensor:
-    """Return the sum of softplus over each row, with an eighth of the logarithms, which are what takes a CPU's time.
+    """Return the sum of softplus over each row, with an eighth of the logarithms, which dominate a CPU's time.
 
     softplus(s) = max(s, 0) + log(1 + e), e = exp(−|s|). Factors 1 + e are multiplied in pairs before the logarithm
-    is taken, as (1+a)(1+b) − 1 = a + b + ab, so that small ones are not rounded away beside the 1.
+    is taken, as (1+a)(1+b) − 1 = a + b + ab, so that small terms are not rounded away next to the 1.
     """
     tails = scores.abs().neg_().exp_()
     for _ in range(3):
@@ -141,34 +143,29 @@ def nce_loss(
     temperature: float,
     log_mean_exp: Tensor | float = 0.0,
     num_negatives: int | None = None,
-    objective: Objective = "nce",
     labels: Tensor | None = None,
     row_labels: Tensor | None = None,
 ) -> Tensor:
     r"""Return the contrastive loss of anchors against their positives and rows of a memory.
 
-    nce:   1/B Σ_i [ softplus(−s_i⁺) + Σ_k softplus(s_ik) ],  s = ⟨a, b⟩/τ − log(Z·M/N),
-    log(Z/N) = log mean exp(⟨a, b⟩/τ)
+    1/B Σ_i [ softplus(−s_i⁺) + Σ_k softplus(s_ik) ],  s = ⟨a, b⟩/τ − log(Z·M/N),  log(Z/N) = log mean exp(⟨a, b⟩/τ)
 
-    dual:  1/B Σ_i [ −⟨a_i, p_i⟩ + 1/M Σ_k ⟨a_i, r_k⟩ ]
-
-    with a `anchor` (B×D), p `positive` (B×D), r `rows` (N×D, never differentiated), τ `temperature`, M `num_negatives`
-    and log(Z/N) `log_mean_exp`; N cancels. This is CRD's −log(P/(P+M/N)) − Σ log((M/N)/(P_k+M/N)) without its 1e-7, as
-    a binary cross-entropy with a constant bias, which is finite at every temperature.
+    with a `anchor` (B×D), b the `positive` (B×D) or one of the `rows` (N×D, never differentiated), τ `temperature`,
+    M `num_negatives` and log(Z/N) `log_mean_exp`; N cancels. This is CRD's −log(P/(P+M/N)) − Σ log((M/N)/(P_k+M/N))
+    without its 1e-7, as a binary cross-entropy with a constant bias, which is finite at every temperature.
 
     The estimator follows from `index`: B×K draws each anchor's own negatives (*sampled*), K shares one draw
     (*shared*), and None takes every row with weight M/N (*expected*: the mean over all draws, without their noise).
     The gradient is formed in forward and scaled by the incoming one in backward; there is no second derivative.
 
     Args:
-        anchor: embeddings that are taught, B×D.
-        positive: the opposite embedding of the same sample, B×D; differentiated if it asks for it.
+        anchor: embeddings that are trained, B×D.
+        positive: the opposite embedding of the same sample, B×D; differentiated if it requires a gradient.
         rows: embeddings of other samples, N×D.
         index: row numbers of the negatives, see above.
-        temperature: τ, above 0; not used by `dual`.
-        log_mean_exp: the normalising constant log(Z/N), a number or a scalar tensor.
-        num_negatives: M; as many as drawn by default (N without `index`).
-        objective: `nce` or `dual`.
+        temperature: τ, above 0.
+        log_mean_exp: the normalizing constant log(Z/N), a number or a scalar tensor.
+        num_negatives: M; by default the number of rows that are drawn (N without `index`).
         labels: classes of the anchors, B: with `row_labels`, rows of the anchor's own class weigh nothing and the
             others make up for them. For *expected* and *shared*; a B×K index is drawn without such rows instead.
         row_labels: classes of the rows, N.
@@ -177,25 +174,38 @@ def nce_loss(
         A scalar, the mean over the batch, in at least single precision.
 
     Raises:
-        UsageError: on shapes that do not fit, an unknown objective, a temperature not above 0, or no rows.
+        UsageError: on shapes that do not fit, a temperature not above 0, or no rows.
 
     Example:
         >>> rows = torch.eye(4)
         >>> nce_loss(rows[:2], rows[:2], rows, torch.tensor([[2, 3], [0, 3]]), temperature=1.0)
         tensor(1.3624)
     """
-    negatives = _checked(anchor, positive, rows, index, num_negatives, labels, row_labels)
-    require_choice("objective", objective, ("nce", "dual"))
+    require_matrix("anchor", anchor)
+    require_matrix("rows", rows, min_rows=1)
+    require_matrix("positive", positive)
+    require_same_shape("anchor", anchor, "positive", positive)
     require_positive("temperature", temperature)
+    if num_negatives is not None:
+        require_counts(num_negatives=num_negatives)
     if not isinstance(log_mean_exp, Tensor):
         require_number("log_mean_exp", log_mean_exp)
+    negatives = Negatives(rows, index, num_negatives, labels, row_labels)
+    negatives.require_fit(anchor)
+    return loss_against(negatives, anchor, positive, temperature=temperature, log_mean_exp=log_mean_exp)
+
+
+def loss_against(
+    negatives: Negatives, anchor: Tensor, positive: Tensor, *, temperature: float, log_mean_exp: Tensor | float
+) -> Tensor:
+    """Return `nce_loss` against negatives that fit the anchors; nothing is checked."""
     with autocast_off(anchor):
-        rows = full_precision(rows)
-        constant = log_mean_exp.to(rows.dtype) if isinstance(log_mean_exp, Tensor) else log_mean_exp
-        bias = constant + math.log(negatives.total)
-        rule = _Rule(objective, 1.0 if objective == "dual" else 1 / temperature, bias, negatives.total)
-        anchor, positive = anchor.to(rows.dtype), positive.to(rows.dtype)
-        return _Contrast.apply(anchor, positive, negatives, rule, torch.is_grad_enabled())
+        negatives = replace(negatives, rows=full_precision(negatives.rows))
+        dtype = negatives.rows.dtype
+        constant = log_mean_exp.to(dtype) if isinstance(log_mean_exp, Tensor) else log_mean_exp
+        bias = constant + math.log(negatives.count)
+        anchor, positive = anchor.to(dtype), positive.to(dtype)
+        return _Contrast.apply(anchor, positive, negatives, 1 / temperature, bias, torch.is_grad_enabled())
 
 
 @torch.no_grad()
@@ -203,7 +213,7 @@ def log_mean_exp_score(anchor: Tensor, positive: Tensor, negatives: Negatives, *
     """Return log of the mean of exp(⟨a, b⟩/τ) over all pairs, positives included: CRD's log(Z/N) of one batch.
 
     >>> rows = torch.eye(3)
-    >>> log_mean_exp_score(rows[:1], rows[:1], Negatives(rows, torch.tensor([[1, 2]]), 2), temperature=1.0).exp()
+    >>> log_mean_exp_score(rows[:1], rows[:1], Negatives(rows, torch.tensor([[1, 2]])), temperature=1.0).exp()
     tensor(1.5728)
     """
     with autocast_off(anchor):
@@ -213,7 +223,7 @@ def log_mean_exp_score(anchor: Tensor, positive: Tensor, negatives: Negatives, *
         for dots, weight, _ in _blocks(scaled, negatives):
             logits = dots if weight is None else dots + weight.log()
             total = torch.logaddexp(total, torch.logsumexp(logits.flatten(), dim=0) + math.log(negatives.factor))
-        return total - math.log(anchor.shape[0] * (negatives.total + 1))
+        return total - math.log(anchor.shape[0] * (negatives.count + 1))
 
 
 class _Contrast(torch.autograd.Function):
@@ -221,15 +231,22 @@ class _Contrast(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, anchor: Tensor, positive: Tensor, negatives: Negatives, rule: _Rule, grad_enabled: bool
+        ctx: Any,
+        anchor: Tensor,
+        positive: Tensor,
+        negatives: Negatives,
+        scale: float,
+        bias: Tensor | float,
+        grad_enabled: bool,
     ) -> Tensor:
         want_anchor, want_positive = (grad_enabled and need for need in ctx.needs_input_grad[:2])
-        anchor = anchor * rule.scale
-        loss, slope = rule.positive((anchor * positive).sum(1))
+        anchor = anchor * scale
+        loss, slope = _positive((anchor * positive).sum(1), bias)
         slope = slope.unsqueeze(1)
-        pushed, pull_sum = _swept(anchor, negatives, rule, want_anchor) or _summed(anchor, negatives, rule, want_anchor)
+        swept = _sum_by_kernel(anchor, negatives, bias, want_anchor)
+        pushed, pull_sum = _sum_by_torch(anchor, negatives, bias, want_anchor) if swept is None else swept
         batch = anchor.shape[0]
-        to_anchor = (slope * positive + negatives.factor * pull_sum) * (rule.scale / batch) if want_anchor else None
+        to_anchor = (slope * positive + negatives.factor * pull_sum) * (scale / batch) if want_anchor else None
         ctx.save_for_backward(to_anchor, slope * anchor / batch if want_positive else None)
         return (loss + negatives.factor * pushed).mean()
 
@@ -238,26 +255,28 @@ class _Contrast(torch.autograd.Function):
         # What was saved depends on the inputs, but autograd does not know: a second derivative would lack that part.
         if torch.is_grad_enabled():
             raise RuntimeError("nce_loss has no second derivative: call backward without create_graph=True")
-        grads = (None if saved is None else saved * grad_outputs[0] for saved in ctx.saved_tensors)
-        return *grads, None, None, None
+        return *(None if saved is None else saved * grad_outputs[0] for saved in ctx.saved_tensors), *[None] * 4
 
 
-def _summed(anchor: Tensor, negatives: Negatives, rule: _Rule, want_anchor: bool) -> tuple[Tensor, Tensor]:
-    """Return the loss of each anchor over all negatives, and the rows that pull it, weighted by their slopes."""
+def _sum_by_torch(
+    anchor: Tensor, negatives: Negatives, bias: Tensor | float, want_anchor: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the loss of each anchor over all negatives, and the sum of the rows weighted by their slopes."""
     pushed, pull_sum = anchor.new_zeros(anchor.shape[0]), torch.zeros_like(anchor)
     for dots, weight, pull in _blocks(anchor, negatives):
-        part, slopes = rule.negative(dots, weight)
+        part, slopes = _negative(dots, weight, bias)
         pushed += part
         if want_anchor:
             pull_sum += pull(slopes)
     return pushed, pull_sum
 
 
-def _swept(anchor: Tensor, negatives: Negatives, rule: _Rule, want_anchor: bool) -> tuple[Tensor, Tensor] | None:
-    """Return what `_summed` does from a GPU kernel, or None where that is not for these negatives or this machine."""
-    rows, index, bias = negatives.rows, negatives.index, rule.bias
-    for_it = rule.objective == "nce" and negatives.labels is None and not negatives.own_draws
-    if not for_it or max(anchor.shape) > KERNEL_BOUND:
+def _sum_by_kernel(
+    anchor: Tensor, negatives: Negatives, bias: Tensor | float, want_anchor: bool
+) -> tuple[Tensor, Tensor] | None:
+    """Return what `_sum_by_torch` does from a GPU kernel; None where the kernel does not apply or cannot run."""
+    rows, index = negatives.rows, negatives.index
+    if negatives.labels is not None or negatives.is_sampled or max(anchor.shape) > KERNEL_BOUND:
         return None
 
     def launch() -> tuple[Tensor, Tensor]:
@@ -304,7 +323,7 @@ def _whole_blocks(anchor: Tensor, negatives: Negatives) -> Iterator[_Block]:
     rows, index = negatives.rows, negatives.index
     weights = _class_weights(negatives)
     step = _block_rows(anchor, 4096)
-    for start in range(0, negatives.count, step):
+    for start in range(0, negatives.drawn, step):
         block = slice(start, start + step)
         near = rows[block] if index is None else rows.index_select(0, index[block])
         yield _Block(anchor @ near.T, weights(block), partial(torch.matmul, other=near))
@@ -319,47 +338,19 @@ def _class_weights(negatives: Negatives) -> Callable[[slice], Tensor | None]:
         row_labels = row_labels[negatives.index]
     of_anchor, of_row = labels.unsqueeze(1), row_labels
     others = (of_anchor != of_row).sum(1, keepdim=True).clamp(min=1)
-    share = negatives.total / others.to(negatives.rows.dtype)
+    share = negatives.count / others.to(negatives.rows.dtype)
     return lambda block: (of_anchor != of_row[block]) * share
 
 
 def _block_rows(anchor: Tensor, on_cpu: int) -> int:
-    """Return how many rows a block holds: what stays in a CPU's cache; more elsewhere, where launches cost more."""
+    """Return the rows of a block: as many as stay in a CPU's cache; more elsewhere, since launches cost more there."""
     return on_cpu if anchor.device.type == "cpu" else 1 << 17
-
-
-def _checked(
-    anchor: Tensor,
-    positive: Tensor,
-    rows: Tensor,
-    index: Tensor | None,
-    num_negatives: int | None,
-    labels: Tensor | None,
-    row_labels: Tensor | None,
-) -> Negatives:
-    require_matrix("anchor", anchor)
-    require_matrix("rows", rows, min_rows=1)
-    require_matrix("positive", positive)
-    require_same_shape("anchor", anchor, "positive", positive)
-    if rows.shape[1] != anchor.shape[1]:
-        raise UsageError(f"anchor and rows must have one width, received {anchor.shape[1]} and {rows.shape[1]}")
-    if index is not None:
-        require_draw(index, anchor.shape[0], rows.shape[0])
-    if (labels is None) != (row_labels is None):
-        raise UsageError("labels and row_labels belong together, received only one: give both or neither")
-    for name, classes, count in (("labels", labels, len(anchor)), ("row_labels", row_labels, len(rows))):
-        if classes is not None:
-            require_whole_numbers(name, classes, count)
-    if num_negatives is not None:
-        require_counts(num_negatives=num_negatives)
-    drawn = rows.shape[0] if index is None else index.shape[-1]
-    return Negatives(full_precision(rows), index, num_negatives or drawn, labels, row_labels)
 
 
 def require_draw(index: Tensor, batch: int, rows: int) -> None:
     """Raise unless a draw holds numbers of rows: K that all samples share, or K for each sample.
 
-    Whether the rows exist is looked at on the CPU only: on an accelerator the question would stall the queue.
+    Whether the rows exist is checked on the CPU only: on an accelerator the check would wait for the device.
     """
     require_tensor("index", index)
     if index.dtype not in (torch.int32, torch.int64):
@@ -369,4 +360,6 @@ def require_draw(index: Tensor, batch: int, rows: int) -> None:
             f"index must have shape (K,) or (batch, K) with a batch of {batch}, received {tuple(index.shape)}"
         )
     if may_read(index) and not 0 <= int(index.min()) <= int(index.max()) < rows:
-        raise UsageError(f"index holds {int(index.min())} to {int(index.max())}, and there are {rows} rows from 0 on")
+        raise UsageError(
+            f"index holds {int(index.min())} to {int(index.max())}, but there are {rows} rows, counted from 0"
+        )

@@ -1,6 +1,6 @@
 """The sums of NCE over rows that all anchors share, in one pass of a GPU that reads each row once (Triton).
 
-Triton comes with torch on Linux only: whoever imports this module does so where a kernel is about to be used.
+Triton comes with torch on Linux only, so this module is imported when a kernel is about to be used.
 """
 
 from typing import Any
@@ -11,15 +11,15 @@ import triton.language as tl
 from torch import Tensor
 
 PRECISION = "ieee"
-"""How products are made: `ieee` is float32; `tf32x3` comes near it on the tensor cores, in three products."""
+"""Precision of the products: `ieee` is float32; `tf32x3` approximates it on the tensor cores by three products."""
 BLOCK_ROWS = 32
-"""Rows that a program takes at a time: with 64 what is compiled for capabilities 8.0 and 9.0 runs out of registers."""
+"""Rows that a program takes at a time: with 64, capabilities 8.0 and 9.0 run out of registers."""
 BLOCK_NUMBERS = 8192
 """Numbers of anchors that a program holds, for the same reason."""
 EACH = 2
 """Programs on a multiprocessor, so that one computes while the other waits."""
 OPTIONS: dict[str, Any] = {"num_warps": 8, "num_stages": 2}
-"""How it is compiled: the next block of rows is on its way while one is worked on, and 72 KiB of shared memory do."""
+"""Options of its compilation: the next block of rows loads while one is processed, in 72 KiB of shared memory."""
 
 
 @triton.jit(do_not_specialize=["batch", "num_rows"])
@@ -51,23 +51,23 @@ def _sweep(
     pull = tl.zeros([BLOCK_BATCH, BLOCK_WIDTH], tl.float32)
     for start in range(program * BLOCK_ROWS, num_rows, programs * BLOCK_ROWS):
         r = start + tl.arange(0, BLOCK_ROWS)
-        there = r < num_rows
-        chosen = r if index is None else tl.load(index + r, mask=there, other=0)
-        # A large memory holds more numbers than 32 bits count.
+        valid = r < num_rows
+        chosen = r if index is None else tl.load(index + r, mask=valid, other=0)
+        # Offsets into a large memory exceed 32 bits.
         block = tl.load(
             rows + chosen.to(tl.int64)[:, None] * WIDTH + d[None, :],
-            mask=there[:, None] & (d < WIDTH)[None, :],
+            mask=valid[:, None] & (d < WIDTH)[None, :],
             other=0.0,
         )
         scores = tl.dot(near, tl.trans(block), input_precision=PRECISION) - shift
         tails = tl.exp(-tl.abs(scores))
         wholes = 1.0 + tails
-        # log(1 + e) without the loss of a small e beside the 1: the rounding of the sum is divided out again.
+        # log(1 + e) without losing a small e next to the 1: the rounding of the sum is divided out again.
         logs = tl.where(wholes == 1.0, tails, tl.log(wholes) * tails / tl.where(wholes == 1.0, 1.0, wholes - 1.0))
-        loss += tl.sum(tl.where(there[None, :], tl.maximum(scores, 0.0) + logs, 0.0), axis=1)
+        loss += tl.sum(tl.where(valid[None, :], tl.maximum(scores, 0.0) + logs, 0.0), axis=1)
         if PULL:
             slopes = tl.where(scores >= 0.0, 1.0, tails) / wholes
-            # Rows that are not there are zeros and pull nothing.
+            # Rows beyond the last are zeros and add nothing.
             pull += tl.dot(slopes, block, input_precision=PRECISION)
     part = program * batch + i
     tl.store(losses + part, loss, mask=i < batch)
@@ -76,7 +76,7 @@ def _sweep(
 
 
 def constants(batch: int, width: int, *, pull: bool) -> dict[str, Any]:
-    """Return what the kernel is compiled for with B anchors of D numbers."""
+    """Return the compile-time constants of the kernel for B anchors of D numbers."""
     block_width = max(16, triton.next_power_of_2(width))
     return {
         "WIDTH": width,
@@ -89,7 +89,7 @@ def constants(batch: int, width: int, *, pull: bool) -> dict[str, Any]:
 
 
 def _programs(device: torch.device) -> int:
-    if device.type == "cpu":  # Triton's interpreter, which runs one after the other
+    if device.type == "cpu":  # Triton's interpreter, which runs programs one after the other
         return EACH
     return EACH * torch.cuda.get_device_properties(device).multi_processor_count
 
@@ -108,12 +108,12 @@ def sweep(
     Each program sums its share of the rows, and torch sums the programs' parts: in the same order every time.
 
     Args:
-        anchors: a, B×D, scaled; float32 and contiguous like all that is given.
+        anchors: a, B×D, scaled; float32 and contiguous, like all arguments.
         rows: r, N×D.
         bias: a scalar on the device.
         index: numbers of the K rows to sum over; all N if None.
         pull: whether to form the second sum; it is zero otherwise.
-        programs: how many there are at most; two for each multiprocessor of the GPU by default.
+        programs: the largest number of programs; two for each multiprocessor of the GPU by default.
     """
     (batch, width), num_rows = anchors.shape, len(rows if index is None else index)
     fixed = constants(batch, width, pull=pull)

@@ -1,4 +1,4 @@
-"""Where embeddings of other samples are kept: one row per training sample, or the newest rows first in, first out."""
+"""Memories of other samples' embeddings: a bank with one row per training sample, a queue of the latest rows."""
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,9 @@ from wcord.numerics import Settles, full_precision, unit_rows
 MOMENTUM = 0.5
 """Weight of the old row when a bank is written, from CRD's public code."""
 QUEUE_SIZE = 16384
-"""Rows of a queue: as many as CRD draws negatives."""
+"""Rows of a queue: the number of negatives that CRD draws."""
 UNKNOWN = -1
-"""The label of a row whose class has not been told."""
+"""The label of a row whose class is not known."""
 
 
 class Bank(nn.Module):
@@ -30,7 +30,7 @@ class Bank(nn.Module):
     row_i ← m·row_i + (1−m)·z_i
 
     All N rows are valid from the start, drawn uniformly from ±1/sqrt(D/3), so that their length is about 1 (as CRD
-    does). `write` is explicit and always writes; whoever owns the bank leaves it alone in eval mode. An index that
+    does). `write` is explicit and always writes; its owner does not call it in eval mode. An index that
     occurs twice in a batch is written once, from its **last** occurrence. Everything is a persistent buffer.
 
     Args:
@@ -65,7 +65,7 @@ class Bank(nn.Module):
 
     @property
     def num_valid(self) -> int:
-        """How many rows hold something: all of them."""
+        """The number of valid rows: all of them."""
         return self.storage.shape[0]
 
     @property
@@ -75,20 +75,20 @@ class Bank(nn.Module):
 
     @property
     def labels(self) -> Tensor:
-        """The class of each valid row, -1 where it is not known yet."""
+        """The class of each valid row, -1 if it is not known yet."""
         return self.classes
 
     def read(self, index: Tensor, *, checked: bool = False) -> Tensor:
-        """Return a copy of the rows at `index`, which is looked at unless it was `checked` before."""
+        """Return a copy of the rows at `index`, whose values are checked unless they were `checked` before."""
         if not checked:
             self.check(index)
         return self.storage[index]
 
     @torch.no_grad()
     def write(self, rows: Tensor, index: Tensor, labels: Tensor | None = None, *, checked: bool = False) -> None:
-        """Move the rows at `index` towards `rows`, and note their classes where `labels` are given.
+        """Move the rows at `index` towards `rows`, and store their classes if there are `labels`.
 
-        The index is looked at unless it was `checked` before.
+        The values of the index are checked unless they were `checked` before.
         """
         if not checked:
             self.check(index)
@@ -97,7 +97,7 @@ class Bank(nn.Module):
         if labels is not None:
             require_whole_numbers("labels", labels, len(index))
         index, order = index.sort(stable=True)
-        # Equal indices all take the last one's values: no order of writing, not even a GPU's, can change the result.
+        # Equal indices all take the values of the last one, so no order of writes, even on a GPU, changes the result.
         last = order[torch.searchsorted(index, index, right=True) - 1]
         fresh = self.momentum * self.storage[index] + (1 - self.momentum) * rows[last].to(self.storage.dtype)
         self.storage[index] = unit_rows(fresh) if self.renormalize else fresh
@@ -107,8 +107,8 @@ class Bank(nn.Module):
     def check(self, index: Tensor) -> None:
         """Raise unless `index` holds row numbers of this bank.
 
-        Looked at on an accelerator too, although it waits: the alternative is a failed device that no message mends.
-        Where nothing may be looked at (`host.no_reads`), whoever gives the index has checked it.
+        Values are checked on an accelerator too, although that waits for it: a wrong index would crash the device.
+        Within `host.no_reads` nothing is checked; the caller has checked the index before.
         """
         require_tensor("index", index)
         if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
@@ -129,11 +129,12 @@ class Queue(Settles):
     """Keep the newest embeddings, first in, first out; it needs no sample numbers.
 
     It starts empty. `rows` holds the valid ones, which are not in order of age once the ring has gone round.
-    Of a batch larger than the queue only the newest rows stay. Contents, pointer and count are persistent buffers, to
-    be set by `load_state_dict` alone: how many rows are valid is also counted on the host, which need not look then.
+    Of a batch larger than the queue only the newest rows stay. Contents, pointer and count are persistent buffers, and
+    only `load_state_dict` may change them from outside: the number of valid rows is also counted on the host, which
+    then need not read it from the device.
 
     Args:
-        size: rows kept at most.
+        size: the largest number of rows.
         dim: D, the width of the embeddings.
 
     Example:
@@ -158,12 +159,12 @@ class Queue(Settles):
         self.register_buffer("classes", torch.full((size,), UNKNOWN))
         self.register_buffer("pointer", torch.tensor(0))
         self.register_buffer("count", torch.tensor(0))
-        self._counted: int | None = 0  # what `count` holds, as long as that is known without looking
+        self._counted: int | None = 0  # the value of `count`, None if only the device knows it
         self.register_load_state_dict_post_hook(_forget)
 
     @property
     def num_valid(self) -> int:
-        """How many rows hold something."""
+        """The number of valid rows."""
         if self._counted is None:
             self._counted = int(self.count)
         return self._counted
@@ -180,12 +181,12 @@ class Queue(Settles):
 
     @property
     def labels(self) -> Tensor:
-        """The class of each valid row, -1 where none was told."""
+        """The class of each valid row, -1 if it is not known."""
         return self.classes[: self.num_valid]
 
     @torch.no_grad()
     def write(self, rows: Tensor, labels: Tensor | None = None) -> None:
-        """Put `rows` in the places of the oldest ones, with their classes where `labels` are given."""
+        """Overwrite the oldest rows by `rows`, with their classes if there are `labels`."""
         _require_rows(rows, self.storage)
         size, written = self.storage.shape[0], rows.shape[0]
         if labels is not None:
@@ -193,7 +194,7 @@ class Queue(Settles):
         newest = torch.arange(max(0, written - size), written, device=rows.device)
         place = (self.pointer + newest) % size
         self.storage[place] = full_precision(rows[newest]).to(self.storage.dtype)
-        # A number of Python would be copied from the host.
+        # A Python number would be copied from the host.
         self.classes[place] = torch.full_like(place, UNKNOWN) if labels is None else labels[newest]
         self.pointer.copy_((self.pointer + written) % size)
         self.count.copy_((self.count + written).clamp(max=size))
@@ -201,13 +202,13 @@ class Queue(Settles):
 
 
 def _require_rows(rows: Tensor, storage: Tensor, count: int | None = None) -> None:
-    """Raise unless there are rows of the storage's width, as many as are counted, on an accelerator or the CPU."""
+    """Raise unless `rows` has the storage's width and, if there is one, the `count` of rows."""
     require_matrix("rows", rows, min_rows=0)
     if rows.shape[1] != storage.shape[1] or (count is not None and len(rows) != count):
-        wanted = (len(rows) if count is None else count, storage.shape[1])
-        raise UsageError(f"rows must have the shape {wanted}, received {tuple(rows.shape)}")
+        expected = (len(rows) if count is None else count, storage.shape[1])
+        raise UsageError(f"rows must have the shape {expected}, received {tuple(rows.shape)}")
 
 
 def _forget(queue: Queue, _: object) -> None:
-    """How many rows are valid in a state that was loaded is not known yet."""
+    """Read the number of valid rows of a loaded state anew."""
     queue._counted = None

@@ -9,3 +9,7 @@ draws the order of an epoch, reads the rows, augments (`augment`, `mixing`) and 
 class numbers), `names`, `walk`, `formats` and `limits` (files), `contents` (have the data changed since a run began?)
 and `records` (single pictures, sounds and rows for prediction).
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -158,38 +158,38 @@ def number_by_name(names: Sequence[str], classes: Sequence[str]) -> Tensor | Non
     raise unknown("class", next(name for name in names if name not in classes), classes)
 
 
-def observed_map(theirs: Tensor, own: Tensor, their_classes: Sequence[str], own_classes: Sequence[str]) -> Tensor:
-    """Return for each of their classes the one of ours with which it always occurs.
+def observed_map(teacher: Tensor, student: Tensor, classes: Sequence[str], student_classes: Sequence[str]) -> Tensor:
+    """Map each teacher class to the student class with which it always occurs.
 
     Args:
-        theirs: their class number of each sample.
-        own: our class number of the same samples.
-        their_classes: names.
-        own_classes: names.
+        teacher: the teacher's class number of each sample.
+        student: the student's class numbers of the same samples.
+        classes: names of the teacher's classes.
+        student_classes: names of the student's classes.
 
     Raises:
-        UsageError: a class occurs with several of ours, with none, or one of ours with none of theirs.
+        UsageError: a teacher class occurs with several student classes, or with none; a student class with none.
     """
-    met: dict[str, list[str]] = {}
-    for their, our in torch.stack([theirs, own], dim=1).unique(dim=0).tolist():
-        met.setdefault(str(their_classes[their]), []).append(str(own_classes[our]))
-    several = [name for name, ours in met.items() if len(ours) > 1]
+    partners: dict[str, list[str]] = {}
+    for number, other in torch.stack([teacher, student], dim=1).unique(dim=0).tolist():
+        partners.setdefault(str(classes[number]), []).append(str(student_classes[other]))
+    several = [name for name, others in partners.items() if len(others) > 1]
     if several:
         raise UsageError(
             f"{len(several)} of the teacher's classes belong to several of the student's: {several[0]!r} to "
-            f"{', '.join(met[several[0]][:3])}; the sum of logits needs one for each, so use a method on features "
+            f"{', '.join(partners[several[0]][:3])}; the sum of logits needs one for each, so use a method on features "
             "(wcord, crd)"
         )
-    return _map_of({name: ours[0] for name, ours in met.items()}, their_classes, own_classes)
+    return _map_of({name: others[0] for name, others in partners.items()}, classes, student_classes)
 
 
-def read_map(path: str | Path, their_classes: Sequence[str], own_classes: Sequence[str]) -> Tensor:
-    """Return for each of their classes ours, from a csv file of lines `theirs,ours`; −1 for those that are left out.
+def read_map(path: str | Path, classes: Sequence[str], student_classes: Sequence[str]) -> Tensor:
+    """Map each teacher class to a student class, by a csv file of lines `teacher's class,student's class`.
 
-    A line `*,` leaves out all classes of theirs that have no line of their own.
+    A line `*,` leaves out all teacher classes without a line: they are mapped to −1.
 
     Raises:
-        UsageError: a missing file, a line of another form, an unknown class, one without a line or with two.
+        UsageError: a missing file, an invalid line, an unknown class, one without a line or with two.
     """
     file = require_file(path, "label map")
     pairs: dict[str, str] = {}
@@ -198,20 +198,22 @@ def read_map(path: str | Path, their_classes: Sequence[str], own_classes: Sequen
     for number, line in enumerate(lines, 1):
         if line and line[0].strip() != REST:
             if len(line) != 2:
-                raise UsageError(f"label map {str(path)!r}, line {number}: must be theirs,ours; received {line}")
-            theirs, own = (part.strip() for part in line)
-            if theirs not in their_classes:
-                raise unknown("class of the teacher in the label map", theirs, their_classes)
-            if own not in own_classes:
-                raise unknown("class of the student in the label map", own, own_classes)
-            if theirs in pairs:
-                raise UsageError(f"label map {str(path)!r}, line {number}: class {theirs!r} has a line already")
-            pairs[theirs] = own
-    return _map_of(pairs, their_classes, own_classes, leave_out=rest)
+                raise UsageError(
+                    f"label map {str(path)!r}, line {number}: must be teacher's class,student's class; received {line}"
+                )
+            name, other = (part.strip() for part in line)
+            if name not in classes:
+                raise unknown("class of the teacher in the label map", name, classes)
+            if other not in student_classes:
+                raise unknown("class of the student in the label map", other, student_classes)
+            if name in pairs:
+                raise UsageError(f"label map {str(path)!r}, line {number}: class {name!r} has a line already")
+            pairs[name] = other
+    return _map_of(pairs, classes, student_classes, leave_out=rest)
 
 
 def names_in_map(path: str | Path) -> tuple[str, ...]:
-    """Return the names of their classes as a label map writes them.
+    """Return the names of the teacher's classes in a label map.
 
     Raises:
         UsageError: the file is missing or cannot be read.
@@ -220,13 +222,13 @@ def names_in_map(path: str | Path) -> tuple[str, ...]:
 
 
 def csv_lines(file: Path, what: str) -> list[list[str]]:
-    """Return the cells of each line of a csv file, also with semicolons or tabs; `what` it is stands in the error.
+    """Return the cells of each line of a csv file, also with semicolons or tabs; `what` names the file in messages.
 
     Raises:
         UsageError: it is not csv in UTF-8.
     """
     try:
-        # A spreadsheet begins its UTF-8 with a mark.
+        # Spreadsheets write a byte order mark.
         lines = file.read_text(encoding="utf-8-sig").splitlines()
         for separator in ",;\t":
             rows = list(csv.reader(lines, delimiter=separator))
@@ -238,27 +240,27 @@ def csv_lines(file: Path, what: str) -> list[list[str]]:
 
 
 def _map_of(
-    pairs: Mapping[str, str], their_classes: Sequence[str], own_classes: Sequence[str], *, leave_out: bool = False
+    pairs: Mapping[str, str], classes: Sequence[str], student_classes: Sequence[str], *, leave_out: bool = False
 ) -> Tensor:
-    unknown_to = [name for name in their_classes if name not in pairs]
-    if unknown_to and not leave_out:
+    unpaired = [name for name in classes if name not in pairs]
+    if unpaired and not leave_out:
         raise UsageError(
-            f"{len(unknown_to)} of the teacher's classes have no class of the student: {unknown_to[0]!r}, …: give each "
+            f"{len(unpaired)} of the teacher's classes have no class of the student: {unpaired[0]!r}, …: give each "
             f"a line in a label map, where a line '{REST},' leaves out the rest"
         )
-    bare = [name for name in own_classes if name not in pairs.values()]
+    bare = [name for name in student_classes if name not in pairs.values()]
     if bare:
         raise UsageError(f"{len(bare)} of the student's classes have no class of the teacher: {bare[0]!r}, …")
-    numbers = {name: number for number, name in enumerate(own_classes)}
-    return torch.tensor([numbers[pairs[name]] if name in pairs else LEFT_OUT for name in their_classes])
+    numbers = {name: number for number, name in enumerate(student_classes)}
+    return torch.tensor([numbers[pairs[name]] if name in pairs else LEFT_OUT for name in classes])
 
 
 def _together(splits: Mapping[str, Labels]) -> Labels:
-    """Return the labels of all splits; NumPy would make text of numbers beside text."""
+    """Return the labels of all splits; NumPy would turn a mixture into text."""
     kinds = {split: "text" if values.dtype.kind == "U" else "numbers" for split, values in splits.items()}
     if len(set(kinds.values())) > 1:
-        told = " and ".join(f"{kind} in the {split} split" for split, kind in kinds.items())
-        raise UsageError(f"the labels are {told}: write all of them as one kind")
+        shown = " and ".join(f"{kind} in the {split} split" for split, kind in kinds.items())
+        raise UsageError(f"the labels are {shown}: write all of them as one kind")
     return np.concatenate(list(splits.values()))
 
 

@@ -91,7 +91,7 @@ def _read(config: DataConfig, request: ReadRequest, *, premerged: bool = False) 
     """
     kind, _, place = config.data.partition(":")
     if kind == IN_MEMORY:
-        raise UsageError(f"{config.data!r} was a data set that the caller brought: give it again, in Python by own=")
+        raise UsageError(f"{config.data!r} was a data set that the caller passed: pass it again, by provided=")
     require_choice("data source", kind, KINDS)
     row = KINDS[kind]
     if row.place and not place:

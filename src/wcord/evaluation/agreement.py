@@ -69,9 +69,9 @@ def _divergence(student: Tensor, teacher: Tensor) -> float:
 
 
 def linear_cka(x: Tensor, y: Tensor) -> float:
-    """Return the linear centred kernel alignment of two representations of the same samples.
+    """Return the linear centered kernel alignment of two representations of the same samples.
 
-    |Yᵀ X|²_F / (|Xᵀ X|_F |Yᵀ Y|_F) with the columns of X (N×D₁) and Y (N×D₂) centred: 1 for representations that are
+    |Yᵀ X|²_F / (|Xᵀ X|_F |Yᵀ Y|_F) with the columns of X (N×D₁) and Y (N×D₂) centered: 1 for representations that are
     equal up to rotation and scale, near 0 for unrelated ones (Kornblith et al., ICML 2019, equation 1 with the linear
     kernel). Computed in float64; the N×N Gram matrices are used where there are fewer samples than columns. Zero when
     one of the two is the same for all samples, where the ratio is undefined.
@@ -107,11 +107,11 @@ def class_correlation(logits: Tensor) -> Tensor:
     """
     require_matrix("logits", logits, min_rows=2)
     logits = logits[:, evenly_spaced(logits.shape[1], CORRELATED)].double()
-    centred = logits - logits.mean(dim=0)
-    spread = centred.norm(dim=0)
+    centered = logits - logits.mean(dim=0)
+    spread = centered.norm(dim=0)
     # A constant column keeps a spread of rounding noise only, whose direction means nothing.
     alive = spread > 1e-9 * (1.0 + logits.abs().amax(dim=0)) * logits.shape[0] ** 0.5
-    unit = centred * torch.where(alive, 1.0 / spread.clamp_min(1e-300), 0.0)
+    unit = centered * torch.where(alive, 1.0 / spread.clamp_min(1e-300), 0.0)
     return (unit.T @ unit).float()
 
 

@@ -37,7 +37,7 @@ def measure_cost(network: nn.Module, input_shape: tuple[int, int, int], *, devic
     """Measure a network on one sample of the given shape.
 
     MACs are half the floating-point operations of `torch.utils.flop_counter`, which counts what matters (products and
-    convolutions) and leaves out normalisation, activation and pooling, as the field's tables do. Latency is the median
+    convolutions) and leaves out normalization, activation and pooling, as the field's tables do. Latency is the median
     of at most 15 forward passes within about two seconds, with as many threads as torch has now.
 
     Args:

@@ -20,7 +20,7 @@ TEMPERATURES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 def map_to_teacher(student: Tensor, teacher: Tensor, *, fitted: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:
     """Return embeddings of both networks in the teacher's space: the student's mapped there by ridge regression.
 
-    W = argmin ‖X W − Y‖² + λ ‖W‖², λ a hundredth of the mean sum of squares of the student's columns, on centred
+    W = argmin ‖X W − Y‖² + λ ‖W‖², λ a hundredth of the mean sum of squares of the student's columns, on centered
     embeddings X (N×D) and Y (N×D'). The two spaces have different axes, and not every method learns a map between them.
     What is returned was not fitted on.
 

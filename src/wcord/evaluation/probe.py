@@ -56,7 +56,7 @@ def linear_probe(seen: Representation) -> float:
     """Return the top-1 accuracy, in percent, of multinomial logistic regression on the embeddings.
 
     min over W, b of the mean cross-entropy of softmax(W x + b), without weight decay, as in the transfer table of the
-    CRD paper (Tian et al., ICLR 2020, table 4); fitted by L-BFGS where theirs is by SGD. Embeddings are standardised
+    CRD paper (Tian et al., ICLR 2020, table 4); fitted by L-BFGS where theirs is by SGD. Embeddings are standardized
     by the training samples, which does not move the optimum and lets L-BFGS find it.
 
     >>> x, y = torch.tensor([[0.0], [1.0], [10.0], [11.0]]), torch.tensor([0, 0, 1, 1])
@@ -65,7 +65,7 @@ def linear_probe(seen: Representation) -> float:
     """
     from sklearn.linear_model import LogisticRegression  # scikit-learn takes a second to load
 
-    train, test = _standardised(seen)
+    train, test = _standardized(seen)
     fitted: Any = LogisticRegression(C=math.inf, max_iter=ITERATIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the last step was not converged, which separable sets cannot be
@@ -119,7 +119,7 @@ def few_shot(seen: Representation, shots: int, *, draws: int = DRAWS, seed: int 
     return float(np.mean(reached)), float(np.std(reached, ddof=1)) if draws > 1 else 0.0
 
 
-def _standardised(seen: Representation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _standardized(seen: Representation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     train, test = seen.train.double().numpy(), seen.test.double().numpy()
     spread = train.std(axis=0)
     spread[spread < 1e-12] = 1.0

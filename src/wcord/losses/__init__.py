@@ -1,4 +1,4 @@
-"""Losses: tensors in, a scalar or a report out; a pure function first, a module where there are parameters."""
+"""Losses: tensors in, a scalar out; a pure function, or a module where there are parameters."""
 
 from wcord.losses.ab import ab_loss as ab_loss
 from wcord.losses.at import at_loss as at_loss
@@ -13,9 +13,11 @@ from wcord.losses.fsp import fsp_loss as fsp_loss
 from wcord.losses.ft import Paraphraser as Paraphraser
 from wcord.losses.ft import Translator as Translator
 from wcord.losses.ft import ft_loss as ft_loss
+from wcord.losses.gckt import GCKTLoss as GCKTLoss
 from wcord.losses.kd import binary_kd_loss as binary_kd_loss
 from wcord.losses.kd import kd_loss as kd_loss
 from wcord.losses.kdsvd import kdsvd_loss as kdsvd_loss
+from wcord.losses.lckt import LCKTLoss as LCKTLoss
 from wcord.losses.loss_report import LossReport as LossReport
 from wcord.losses.nst import nst_loss as nst_loss
 from wcord.losses.ofd import ofd_loss as ofd_loss
@@ -32,3 +34,38 @@ from wcord.losses.wcord import WCoRDLoss as WCoRDLoss
 from wcord.losses.wkd import classifier_cost as classifier_cost
 from wcord.losses.wkd import wkd_feature_loss as wkd_feature_loss
 from wcord.losses.wkd import wkd_logit_loss as wkd_logit_loss
+
+__all__ = [
+    "CRDLoss",
+    "LossReport",
+    "Paraphraser",
+    "ReviewKDLoss",
+    "Translator",
+    "VIDLoss",
+    "WCoRDLoss",
+    "ab_loss",
+    "at_loss",
+    "bce_loss",
+    "binary_kd_loss",
+    "cc_loss",
+    "classifier_cost",
+    "cross_entropy_loss",
+    "dist_loss",
+    "dkd_loss",
+    "fitnet_loss",
+    "fsp_loss",
+    "ft_loss",
+    "hcl_loss",
+    "kd_loss",
+    "kdsvd_loss",
+    "nst_loss",
+    "ofd_loss",
+    "ofd_margin",
+    "pkt_loss",
+    "rkd_loss",
+    "sp_loss",
+    "ttm_loss",
+    "wkd_feature_loss",
+    "wkd_logit_loss",
+    "wttm_loss",
+]

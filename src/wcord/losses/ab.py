@@ -1,4 +1,4 @@
-"""Activation boundaries: agree on which neurons fire (Heo, Lee, Yun and Choi, AAAI 2019, arXiv 1811.03233)."""
+"""Activation boundaries: agreement on the neurons that fire (Heo, Lee, Yun and Choi, AAAI 2019, arXiv 1811.03233)."""
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ def ab_loss(student_map: Tensor, teacher_map: Tensor, *, margin: float = 1.0) ->
     3 / (1000 B) Σ ( 1[t > 0] · max(0, m - s)² + 1[t ≤ 0] · max(0, s + m)² )
 
     with s `student_map` and t `teacher_map`, both *before* the ReLU and of one shape, the sum over all elements of the
-    batch of B, and m `margin`: a response is wanted above m where the teacher's neuron fires and below -m where it does
+    batch of B, and m `margin`: a response should be above m where the teacher's neuron fires and below -m where it does
     not. The size of t does not count. It is the paper's differentiable form of its activation transfer loss, with the
     constant of the authors' CIFAR code and of the CRD benchmark. Of several maps, those codes weigh the last by 1 and
     each one before it by half of the next; that is left to the method.

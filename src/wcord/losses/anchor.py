@@ -1,6 +1,6 @@
-"""Anchored transport: what is known of who belongs to whom, as a prior of the plan (this project, after WCoRD)."""
+"""Anchor: known pairs as a prior on the transport plan (this project, after WCoRD)."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ AnchorTo = Literal["sample", "class"]
 
 
 class Anchor(nn.Module):
-    r"""The prior of a transport plan inside a batch: between no knowledge and pairwise matching.
+    r"""The prior of a transport plan inside a batch, between uniform and pairwise matching.
 
     Q_ij = (1−α)/n² + α/n·E_ij,  E the identity, or E_ij = 1[y_i = y_j] / #{k: y_k = y_i}
 
@@ -21,7 +21,7 @@ class Anchor(nn.Module):
     Args:
         start: α in [0, 1].
         end: α after `steps` calls; None keeps `start`.
-        steps: how many calls.
+        steps: the number of calls.
         to: `sample` or `class`.
 
     Raises:
@@ -35,7 +35,7 @@ class Anchor(nn.Module):
 
     def __init__(self, start: float, end: float | None, steps: int | None, to: AnchorTo) -> None:
         super().__init__()
-        require_choice("anchor_to", to, ("sample", "class"))
+        require_choice("anchor_to", to, get_args(AnchorTo))
         require_fraction("anchor", start)
         if steps is not None:
             require_counts(anneal_steps=steps)
@@ -48,11 +48,11 @@ class Anchor(nn.Module):
 
     @property
     def alpha(self) -> float:
-        """The present α."""
+        """The current α."""
         return self.start if self.progress is None else float(self._at(self.progress.share))
 
     def forward(self, like: Tensor, labels: Tensor | None) -> Tensor | None:
-        """Return Q, B×B, in the dtype of `like` (B×D), or None where α stays 0; a training-mode call moves α on."""
+        """Return Q, B×B, in the dtype of `like` (B×D), or None if α stays 0; a training-mode call moves α."""
         if self.progress is None and self.start == 0:
             return None
         alpha, n = self.start if self.progress is None else self._at(self.progress()), like.shape[0]

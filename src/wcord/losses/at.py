@@ -12,14 +12,14 @@ MIN_LENGTH = 1e-6
 
 
 def at_loss(student_map: Tensor, teacher_map: Tensor, *, p: float = 2) -> Tensor:
-    r"""Return the mean squared difference of where the two networks attend.
+    r"""Return the mean squared difference of the two networks' attention maps.
 
     1/(B·H·W) Σ_i ‖ q(s_i) − q(t_i) ‖²,  q(x) = a / ‖a‖,  a_hw = 1/C Σ_c |x_chw|^p
 
     with s `student_map` and t `teacher_map` (B×C×H×W). Channels may differ; of maps of other sizes the larger is
     average-pooled to the smaller.
 
-    The paper (Eq. 2) sums the channels, which the normalisation undoes, and writes the length of the difference, not
+    The paper (Eq. 2) sums the channels, which the normalization undoes, and writes the length of the difference, not
     its square, under a weight β/2. The authors' code and the public CRD benchmark take the mean square, as here; the
     latter weighs it 1000. Where we differ from them: |x|^p, where the latter has x^p, so that odd powers count negative
     activations too; a is divided by at least 1e-6, where they have 1e-12.

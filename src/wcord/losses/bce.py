@@ -1,4 +1,4 @@
-"""Cross-entropy where a sample may have several labels: each label is a question of its own, answered yes or no."""
+"""Cross-entropy for samples with several labels: each label is an independent yes-or-no question."""
 
 import torch.nn.functional as F
 from torch import Tensor

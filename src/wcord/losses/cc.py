@@ -2,12 +2,13 @@
 
 from torch import Tensor
 
-from wcord.checks import UsageError, require_finite, require_matrix, require_same_rows
+from wcord.checks import UsageError
+from wcord.losses.embeddings import require_embeddings
 from wcord.numerics import autocast_off, full_precision
 
 
 def cc_loss(student_embedding: Tensor, teacher_embedding: Tensor) -> Tensor:
-    r"""Return the mean product of the differences of neighbours in the batch.
+    r"""Return the mean product of the differences of neighbors in the batch.
 
     1/(B−1) Σ_{i<B} |d_i| · |d_{i+1}|,  d = s − t
 
@@ -17,8 +18,8 @@ def cc_loss(student_embedding: Tensor, teacher_embedding: Tensor) -> Tensor:
 
     This is the form of the public CRD benchmark's code, which had it from the paper's first author and weighs it 0.02.
     The paper's is another function: the squared Frobenius distance, over B², of the two B×B correlation matrices of the
-    batch, the correlation being a Gaussian RBF kernel cut after some terms of its Taylor series. We keep the code's,
-    since the benchmark's published numbers are its.
+    batch, the correlation being a Gaussian RBF kernel cut after some terms of its Taylor series. We follow the released
+    code, which produced the published numbers.
 
     The teacher is *not* detached: the linear layer on its side trains. Detach the teacher's features before that layer.
 
@@ -37,10 +38,7 @@ def cc_loss(student_embedding: Tensor, teacher_embedding: Tensor) -> Tensor:
         >>> cc_loss(torch.tensor([[1.0, 2.0], [3.0, -1.0], [0.0, 1.0]]), torch.zeros(3, 2))
         tensor(3.)
     """
-    for name, side in (("student_embedding", student_embedding), ("teacher_embedding", teacher_embedding)):
-        require_matrix(name, side, min_rows=2)
-        require_finite(name, side)
-    require_same_rows("student_embedding", student_embedding, "teacher_embedding", teacher_embedding)
+    require_embeddings(student_embedding, teacher_embedding, min_rows=2)
     if student_embedding.shape[1] != teacher_embedding.shape[1]:
         raise UsageError(
             f"cc subtracts the embeddings, received widths {student_embedding.shape[1]} and "

@@ -2,17 +2,16 @@
 
 from torch import Tensor, nn
 
-from wcord.checks import require_bool, require_counts, require_finite, require_matrix, require_same_rows, require_widths
+from wcord.checks import require_bool, require_counts, require_widths
 from wcord.contrast.critic import EMBEDDING_DIM, moments
-from wcord.contrast.crossed import CrossedNCE
+from wcord.contrast.crossed import NUM_NEGATIVES, TEMPERATURE, CrossedNCE, Estimator, NegativeChoice
 from wcord.contrast.memory import MOMENTUM
-from wcord.contrast.nce import NUM_NEGATIVES, TEMPERATURE, Estimator, NegativeChoice
-from wcord.losses.loss_report import LossReport
+from wcord.losses.embeddings import require_embeddings
 from wcord.numerics import FullPrecisionModule, autocast_off, in_precision_of, unit_rows
 
 
 class CRDLoss(FullPrecisionModule):
-    r"""Teach the student's embedding to tell its own sample's teacher embedding from those of other samples.
+    r"""Train the student's embedding to identify the teacher's embedding of the same sample among others.
 
     L = NCE(v_s, bank_t) + NCE(v_t, bank_s),  v = n(W h + b)
 
@@ -26,7 +25,7 @@ class CRDLoss(FullPrecisionModule):
     loss by 2e-7·N and no gradient, and is finite at every temperature; n adds 1e-6 to the squared length; negatives are
     drawn by `contrast` (its loader excludes the sample's own class: `negatives="other_class"`).
 
-    The teacher's *features* are detached. The teacher's head trains: an embedding of its own is part of the method.
+    The teacher's *features* are detached. The teacher's head trains, which is part of the method.
 
     Args:
         student_dim: width of the student's embedding.
@@ -36,7 +35,7 @@ class CRDLoss(FullPrecisionModule):
         num_negatives: M, negatives per anchor.
         temperature: τ.
         momentum: weight of the old row when a bank is written.
-        standardize: standardise the features over the batch before the heads (`crd-std`; not in the paper).
+        standardize: standardize the features over the batch before the heads (`crd-std`; not in the paper).
         estimator: `sampled` (the paper's), `expected` or `shared`.
         negatives: `uniform` over all samples, or `other_class`.
 
@@ -47,9 +46,8 @@ class CRDLoss(FullPrecisionModule):
     Example:
         >>> import torch
         >>> criterion = CRDLoss(6, 10, num_samples=50, num_negatives=20)
-        >>> report = criterion(torch.randn(4, 6), torch.randn(4, 10), torch.tensor([0, 7, 9, 49]))
-        >>> sorted(report.parts), bool(report.total > 0)
-        (['crd'], True)
+        >>> bool(criterion(torch.randn(4, 6), torch.randn(4, 10), torch.tensor([0, 7, 9, 49])) > 0)
+        True
     """
 
     def __init__(
@@ -85,9 +83,7 @@ class CRDLoss(FullPrecisionModule):
             renormalize=True,
             num_negatives=num_negatives,
             temperature=temperature,
-            objective="nce",
             estimator=estimator,
-            constant="first",
             negatives=negatives,
         )
 
@@ -99,7 +95,7 @@ class CRDLoss(FullPrecisionModule):
         *,
         labels: Tensor | None = None,
         negative_index: Tensor | None = None,
-    ) -> LossReport:
+    ) -> Tensor:
         """Return the loss of a batch, and in training mode move the banks.
 
         Args:
@@ -109,18 +105,15 @@ class CRDLoss(FullPrecisionModule):
             labels: classes, B, for `negatives="other_class"`.
             negative_index: row numbers of the negatives, B×K; drawn here when None.
         """
-        least = 2 if self.training and self.standardize else 1
-        for name, side in (("student_embedding", student_embedding), ("teacher_embedding", teacher_embedding)):
-            require_matrix(name, side, min_rows=least)
-            require_finite(name, side)
-        require_same_rows("student_embedding", student_embedding, "teacher_embedding", teacher_embedding)
+        min_rows = 2 if self.training and self.standardize else 1
+        require_embeddings(student_embedding, teacher_embedding, min_rows=min_rows)
         require_widths("CRDLoss", self.dims, (student_embedding.shape[1], teacher_embedding.shape[1]))
         with autocast_off(student_embedding):
             student, teacher = self.embed(student_embedding, teacher_embedding.detach())
             loss = self.contrast(student, teacher, index, labels=labels, negative_index=negative_index)
             if self.training:
                 self.contrast.write(student, teacher, index, labels, checked=True)
-        return LossReport(loss, {"crd": loss})
+        return loss
 
     def embed(self, student_embedding: Tensor, teacher_embedding: Tensor) -> tuple[Tensor, Tensor]:
         """Return the unit vectors of both sides (B×embedding_dim each), whose inner product scores a pair."""

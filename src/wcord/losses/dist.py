@@ -8,8 +8,8 @@ from wcord.losses.logits import require_logits
 from wcord.numerics import autocast_off, full_precision
 
 CONSTANT_EPS = 1e-10
-"""Added to the sum of squares of a centred row: bounds the gradient at a constant one, and keeps rounding from passing
-as a relation."""
+"""Added to the sum of squares of a centered row: bounds the gradient at a constant row, where rounding is no
+relation."""
 
 
 def dist_loss(
@@ -73,5 +73,5 @@ def _correlation(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _standard(rows: Tensor) -> Tensor:
-    centred = rows - rows.mean(dim=1, keepdim=True)
-    return centred * torch.rsqrt(centred.square().sum(dim=1, keepdim=True) + CONSTANT_EPS)
+    centered = rows - rows.mean(dim=1, keepdim=True)
+    return centered * torch.rsqrt(centered.square().sum(dim=1, keepdim=True) + CONSTANT_EPS)

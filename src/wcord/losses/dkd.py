@@ -18,7 +18,7 @@ def dkd_loss(
     beta: float = 8.0,
     temperature: float = 4.0,
 ) -> Tensor:
-    r"""Return softened distillation in two parts: whether it is the true class, and which other class comes near.
+    r"""Return softened distillation in two parts: the target class (TCKD) and the other classes (NCKD).
 
     T² / B Σ_i ( α KL(b_i^t ‖ b_i^s) + β KL(q_i^t ‖ q_i^s) )
     b = (p_y, 1 − p_y),  q_c = p_c / (1 − p_y) for c ≠ y,  p = softmax(x / T)

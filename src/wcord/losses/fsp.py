@@ -15,12 +15,12 @@ Maps = Sequence[Tensor]
 
 
 def fsp_loss(student_maps: Maps, teacher_maps: Maps) -> Tensor:
-    r"""Return the distance between the student's and the teacher's products of neighbouring maps.
+    r"""Return the distance between the student's and the teacher's products of neighboring maps.
 
     Σ_i mean( (G_i(s) - G_i(t))² ),    G_i(x) = 1 / (H W) Σ_hw x_i[:, h, w] x_{i+1}[:, h, w]ᵀ
 
     with s `student_maps` and t `teacher_maps`, each from input to output; G_i holds a number for each channel of map i
-    and each of map i+1. Within a network the larger of two neighbours is average-pooled to the smaller; between the
+    and each of map i+1. Within a network the larger of two neighbors is average-pooled to the smaller; between the
     networks only channels have to agree. The paper sums over the entries of G and pools by maximum; the CRD benchmark,
     and we, take the mean over them and the batch, and pool by average.
 
@@ -44,7 +44,7 @@ def fsp_loss(student_maps: Maps, teacher_maps: Maps) -> Tensor:
     require_lists(student_maps, teacher_maps)
     if len(student_maps) != len(teacher_maps) or len(student_maps) < 2:
         raise UsageError(
-            "fsp compares neighbouring maps and needs at least two of each network, as many of both, "
+            "fsp compares neighboring maps and needs at least two of each network, as many of both, "
             f"received {len(student_maps)} of the student and {len(teacher_maps)} of the teacher"
         )
     for number, (student, teacher) in enumerate(zip(student_maps, teacher_maps, strict=True)):

@@ -1,4 +1,4 @@
-"""Factor transfer: compare what two small networks make of the last maps (Kim, Park and Kwak, NeurIPS 2018)."""
+"""Factor transfer: two small networks turn the last maps into comparable factors (Kim, Park and Kwak, NeurIPS 2018)."""
 
 from itertools import pairwise
 from typing import cast
@@ -13,9 +13,9 @@ from wcord.numerics import FullPrecisionModule, autocast_off, full_precision, in
 NORM_EPS = 1e-6
 """The least length by which a factor is divided: bounds the gradient where a factor is zero."""
 LARGEST_POWER = 1000
-"""Of responses and of their differences: beyond it nothing but the largest is left."""
+"""Largest power of responses and of their differences: beyond it only the largest one counts."""
 SLOPE = 0.1
-"""Of the leaky ReLUs."""
+"""Slope of the leaky ReLUs."""
 
 
 def ft_loss(student_factor: Tensor, teacher_factor: Tensor, *, p1: int = 2, p2: float = 1) -> Tensor:
@@ -64,11 +64,11 @@ def _unit_positions(factor: Tensor, power: int) -> Tensor:
 
 
 class Paraphraser(FullPrecisionModule):
-    """An autoencoder of the teacher's last map; what lies in its middle is the factor.
+    """An autoencoder of the teacher's last map, whose code is the factor.
 
     encoder: 3×3 to C, to kC, to kC; decoder: transposed 3×3 to kC, to C, to C; a leaky ReLU (slope 0.1) after each.
-    Without batch normalisation, as in the authors' code and in the CRD benchmark. Trained to reconstruct its input,
-    with no regard to any student; the benchmark takes the mean square, the authors' code the mean absolute value.
+    Without batch normalization, as in the authors' code and in the CRD benchmark. Trained to reconstruct its input,
+    independently of any student; the benchmark takes the mean square, the authors' code the mean absolute value.
 
     Args:
         channels: C of the teacher's map.
@@ -98,15 +98,15 @@ class Paraphraser(FullPrecisionModule):
         """Return the mean square of decoder(encoder(t)) - t; the teacher is detached."""
         require_map("teacher_map", teacher_map)
         with autocast_off(teacher_map):
-            wanted = in_precision_of(self, teacher_map.detach())
-            return F.mse_loss(self.decoder(self(wanted)), wanted)
+            target = in_precision_of(self, teacher_map.detach())
+            return F.mse_loss(self.decoder(self(target)), target)
 
 
 class Translator(FullPrecisionModule):
-    """What makes a factor of the student's last map: 3×3 to C, to kC', to kC', each with BN and a leaky ReLU.
+    """Turns the student's last map into a factor: 3×3 to C, to kC', to kC', each with BN and a leaky ReLU.
 
     C are the student's channels and C' the teacher's. The CRD benchmark's form; the authors' code has no batch
-    normalisation here.
+    normalization here.
 
     Args:
         channels: C of the student's map.

@@ -8,7 +8,7 @@ from wcord.losses.logits import require_logits
 from wcord.numerics import autocast_off, full_precision
 
 VARIANCE_EPS = 1e-6
-"""Added to the variance of standardised logits: keeps value and gradient finite where all logits are equal."""
+"""Added to the variance of standardized logits: keeps value and gradient finite where all logits are equal."""
 
 
 def kd_loss(
@@ -20,7 +20,7 @@ def kd_loss(
 
     with s `student_logits` and t `teacher_logits` (B×C) and T `temperature`; T² keeps the gradient's size as T grows.
     T = 4 is the CRD benchmark's. With `standardize`, each row of both is first brought to zero mean and unit variance
-    (logit standardisation; Sun, Ren, Li, Wang and Cao, CVPR 2024, arXiv 2403.01427), with 1e-6 added to the
+    (logit standardization; Sun, Ren, Li, Wang and Cao, CVPR 2024, arXiv 2403.01427), with 1e-6 added to the
     variance rather than 1e-7 to its root, so that the gradient is finite where all logits are equal. The variance is
     the mean square; the authors' code divides by C − 1, which makes logits smaller by √((C−1)/C), 0.5 % at C = 100.
 
@@ -30,7 +30,7 @@ def kd_loss(
         student_logits: s, B×C.
         teacher_logits: t, B×C.
         temperature: T, above 0.
-        standardize: standardise each row first.
+        standardize: standardize each row first.
 
     Returns:
         A scalar in nats times T², in at least single precision.
@@ -60,7 +60,7 @@ def binary_kd_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperatur
 
     T² / (B·C) Σ_i Σ_c KL( Bernoulli(σ(t_ic / T)) ‖ Bernoulli(σ(s_ic / T)) )
 
-    This is `kd_loss` where a sample may have several labels, each a question of its own; the mean over labels is that
+    This is `kd_loss` where a sample may have several labels, each an independent question; the mean over labels is that
     of `bce_loss`. The teacher is detached.
 
     Args:
@@ -90,5 +90,5 @@ def binary_kd_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperatur
 
 
 def _standard_rows(logits: Tensor) -> Tensor:
-    centred = logits - logits.mean(dim=1, keepdim=True)
-    return centred * (centred.square().mean(dim=1, keepdim=True) + VARIANCE_EPS).rsqrt()
+    centered = logits - logits.mean(dim=1, keepdim=True)
+    return centered * (centered.square().mean(dim=1, keepdim=True) + VARIANCE_EPS).rsqrt()

@@ -1,4 +1,4 @@
-"""What the losses on logits share: the checks of both networks' logits and of the classes."""
+"""Checks shared by the losses on logits: both networks' logits, and the classes."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from wcord.checks import UsageError, WrongTypeError, require_finite, require_mat
 from wcord.host import may_read
 
 SHARE_TOLERANCE = 1e-3
-"""How far shares of classes may add up to something else than 1, by rounding."""
+"""Largest deviation from 1 of a sum of shares, by rounding."""
 
 
 def require_logits(name: str, student_logits: Tensor, teacher_logits: Tensor, *, min_rows: int = 1) -> None:
@@ -43,8 +43,8 @@ def require_logits(name: str, student_logits: Tensor, teacher_logits: Tensor, *,
 def require_classes(target: Tensor, logits: Tensor) -> None:
     """Raise unless `target` holds the number of a class of the logits for each of their rows.
 
-    Values are looked at on the CPU only: on an accelerator the question would stall the queue, and the loader has
-    checked the classes there.
+    Values are checked on the CPU only: on an accelerator the check would wait for the device, and the loader has
+    checked the classes before.
 
     >>> import torch
     >>> require_classes(torch.tensor([0, 3]), torch.zeros(2, 3))
@@ -66,7 +66,7 @@ def require_classes(target: Tensor, logits: Tensor) -> None:
 
 
 def is_class(target: Tensor, classes: int) -> Tensor:
-    """Return where each row's class stands among the classes, B×C; `F.one_hot` would look at the target.
+    """Return the one-hot mask of each row's class, B×C; `F.one_hot` would read the target on the host.
 
     >>> is_class(torch.tensor([1, 0]), 3)
     tensor([[False,  True, False],
@@ -78,7 +78,7 @@ def is_class(target: Tensor, classes: int) -> Tensor:
 def require_shares(target: Tensor, logits: Tensor) -> None:
     """Raise unless `target` holds for each row of the logits the shares of their classes, from 0 on, of sum 1.
 
-    Values are looked at on the CPU only, as by `require_classes`.
+    Values are checked on the CPU only, as by `require_classes`.
 
     >>> import torch
     >>> require_shares(torch.tensor([[0.5, 0.4]]), torch.zeros(1, 2))

@@ -1,4 +1,4 @@
-"""What a loss of several parts returns."""
+"""The result of a loss with several parts."""
 
 from dataclasses import dataclass, field
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LossReport:
-    """The sum to differentiate, and what it is made of.
+    """The sum to differentiate, and its parts.
 
     Attributes:
         total: scalar, weighted.
-        parts: name → scalar, unweighted and detached from nothing: each may be differentiated by itself.
-        diagnostics: name → scalar to be logged that is no part of the sum.
+        parts: name → scalar, unweighted, attached to the graph: each may be differentiated by itself.
+        diagnostics: name → scalar for the log that is not part of the sum.
 
     Example:
         >>> import torch

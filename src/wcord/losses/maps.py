@@ -1,4 +1,4 @@
-"""What the losses on feature maps share: the checks of their shapes, and one size for both."""
+"""Checks shared by the losses on feature maps, and pooling of two maps to one size."""
 
 from collections.abc import Sequence
 
@@ -50,7 +50,7 @@ def require_lists(student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor]
 
 
 def pool_to_smaller(student_map: Tensor, teacher_map: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both maps (B×C×H×W, own channels) at the smaller of their heights and widths.
+    """Return both maps (B×C×H×W, channels may differ) at the smaller of their heights and widths.
 
     The larger one is average-pooled, adaptively where the sizes do not divide; maps of one size are returned as they
     are. Where the public CRD benchmark compares heights only and makes the larger map square, we take height and width

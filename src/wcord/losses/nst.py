@@ -11,7 +11,7 @@ MIN_LENGTH = 1e-3
 
 
 def nst_loss(student_map: Tensor, teacher_map: Tensor) -> Tensor:
-    r"""Return the squared discrepancy (MMD) of the two networks' channels, each seen as a sample of where to look.
+    r"""Return the squared discrepancy (MMD) of the two networks' channels, each channel treated as one sample.
 
     1/B Σ_i ( mean_cc' k(s_ic, s_ic') + mean_cc' k(t_ic, t_ic') − 2 mean_cc' k(s_ic, t_ic') ),  k(a, b) = (a·b)²
 

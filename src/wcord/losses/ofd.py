@@ -62,14 +62,14 @@ def ofd_loss(student_map: Tensor, teacher_map: Tensor, margin: Tensor) -> Tensor
         )
     with autocast_off(student_map):
         student, teacher = pool_to_smaller(full_precision(student_map), full_precision(teacher_map.detach()))
-        wanted = teacher.maximum(margin.detach().to(teacher).view(1, -1, 1, 1))
-        counts = (student > wanted) | (wanted > 0)
+        target = teacher.maximum(margin.detach().to(teacher).view(1, -1, 1, 1))
+        counts = (student > target) | (target > 0)
         # Masked before the square, so that what does not count has no gradient.
-        return torch.where(counts, student - wanted, 0.0).square().sum() / student.shape[0]
+        return torch.where(counts, student - target, 0.0).square().sum() / student.shape[0]
 
 
 def ofd_margin(weight: Tensor, bias: Tensor) -> Tensor:
-    r"""Return the margin of each channel: the expected response of a batch normalisation where it is negative.
+    r"""Return the margin of each channel: the expected response of a batch normalization where it is negative.
 
     m = E[x | x < 0] = β - |γ| φ(β/γ) / Φ(-β/|γ|),    x ~ N(β, γ²)
 
@@ -95,7 +95,7 @@ def ofd_margin(weight: Tensor, bias: Tensor) -> Tensor:
     _require_vector("bias", bias)
     if weight.shape != bias.shape:
         raise UsageError(
-            "weight and bias must be the numbers of one batch normalisation, received shapes "
+            "weight and bias must be the numbers of one batch normalization, received shapes "
             f"{tuple(weight.shape)} and {tuple(bias.shape)}"
         )
     require_finite("weight", weight)

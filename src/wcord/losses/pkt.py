@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from wcord.checks import require_finite, require_matrix, require_same_rows
+from wcord.losses.embeddings import require_embeddings
 from wcord.numerics import autocast_off, full_precision
 
 EPS = 1e-7
@@ -13,12 +13,12 @@ MIN_LENGTH = 1e-3
 
 
 def pkt_loss(student_embedding: Tensor, teacher_embedding: Tensor) -> Tensor:
-    r"""Return the divergence of the student's neighbour probabilities from the teacher's.
+    r"""Return the divergence of the student's neighbor probabilities from the teacher's.
 
     1/B² Σ_ij p_ij log( (p_ij + ε) / (q_ij + ε) ),  q_ij = c_ij / Σ_k c_ik,  c_ij = (1 + cos(s_i, s_j)) / 2
 
     with s `student_embedding` and p the same of t `teacher_embedding` (B×D, own widths), ε = 1e-7. A sample is among
-    its own neighbours.
+    its own neighbors.
 
     The paper sums the divergences of the rows; the authors' code, which the public CRD benchmark has taken over with
     weight 30000, takes the mean over all B² pairs and adds ε, as here (also to the lengths in the cosine). Where we
@@ -43,17 +43,14 @@ def pkt_loss(student_embedding: Tensor, teacher_embedding: Tensor) -> Tensor:
         >>> pkt_loss(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.ones(2, 3))
         tensor(0.0294)
     """
-    for name, side in (("student_embedding", student_embedding), ("teacher_embedding", teacher_embedding)):
-        require_matrix(name, side, min_rows=2)
-        require_finite(name, side)
-    require_same_rows("student_embedding", student_embedding, "teacher_embedding", teacher_embedding)
+    require_embeddings(student_embedding, teacher_embedding, min_rows=2)
     with autocast_off(student_embedding):
-        q = _neighbours(full_precision(student_embedding))
-        p = _neighbours(full_precision(teacher_embedding.detach())).to(q.dtype)
+        q = _neighbors(full_precision(student_embedding))
+        p = _neighbors(full_precision(teacher_embedding.detach())).to(q.dtype)
         return (p * ((p + EPS) / (q + EPS)).log() + q - p).mean()
 
 
-def _neighbours(embedding: Tensor) -> Tensor:
+def _neighbors(embedding: Tensor) -> Tensor:
     length = torch.linalg.vector_norm(embedding, dim=1, keepdim=True) + EPS
     unit = embedding / length.clamp_min(MIN_LENGTH)
     closeness = ((unit @ unit.t() + 1) / 2).clamp_min(0)

@@ -1,4 +1,4 @@
-"""How far a training has come, for what changes on the way: anchors, warm-ups, decays."""
+"""Progress of a training, for quantities that change during it: anchors, warm-ups, decays."""
 
 import torch
 from torch import Tensor, nn
@@ -7,9 +7,9 @@ from wcord.checks import require_counts
 
 
 class Progress(nn.Module):
-    """Count training-mode calls and tell which share of the training was done before this one.
+    """Count training-mode calls and return the share of the training that was done before the present one.
 
-    min(1, calls / total).  The count is a persistent buffer, so a resumed training goes on where it was. In eval mode
+    min(1, calls / total).  The count is a persistent buffer, so a resumed training continues from it. In eval mode
     nothing moves.
 
     Args:

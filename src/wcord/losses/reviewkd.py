@@ -107,7 +107,7 @@ class AttentionFusion(FullPrecisionModule):
 
 
 class ReviewKDLoss(FullPrecisionModule):
-    r"""Distil a chain of maps, from the deepest to the first, each fused with what the deeper ones leave over.
+    r"""Distill a chain of maps, from the deepest to the first, each fused with what the deeper ones leave over.
 
     L = HCL( out_1 … out_n ; t_1 … t_n ),    (out_i, z_i) = fusion_i(s_i, z_{i+1})
 
@@ -124,7 +124,7 @@ class ReviewKDLoss(FullPrecisionModule):
         max_width: the fused maps are as wide as the student's last map, and at most this.
 
     Raises:
-        UsageError: on fewer or more maps than were announced, maps of other samples, a batch of one in training mode.
+        UsageError: on another number of maps than of channels, maps of other samples, a batch of one in training mode.
 
     Example:
         >>> loss = ReviewKDLoss([8, 16], [4, 32])

@@ -3,7 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import require_finite, require_matrix, require_number, require_same_rows
+from wcord.checks import require_number
+from wcord.losses.embeddings import require_embeddings
 from wcord.numerics import autocast_off, full_precision
 
 MIN_DISTANCE = 1e-6
@@ -51,10 +52,7 @@ def rkd_loss(
         >>> rkd_loss(corner, 4 * corner), rkd_loss(corner, torch.tensor([[0.0], [1.0], [2.0]]))
         (tensor(0.), tensor(8.2740))
     """
-    for name, side in (("student_embedding", student_embedding), ("teacher_embedding", teacher_embedding)):
-        require_matrix(name, side, min_rows=2)
-        require_finite(name, side)
-    require_same_rows("student_embedding", student_embedding, "teacher_embedding", teacher_embedding)
+    require_embeddings(student_embedding, teacher_embedding, min_rows=2)
     for name, weight in (("distance_weight", distance_weight), ("angle_weight", angle_weight)):
         require_number(name, weight, low=0)
     with autocast_off(student_embedding):
@@ -66,7 +64,7 @@ def rkd_loss(
 
 
 def _relations(embedding: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean-normalised distances, B×B, and the cosines of the angles at each sample, B×B×B."""
+    """Return the mean-normalized distances, B×B, and the cosines of the angles at each sample, B×B×B."""
     batch = len(embedding)
     differences = embedding.unsqueeze(0) - embedding.unsqueeze(1)
     distances = differences.square().sum(dim=2).clamp_min(MIN_DISTANCE**2).sqrt()

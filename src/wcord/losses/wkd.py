@@ -20,7 +20,7 @@ def classifier_cost(weight: Tensor, *, similarity: str = "cosine", sharpness: fl
     C_cd = 1 − exp( −κ (1 − r(w_c, w_d)) )
 
     with w `weight` (one row a class), κ `sharpness` and r the similarity of two rows: their cosine, or with "cka"
-    linear centred kernel alignment across their entries, which for single vectors is the square of their correlation.
+    linear centered kernel alignment across their entries, which for single vectors is the square of their correlation.
     The cost is symmetric, lies in [0, 1) and is 0 of a class to itself.
 
     The paper's cost comes from CKA between the features (in the authors' code, the logits) of all training images of
@@ -111,7 +111,7 @@ def wkd_logit_loss(
 
     Raises:
         UsageError: if the networks have other numbers of classes, on shapes or classes that do not fit, on a cost
-            outside [0, 1], NaN or infinity (values are looked at on the CPU), or settings out of range.
+            outside [0, 1], NaN or infinity (values are checked on the CPU), or settings out of range.
         TypeError: if the target does not hold whole numbers.
 
     Example:
@@ -216,9 +216,9 @@ def wkd_feature_loss(
         student = full_precision(student_map)
         teacher = full_precision(teacher_map.detach()).to(student.dtype)
         total = student.new_zeros(())
-        for ours, theirs in zip(_cells(student, grid), _cells(teacher, grid), strict=True):
-            mean = (ours.mean(dim=(2, 3)) - theirs.mean(dim=(2, 3))).square().sum()
-            spread = (_spread(ours, eps) - _spread(theirs, eps)).square().sum()
+        for student_cell, teacher_cell in zip(_cells(student, grid), _cells(teacher, grid), strict=True):
+            mean = (student_cell.mean(dim=(2, 3)) - teacher_cell.mean(dim=(2, 3))).square().sum()
+            spread = (_spread(student_cell, eps) - _spread(teacher_cell, eps)).square().sum()
             total = total + mean_weight * mean + spread
         return total / (len(student) * grid**2)
 

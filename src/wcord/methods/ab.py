@@ -1,4 +1,4 @@
-"""Activation boundaries as a term: the student is prepared by them, then trained by the other summands."""
+"""Activation boundaries as a term of the preparation stage; the other terms train the student after it."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -18,9 +18,9 @@ class ABTerm(Term):
     """Σ_i 2^(i-n+1) AB(connector_i(s_i), t_i) over the n stages before their ReLU, in a stage before the main one.
 
     Student and connectors train on it alone for 30 epochs, as in the CRD benchmark; in the main stage the term is 0 and
-    its weight is of no effect. The authors' code then distils logits, which is `ab+kd` here. A connector is a
-    convolution and BN, as in the benchmark (see `fitnet.regressor`), and none where the shapes agree. Options are those
-    of `losses.ab_loss`.
+    its weight is of no effect. The authors' code then distills logits, which is `ab+kd` here. A connector is a
+    convolution and BN, as in the benchmark (see `fitnet.regressor`), and the identity if the shapes agree. Options are
+    those of `losses.ab_loss`.
     """
 
     needs = Needs(whole_batch=True)
@@ -29,7 +29,6 @@ class ABTerm(Term):
 
     def __init__(self, name: str, setting: Setting, **options: object) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         self.pairs = spatial_pairs(name, setting, "stages")
         self.student_map_names = tuple(preactivation(pair.student) for pair in self.pairs)
         self.teacher_map_names = tuple(preactivation(pair.teacher) for pair in self.pairs)
@@ -37,7 +36,7 @@ class ABTerm(Term):
         self.compute: Callable[..., Tensor] = partial(ab_loss, **options)  # pyright: ignore[reportArgumentType]  # names checked in build
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
-        """Return 0: the main stage is left to the other summands."""
+        """Return 0: the other terms train the student in the main stage."""
         return student.logits.new_zeros(())
 
     def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> Tensor:
@@ -59,8 +58,8 @@ class ABTerm(Term):
 
 
 def _connector(name: str, pair: MapPair) -> nn.Module:
-    """Return what brings the student's map to the teacher's shape; nothing where it has that shape already."""
+    """Return the module that brings the student's map to the teacher's shape; the identity if it has that shape."""
     if pair.student_shape == pair.teacher_shape:
         return nn.Identity()
-    # The regressor ends in a ReLU, and what is compared here are responses before theirs.
+    # The regressor ends in a ReLU, but responses are compared before their ReLU here.
     return regressor(name, pair.student_shape, pair.teacher_shape)[:-1]

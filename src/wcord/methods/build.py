@@ -9,23 +9,24 @@ from torch import Tensor, nn
 
 from wcord import checks
 from wcord.checks import UsageError
+from wcord.losses.wcord import require_option as require_wcord_option
 from wcord.methods.catalogue import METHODS
 from wcord.methods.term import Objective, Setting, Term, naming
 
 Options = Mapping[str, Mapping[str, object]]
-"""Summand → option → value, as `--set wcord.epsilon=0.1` says it."""
+"""Method → option → value, as in `--set wcord.epsilon=0.1`."""
 
 WEIGHT = "weight"
-"""The option of every summand that stands in for its published factor."""
+"""The option of every method that replaces its published factor."""
 
 FROM_SETTING = frozenset({"num_samples"})
-"""Keyword-only arguments of losses that the setting gives, and no option."""
+"""Keyword-only arguments of losses that come from the setting and are not options."""
 
 
 def parse_method(method: str) -> dict[str, float]:
-    """Return the summands of a method's name and their weights, cross-entropy first.
+    """Return the methods of a sum such as `wcord+kd` and their weights, cross-entropy first.
 
-    A sum has cross-entropy once, with weight 1 unless a summand asks for less; `kd` alone is 0.1 ce + 0.9 kd.
+    A sum has cross-entropy once, with weight 1 unless a method sets a lower one; `kd` alone is 0.1 ce + 0.9 kd.
 
     >>> parse_method("wcord+kd")
     {'ce': 1.0, 'wcord': 1.0, 'kd': 1.0}
@@ -33,50 +34,51 @@ def parse_method(method: str) -> dict[str, float]:
     {'ce': 0.1, 'kd': 0.9}
 
     Raises:
-        UsageError: on an unknown or repeated summand; the nearest name is offered.
+        UsageError: on an unknown or repeated method; the nearest name is suggested.
     """
     checks.require_kind("method", method, str, "the name of a method, such as 'wcord+kd'")
     names = [name.strip() for name in method.split("+")]
     for name in names:
         if not name:
-            raise UsageError(f"method {method!r} has an empty summand: name one on each side of +, as in wcord+kd")
+            raise UsageError(f"method {method!r} has an empty name: name a method on each side of +, as in wcord+kd")
         checks.require_choice("method", name, METHODS)
         if names.count(name) > 1:
-            raise UsageError(f"method {method!r} holds {name} more than once: name each summand once")
+            raise UsageError(f"method {method!r} contains {name} more than once: name each method once")
     if len(names) == 1 and (alone := METHODS[names[0]].alone) is not None:
         return {"ce": alone[0], names[0]: alone[1]}
-    summands = [name for name in names if name != "ce"]
-    cross_entropy = min((METHODS[name].cross_entropy for name in summands), default=1.0)
-    return {"ce": cross_entropy} | {name: METHODS[name].weight for name in summands}
+    names = [name for name in names if name != "ce"]
+    cross_entropy = min((METHODS[name].cross_entropy for name in names), default=1.0)
+    return {"ce": cross_entropy} | {name: METHODS[name].weight for name in names}
 
 
 def build_objective(method: str, setting: Setting, *, options: Options | None = None, labels: bool = True) -> Objective:
-    """Return the objective of a method such as `wcord+kd` in a setting, refusing what it cannot give.
+    """Return the objective of a method such as `wcord+kd`; raise if the setting lacks what it needs.
 
     Args:
-        method: summands joined by `+`, see `wcord list`.
+        method: names joined by `+`, see `wcord list`.
         setting: widths, classes, rows, batch size.
-        options: summand → option → value; options are the keyword arguments of the summand's loss, and `weight`, its
-            factor in the sum.
-        labels: whether samples have labels; without, the sum has no cross-entropy.
+        options: method → option → value; options are the keyword arguments of the method's losses, and `weight`, its
+            factor in the sum. A method of several terms, such as `wcord`, gives each option to the terms that have it.
+        labels: whether samples have labels; if not, the sum has no cross-entropy.
 
     Raises:
-        UsageError: on unknown names and options, and where a term lacks what it needs.
+        UsageError: on unknown names and options, and if a term lacks what it needs.
     """
     weights = parse_method(method)
     if not labels:
         weights = {name: weight for name, weight in weights.items() if name != "ce"}
         if not weights:
-            raise UsageError(f"method {method!r} learns from labels, of which there are none: use kd, wcord or crd")
-    given = options or {}
-    for name in given:
+            raise UsageError(f"method {method!r} learns from labels, but there are none: use kd, wcord or crd")
+    options = options or {}
+    for name in options:
         if name not in weights:
-            raise checks.unknown("summand", name, weights)
+            raise checks.unknown("method in the sum", name, weights)
     terms: dict[str, tuple[float, Term]] = {}
     for name, published in weights.items():
-        chosen = dict(given.get(name, {}))
-        weight = _weight(name, chosen.pop(WEIGHT, published))
-        terms[name] = (weight, _build_term(name, setting, chosen))
+        for term, weighted in _build_terms(name, published, setting, options.get(name, {})).items():
+            if term in terms:
+                raise UsageError(f"{name} and another method of {method!r} both contain {term}: name one of them only")
+            terms[term] = weighted
     objective = Objective(terms)
     objective.check(setting)
     return objective
@@ -89,14 +91,14 @@ def adapt_student(
     sample: Tensor | None = None,
     teacher_sample: Tensor | None = None,
 ) -> nn.Module:
-    """Return the network that a method trains: the student itself, or what a summand makes of it (simkd).
+    """Return the network that a method trains: the student itself, or the network that a method makes of it (simkd).
 
     Args:
-        method: summands joined by `+`.
-        student: the network that was asked for.
+        method: names joined by `+`.
+        student: the student network.
         teacher: the trained network.
-        sample: a batch of what the student sees.
-        teacher_sample: a batch of what the teacher sees; default: the student's.
+        sample: a batch of the student's inputs.
+        teacher_sample: a batch of the teacher's inputs; default: the student's.
     """
     for name in parse_method(method):
         place = METHODS[name].adapt_student
@@ -119,53 +121,88 @@ def shipped_name(method: str, student: str, teacher: str) -> str:
 
 
 def option_names(name: str) -> tuple[str, ...]:
-    """Return the options that a summand takes beside `weight`: keyword-only arguments of its term and its loss."""
-    return tuple(dict.fromkeys(parameter.name for parameter in _option_parameters(name)))
+    """Return the options of a method beside `weight`: its terms' factors, and keyword-only arguments of its losses."""
+    return (*_factors(name), *(parameter.name for parameter in _option_parameters(_terms(name))))
+
+
+def require_option(name: str, option: str) -> None:
+    """Raise unless a method has an option; say what replaced one of an earlier version."""
+    known = (*option_names(name), WEIGHT)
+    if METHODS[name].terms:
+        require_wcord_option(name, option, known)
+    checks.require_choice(f"option of {name}", option, known)
 
 
 def resolved_options(method: str, options: Options | None = None) -> dict[str, dict[str, object]]:
-    """Return summand → its weight and all its options, those that stand on their defaults too.
+    """Return method → its weight and all its options, defaults included.
 
     >>> resolved_options("lskd")["lskd"]["standardize"], resolved_options("kd", {"kd": {"temperature": 2}})["kd"]
     (True, {'weight': 0.9, 'temperature': 2, 'standardize': False})
     """
-    given = options or {}
-    found: dict[str, dict[str, object]] = {}
+    options = options or {}
+    resolved: dict[str, dict[str, object]] = {}
     for name, published in parse_method(method).items():
-        defaults = {parameter.name: parameter.default for parameter in _option_parameters(name)}
-        found[name] = {WEIGHT: published, **defaults, **METHODS[name].options, **given.get(name, {})}
-    return found
+        defaults = {parameter.name: parameter.default for parameter in _option_parameters(_terms(name))}
+        resolved[name] = {
+            WEIGHT: published, **_factors(name), **defaults, **METHODS[name].options, **options.get(name, {})
+        }  # fmt: skip
+    return resolved
 
 
-def _option_parameters(name: str) -> list[inspect.Parameter]:
-    kind = _term_class(name)
-    sources = [kind.__init__] if kind.loss_signature is None else [kind.__init__, kind.loss_signature]
+def _terms(name: str) -> dict[str, tuple[float, type[Term]]]:
+    """Return the name, the factor and the class of each of a method's terms; classes are imported on first use."""
+    terms = METHODS[name].terms or {name: (1.0, METHODS[name].term)}
+    return {term: (factor, _imported(place)) for term, (factor, place) in terms.items()}
+
+
+def _factors(name: str) -> dict[str, float]:
+    """Return the options that replace the factors of a method's terms, such as `gckt_weight`."""
+    return {f"{term}_{WEIGHT}": factor for term, (factor, _) in METHODS[name].terms.items()}
+
+
+def _option_parameters(terms: Mapping[str, tuple[float, type[Term]]]) -> list[inspect.Parameter]:
+    """Return the keyword-only arguments of terms and their losses, each name once."""
+    kinds = [kind for _, kind in terms.values()]
+    sources = [source for kind in kinds for source in (kind.__init__, kind.loss_signature) if source is not None]
     parameters = [p for source in sources for p in inspect.signature(source).parameters.values()]
-    return [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in FROM_SETTING]
+    chosen = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in FROM_SETTING]
+    return list({parameter.name: parameter for parameter in chosen}.values())
+
+
+def _build_terms(
+    name: str, published: float, setting: Setting, options: Mapping[str, object]
+) -> dict[str, tuple[float, Term]]:
+    """Return the terms of a method with their weights; a term whose factor is 0 is left out."""
+    for option in options:
+        require_option(name, option)
+    weight = _weight(f"{name}.{WEIGHT}", options.get(WEIGHT, published))
+    built: dict[str, tuple[float, Term]] = {}
+    for term, (factor, kind) in _terms(name).items():
+        option = f"{term}_{WEIGHT}"
+        factor = _weight(f"{name}.{option}", options.get(option, factor)) if option in _factors(name) else factor
+        if factor:
+            built[term] = (weight * factor, _build_term(name, term, kind, setting, options))
+    if not built:
+        raise UsageError(f"{name} has no term: give one of {', '.join(_factors(name))} a value above 0")
+    return built
+
+
+def _build_term(name: str, term: str, kind: type[Term], setting: Setting, options: Mapping[str, object]) -> Term:
+    known = {parameter.name for parameter in _option_parameters({term: (1.0, kind)})}
+    chosen = {option: value for option, value in {**METHODS[name].options, **options}.items() if option in known}
+    try:
+        with naming(name):
+            return kind(term, setting, **chosen)
+    except (TypeError, RuntimeError, ArithmeticError) as error:
+        if not options:
+            raise
+        listed = ", ".join(f"{name}.{option}={value}" for option, value in options.items())
+        raise UsageError(f"{name} cannot be built with {listed}: {' '.join(str(error).split())[:300]}") from None
 
 
 def _weight(name: str, value: object) -> float:
-    checks.require_number(f"{name}.{WEIGHT}", value, low=0)
+    checks.require_number(name, value, low=0)
     return float(cast(float, value))
-
-
-def _build_term(name: str, setting: Setting, given: Mapping[str, object]) -> Term:
-    for option in given:
-        checks.require_choice(f"option of {name}", option, (*option_names(name), WEIGHT))
-    try:
-        with naming(name):
-            return _term_class(name)(name, setting, **{**METHODS[name].options, **given})
-    except (TypeError, RuntimeError, ArithmeticError) as error:
-        if not given:
-            raise
-        said = ", ".join(f"{name}.{option}={value}" for option, value in given.items())
-        raise UsageError(f"{name} cannot be built with {said}: {' '.join(str(error).split())[:300]}") from None
-
-
-def _term_class(name: str) -> type[Term]:
-    """Return the class that the catalogue names; it is imported when first asked for."""
-    found: type[Term] = _imported(METHODS[name].term)
-    return found
 
 
 def _imported(place: str) -> Any:

@@ -5,21 +5,22 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """One summand that a method's name can hold.
+    """One method; names add up, as in `wcord+kd`.
 
     Attributes:
         title: the method in a few words.
         paper: where it was published.
-        year: when.
-        weight: the factor of its term in a sum, from the paper unless the docs say otherwise.
-        needs: what the data and the networks must give, in words.
-        term: module and class of the term that computes it.
-        checked: what its value was checked against, beside closed forms and finite differences.
-        options: what this name sets differently from the defaults of the loss.
-        cross_entropy: the factor of the cross-entropy in a sum that holds this summand.
-        alone: (cross-entropy, own) factors where the paper weighs the method differently when it stands alone.
-        adapt_student: module and function that makes another network of the student before it is trained, which is then
-            the one that is shipped, built by `create_model("METHOD:STUDENT:TEACHER")`; None: it stays as it is.
+        year: the year of publication.
+        weight: the factor of its terms in a sum, from the paper unless the docs say otherwise.
+        needs: the requirements on data and networks, in words.
+        checked: the references of its value, beside closed forms and finite differences.
+        term: module and class of its term, which has the name of the method.
+        terms: name → (factor, module and class) for a method of several terms, or whose term has another name.
+        options: options that differ from the defaults of the loss.
+        cross_entropy: the factor of the cross-entropy in a sum that contains this method.
+        alone: factors of (cross-entropy, method) if the paper weighs the method differently when it is used alone.
+        adapt_student: module and function that turns the student into another network before training, which is then
+            the one that is shipped, built by `create_model("METHOD:STUDENT:TEACHER")`; None keeps the student.
     """
 
     title: str
@@ -27,8 +28,9 @@ class MethodInfo:
     year: int
     weight: float
     needs: str
-    term: str
     checked: str
+    term: str = ""
+    terms: dict[str, tuple[float, str]] = field(default_factory=dict)
     options: dict[str, object] = field(default_factory=dict)
     cross_entropy: float = 1.0
     alone: tuple[float, float] | None = None
@@ -40,6 +42,8 @@ _MEMORY = f"{_FEATURES}; row numbers, else a queue"
 _MAPS = "maps of both; any classes"
 _LOOP = "double loop"
 _REPDISTILLER = f"{_LOOP}; RepDistiller, 1e-5"
+_GCKT = "wcord.methods.wcord:GCKTTerm"
+_LCKT = "wcord.methods.wcord:LCKTTerm"
 _WCORD = "Chen et al., CVPR"
 _CRD = "Tian et al., ICLR"
 
@@ -64,7 +68,7 @@ METHODS: dict[str, MethodInfo] = {
         alone=(0.1, 0.9),
     ),
     "lskd": MethodInfo(
-        title="logit standardisation",
+        title="logit standardization",
         paper="Sun et al., CVPR",
         year=2024,
         weight=9.0,
@@ -84,7 +88,7 @@ METHODS: dict[str, MethodInfo] = {
         checked=_REPDISTILLER,
     ),
     "fsp": MethodInfo(
-        title="products of neighbouring maps, before the main stage",
+        title="products of neighboring maps, before the main stage",
         paper="Yim et al., CVPR",
         year=2017,
         weight=50.0,
@@ -165,7 +169,7 @@ METHODS: dict[str, MethodInfo] = {
         checked=_REPDISTILLER,
     ),
     "cc": MethodInfo(
-        title="congruence of neighbours in the batch",
+        title="congruence of neighbors in the batch",
         paper="Peng et al., ICCV",
         year=2019,
         weight=0.02,
@@ -277,7 +281,7 @@ METHODS: dict[str, MethodInfo] = {
         options={"negatives": "other_class"},
     ),
     "crd-std": MethodInfo(
-        title="CRD on standardised features (our addition)",
+        title="CRD on standardized features (our addition)",
         paper=_CRD,
         year=2020,
         weight=0.8,
@@ -292,9 +296,8 @@ METHODS: dict[str, MethodInfo] = {
         year=2021,
         weight=1.0,
         needs=_MEMORY,
-        term="wcord.methods.wcord:WCoRDTerm",
+        terms={"gckt": (0.8, _GCKT)},
         checked=f"{_LOOP}; POT",
-        options={"lckt_weight": 0.0},
     ),
     "lckt": MethodInfo(
         title="WCoRD's local part: transport inside the batch",
@@ -302,9 +305,8 @@ METHODS: dict[str, MethodInfo] = {
         year=2021,
         weight=1.0,
         needs=f"{_FEATURES}; batches ≥ 2",
-        term="wcord.methods.wcord:WCoRDTerm",
+        terms={"lckt": (0.05, _LCKT)},
         checked=f"{_LOOP}; POT",
-        options={"gckt_weight": 0.0},
     ),
     "wcord": MethodInfo(
         title="both parts: 0.8 gckt + 0.05 lckt",
@@ -312,7 +314,7 @@ METHODS: dict[str, MethodInfo] = {
         year=2021,
         weight=1.0,
         needs=f"{_MEMORY}; batches ≥ 2",
-        term="wcord.methods.wcord:WCoRDTerm",
+        terms={"gckt": (0.8, _GCKT), "lckt": (0.05, _LCKT)},
         checked=f"{_LOOP}; POT",
     ),
     "lckt-a": MethodInfo(
@@ -321,9 +323,9 @@ METHODS: dict[str, MethodInfo] = {
         year=2026,
         weight=1.0,
         needs=f"{_FEATURES}; batches ≥ 2",
-        term="wcord.methods.wcord:WCoRDTerm",
+        terms={"lckt": (10.0, _LCKT)},
         checked=f"{_LOOP}; POT",
-        options={"gckt_weight": 0.0, "lckt_weight": 10.0, "anchor": 0.5, "lckt_standardize": True},
+        options={"anchor": 0.5, "lckt_standardize": True},
     ),
     "wcord-a": MethodInfo(
         title="0.8 gckt + 10 anchored transport",
@@ -331,9 +333,9 @@ METHODS: dict[str, MethodInfo] = {
         year=2026,
         weight=1.0,
         needs=f"{_MEMORY}; batches ≥ 2",
-        term="wcord.methods.wcord:WCoRDTerm",
+        terms={"gckt": (0.8, _GCKT), "lckt": (10.0, _LCKT)},
         checked=f"{_LOOP}; POT",
-        options={"lckt_weight": 10.0, "anchor": 0.5, "lckt_standardize": True},
+        options={"anchor": 0.5, "lckt_standardize": True},
     ),
 }
-"""What a method's name may hold; `+` adds summands: wcord+kd."""
+"""Name → method."""

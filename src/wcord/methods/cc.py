@@ -11,7 +11,7 @@ from wcord.numerics import autocast_off, in_precision_of
 
 
 class CCTerm(Term):
-    """Congruence of neighbours in the batch; option `embedding_dim` is the common width, 128 in the CRD benchmark.
+    """Congruence of neighbors in the batch; option `embedding_dim` is the common width, 128 in the CRD benchmark.
 
     The linear map on the teacher's side trains too, as there.
     """
@@ -21,7 +21,6 @@ class CCTerm(Term):
 
     def __init__(self, name: str, setting: Setting, *, embedding_dim: int = 128) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         require_counts(embedding_dim=embedding_dim)
         self.student_map = nn.Linear(setting.student_dim, embedding_dim)
         self.teacher_map = nn.Linear(setting.teacher_dim, embedding_dim)

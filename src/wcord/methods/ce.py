@@ -1,4 +1,4 @@
-"""Cross-entropy with the labels, the first summand of every method."""
+"""Cross-entropy with the labels, the first term of every method."""
 
 from dataclasses import replace
 
@@ -13,9 +13,9 @@ from wcord.methods.term import Needs, Setting, Term
 
 
 class CETerm(Term):
-    """Cross-entropy of the student's logits with the labels, smoothed and weighted as the configuration says.
+    """Cross-entropy of the student's logits with the labels, smoothed and weighted as configured.
 
-    Binary cross-entropy, label by label, where a sample may have several.
+    Binary cross-entropy, label by label, if samples may have several labels.
     """
 
     needs = Needs(teacher=False)
@@ -23,7 +23,6 @@ class CETerm(Term):
 
     def __init__(self, name: str, setting: Setting) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         self.label_smoothing = setting.label_smoothing
         self.several_labels = setting.several_labels
         weights = setting.class_weights
@@ -31,12 +30,12 @@ class CETerm(Term):
             raise UsageError("class weights are for classes that exclude each other, but samples have several labels")
         if weights is not None:
             require_class_weights(weights, setting.student_classes)
-            # The weighted mean divides by the weights of the whole batch, also where several processes share it.
+            # The weighted mean divides by the weights of the whole batch, also if several processes share it.
             self.needs = replace(self.needs, whole_batch=True)
         self.register_buffer("class_weights", weights)
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
-        """Return the mean over the batch, weighted where the classes have weights."""
+        """Return the mean over the batch, weighted if the classes have weights."""
         if self.several_labels:
             return bce_loss(student.logits, batch.target, label_smoothing=self.label_smoothing)
         return cross_entropy_loss(

@@ -1,6 +1,6 @@
-"""Weights that change over the training: rising at its start, fading towards its end.
+"""Weights that change during the training: a warm-up at its start, a decay towards its end.
 
-The authors of the methods that have them count epochs; here it is the same share of any training, step by step.
+The authors of these methods count epochs; here both are shares of the training, step by step.
 """
 
 import math
@@ -13,12 +13,12 @@ from wcord.losses.progress import Progress
 from wcord.methods.term import Setting
 
 
-class Rise(nn.Module):
-    """w = min(1, x / warmup), x the share of the training that is done; 1 where its length is not known.
+class WarmUp(nn.Module):
+    """w = min(1, x / warmup), x the share of the training that is done; 1 if its length is not known.
 
     Args:
-        warmup: share of the training over which w rises; 0 for none.
-        setting: holds the steps of the training.
+        warmup: share of the training over which w rises; 0 for no warm-up.
+        setting: with the steps of the training.
     """
 
     def __init__(self, warmup: float, setting: Setting) -> None:
@@ -32,12 +32,12 @@ class Rise(nn.Module):
         return 1.0 if self.progress is None else (self.progress() / self.warmup).clamp(max=1.0)
 
 
-class Fade(nn.Module):
-    """w = (1 + cos π z) / 2, where z goes from 0 to 1 between `start` and the end; 1 where its length is not known.
+class CosineDecay(nn.Module):
+    """w = (1 + cos π z) / 2, where z goes from 0 to 1 between `start` and the end; 1 if its length is not known.
 
     Args:
         start: share of the training after which w falls; 1 for never.
-        setting: holds the steps of the training.
+        setting: with the steps of the training.
     """
 
     def __init__(self, start: float, setting: Setting) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import CRDLoss
-from wcord.methods.term import Needs, Setting, Term
+from wcord.methods.term import Needs, Setting, Term, class_numbers
 
 
 class CRDTerm(Term):
@@ -18,7 +18,6 @@ class CRDTerm(Term):
 
     def __init__(self, name: str, setting: Setting, **options: object) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         if options.get("negatives") == "other_class":
             self.needs = replace(self.needs, class_number=True)
         num_samples = setting.num_samples
@@ -33,10 +32,8 @@ class CRDTerm(Term):
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return both directions summed."""
-        labels = None if batch.target.is_floating_point() else batch.target  # no single class
-        report = self.loss(student.embedding, teacher.embedding, batch.index, labels=labels)
-        return report.total
+        return self.loss(student.embedding, teacher.embedding, batch.index, labels=class_numbers(batch))
 
     def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the images of both embeddings, whose inner product scores a pair."""
+        """Return the unit vectors of both sides, whose inner product scores a pair."""
         return self.loss.embed(student, teacher)

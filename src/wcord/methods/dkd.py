@@ -1,11 +1,11 @@
-"""Decoupled distillation as a term: its weight rises at the start."""
+"""Decoupled distillation as a term whose weight rises at the start."""
 
 from torch import Tensor
 
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses.dkd import dkd_loss
-from wcord.methods.course import Rise
+from wcord.methods.course import WarmUp
 from wcord.methods.term import Needs, Setting
 from wcord.methods.terms import LossTerm
 
@@ -13,14 +13,14 @@ from wcord.methods.terms import LossTerm
 class DKDTerm(LossTerm):
     """DKD between the logits, with a weight that rises over the first steps.
 
-    The authors' code (mdistiller) lets it rise over 20 epochs of 240; see `course.Rise`.
+    The authors' code (mdistiller) lets it rise over 20 epochs of 240; see `course.WarmUp`.
 
     Options are those of `losses.dkd_loss`, and:
 
     Args:
         name: of the term.
-        setting: holds the steps of the training.
-        warmup: share of the training over which the weight rises; 0 for none.
+        setting: with the steps of the training.
+        warmup: share of the training over which the weight rises; 0 for no warm-up.
     """
 
     needs = Needs(same_classes=True, class_number=True, exclusive=True)
@@ -28,8 +28,8 @@ class DKDTerm(LossTerm):
 
     def __init__(self, name: str, setting: Setting, *, warmup: float = 20 / 240, **options: object) -> None:
         super().__init__(name, setting, **options)
-        self.rise = Rise(warmup, setting)
+        self.rise = WarmUp(warmup, setting)
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
-        """Return the loss of one batch times the risen share of its weight."""
+        """Return the loss of one batch times its warm-up weight."""
         return self.rise() * self.compute(student.logits, teacher.logits, batch.target)

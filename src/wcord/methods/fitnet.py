@@ -22,7 +22,6 @@ class FitNetTerm(Term):
 
     def __init__(self, name: str, setting: Setting, *, hint: int = HINT) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         pairs = map_pairs(name, setting, "all")
         require_number("hint", hint, low=0, high=len(pairs) - 1, whole=True)
         self.pair = pairs[hint]

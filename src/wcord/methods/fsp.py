@@ -1,4 +1,4 @@
-"""Flow of the solution procedure as a term: the student is prepared by it, then trained by the other summands."""
+"""Flow of the solution procedure as a term of the preparation stage; the other terms train the student after it."""
 
 from collections.abc import Iterable
 
@@ -24,7 +24,6 @@ class FSPTerm(Term):
 
     def __init__(self, name: str, setting: Setting) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         pairs = spatial_pairs(name, setting, "all")
         try:
             require_same_channels([p.student_shape[0] for p in pairs], [p.teacher_shape[0] for p in pairs])
@@ -34,11 +33,11 @@ class FSPTerm(Term):
         self.teacher_map_names = tuple(pair.teacher for pair in pairs)
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
-        """Return 0: the main stage is left to the other summands."""
+        """Return 0: the other terms train the student in the main stage."""
         return student.logits.new_zeros(())
 
     def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> Tensor:
-        """Return the sum over neighbouring maps."""
+        """Return the sum over neighboring maps."""
         assert student is not None
         return fsp_loss(
             [student.maps[name] for name in self.student_map_names],

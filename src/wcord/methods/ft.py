@@ -30,7 +30,7 @@ class FTTerm(Term):
 
     Args:
         name: of the term.
-        setting: holds the maps of both networks.
+        setting: with the maps of both networks.
         rate: width of the factor as a share of the teacher's channels.
     """
 
@@ -39,7 +39,6 @@ class FTTerm(Term):
 
     def __init__(self, name: str, setting: Setting, *, rate: float = 0.5, **options: object) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         (pair,) = spatial_pairs(name, setting, "last")
         self.student_map_names = (pair.student,)
         self.teacher_map_names = (pair.teacher,)
@@ -50,15 +49,15 @@ class FTTerm(Term):
         self.preparation = Preparation(epochs=30, rate=PREPARATION_RATE if slower else 1.0)
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
-        """Return the distance of the factors; the paraphraser stands still."""
+        """Return the distance of the factors; the paraphraser is frozen."""
         student_map, teacher_map = self._maps(student, teacher)
         with autocast_off(student_map):
             with torch.no_grad():
-                wanted = self.paraphraser(teacher_map)
-            return self.compute(self.translator(student_map), wanted)
+                factor = self.paraphraser(teacher_map)
+            return self.compute(self.translator(student_map), factor)
 
     def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> Tensor:
-        """Return how badly the paraphraser reconstructs the teacher's map."""
+        """Return the paraphraser's error in reconstructing the teacher's map."""
         return self.paraphraser.reconstruction_loss(teacher.maps[self.teacher_map_names[0]])
 
     def stage_parameters(self, stage: Stage) -> Iterable[nn.Parameter]:

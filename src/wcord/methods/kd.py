@@ -1,4 +1,4 @@
-"""Distillation of softened logits, plain (kd) and standardised (lskd)."""
+"""Distillation of softened logits, plain (kd) and standardized (lskd)."""
 
 from dataclasses import replace
 from functools import partial
@@ -11,7 +11,7 @@ from wcord.methods.terms import LogitsTerm
 class KDTerm(LogitsTerm):
     """KL divergence between softened logits; options are those of `losses.kd_loss`.
 
-    Where a sample may have several labels it is `losses.binary_kd_loss`, which knows no standardisation.
+    If samples may have several labels it is `losses.binary_kd_loss`, which has no standardization.
     """
 
     loss = staticmethod(kd_loss)

@@ -1,4 +1,4 @@
-"""Which map of the student goes with which map of the teacher."""
+"""Pairs of the student's and the teacher's maps."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +12,7 @@ Which = Literal["stages", "last", "all"]
 
 @dataclass(frozen=True)
 class MapPair:
-    """A map of each network that are compared, and their shapes without the batch."""
+    """The maps of both networks that are compared, and their shapes without the batch."""
 
     student: str
     teacher: str
@@ -21,15 +21,15 @@ class MapPair:
 
 
 def map_pairs(name: str, setting: Setting, which: Which = "stages") -> list[MapPair]:
-    """Pair the maps of both networks from the deepest up; where one states more, its first ones are left out.
+    """Pair the maps of both networks from the deepest up; if one network states more, its first ones are left out.
 
     Args:
         name: the method, for messages.
-        setting: holds the maps that the networks state, of which the first is the stem.
-        which: which of them.
+        setting: with the maps that the networks state, of which the first is the stem.
+        which: the stages, the last map, or all maps.
 
     Raises:
-        DoesNotFitError: where a network states no maps, or none of this kind.
+        DoesNotFitError: if a network states no maps, or none of this kind.
     """
     student = _chosen(name, "student", list(setting.student_maps.items()), which)
     teacher = _chosen(name, "teacher", list(setting.teacher_maps.items()), which)
@@ -41,10 +41,10 @@ def map_pairs(name: str, setting: Setting, which: Which = "stages") -> list[MapP
 
 
 def spatial_pairs(name: str, setting: Setting, which: Which = "stages") -> list[MapPair]:
-    """Return the pairs of maps, refusing maps that are not channels × height × width.
+    """Return the pairs of maps; raise if one is not channels × height × width.
 
     Raises:
-        DoesNotFitError: where a network states no maps, or maps of tokens.
+        DoesNotFitError: if a network states no maps, or maps of tokens.
     """
     pairs = map_pairs(name, setting, which)
     for pair in pairs:

@@ -1,6 +1,7 @@
-"""Find out by one dry forward what two networks give to a method: widths, classes and maps."""
+"""Inspect two networks by a forward pass: the widths, classes and maps that a method works on."""
 
 from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +11,24 @@ from wcord.checks import UsageError, require_bool, require_counts, require_numbe
 from wcord.data.batch import Batch
 from wcord.features import Features, capture, map_names, unwrap
 from wcord.methods.term import Objective, Setting
+from wcord.models.network import evaluating
 from wcord.models.trial import on_trial
 
 GUESSED_SIDE = 32
-"""Side of the images that are tried where no sample is given."""
+"""Side of the images that are tried if there is no sample."""
+
+
+class DataProperties(TypedDict, total=False):
+    """The fields of a `Setting` that follow from the data and the training, as it describes them."""
+
+    num_samples: int | None
+    batch_size: int | None
+    same_labels: bool
+    label_smoothing: float
+    class_weights: Tensor | None
+    mixed: bool
+    several_labels: bool
+    total_steps: int | None
 
 
 def observe(
@@ -22,47 +37,33 @@ def observe(
     *,
     student_sample: Tensor | None = None,
     teacher_sample: Tensor | None = None,
-    num_samples: int | None = None,
-    batch_size: int | None = None,
-    same_labels: bool = True,
-    label_smoothing: float = 0.0,
-    class_weights: Tensor | None = None,
-    mixed: bool = False,
-    several_labels: bool = False,
-    total_steps: int | None = None,
     student_maps: Sequence[str] | None = None,
     teacher_maps: Sequence[str] | None = None,
     student_embedding: str | None = None,
     teacher_embedding: str | None = None,
+    **data: Unpack[DataProperties],
 ) -> Setting:
-    """Return the setting in which a method will work; neither network is changed.
+    """Return the setting of a method for two networks; neither network is changed.
 
     Args:
         student: any network.
         teacher: any network.
         student_sample: a batch of at least one input; default: zeros of 32×32 pixels, or as wide as the first layer.
         teacher_sample: as `student_sample`; default: the student's.
-        num_samples: rows of the training set.
-        batch_size: samples in a batch.
-        same_labels: whether the logits of both mean the same classes, where there are as many.
-        label_smoothing: of the cross-entropy.
-        class_weights: of the cross-entropy, one for each of the student's classes.
-        mixed: whether batches hold mixtures of samples.
-        several_labels: whether a sample may have several labels.
-        total_steps: training batches of the whole training.
         student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
         teacher_maps: as `student_maps`.
-        student_embedding: path of the module whose input is the student's embedding; default: as `capture` finds it.
+        student_embedding: path of the module whose input is the student's embedding; default: as in `capture`.
         teacher_embedding: as `student_embedding`.
+        data: the properties of the data and the training, see `Setting`.
 
     Raises:
-        UsageError: where a network cannot take the sample.
+        UsageError: if a network cannot take the sample.
     """
-    for name, value in (("num_samples", num_samples), ("batch_size", batch_size), ("total_steps", total_steps)):
-        if value is not None:
-            require_counts(**{name: value})
-    require_number("label_smoothing", label_smoothing, low=0, below=1)
-    require_bool("several_labels", several_labels)
+    for name in ("num_samples", "batch_size", "total_steps"):
+        if data.get(name) is not None:
+            require_counts(**{name: data.get(name)})
+    require_number("label_smoothing", data.get("label_smoothing", 0.0), low=0, below=1)
+    require_bool("several_labels", data.get("several_labels", False))
     for name, sample in (("sample", student_sample), ("teacher_sample", teacher_sample)):
         if sample is not None:
             _require_sample(name, sample)
@@ -75,18 +76,11 @@ def observe(
         teacher_dim=teacher_features.embedding.shape[1],
         student_classes=student_features.logits.shape[1],
         teacher_classes=teacher_features.logits.shape[1],
-        same_labels=same_labels,
-        num_samples=num_samples,
-        batch_size=batch_size,
-        label_smoothing=label_smoothing,
-        class_weights=class_weights,
-        mixed=mixed,
-        several_labels=several_labels,
-        total_steps=total_steps,
         student_maps=_shapes(student_features),
         teacher_maps=_shapes(teacher_features),
         student=student,
         teacher=teacher,
+        **data,
     )
 
 
@@ -100,44 +94,40 @@ def rehearse(
     shares: bool = False,
     rows: bool = True,
 ) -> None:
-    """Compute each loss once on a batch, so that an option that cannot be meant shows before the first step.
+    """Compute each loss once on a batch, so that invalid options fail before the first step.
 
-    Everything is in eval mode and nothing is recorded: neither weights nor memories move.
+    All modules are in eval mode and no graph is recorded: neither weights nor memories move.
 
     Args:
         objective: the method.
         student: the network to be trained.
-        teacher: the trained one.
-        student_sample: a batch of what the student sees, at least two inputs.
-        teacher_sample: the same of what the teacher sees.
-        shares: whether targets hold a number for each class, as those of mixtures and of several labels do.
+        teacher: the trained network.
+        student_sample: at least two of the student's inputs.
+        teacher_sample: the teacher's inputs of the same samples.
+        shares: whether targets have a number for each class, as those of mixtures and of several labels do.
         rows: whether batches have row numbers.
 
     Raises:
-        UsageError: where a loss cannot be computed.
+        UsageError: if a loss cannot be computed.
     """
-    seen = _dry_run("student", student, student_sample, objective.student_map_names)
-    told = _dry_run("teacher", teacher, teacher_sample, objective.teacher_map_names)
-    # Heads are made on the CPU, wherever the networks are; a loop moves them with the rest.
-    seen, told = seen.to("cpu"), told.to("cpu")
+    student_features = _dry_run("student", student, student_sample, objective.student_map_names)
+    teacher_features = _dry_run("teacher", teacher, teacher_sample, objective.teacher_map_names)
+    # Heads are built on the CPU, wherever the networks are; a loop moves them with the rest.
+    sides = student_features.to("cpu"), teacher_features.to("cpu")
     index = torch.arange(len(student_sample))
     target = torch.zeros_like(index)
     if shares:
-        target = F.one_hot(target, seen.logits.shape[1]).float()
+        target = F.one_hot(target, sides[0].logits.shape[1]).float()
     batch = Batch(student_sample, teacher_sample, target, index if rows else None)
-    training = objective.training
-    objective.eval()
     try:
-        with torch.no_grad():
-            objective(seen, told, batch)
-            objective.prepare(seen, told, batch)
+        with evaluating(objective):
+            objective(*sides, batch)
+            objective.prepare(*sides, batch)
     except (TypeError, RuntimeError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UsageError(
             f"{'+'.join(objective.weights)} cannot be computed with these options and networks ({reason}): check --set"
         ) from None
-    finally:
-        objective.train(training)
 
 
 def _require_sample(name: str, sample: Tensor) -> None:
@@ -157,16 +147,10 @@ def _dry_run(
         try:
             return _dry_run(role, network, sample, map_names(network), embedding)
         except UsageError:
-            maps = ()  # a stated map that cannot be read is missed by methods on maps only
-    modes = [(module, module.training) for module in network.modules()]
+            maps = ()  # only methods on maps need a stated map, and they report one that cannot be read
     device = next((p.device for p in network.parameters()), sample.device)
-    network.eval()
-    try:
-        with torch.no_grad(), capture(network, maps, embedding) as tap, on_trial(role, sample.shape):
-            return tap(sample.to(device))
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluating(network), capture(network, maps, embedding) as tap, on_trial(role, sample.shape):
+        return tap(sample.to(device))
 
 
 def _guess(network: nn.Module) -> Tensor:
@@ -175,4 +159,4 @@ def _guess(network: nn.Module) -> Tensor:
             return torch.zeros(2, module.in_channels, GUESSED_SIDE, GUESSED_SIDE)
         if isinstance(module, nn.Linear):
             return torch.zeros(2, module.in_features)
-    raise UsageError("what the student sees cannot be guessed from its layers: give sample=, a batch of its inputs")
+    raise UsageError("the student's input shape cannot be guessed from its layers: give sample=, a batch of its inputs")

@@ -1,4 +1,4 @@
-"""The feature overhaul as a term: connectors of the student's stages, margins from the teacher's normalisation."""
+"""The feature overhaul as a term: connectors of the student's stages, margins from the teacher's normalization."""
 
 from typing import cast
 
@@ -19,7 +19,7 @@ class OFDTerm(Term):
     """Σ_i OFD(connector_i(s_i), t_i, m_i) / 2^(n-1-i) over the n stages before their ReLU.
 
     A connector is a 1×1 convolution without bias and BN, also where the channels agree; the convolution begins as
-    N(0, 2 / out). The margins m_i come from the last batch normalisation before the ReLU of the teacher's stage. This
+    N(0, 2 / out). The margins m_i come from the last batch normalization before the ReLU of the teacher's stage. This
     is the form of mdistiller for CIFAR-100, with its weight of 1e-3, which is that of the authors' CIFAR code.
     """
 
@@ -28,12 +28,11 @@ class OFDTerm(Term):
 
     def __init__(self, name: str, setting: Setting) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         pairs = spatial_pairs(name, setting, "stages")
         self.student_map_names = tuple(preactivation(pair.student) for pair in pairs)
         self.teacher_map_names = tuple(preactivation(pair.teacher) for pair in pairs)
         if setting.teacher is None:
-            raise UsageError(f"{name} looks at the teacher's batch normalisations: give the teacher in the setting")
+            raise UsageError(f"{name} reads the teacher's batch normalizations: give the teacher in the setting")
         teacher = unwrap(setting.teacher)
         self.stages = nn.ModuleList(_Stage(pair, margin_norm(teacher, pair)) for pair in pairs)
 
@@ -52,8 +51,10 @@ class _Stage(nn.Module):
 
     def __init__(self, pair: MapPair, norm: nn.BatchNorm2d) -> None:
         super().__init__()
-        channels, wanted = pair.student_shape[0], pair.teacher_shape[0]
-        self.connector = nn.Sequential(nn.Conv2d(channels, wanted, 1, bias=False), nn.BatchNorm2d(wanted))
+        channels, teacher_channels = pair.student_shape[0], pair.teacher_shape[0]
+        self.connector = nn.Sequential(
+            nn.Conv2d(channels, teacher_channels, 1, bias=False), nn.BatchNorm2d(teacher_channels)
+        )
         initialize_convolutions(self.connector)
         self.register_buffer("margin", ofd_margin(norm.weight, norm.bias).float().cpu())
 
@@ -65,7 +66,7 @@ class _Stage(nn.Module):
 
 
 def margin_norm(network: nn.Module, pair: MapPair) -> nn.BatchNorm2d:
-    """Return the batch normalisation whose output the ReLU of the teacher's map takes, a shortcut added or not.
+    """Return the batch normalization before the ReLU of the teacher's map, with or without a shortcut added in between.
 
     >>> from wcord.models.create import create_model
     >>> teacher = create_model("resnet8")
@@ -77,13 +78,13 @@ def margin_norm(network: nn.Module, pair: MapPair) -> nn.BatchNorm2d:
         pair: names the teacher's map and its shape.
 
     Raises:
-        DoesNotFitError: where there is none, or it does not give all channels of the map.
+        DoesNotFitError: if there is none, or it does not cover all channels of the map.
     """
     norm = norm_before_relu(network, pair.teacher, map_path(network, pair.teacher))
     channels = pair.teacher_shape[0]
     if norm is None or norm.num_features != channels or not norm.affine:
         raise DoesNotFitError(
-            "ofd takes its margins from the batch normalisation before the ReLU of the teacher's map, but "
+            "ofd takes its margins from the batch normalization before the ReLU of the teacher's map, but "
             f"{type(network).__name__} has none over the {channels} channels of {pair.teacher!r}: use a resnet, wrn or "
             "vgg as teacher, or another method, such as 'at'"
         )

@@ -1,4 +1,4 @@
-"""SimKD as a term: the student's last map, projected, is to equal the teacher's, whose classifier it reuses."""
+"""SimKD as a term: the student's last map, projected, is trained to equal the teacher's, whose classifier it reuses."""
 
 from torch import Tensor, nn
 
@@ -17,7 +17,7 @@ class SimKDTerm(Term):
     """Mean squared error between the projected map and the map that the teacher averages, the only loss of SimKD.
 
     The larger of the two maps is average-pooled to the smaller. The student must have been made with `adapt_student`:
-    what is trained, and shipped, is another network than the one that was named. The labels are not used: in the
+    what is trained, and shipped, is not the network of that name. The labels are not used: in the
     authors' code cross-entropy has the weight 0. Chen, Mei, Zhang, Wang, Feng and Chen, CVPR 2022, arXiv 2203.14001.
     """
 
@@ -25,7 +25,6 @@ class SimKDTerm(Term):
 
     def __init__(self, name: str, setting: Setting) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         student = None if setting.student is None else unwrap(setting.student)
         if not isinstance(student, SimKDStudent):
             raise UsageError(
@@ -37,8 +36,8 @@ class SimKDTerm(Term):
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of one batch."""
-        projected, wanted = student.maps[self.student_map_names[0]], teacher.maps[self.teacher_map_names[0]]
-        return fitnet_loss(*pool_to_smaller(full_precision(projected), full_precision(wanted)))
+        projected, target = student.maps[self.student_map_names[0]], teacher.maps[self.teacher_map_names[0]]
+        return fitnet_loss(*pool_to_smaller(full_precision(projected), full_precision(target)))
 
 
 def adapt_student(
@@ -56,13 +55,13 @@ def adapt_student(
 
     Args:
         student: any network whose embedding is the average of its last map, by a pooling that is a module.
-        teacher: another, of the classes that the student is to tell apart.
-        sample: a batch of what the student sees, whose shape counts; default: images of 32×32 pixels.
-        teacher_sample: of what the teacher sees; default: the student's.
+        teacher: a network with the student's classes.
+        sample: a batch of the student's inputs, whose shape counts; default: images of 32×32 pixels.
+        teacher_sample: a batch of the teacher's inputs; default: the student's.
         factor: how much narrower than the teacher's map the projector is inside.
 
     Raises:
-        UsageError: where a network has another end, or an adapted student was made for another teacher's.
+        UsageError: if a network does not end in pooling and a linear layer, or the classifiers differ in shape.
 
     >>> import torch
     >>> from wcord.models.create import create_model

@@ -1,4 +1,4 @@
-"""What most terms are: a loss between logits, between embeddings, or between pairs of maps."""
+"""The common kinds of terms: a loss between logits, between embeddings, or between pairs of maps."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +19,6 @@ class LossTerm(Term):
 
     def __init__(self, name: str, setting: Setting, **options: object) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         self.compute: Callable[..., Tensor] = partial(type(self).loss, **options)
 
     def __init_subclass__(cls) -> None:

@@ -17,7 +17,6 @@ class VIDTerm(Term):
 
     def __init__(self, name: str, setting: Setting, **options: object) -> None:
         super().__init__()
-        self.parts = {name: 1.0}
         self.pairs = spatial_pairs(name, setting)
         self.student_map_names = tuple(pair.student for pair in self.pairs)
         self.teacher_map_names = tuple(pair.teacher for pair in self.pairs)

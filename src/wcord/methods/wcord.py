@@ -1,49 +1,63 @@
-"""WCoRD as a term: its global and local part, either alone, and the anchored form."""
+"""The two parts of WCoRD as terms: GCKT, and LCKT with its anchored form."""
 
 from dataclasses import replace
-from typing import cast
 
 from torch import Tensor
 
 from wcord.data.batch import Batch
 from wcord.features import Features
-from wcord.losses import LossReport, WCoRDLoss
-from wcord.methods.term import Needs, Setting, Term
+from wcord.losses import GCKTLoss, LCKTLoss
+from wcord.methods.term import Needs, Setting, Term, class_numbers
 
 
-class WCoRDTerm(Term):
-    """WCoRD between the embeddings; options are those of `losses.WCoRDLoss`.
-
-    Its parts keep their weights inside the loss, because they may share one critic.
-    """
+class GCKTTerm(Term):
+    """GCKT between the embeddings; options are those of `losses.GCKTLoss`."""
 
     needs = Needs(min_batch=2, whole_batch=True)
-    loss_signature = WCoRDLoss
+    loss_signature = GCKTLoss
 
     def __init__(self, name: str, setting: Setting, **options: object) -> None:
         super().__init__()
-        if options.get("negatives") == "other_class" or options.get("anchor_to") == "class":
+        if options.get("negatives") == "other_class":
             self.needs = replace(self.needs, class_number=True)
-        if options.get("anchor_end") is not None:
-            options.setdefault("anneal_steps", setting.total_steps)
-        self.loss = WCoRDLoss(
+        self.loss = GCKTLoss(
             setting.student_dim,
             setting.teacher_dim,
             num_samples=setting.num_samples,
             **options,  # pyright: ignore[reportArgumentType]  # names are checked against the signature in build
         )
-        self.parts = {
-            part: weight
-            for part, weight in (("gckt", self.loss.gckt_weight), ("lckt", self.loss.lckt_weight))
-            if weight != 0
-        }
-        self.diagnostics = ("diagonal_mass", "marginal_error") if self.loss.lckt_weight else ()
 
-    def forward(self, student: Features, teacher: Features, batch: Batch) -> LossReport:
-        """Return the weighted total with both parts unweighted."""
-        labels = None if batch.target.is_floating_point() else batch.target  # no single class
-        return self.loss(student.embedding, teacher.embedding, batch.index, labels=labels)
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        """Return the loss of one batch, and in training mode move the memory."""
+        return self.loss(student.embedding, teacher.embedding, batch.index, labels=class_numbers(batch))
 
-    def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return the critic's images of both embeddings, whose inner product scores a pair; None without GCKT."""
-        return None if self.loss.critic is None else cast("tuple[Tensor, Tensor]", self.loss.critic(student, teacher))
+    def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the critic's embeddings of both sides, whose inner product scores a pair."""
+        embedded: tuple[Tensor, Tensor] = self.loss.critic(student, teacher)
+        return embedded
+
+
+class LCKTTerm(Term):
+    """LCKT between the embeddings; options are those of `losses.LCKTLoss`."""
+
+    needs = Needs(min_batch=2, whole_batch=True)
+    loss_signature = LCKTLoss
+    diagnostics = ("diagonal_mass", "marginal_error")
+
+    def __init__(self, name: str, setting: Setting, **options: object) -> None:
+        super().__init__()
+        if options.get("anchor_to") == "class":
+            self.needs = replace(self.needs, class_number=True)
+        if options.get("anchor_end") is not None:
+            options.setdefault("anneal_steps", setting.total_steps)
+        self.loss = LCKTLoss(
+            setting.student_dim,
+            setting.teacher_dim,
+            **options,  # pyright: ignore[reportArgumentType]  # names are checked against the signature in build
+        )
+
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        """Return the loss of one batch, and store what its plan does for the log."""
+        plan = self.loss.plan(student.embedding, teacher.embedding, labels=class_numbers(batch))
+        self.measured = {"diagonal_mass": plan.diagonal_mass, "marginal_error": plan.marginal_error}
+        return plan.cost

@@ -8,7 +8,7 @@ from wcord.checks import DoesNotFitError, UsageError
 from wcord.data.batch import Batch
 from wcord.features import Features, capture
 from wcord.losses.wkd import classifier_cost, wkd_feature_loss, wkd_logit_loss
-from wcord.methods.course import Fade
+from wcord.methods.course import CosineDecay
 from wcord.methods.maps import spatial_pairs
 from wcord.methods.term import Needs, Setting, Term, refuse_merged
 from wcord.numerics import autocast_off, in_precision_of
@@ -21,20 +21,20 @@ class WKDLogitTerm(Term):
     """WKD-L between the logits, with the costs between classes that the teacher's classifier implies.
 
     The classifier is the module whose input is the embedding (see `features.capture`), read once, when the term is
-    built. Of the loss only the transport fades (`course.Fade`), as in the authors' code; their configurations for
-    ImageNet let it fade from the start (`decay_from=0`).
+    built. Only the transport part of the loss decays (`course.CosineDecay`), as in the authors' code; their
+    configurations for ImageNet let it decay from the start (`decay_from=0`).
 
     Options are those of `losses.wkd_logit_loss`, and:
 
     Args:
         name: of the term.
-        setting: holds the teacher, and the steps of the training.
+        setting: with the teacher, and the steps of the training.
         similarity: "cosine" or "cka", of `losses.classifier_cost`.
         sharpness: likewise.
-        decay_from: share of the training after which the weight of the transport falls; 1 for never.
+        decay_from: share of the training after which the weight of the transport falls; 1 for no decay.
 
     Raises:
-        UsageError: where the setting holds no teacher, or its classifier has no row of weights for each class.
+        UsageError: if the setting has no teacher, or its classifier does not have one row of weights per class.
     """
 
     needs = Needs(same_classes=True, class_number=True, exclusive=True)
@@ -51,12 +51,11 @@ class WKDLogitTerm(Term):
         **options: object,
     ) -> None:
         super().__init__()
-        self.fade = Fade(decay_from, setting)
-        self.parts = {name: 1.0}
+        self.fade = CosineDecay(decay_from, setting)
         self.options: dict[str, Any] = dict(options)
         refuse_merged(name, setting.teacher)
         weight = _classifier_weight(name, setting)
-        # The teacher is at hand whenever the term is built, so the cost need not be in checkpoints.
+        # The teacher is available whenever the term is built, so the cost need not be in checkpoints.
         cost = classifier_cost(weight, similarity=similarity, sharpness=sharpness)
         self.register_buffer("class_cost", cost, persistent=False)
 
@@ -73,7 +72,7 @@ class WKDLogitTerm(Term):
 def _classifier_weight(name: str, setting: Setting) -> Tensor:
     """Return the rows of weights of the teacher's classifier, C×D."""
     if setting.teacher is None:
-        raise UsageError(f"{name} reads the teacher's classifier: give the teacher itself (see `observe`)")
+        raise UsageError(f"{name} reads the teacher's classifier: give the teacher itself (see `methods.observe`)")
     with capture(setting.teacher) as tap:
         path = tap.heads[0]
         classifier = tap.network.get_submodule(path)
@@ -83,7 +82,7 @@ def _classifier_weight(name: str, setting: Setting) -> Tensor:
         raise DoesNotFitError(
             f"{name} takes the costs between classes from the rows of the teacher's classifier, but {path!r} "
             f"({type(classifier).__name__}) has weights of shape {shape} for {setting.teacher_classes} classes: use a "
-            "teacher that ends in a linear layer, or call wkd_logit_loss with a class_cost of your own"
+            "teacher that ends in a linear layer, or call wkd_logit_loss with your own class_cost"
         )
     return weight.detach().cpu().flatten(1)
 
@@ -92,15 +91,15 @@ class WKDFeatureTerm(Term):
     """WKD-F between the last maps, of which the student's is projected to the teacher's channels.
 
     The projector is a 1×1 convolution, BN and ReLU, trained with the student. The authors' for CIFAR-100 is the same
-    where the maps have one size; where they have not, theirs also resizes, which a comparison of statistics over
-    positions does not need. For ImageNet theirs is a bottleneck of three convolutions.
+    if the maps have one size; otherwise theirs also resizes, which a comparison of statistics over positions does
+    not need. For ImageNet theirs is a bottleneck of three convolutions.
 
-    The whole term fades (`course.Fade`). Options are those of `losses.wkd_feature_loss`, and:
+    The whole term decays (`course.CosineDecay`). Options are those of `losses.wkd_feature_loss`, and:
 
     Args:
         name: of the term.
-        setting: holds the maps of both networks, and the steps of the training.
-        decay_from: share of the training after which the weight falls; 1 for never.
+        setting: with the maps of both networks, and the steps of the training.
+        decay_from: share of the training after which the weight falls; 1 for no decay.
     """
 
     needs = Needs(whole_batch=True)
@@ -108,8 +107,7 @@ class WKDFeatureTerm(Term):
 
     def __init__(self, name: str, setting: Setting, *, decay_from: float = DECAY_FROM, **options: object) -> None:
         super().__init__()
-        self.fade = Fade(decay_from, setting)
-        self.parts = {name: 1.0}
+        self.fade = CosineDecay(decay_from, setting)
         self.options: dict[str, Any] = dict(options)
         (pair,) = spatial_pairs(name, setting, "last")
         self.student_map_names, self.teacher_map_names = (pair.student,), (pair.teacher,)

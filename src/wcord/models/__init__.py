@@ -8,3 +8,7 @@ their weights and `hub` for their files). `network` joins a backbone with its `p
 files: `reading` gets the tensors without running code, `fitting` matches them to a network, `card` describes it and
 `believable` checks the description against the tensors.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

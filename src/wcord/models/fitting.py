@@ -89,7 +89,7 @@ def choose(
     usual = [one for one in chosen if one.where.partition(".")[0] in CONTAINERS] or chosen
     if any(not _equal(usual[0].state, other.state) for other in usual[1:]):
         names = " and ".join(repr(one.where) for one in usual[:3])
-        raise UsageError(f"the weights file holds several networks that fit, under {names}: save the one that is meant")
+        raise UsageError(f"the weights file holds several networks that fit, under {names}: save the right one")
     others = [one for one in alike if one.average != usual[0].average] + [
         one for one in chosen if not any(one is other for other in usual)
     ]

@@ -1,4 +1,4 @@
-"""Files of model hubs: from the cache on this machine, else fetched, and one line where they cannot be had."""
+"""Files of model hubs: from the local cache, else downloaded; one line if they are not available."""
 
 import difflib
 import os
@@ -16,8 +16,8 @@ def hub_file(name: str, repository: str, files: Sequence[str]) -> Path:
 
     Args:
         name: of the network, for messages.
-        repository: `owner/name`, with `@revision` where one is meant.
-        files: names that will do, the best first.
+        repository: `owner/name`, with an optional `@revision`.
+        files: possible names, the preferred one first.
 
     Raises:
         UsageError: it is neither in the cache nor can it be downloaded.
@@ -31,9 +31,9 @@ def hub_file(name: str, repository: str, files: Sequence[str]) -> Path:
     place = f"run `hf download {repo}` where there is a connection, and copy its folder to {str(folder)!r}"
     try:
         cached = (try_to_load_from_cache(repo, file, revision=revision or None) for file in files)
-        found = next((path for path in cached if isinstance(path, str)), None)
-        if found is not None:
-            return Path(found)
+        path = next((path for path in cached if isinstance(path, str)), None)
+        if path is not None:
+            return Path(path)
         if not _reachable(constants.ENDPOINT):
             raise _unavailable(name, where, "there is no connection", place)
         for file in files:
@@ -55,7 +55,7 @@ def torch_file(name: str, url: str) -> Path:
 
     Args:
         name: of the network, for messages.
-        url: where it is on the net.
+        url: of the file.
 
     Raises:
         UsageError: it is neither in the cache nor can it be downloaded.
@@ -77,7 +77,7 @@ def torch_file(name: str, url: str) -> Path:
 
 
 def unknown_network(source: str, name: str, known: Iterable[str]) -> UsageError:
-    """Return the error for a name that a library does not know; it has too many names to list them all."""
+    """Return the error for a name that is unknown to a library, with the nearest names only."""
     options = list(known)
     near = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(f'{source}:{option}' for option in near)}?" if near else "check the spelling"
@@ -85,7 +85,7 @@ def unknown_network(source: str, name: str, known: Iterable[str]) -> UsageError:
 
 
 def cannot_build(name: str, error: BaseException) -> UsageError:
-    """Return the error for a network whose own code fails, or ends the program."""
+    """Return the error for a network whose code fails, or ends the program."""
     return UsageError(f"model {name!r} could not be built: {of_own_code(error) or said_by(error)}")
 
 
@@ -98,7 +98,7 @@ def cannot_load(name: str, path: Path, error: Exception) -> UsageError:
 
 
 def _reachable(url: str) -> bool:
-    """Return whether a host's name can be looked up; the hub's client would try for half a minute."""
+    """Return whether a host can be resolved; the hub's client would try for half a minute."""
     behind_proxy = any(os.environ.get(name) for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"))
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return False

@@ -1,4 +1,4 @@
-"""How the convolutions of the CIFAR networks begin: He initialization by fan-out."""
+"""Initial weights of the CIFAR networks' convolutions: He initialization by fan-out."""
 
 from torch import nn
 

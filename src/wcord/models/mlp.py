@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    """Hidden layers of one width with ReLU over all values of a record, and over which of them are missing.
+    """Hidden layers of one width with ReLU, over all values of a record and over marks of the missing ones.
 
     h⁰ = [x̃, m] with x̃ = x where x is known and 0 (the mean, as columns come standardized) where it is NaN, and
     m = 1 where it is NaN; hⁱ = ReLU(Wⁱ hⁱ⁻¹ + bⁱ); logits = W h + b. The visits that a subject does not have are NaN,
-    so the network knows how many there were.
+    so that the network sees how many there are.
 
     Args:
         num_classes: number of logits.

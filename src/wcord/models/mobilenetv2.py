@@ -11,7 +11,7 @@ STAGES = ((1, 8, 1, 1), (6, 12, 2, 1), (6, 16, 3, 2), (6, 32, 4, 2), (6, 48, 3, 
 
 
 class InvertedResidual(nn.Module):
-    """Expand by 1×1, filter each channel by 3×3, project by 1×1; added to the input where the shapes agree."""
+    """Expand by 1×1, filter each channel by 3×3, project by 1×1; added to the input if the shapes agree."""
 
     def __init__(self, in_channels: int, out_channels: int, expansion: int, stride: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A network together with the preprocessing that it wants, and how to get at what is inside a wrapped one."""
+"""A network with its preprocessing, and access to the inside of a wrapped one."""
 
 import math
 import sys
@@ -17,16 +17,16 @@ from wcord.models.preprocess import Preprocess
 class Network(nn.Module):
     """Images in, logits out: f(p(x)) with backbone f and preprocessing p.
 
-    Where classes are taken together, the logit of a class is log Σ exp over its parts, so that its probability is the
-    sum of theirs.
+    If classes are merged, the logit of a class is log Σ exp over its parts, so that its probability is the sum of
+    theirs.
 
     Args:
         backbone: the network itself.
-        preprocess: what brings images in [0, 1] to the backbone's input.
+        preprocess: from images in [0, 1] to the backbone's input.
         classes: names of the classes, in the order of the logits; may be empty.
-        merge: for each logit of the backbone the class that it is a part of, 0 … C−1, or −1 where it is left out;
-            None: they are the classes.
-        embedding: path, in the backbone, of the module whose input is the embedding; None: it is found.
+        merge: class of each logit of the backbone, 0 … C−1, or −1 for a logit without a class; None: logits are not
+            merged.
+        embedding: path, in the backbone, of the module whose input is the embedding; None: it is detected.
 
     >>> import torch
     >>> network = Network(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), Preprocess((0.5,) * 3, (0.5,) * 3))
@@ -58,7 +58,7 @@ class Network(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, B×classes, of images in [0, 1], B×C×H×W."""
         prepared = self.preprocess(images)
-        if prepared.dtype == torch.float64:  # records of a table whose values need it until they are standardized
+        if prepared.dtype == torch.float64:  # values of tables that need it until they are standardized
             prepared = prepared.to(cast(Tensor, self.preprocess.std).dtype)
         logits = logits_of(self.backbone(prepared))
         merge = cast("Tensor | None", self.merge)
@@ -77,7 +77,7 @@ def merge_logits(logits: Tensor, merge: Tensor, classes: int) -> Tensor:
         merge: for each of the K logits its class, K; every class 0 … C−1 occurs; −1: the logit is left out.
         classes: their number, C.
     """
-    # What is left out gathers in a column of its own, so that nothing is read on the host.
+    # Logits without a class go to an additional column, so that no value is read on the host.
     where = merge.where(merge >= 0, classes).expand_as(logits)
     blank = logits.new_full((len(logits), classes + 1), -math.inf)
     largest = blank.scatter_reduce(1, where, logits.detach(), "amax")
@@ -94,7 +94,7 @@ class StatesMaps(Protocol):
 
 @runtime_checkable
 class StatesPreactivations(Protocol):
-    """A network that says where its maps are before their ReLU: name → address (see `features.capture`)."""
+    """A network that states its maps before ReLU: name → address (see `features.capture`)."""
 
     preactivation_paths: Mapping[str, str]
 
@@ -107,10 +107,10 @@ class _HoldsLogits(Protocol):
 
 
 def logits_of(output: object) -> Tensor:
-    """Return the logits in what a network returned: a tensor, or something that holds one as `.logits`.
+    """Return the logits in the output of a network: a tensor, or an object with a tensor `.logits`.
 
     Raises:
-        TypeError: there is neither.
+        TypeError: it is neither.
     """
     logits = output.logits if not isinstance(output, Tensor) and isinstance(output, _HoldsLogits) else output
     if not isinstance(logits, Tensor):
@@ -122,7 +122,7 @@ def logits_of(output: object) -> Tensor:
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Return the network itself, out of any nesting of DDP, torch.compile and `Network`.
+    """Return the bare network inside any nesting of DDP, torch.compile and `Network`.
 
     >>> backbone = nn.Linear(2, 2)
     >>> unwrap(Network(backbone, Preprocess((0.0,), (1.0,)))) is backbone
@@ -141,28 +141,28 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def merged_parts(model: nn.Module) -> int | None:
-    """Return how many logits the network inside gives, where a `Network` around it takes some together, else None."""
+    """Return the number of logits inside a `Network` that merges them, else None."""
     merge = next((module.merge for module in model.modules() if isinstance(module, Network)), None)
     return len(merge) if isinstance(merge, Tensor) else None
 
 
 def stated_embedding(model: nn.Module) -> str | None:
-    """Return the path of the module whose input is the embedding, where a `Network` was built with one."""
+    """Return the path of the module whose input is the embedding, if a `Network` states it."""
     return next((module.embedding for module in model.modules() if isinstance(module, Network)), None)
 
 
 def is_compiled(model: nn.Module) -> bool:
     """Return whether `torch.compile` made this module."""
-    # Importing the compiler takes seconds, and where it has not been imported nothing can have been compiled.
+    # Importing the compiler takes seconds; if it is not imported, nothing is compiled.
     compiler = sys.modules.get("torch._dynamo.eval_frame")
     return compiler is not None and isinstance(model, compiler.OptimizedModule)
 
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[nn.Module]:
-    """Put a network into eval mode without gradients, and give every module its own mode back at the end.
+    """Put a network into eval mode without gradients, and restore the mode of every module at the end.
 
-    Each flag is restored by itself: a network may keep some of its modules (a frozen BatchNorm) in another mode.
+    Each module has its own: a network may keep some of them (a frozen BatchNorm) in another mode.
 
     >>> net = nn.Sequential(nn.Dropout(), nn.Dropout().eval())
     >>> with evaluating(net):

@@ -1,4 +1,4 @@
-"""Where a map is before its ReLU: as a network states it, or else the input of the ReLU that ends the map's module."""
+"""Finds a map before its ReLU: as the network states it, else the input of the ReLU at the end of the map's module."""
 
 import itertools
 
@@ -15,8 +15,8 @@ RELUS = (nn.ReLU, nn.ReLU6)
 def address_before_relu(network: nn.Module, name: str, path: str) -> str:
     """Return the address of a map before its ReLU.
 
-    Where the network states nothing, it is the input of the last ReLU inside the map's module, which is then expected
-    to give the map: `features.Tap` sees whether it does.
+    If the network states none, it is the input of the last ReLU inside the map's module; `features.Tap` checks that
+    this ReLU returns the map.
 
     >>> from torch import nn
     >>> stage = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
@@ -46,7 +46,7 @@ def address_before_relu(network: nn.Module, name: str, path: str) -> str:
 
 
 def norm_before_relu(network: nn.Module, name: str, path: str) -> nn.BatchNorm2d | None:
-    """Return the batch normalization whose output the ReLU of a map takes, a shortcut added or not; None without one.
+    """Return the batch normalization before the ReLU of a map, with or without a shortcut between them; None if none.
 
     Args:
         network: the network itself.
@@ -59,7 +59,7 @@ def norm_before_relu(network: nn.Module, name: str, path: str) -> nn.BatchNorm2d
     block = modules[relu.rpartition(".")[0]]
     if not address.endswith(INPUT_SIDE):
         inside = list(modules[relu].modules())
-    elif isinstance(block, nn.BatchNorm2d):  # one that holds its activation, as timm's do
+    elif isinstance(block, nn.BatchNorm2d):  # timm's contain their activation
         inside = [block]
     elif isinstance(block, nn.Sequential):
         inside = list(itertools.takewhile(lambda module: module is not modules[relu], block))

@@ -1,4 +1,4 @@
-"""The input that a network wants: its size and its normalization belong to it, not to the data."""
+"""Preprocessing of a network's input: its size and its normalization belong to the network, not to the data."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,16 +12,15 @@ from wcord.checks import LEAST_STD, UsageError, WrongTypeError, require_number, 
 
 
 class Preprocess(nn.Module):
-    """Bring images in [0, 1] to what a network wants: resize where the size differs, then (x - mean) / std.
+    """Convert images in [0, 1] to a network's input: resize if the size differs, then (x - mean) / std.
 
-    The numbers are in no state dict: they travel in the model card. Of a mean with more digits than float32 holds, the
-    remainder is kept beside it, so that 101325.02 Pa and a time in seconds since 1970 are centered exactly where the
-    records come in float64.
+    The statistics are in the model card and in no state dict. A mean with more digits than float32 has is kept with its
+    remainder, so that records in float64, such as 101325.02 Pa or seconds since 1970, are centered exactly.
 
     Args:
         mean: mean of each channel, in units of the [0, 1] image.
         std: standard deviation of each channel, same units.
-        size: pixels (height, width), or one number for both; default: images stay as large as they are.
+        size: pixels (height, width), or one number for both; default: images are not resized.
 
     Raises:
         UsageError: `mean` and `std` differ in length, a `std` is not above 0, or a size is not.
@@ -50,7 +49,7 @@ class Preprocess(nn.Module):
 
         Raises:
             TypeError: the images are integers.
-            UsageError: they have another number of channels than `mean`.
+            UsageError: their number of channels is not that of `mean`.
         """
         require_tensor("images", images)
         if not images.is_floating_point():
@@ -85,26 +84,26 @@ class Preprocess(nn.Module):
 
 
 def _as_many_visits(records: Tensor, count: int) -> Tensor:
-    """Return the rows of a table, B×C×V×1, with the first `count` visits; those that are not there are gaps (NaN)."""
+    """Return the rows of a table, B×C×V×1, with the first `count` visits; missing ones are NaN."""
     return F.pad(records[:, :, :count], (0, 0, 0, max(0, count - records.shape[2])), value=math.nan)
 
 
 @runtime_checkable
 class _StatesInput(Protocol):
-    """A network that says what it was trained on, as timm's do."""
+    """A network that states its training input, as timm's do."""
 
     pretrained_cfg: Any
 
 
 def stated_preprocess(network: nn.Module, *, in_channels: int = 3) -> Preprocess | None:
-    """Return the preprocessing that a network states itself, or None where it states none.
+    """Return the preprocessing that a network states, or None.
 
-    timm's networks do: mean and std, and the size where no other will do. The built-in ones and torchvision's do not;
-    for them the statistics of the training data serve.
+    timm's networks state mean and std, and the size if it is fixed. The built-in ones and torchvision's do not; they
+    use the statistics of the training data.
 
     Args:
-        network: the network itself, not wrapped.
-        in_channels: its input channels; a statement about another number of them does not count.
+        network: the bare network.
+        in_channels: its input channels; statistics of another number of channels are ignored.
     """
     config = network.pretrained_cfg if isinstance(network, _StatesInput) else None
     if not isinstance(config, Mapping) or not {"mean", "std"} <= config.keys():

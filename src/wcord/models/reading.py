@@ -1,4 +1,7 @@
-"""Read the tensors in any file that people keep weights in, without ever running code that the file holds."""
+"""Reads the tensors in any weights file without running code from the file.
+
+Where a pickle names classes, harmless stand-ins take their place.
+"""
 
 import pickle
 import re
@@ -41,49 +44,49 @@ PLAIN = frozenset(
     }.items()
     for name in names
 )
-"""What a pickle may call by name beside classes of other libraries: data and no deeds."""
+"""Names that a pickle may call, in addition to classes of other libraries: they only hold data."""
 
 
 class Opaque(list[Any]):
-    """Stands where an object stood that is of no interest; whatever it is told, it forgets.
+    """Takes the place of an irrelevant object and ignores all data.
 
-    A list, since the reader appends to lists alone.
+    A list, since the reader only appends to lists.
     """
 
     def __new__(cls, *args: object, **named: object) -> "Opaque":
-        """Return an empty one, whatever the arguments."""
+        """Return an empty one for any arguments."""
         return super().__new__(cls)
 
     def __init__(self, *args: object, **named: object) -> None:
         super().__init__()
 
     def __setstate__(self, state: object) -> None:
-        """Forget the state."""
+        """Ignore the state."""
 
     def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # it may be a key of a dictionary
         return id(self)
 
 
 class _NotCalled(type):
-    """Of a class that an object may be of, but that may not be called: a call could be meant to do something."""
+    """Type of stand-ins that may be named but not called, since a call could have an effect."""
 
     def __call__(cls, *args: object, **named: object) -> Any:
         raise CalledError(cls.__name__)
 
 
 class CalledError(Exception):
-    """A pickle calls what may not be called; its only argument is the name."""
+    """A pickle calls a forbidden name, which is the only argument."""
 
 
 def stand_in(name: str, *, mappings: bool) -> Any:
-    """Return what takes the place of a class or function that a pickle names, or None where the file is refused.
+    """Return a stand-in for a class or function that a pickle names, or None if the file is refused.
 
-    Classes of the standard library that only hold data, and those of any other library, get a stand-in; the named
-    module is never imported. A function of another library may be named, but not called.
+    Data classes of the standard library, and all classes of other libraries, get a stand-in; the named module is never
+    imported. A function of another library may be named, but not called.
 
     Args:
-        name: as the pickle says it, `argparse.Namespace`.
-        mappings: whether objects become dictionaries, so that tensors in them are found, or are forgotten.
+        name: as in the pickle, `argparse.Namespace`.
+        mappings: turn objects into dictionaries, so that tensors in them are found; else they are ignored.
 
     >>> stand_in("argparse.Namespace", mappings=True)(lr=0.1)
     OrderedDict()
@@ -104,44 +107,44 @@ def stand_in(name: str, *, mappings: bool) -> Any:
 
 
 DEPTH = 4
-"""Dictionaries within dictionaries in which state dicts are looked for."""
+"""Depth of nested dictionaries in which state dicts are searched."""
 KINDS = 200
-"""Classes that a checkpoint may name, at most."""
+"""Largest number of classes that a checkpoint may name."""
 SPARE = 2**20
-"""Bytes that what a file holds may take beyond the size of the file."""
+"""Bytes that the content of a file may take beyond its size."""
 
 
 def read_states(path: str | Path) -> dict[str, dict[str, Tensor]]:
-    """Return all state dicts that a file holds, on the CPU, by their place in it ("" for the whole file).
+    """Return all state dicts in a file, on the CPU, by their place in it ("" for the whole file).
 
-    Understands safetensors (by the file's suffix) and what `torch.save` wrote: a state dict, alone or in a checkpoint
-    beside anything else (arguments, NumPy's numbers, objects of other libraries), all of which is passed over.
+    Reads safetensors (by the file's suffix) and files of `torch.save`: a state dict, alone or in a checkpoint with
+    other content (arguments, NumPy's numbers, objects of other libraries), which is ignored.
 
     Raises:
         UsageError: the file is missing, empty, damaged, holds no weights, or can only be read by running its code.
     """
-    found = require_file(path, "weights file")
-    if found.stat().st_size == 0:
+    file = require_file(path, "weights file")
+    if file.stat().st_size == 0:
         raise UsageError(f"weights file {str(path)!r} is empty: copy or download it again")
-    if found.suffix == ".safetensors":
-        return {"": read_safetensors(found)}
-    _require_stored(found)
-    content, replaced = _read_pickle(found)
+    if file.suffix == ".safetensors":
+        return {"": read_safetensors(file)}
+    _require_stored(file)
+    content, replaced = _read_pickle(file)
     states = dict(_states(content, ""))
     for place, state in states.items():
         for key, value in state.items():
-            _require_plain(found, f"{place}.{key}" if place else key, value)
+            _require_plain(file, f"{place}.{key}" if place else key, value)
     if states:
         return states
     if replaced:  # a network as an object, most likely
-        raise _refused(found, replaced[0])
+        raise _refused(file, replaced[0])
     raise UsageError(
         f"weights file {str(path)!r} holds no state dict: save one with torch.save(model.state_dict(), path)"
     )
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, which are those that were written, where it holds a digest of them.
+    """Return the tensors of a safetensors file, checked against their digest if it has one.
 
     Raises:
         UsageError: the file is damaged.
@@ -158,7 +161,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def damaged(path: Path, error: Exception) -> UsageError:
-    """Return the error for a file that cannot be read to its end."""
+    """Return the error for a truncated or damaged file."""
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     return UsageError(
         f"weights file {str(path)!r} is truncated, damaged or no weights file ({reason}): copy or download it again"
@@ -171,11 +174,11 @@ def _states(content: object, place: str, depth: int = DEPTH) -> "list[tuple[str,
         return []
     named = {key: value for key, value in content.items() if isinstance(key, str)}
     tensors = {key: value for key, value in named.items() if isinstance(value, Tensor)}
-    found = [(place, tensors)] if tensors else []
+    states = [(place, tensors)] if tensors else []
     if depth:
         for key, value in named.items():
-            found += _states(value, f"{place}.{key}" if place else key, depth - 1)
-    return found
+            states += _states(value, f"{place}.{key}" if place else key, depth - 1)
+    return states
 
 
 def _require_stored(path: Path) -> None:
@@ -184,13 +187,13 @@ def _require_stored(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return  # of the old format, or damaged, which the reader of its content tells
+        return  # old format, or damaged, which is reported later
     if size > path.stat().st_size + SPARE:
         raise damaged(path, ValueError(f"it would take {size:,} bytes of memory"))
 
 
 def _require_plain(path: Path, key: str, tensor: Tensor) -> None:
-    """Raise if a tensor is none that can be copied into a network, or far larger than the file."""
+    """Raise if a tensor cannot be copied into a network, or is far larger than the file."""
     kind = None
     if tensor.is_meta:
         kind = "without its values (on the meta device)"
@@ -208,7 +211,7 @@ def _require_plain(path: Path, key: str, tensor: Tensor) -> None:
 
 
 def _read_pickle(path: Path) -> tuple[object, list[str]]:
-    """Return what a file of torch.save holds, and the classes that stand-ins took the place of."""
+    """Return the content of a file of torch.save, and the classes that were replaced by stand-ins."""
     try:
         return _load(path, mappings=True)
     except _UnsuitedError:
@@ -216,7 +219,7 @@ def _read_pickle(path: Path) -> tuple[object, list[str]]:
 
 
 class _UnsuitedError(Exception):
-    """An object is no dictionary, so that another stand-in has to be taken."""
+    """An object is no dictionary, so that it needs another stand-in."""
 
 
 def _load(path: Path, *, mappings: bool) -> tuple[object, list[str]]:
@@ -225,7 +228,7 @@ def _load(path: Path, *, mappings: bool) -> tuple[object, list[str]]:
         try:
             known: list[Any] = [(standin, name) for name, standin in replaced.items()]
             with torch.serialization.safe_globals(known), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # PyTorch's words about old files precede our line and say less
+                warnings.simplefilter("ignore")  # PyTorch warns about old files
                 return torch.load(path, map_location="cpu", weights_only=True), list(replaced)
         except pickle.UnpicklingError as error:
             name = _named(error)
@@ -253,11 +256,11 @@ def _load(path: Path, *, mappings: bool) -> tuple[object, list[str]]:
 
 
 def _named(error: pickle.UnpicklingError) -> str | None:
-    """Return the class or function that PyTorch's reader stopped at; of builtins it leaves out the module."""
-    found = re.search(r"GLOBAL ([\w.]+)", str(error))
-    if found is None:
+    """Return the class or function at which PyTorch's reader stopped; it omits the module of builtins."""
+    match = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if match is None:
         return None
-    return found[1] if "." in found[1] else f"builtins.{found[1]}"
+    return match[1] if "." in match[1] else f"builtins.{match[1]}"
 
 
 def _refused(path: Path, what: str) -> UsageError:

@@ -18,16 +18,16 @@ from wcord.models.preprocess import stated_preprocess
 PREFIX = "simkd"
 """Begins the name of such a network: simkd:STUDENT:TEACHER."""
 GUESSED_SIDE = 32
-"""Side of the images that are tried where no sample is given and the network states no size."""
+"""Side of the trial images if there is no sample and the network states no size."""
 TOLERANCE = 1e-4
-"""Difference up to which two ways to average a map are the same, as a share of the largest number."""
+"""Largest difference between two equal averages of a map, as a share of the largest number."""
 
 
 class Projector(nn.Module):
     """Bring the student's last map to the teacher's channels, by a bottleneck of 1×1, 3×3 and 1×1 convolutions.
 
-    Each convolution is without bias and followed by BN and ReLU, as in the authors' code. A map that is larger than the
-    teacher's was is first average-pooled to that size, which is kept in the state dict.
+    Each convolution is without bias and followed by BN and ReLU, as in the authors' code. A larger map than the
+    teacher's is first average-pooled to its size, which is part of the state dict.
 
     Args:
         channels: of the student's map.
@@ -71,11 +71,11 @@ class Projector(nn.Module):
         return self.layers(student_map)
 
     def get_extra_state(self) -> Tensor:
-        """Return the teacher's size, which goes into the state dict."""
+        """Return the teacher's size for the state dict."""
         return torch.tensor(self.size)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take the teacher's size out of a state dict."""
+        """Set the teacher's size from a state dict."""
         height, width = state.tolist()
         self.size = (int(height), int(width))
 
@@ -87,8 +87,8 @@ class SimKDStudent(nn.Module):
     classifier, frozen, in place of its own.
 
     Args:
-        trunk: the student's network, which is taken over and changed.
-        tail: where its pooling and its classifier are.
+        trunk: the student's network, which is changed in place.
+        tail: places of its pooling and its classifier.
         projector: from its last map to the teacher's.
         classifier: the teacher's.
         teacher_map: address, in the teacher, of the map that the projected one is to equal (see `features.capture`).
@@ -113,7 +113,7 @@ class SimKDStudent(nn.Module):
         self.classifier_path = f"trunk.{tail.classifier}"
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits, B×classes, of what the student's network takes."""
+        """Return logits, B×classes, of the student's input."""
         return logits_of(self.trunk(images))
 
     @property
@@ -147,17 +147,17 @@ def reuse_classifier(
 ) -> SimKDStudent:
     """Return the student with a projector to the teacher's last map and a frozen copy of the teacher's classifier.
 
-    Both networks stay as they are. Their samples serve by their shape alone.
+    Both networks stay unchanged. Only the shapes of the samples matter.
 
     Args:
         student: any network whose embedding is the average of its last map, by a pooling that is a module.
         teacher: another.
-        sample: a batch of what the student takes; default: images as large as it states, else of 32×32 pixels.
-        teacher_sample: of what the teacher takes; default: the student's.
+        sample: a batch of the student's input; default: images of the size that it states, else of 32×32 pixels.
+        teacher_sample: a batch of the teacher's input; default: the student's.
         factor: see `Projector`.
 
     Raises:
-        DoesNotFitError: where a network has another end.
+        DoesNotFitError: a network does not end in pooling and a linear layer.
 
     >>> from wcord.models.create import create_model
     >>> student = reuse_classifier(create_model("resnet8"), create_model("resnet8x4"))
@@ -165,26 +165,26 @@ def reuse_classifier(
     (torch.Size([2, 100]), 256)
     """
     teacher_sample = sample if teacher_sample is None else teacher_sample
-    own, other = find_tail(student, "student", sample), find_tail(teacher, "teacher", teacher_sample)
+    tail, other = find_tail(student, "student", sample), find_tail(teacher, "teacher", teacher_sample)
     channels, height, width = other.shape
-    projector = Projector(own.shape[0], channels, (height, width), factor=factor)
+    projector = Projector(tail.shape[0], channels, (height, width), factor=factor)
     classifier = deepcopy(cast(nn.Linear, unwrap(teacher).get_submodule(other.classifier)))
     trunk = deepcopy(unwrap(student))
     device = next((parameter.device for parameter in trunk.parameters()), torch.device("cpu"))
-    return SimKDStudent(trunk, own, projector.to(device), classifier.to(device), f"{other.pooling}:in")
+    return SimKDStudent(trunk, tail, projector.to(device), classifier.to(device), f"{other.pooling}:in")
 
 
 def find_tail(network: nn.Module, role: str = "network", sample: Tensor | None = None) -> Tail:
-    """Return where a network averages its last map and classifies the average, by running it once.
+    """Return the pooling and the classifier at the end of a network, found by running it once.
 
     Args:
-        network: any; it is left as it was.
-        role: what messages call it.
-        sample: a batch of what it takes; only its shape counts.
+        network: any; it is not changed.
+        role: its name in messages.
+        sample: a batch of its input; only the shape matters.
 
     Raises:
-        DoesNotFitError: where the logits are not those of a linear module, or what it takes is not the average of a
-            map by a pooling module that runs once.
+        DoesNotFitError: the logits are not the output of a linear module, or its input is not the average of a map
+            by a pooling module that runs once.
 
     >>> from wcord.models.create import create_model
     >>> find_tail(create_model("MobileNetV2"))
@@ -209,7 +209,7 @@ def find_tail(network: nn.Module, role: str = "network", sample: Tensor | None =
 
 
 def simkd_names(rest: str) -> tuple[str, str]:
-    """Return the student's and the teacher's name in what follows `simkd:`.
+    """Return the names of student and teacher after `simkd:`.
 
     >>> simkd_names("resnet20:timm:resnet18"), simkd_names("resnet20:timm:hf-hub:timm/resnet18.a1_in1k")
     (('resnet20', 'timm:resnet18'), ('resnet20', 'timm:hf-hub:timm/resnet18.a1_in1k'))
@@ -217,9 +217,9 @@ def simkd_names(rest: str) -> tuple[str, str]:
     Raises:
         UsageError: they are not two.
     """
-    # What follows a scheme of timm's is one word with it.
+    # A name after a scheme of timm is one word with it.
     words = [word.replace("\0", ":") for word in re.sub(r"(hf-hub|local-dir):", "\\1\0", rest).split(":")]
-    # A network of a library, or of the user's own, has a name of two words.
+    # Names of networks of libraries and of user code have two words.
     long_student = len(words) == 4 or (len(words) == 3 and network_spec(words[0]) is None and words[1] not in LIBRARIES)
     student, teacher = ":".join(words[: 1 + long_student]), ":".join(words[1 + long_student :])
     if not 2 <= len(words) <= 4 or not all(words) or PREFIX in words or student in LIBRARIES:
@@ -236,7 +236,7 @@ def _below_trunk(addresses: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Call:
-    """One run of a module that may be the classifier, or the pooling: a map in, one position out."""
+    """One call of a module that may be the classifier, or the pooling: from a map to one position."""
 
     path: str
     linear: bool
@@ -245,19 +245,19 @@ class _Call:
 
 
 def _run(network: nn.Module, inner: nn.Module, probe: Tensor, role: str) -> tuple[list[_Call], Tensor]:
-    """Run a network in eval mode, and return the calls that may matter, in their order, and the logits."""
+    """Run a network in eval mode, and return the calls of possible classifiers and poolings, and the logits."""
     calls: list[_Call] = []
 
     def note(path: str) -> Any:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            given = inputs[0] if inputs else None
-            if not isinstance(given, Tensor) or not isinstance(output, Tensor):
+            received = inputs[0] if inputs else None
+            if not isinstance(received, Tensor) or not isinstance(output, Tensor):
                 return
-            pools = given.dim() == 4 and output.dim() == 4 and output.shape[2:] == (1, 1)
-            # Of a single position, other modules than a pooling give one position too.
-            pools = pools and (given.shape[2:] != (1, 1) or isinstance(module, (nn.AdaptiveAvgPool2d, nn.AvgPool2d)))
-            if pools or (isinstance(module, nn.Linear) and given.dim() == 2):
-                calls.append(_Call(path, not pools, given, output))
+            pools = received.dim() == 4 and output.dim() == 4 and output.shape[2:] == (1, 1)
+            # For maps of one position, other modules also return one position.
+            pools = pools and (received.shape[2:] != (1, 1) or isinstance(module, (nn.AdaptiveAvgPool2d, nn.AvgPool2d)))
+            if pools or (isinstance(module, nn.Linear) and received.dim() == 2):
+                calls.append(_Call(path, not pools, received, output))
 
         return hook
 
@@ -282,7 +282,7 @@ def _run(network: nn.Module, inner: nn.Module, probe: Tensor, role: str) -> tupl
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    """Return whether two results are one up to rounding, which counts against the largest number."""
+    """Return whether two results are equal up to rounding, relative to the largest number."""
     return one.shape == other.shape and bool((one - other).abs().max() <= TOLERANCE * other.abs().max())
 
 

@@ -1,4 +1,4 @@
-"""Networks of timm by name, with random or pretrained weights, and what it states of them."""
+"""Networks of timm by name, with random or pretrained weights, and what timm states about the weights."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from wcord.models.hub import cannot_build, cannot_load, hub_file, torch_file, un
 from wcord.models.stated import Stated
 
 HUB, FOLDER = "hf-hub:", "local-dir:"
-"""What a name begins with that means a repository of the Hugging Face hub, or a folder laid out as one."""
+"""Prefixes of a repository of the Hugging Face hub, and of a local folder in the same form."""
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -20,12 +20,12 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
 
     Args:
         name: without its prefix: `resnet18`, `resnet18.a1_in1k`, `hf-hub:timm/resnet18.a1_in1k`.
-        num_classes: number of logits; where the weights have another, the head is new.
-        in_channels: channels of the input; where the weights have another number, timm adapts the first layer.
-        pretrained: load the weights that are named, or timm's default ones.
+        num_classes: number of logits; if the weights have another, the head is new.
+        in_channels: channels of the input; if the weights have another number, timm adapts the first layer.
+        pretrained: load the named weights, or timm's default ones.
 
     Raises:
-        UsageError: the name is unknown, or the weights cannot be had.
+        UsageError: the name is unknown, or the weights are not available.
     """
     import timm  # takes seconds, so only when it is used
 
@@ -43,10 +43,10 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
 
 
 def stated(name: str) -> Stated:
-    """Return what timm states of the weights that are named, or of its default ones.
+    """Return what timm states about the named weights, or its default ones.
 
     Raises:
-        UsageError: the name is unknown, or its configuration cannot be had.
+        UsageError: the name is unknown, or its configuration is not available.
     """
     _require_known(name)
     config = _configuration(name)
@@ -67,7 +67,7 @@ def stated(name: str) -> Stated:
 
 
 def full_name(name: str) -> str:
-    """Return a name with the tag of its default weights where it has none."""
+    """Return a name with the tag of its default weights if it has no tag."""
     if name.startswith((HUB, FOLDER)) or "." in name:
         return name
     _require_known(name)
@@ -100,7 +100,7 @@ def _require_known(name: str) -> None:
 
 
 def _in_folder(name: str) -> str:
-    """Return a name with the folder in the cache in place of a repository: timm would ask the hub again."""
+    """Return a name with the folder in the cache instead of a repository, for which timm would access the hub."""
     if not name.startswith(HUB):
         return name
     return f"{FOLDER}{hub_file(f'timm:{name}', name.removeprefix(HUB), ['config.json']).parent}"
@@ -127,10 +127,10 @@ def _weights(name: str) -> Path:
     """Return the file of the weights."""
     if name.startswith(FOLDER):
         folder = Path(name.removeprefix(FOLDER))
-        found = next((folder / file for file in WEIGHTS if (folder / file).is_file()), None)
-        if found is None:
+        path = next((folder / file for file in WEIGHTS if (folder / file).is_file()), None)
+        if path is None:
             raise UsageError(f"folder {str(folder)!r} holds no weights: it needs a {' or '.join(WEIGHTS)}")
-        return found
+        return path
     if name.startswith(HUB):
         return hub_file(f"timm:{name}", name.removeprefix(HUB), WEIGHTS)
     config = _configuration(name)

@@ -1,4 +1,4 @@
-"""Classifiers of torchvision by name, with random or pretrained weights, and what it states of them."""
+"""Classifiers of torchvision by name, with random or pretrained weights, and what it states about the weights."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 COLOR = 3
 FIXED = ("vit_", "maxvit_")
-"""How the names of networks begin that take pictures of one size alone."""
+"""Prefixes of networks that take pictures of a single size."""
 INCEPTIONS = ("googlenet", "inception_v3")
-"""Their weights are of TensorFlow: torchvision turns the input from ImageNet's normalization into theirs, inside."""
+"""Weights from TensorFlow: torchvision converts the input from ImageNet's normalization to theirs, inside."""
 
 
 def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) -> nn.Module:
@@ -24,12 +24,12 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
 
     Args:
         name: without its prefix: `resnet18`, `resnet18@IMAGENET1K_V1`, `resnet18@DEFAULT`.
-        num_classes: number of logits; where the weights have another, the head is new.
+        num_classes: number of logits; if the weights have another, the head is new.
         in_channels: channels of the input; must be 3.
-        pretrained: load the weights that are named, or torchvision's default ones.
+        pretrained: load the named weights, or torchvision's default ones.
 
     Raises:
-        UsageError: the name is unknown, or the weights cannot be had.
+        UsageError: the name is unknown, or the weights are not available.
     """
     from torchvision import models  # takes seconds, so only when it is used
 
@@ -47,10 +47,10 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
     if weights is None or not pretrained:
         return network
     path = torch_file(f"torchvision:{name}", weights.url)
-    read_states(path)  # torchvision would run what a file holds, and complain at length of a damaged one
+    read_states(path)  # torchvision would run code in the file, and report a damaged one at length
     try:
-        state, own = models.get_model(plain, weights=weights, progress=False).state_dict(), network.state_dict()
-        for key in [key for key, value in state.items() if own[key].shape != value.shape]:
+        state, target = models.get_model(plain, weights=weights, progress=False).state_dict(), network.state_dict()
+        for key in [key for key, value in state.items() if target[key].shape != value.shape]:
             del state[key]  # of the head
         network.load_state_dict(state, strict=False)
     except Exception as error:
@@ -59,7 +59,7 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
 
 
 def stated(name: str) -> Stated:
-    """Return what torchvision states of the weights that are named, or of its default ones.
+    """Return what torchvision states about the named weights, or its default ones.
 
     Raises:
         UsageError: the name is unknown.
@@ -81,14 +81,14 @@ def stated(name: str) -> Stated:
 
 
 def full_name(name: str) -> str:
-    """Return a name with its weights, `resnet18@IMAGENET1K_V1`, where it has none or says DEFAULT."""
+    """Return a name with its weights, `resnet18@IMAGENET1K_V1`, if it has none or says DEFAULT."""
     weights = _weights(name, pretrained=True)
     assert weights is not None
     return f"{name.partition('@')[0]}@{weights.name}"
 
 
 def _weights(name: str, *, pretrained: bool) -> "WeightsEnum | None":
-    """Return the weights that a name means, or None where it means random ones."""
+    """Return the weights of a name, or None for random ones."""
     from torchvision import models
 
     plain, at, tag = name.partition("@")
@@ -107,7 +107,7 @@ def _weights(name: str, *, pretrained: bool) -> "WeightsEnum | None":
 
 
 def _settings(plain: str, weights: "WeightsEnum | None") -> dict[str, Any]:
-    """Return how a network has to be built so that the weights fit."""
+    """Return the arguments of a network that its weights require."""
     if weights is None:
         return {}
     if plain.startswith("vit_"):

@@ -1,4 +1,4 @@
-"""Image classifiers of the Hugging Face hub or of a folder, with their weights, and what their files state of them."""
+"""Image classifiers of the Hugging Face hub or of a folder, with their weights, and what their files state."""
 
 import importlib
 import json
@@ -25,12 +25,12 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
 
     Args:
         name: a repository of the hub, or a folder with a config.json.
-        num_classes: number of logits; where the weights have another, the head is new.
+        num_classes: number of logits; if the weights have another, the head is new.
         in_channels: channels of the input.
         pretrained: load its weights.
 
     Raises:
-        UsageError: transformers is missing, or the network or its weights cannot be had.
+        UsageError: transformers is missing, or the network or its weights are not available.
     """
     transformers = _library(name)
     folder = _folder(name)
@@ -41,9 +41,9 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
         taken = config.to_dict().get("num_channels", COLOR)
     except Exception as error:
         raise cannot_build(f"hf:{name}", error) from error
-    own = _read(name, "config.json").get("num_channels", COLOR)
-    if taken != in_channels or (pretrained and own != in_channels):
-        raise UsageError(f"hf:{name} takes {own} input channels, received {in_channels}")
+    stated_channels = _read(name, "config.json").get("num_channels", COLOR)
+    if taken != in_channels or (pretrained and stated_channels != in_channels):
+        raise UsageError(f"hf:{name} takes {stated_channels} input channels, received {in_channels}")
     if not pretrained:
         try:
             return transformers.AutoModelForImageClassification.from_config(config, trust_remote_code=False)
@@ -53,7 +53,7 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
     loud = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # it reports a new head at length
     try:
-        network, found = transformers.AutoModelForImageClassification.from_pretrained(
+        network, report = transformers.AutoModelForImageClassification.from_pretrained(
             weights.parent,
             config=config,
             ignore_mismatched_sizes=True,
@@ -64,23 +64,23 @@ def build(name: str, num_classes: int, in_channels: int, *, pretrained: bool) ->
         raise cannot_load(f"hf:{name}", weights, error) from error
     finally:
         transformers.logging.set_verbosity(loud)
-    _require_body(name, weights, network, found)
+    _require_body(name, weights, network, report)
     return network.train()
 
 
-def _require_body(name: str, weights: Path, network: nn.Module, found: Mapping[str, Any]) -> None:
-    """Raise if more than the head stays random: transformers itself only warns.
+def _require_body(name: str, weights: Path, network: nn.Module, report: Mapping[str, Any]) -> None:
+    """Raise if more than the head is random: transformers only warns.
 
     Args:
         name: of the network.
         weights: the file.
-        network: as it was loaded.
-        found: what transformers says of the loading.
+        network: the loaded network.
+        report: the loading report of transformers.
     """
-    # Of a tensor of another shape the library gives its name and both shapes.
-    misshaped = (entry[0] if isinstance(entry, tuple) else entry for entry in found["mismatched_keys"])
+    # For a tensor of another shape, the library reports its name and both shapes.
+    misshaped = (entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"])
     heads = classifier_paths(network)
-    absent = {key for key in {*found["missing_keys"], *misshaped} if not key.endswith(TRACKED)}
+    absent = {key for key in {*report["missing_keys"], *misshaped} if not key.endswith(TRACKED)}
     random = sorted(key for key in absent if not is_head_key(key, heads))
     if random:
         raise UsageError(
@@ -90,10 +90,10 @@ def _require_body(name: str, weights: Path, network: nn.Module, found: Mapping[s
 
 
 def stated(name: str) -> Stated:
-    """Return what the files of a network say.
+    """Return what the files of a network state.
 
     Raises:
-        UsageError: transformers is missing, which is said before anything is fetched, or they cannot be found or read.
+        UsageError: transformers is missing, which is checked before any download, or the files cannot be read.
     """
     _library(name)
     return stated_in_files(name)
@@ -107,18 +107,18 @@ def _library(name: str) -> Any:
 
 
 def stated_in_files(name: str) -> Stated:
-    """Return what config.json and preprocessor_config.json say.
+    """Return what config.json and preprocessor_config.json state.
 
     Raises:
-        UsageError: they cannot be had, or read.
+        UsageError: they are not available, or cannot be read.
     """
     config, seen = _read(name, "config.json"), _read(name, "preprocessor_config.json", required=False)
     labels: dict[str, str] = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
     names = tuple(str(labels[key]) for key in sorted(labels, key=int))
     if all(one == f"LABEL_{number}" for number, one in enumerate(names)):
-        names_told: tuple[str, ...] = ()
+        class_names: tuple[str, ...] = ()
     else:
-        names_told = names
+        class_names = names
     headless = not any("Classification" in one for one in config.get("architectures") or ())
     mean, std = _statistics(seen)
     return Stated(
@@ -126,13 +126,13 @@ def stated_in_files(name: str) -> Stated:
         mean=mean,
         std=std,
         frame=_frame(seen),
-        names=() if headless else names_told,
+        names=() if headless else class_names,
         fixed="image_size" in config,
     )
 
 
 def _statistics(seen: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation in units of the [0, 1] image, whatever scale the file says them in."""
+    """Return mean and standard deviation in units of the [0, 1] image, for any scale in the file."""
     mean, std = (0.0,) * COLOR, (1.0,) * COLOR
     if seen.get("do_normalize", True):
         if not seen.get("image_mean") or not seen.get("image_std"):
@@ -144,7 +144,7 @@ def _statistics(seen: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, .
 
 
 def _frame(seen: dict[str, Any]) -> Frame | None:
-    """Return the size of the picture, and the share of the resized one that it is the middle of."""
+    """Return the size of the picture, and the share of the resized picture that is kept in its center."""
     size = seen.get("size")
     if not size or not seen.get("do_resize", True):
         return None
@@ -164,7 +164,7 @@ def _frame(seen: dict[str, Any]) -> Frame | None:
 
 
 def _folder(name: str) -> Path:
-    """Return the folder that holds the network's files: the user's own, or the one in the cache."""
+    """Return the folder of the network's files: a local one, or the one in the cache."""
     folder = Path(name)
     if folder.is_dir():
         return folder
@@ -173,9 +173,9 @@ def _folder(name: str) -> Path:
 
 def _weights(name: str) -> Path:
     folder = _folder(name)
-    found = next((folder / file for file in (*WEIGHTS, *SHARDS) if (folder / file).is_file()), None)
-    if found is not None:
-        return found
+    path = next((folder / file for file in (*WEIGHTS, *SHARDS) if (folder / file).is_file()), None)
+    if path is not None:
+        return path
     if Path(name).is_dir():
         raise UsageError(f"folder {name!r} holds no weights: it needs a {' or '.join(WEIGHTS)}")
     return hub_file(f"hf:{name}", name, WEIGHTS)

@@ -1,4 +1,4 @@
-"""A network's first forward pass: whatever its code raises becomes one line that names the network and its input."""
+"""A network's first forward pass: errors become one line about the network and its input, and lazy widths are set."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,14 +15,14 @@ from wcord.own_code import of_own_code, said_by
 
 @contextmanager
 def on_trial(role: str, shape: Sequence[int]) -> Iterator[None]:
-    """Turn whatever a network raises into a mistake of the user's, for the time of its first forward pass.
+    """Turn any error in a network's first forward pass into a `UsageError`.
 
     Args:
-        role: the network as messages call it: student, teacher, network.
+        role: name of the network in messages: student, teacher, network.
         shape: of its input.
 
     Raises:
-        UsageError: instead of any error but a lack of memory.
+        UsageError: instead of any error except a lack of memory.
     """
     try:
         yield
@@ -38,17 +38,17 @@ def on_trial(role: str, shape: Sequence[int]) -> Iterator[None]:
 
 
 def try_network(role: str, network: nn.Module, shape: Sequence[int]) -> None:
-    """Raise unless a network gives logits for blank inputs; it is left as it was.
+    """Raise unless a network returns logits for blank inputs; the network is not changed.
 
-    A compiled network is not tried: what reads its features has to be there before it first runs.
+    A compiled network is not tried: hooks on its features must exist before it first runs.
 
     Args:
-        role: the network as messages call it.
+        role: name of the network in messages.
         network: takes B×C×H×W; in eval mode and without gradients.
         shape: channels, height and width of its input.
 
     Raises:
-        UsageError: its weights hold no values, its code fails, or it gives something else than B×classes.
+        UsageError: its weights hold no values, its code fails, or its output is not B×classes.
 
     >>> try_network("student", nn.Flatten(0), (3, 2, 2))
     Traceback (most recent call last):
@@ -65,11 +65,11 @@ def try_network(role: str, network: nn.Module, shape: Sequence[int]) -> None:
 
 
 def require_gradient(role: str, network: nn.Module, sample: Tensor) -> None:
-    """Raise if a network cuts its logits off from its weights, so that it cannot be trained.
+    """Raise if a network detaches its logits from its weights, so that it cannot be trained.
 
     Args:
-        role: the network as messages call it.
-        network: in eval mode for the time of the call.
+        role: name of the network in messages.
+        network: in eval mode during the call.
         sample: a batch of its inputs.
     """
     with evaluating(network), torch.enable_grad(), on_trial(role, sample.shape):
@@ -81,7 +81,7 @@ def require_gradient(role: str, network: nn.Module, sample: Tensor) -> None:
 
 
 def require_values(role: str, network: nn.Module) -> None:
-    """Raise if a weight of a network holds no values, as lazy layers and the meta device leave it."""
+    """Raise if a weight of a network holds no values, as with lazy layers and the meta device."""
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     for name, tensor in tensors.items():
         if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
@@ -102,11 +102,11 @@ def _require_logits(role: str, logits: Tensor) -> None:
 
 
 SIDE = 32
-"""Pixels of the first input where no size is known."""
+"""Side in pixels of the first input if no size is known."""
 
 
 def settle_widths(network: nn.Module, *, in_channels: int, image_size: tuple[int, int] | None = None) -> None:
-    """Show a network an input of zeros if any of its parameters or buffers have no shape yet.
+    """Run a network on zeros if any of its parameters or buffers have no shape yet (nn.LazyLinear and the like).
 
     >>> network = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(2))
     >>> settle_widths(network, in_channels=3, image_size=(8, 8))
@@ -114,9 +114,9 @@ def settle_widths(network: nn.Module, *, in_channels: int, image_size: tuple[int
     (torch.Size([4, 3, 3, 3]), torch.Size([4]), torch.Size([2, 144]))
 
     Args:
-        network: is left in its mode, and nothing but these widths changes.
+        network: only these widths change, not its mode.
         in_channels: of its input.
-        image_size: height and width of it.
+        image_size: height and width of its input.
 
     Raises:
         UsageError: it fails on that input, or does not use all of its modules.

@@ -1,7 +1,7 @@
 """Weights files: read into a network, written whole or not at all, and opened as a network by their card."""
 
 import json
-from collections.abc import Callable, Container
+from collections.abc import Container
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
@@ -28,17 +28,17 @@ from wcord.models.preprocess import Preprocess
 from wcord.models.reading import damaged, read_states
 from wcord.models.simkd import simkd_names
 from wcord.seal import damage_of_metadata, digest_of, sealed, unsealed
-from wcord.terminal import tell
+from wcord.terminal import Reporter, tell
 
-Say = Callable[[str], None]
-"""Takes a line for the user."""
 Head = Literal["kept", "new", "left", "optional"]
 """How a classifier is treated when weights are loaded."""
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def load_weights(model: Module, path: str | Path, *, ema: bool = False, head: Head = "kept", say: Say = tell) -> Module:
+def load_weights(
+    model: Module, path: str | Path, *, ema: bool = False, head: Head = "kept", say: Reporter = tell
+) -> Module:
     """Load weights from a file into a network, in place; every key must fit, except those of a head if `head` says so.
 
     Reads safetensors and checkpoints of torch.save, also with other content; prefixes of wrappers are removed, missing

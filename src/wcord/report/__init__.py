@@ -1,1 +1,5 @@
 """Records of runs, and the tables, figures and pages made from them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

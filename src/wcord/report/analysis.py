@@ -171,7 +171,7 @@ def _plan(student: Predictions, teacher: Predictions, rows: Tensor) -> Tensor | 
     """Return the entropic plan between the student's samples, brought into the teacher's space, and the teacher's.
 
     The student's embeddings are mapped by `map_to_teacher`, fitted on the *other* test samples only: what matches here
-    was not fitted here. The cost is the cosine cost of the centred embeddings, with the temperature that the local
+    was not fitted here. The cost is the cosine cost of the centered embeddings, with the temperature that the local
     contrastive term starts from.
     """
     others = torch.ones(len(student), dtype=torch.bool)

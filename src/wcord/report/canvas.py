@@ -1,4 +1,4 @@
-"""How every figure looks: colours, type, paper; and how it becomes text for a page."""
+"""How every figure looks: colors, type, paper; and how it becomes text for a page."""
 
 import base64
 import io
@@ -14,11 +14,11 @@ from matplotlib.text import Text
 
 from wcord.terminal import printable
 
-RUN_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's palette, told apart with every common colour blindness; black and grey are the teacher's."""
+RUN_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's palette, told apart with every common color blindness; black and grey are the teacher's."""
 RUN_MARKERS = ("o", "s", "^", "D", "v", "P")
 RUN_DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
-TEACHER_COLOUR = "#444444"
+TEACHER_COLOR = "#444444"
 GAIN, LOSS = "#0072B2", "#D55E00"
 TEXT, MUTED, GRID = "#1a1a1a", "#555555", "#dddddd"
 SEQUENTIAL, DIVERGING = "cividis", "PuOr_r"
@@ -38,14 +38,14 @@ _STYLE: Any = {
 }
 
 
-def colour(position: int) -> str:
-    """Return the colour of the run at a position; it repeats after six, with another dash and marker."""
-    return RUN_COLOURS[position % len(RUN_COLOURS)]
+def color(position: int) -> str:
+    """Return the color of the run at a position; it repeats after six, with another dash and marker."""
+    return RUN_COLORS[position % len(RUN_COLORS)]
 
 
 def dashes(position: int) -> str | tuple[int, tuple[float, ...]]:
     """Return the line style of the run at a position."""
-    return RUN_DASHES[(position // len(RUN_COLOURS)) % len(RUN_DASHES)]
+    return RUN_DASHES[(position // len(RUN_COLORS)) % len(RUN_DASHES)]
 
 
 def marker(position: int) -> str:

@@ -10,16 +10,16 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from wcord.report import canvas
 from wcord.report.record import Record
-from wcord.report.tables import Row
+from wcord.report.tables import ResultRow
 
 
 @dataclass(frozen=True)
 class Series:
-    """The runs of one configuration, which share a name, a colour and a line.
+    """The runs of one configuration, which share a name, a color and a line.
 
     Attributes:
         name: what the legend says.
-        position: which colour, dash and marker.
+        position: which color, dash and marker.
         records: one a seed.
     """
 
@@ -28,7 +28,7 @@ class Series:
     records: tuple[Record, ...]
 
 
-def accuracy_curves(series: Sequence[Series], teachers: Sequence[Row]) -> str:
+def accuracy_curves(series: Sequence[Series], teachers: Sequence[ResultRow]) -> str:
     """Draw top-1 on the test set over epochs, thinner in training, and the teachers' as a line; empty without tests."""
     figure, (ax,) = canvas.new_figure(canvas.HALF, 3.7)
     drawn = [_curve(ax, one, lambda epoch: epoch.get("test_top1")) for one in series]
@@ -40,7 +40,7 @@ def accuracy_curves(series: Sequence[Series], teachers: Sequence[Row]) -> str:
         if row.top1 is not None:
             ax.axhline(
                 row.top1,
-                color=canvas.TEACHER_COLOUR,
+                color=canvas.TEACHER_COLOR,
                 linestyle=(0, (4, 3)),
                 label=canvas.legend_name(f"teacher {row.student}"),
             )
@@ -81,7 +81,7 @@ def _part(series: Sequence[Series], name: str, number: int) -> str:
     return canvas.svg(figure, f"part{number}")
 
 
-def accuracy_against_size(rows: Sequence[Row]) -> str:
+def accuracy_against_size(rows: Sequence[ResultRow]) -> str:
     """Draw last-epoch top-1 against the number of parameters; empty where fewer than two can be placed.
 
     Args:
@@ -107,12 +107,12 @@ def _millions(value: float, _: object) -> str:
     return f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} k"
 
 
-def _place(ax: Axes, row: Row, position: int) -> None:
-    look: dict[str, Any] = {"color": canvas.colour(position), "marker": canvas.marker(position), "markersize": 9}
+def _place(ax: Axes, row: ResultRow, position: int) -> None:
+    look: dict[str, Any] = {"color": canvas.color(position), "marker": canvas.marker(position), "markersize": 9}
     if row.is_teacher:
-        look = {"color": canvas.TEACHER_COLOUR, "marker": "*", "markersize": 15}
+        look = {"color": canvas.TEACHER_COLOR, "marker": "*", "markersize": 15}
     name = f"teacher {row.student}" if row.is_teacher else f"{row.student} {row.method}"
-    error = float(np.std(row.top1_last, ddof=1)) if len(row.top1_last) > 1 else None
+    error = float(np.std(row.values("top1_last"), ddof=1)) if len(row.values("top1_last")) > 1 else None
     ax.errorbar(
         [row.parameters or 0],
         [row.top1 or 0],
@@ -145,7 +145,7 @@ def _curve(ax: Axes, one: Series, read: Callable[[dict[str, Any]], Any], *, main
     measured = _epochs(one, read)
     if table.size == 0:
         return False
-    look = {"color": canvas.colour(one.position), "linestyle": canvas.dashes(one.position)}
+    look = {"color": canvas.color(one.position), "linestyle": canvas.dashes(one.position)}
     mean = np.nanmean(table, axis=0)
     if not main:
         ax.plot(measured, mean, linewidth=0.8, alpha=0.7, **look)

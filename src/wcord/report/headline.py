@@ -1,4 +1,4 @@
-"""What was gained, in one sentence, and how sure that is."""
+"""The gain of a run in one sentence, and its uncertainty."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 from wcord.report.analysis import Analysis
 from wcord.report.record import Record
-from wcord.report.tables import Row
+from wcord.report.tables import ResultRow
 
 ALONE = "ce"
 """Plain training: the method that a distilled student is first of all measured against."""
@@ -17,7 +17,7 @@ ALONE = "ce"
 class Side:
     """One configuration as the headline sees it: its row, and the record and analysis of its first seed."""
 
-    row: Row
+    row: ResultRow
     record: Record
     analysis: Analysis | None = None
 
@@ -50,13 +50,13 @@ def baseline_side(sides: Sequence[Side], main: int) -> int | None:
     return min(others, key=lambda i: preference.get(sides[i].row.method, 2), default=None)
 
 
-def headline(main: Side, baseline: Side | None, teacher: Row | None) -> str:
+def headline(main: Side, baseline: Side | None, teacher: ResultRow | None) -> str:
     """Return one sentence on the last epoch's accuracy, against the baseline and the teacher, and on the size.
 
     No gain is stated where one of the two students is doubtful.
     """
     row = main.row
-    if row.map_last:
+    if row.values("map_last"):
         return _of_several_labels(main, teacher)
     if row.top1 is None:
         return f"{row.student} was trained on {main.record.data}, but its accuracy was not measured."
@@ -77,31 +77,33 @@ def headline(main: Side, baseline: Side | None, teacher: Row | None) -> str:
         return f"{told}; it {doubtful[0].doubt}."
     if doubtful:
         which = " and ".join(f"the network {_by(side)} {side.doubt}" for side in doubtful)
-        return f"Nothing can be said of a gain, since {which}: {told}."
+        return f"No statement about a gain is possible because {which}: {told}."
     return ("No gain: " if gain is not None and round(gain, 1) <= 0 else "") + told + "."
 
 
-def _of_several_labels(main: Side, teacher: Row | None) -> str:
+def _of_several_labels(main: Side, teacher: ResultRow | None) -> str:
     """Return the sentence on a student whose samples have several labels."""
     row = main.row
-    precision, macro, micro = (float(np.mean(values)) for values in (row.map_last, row.macro_f1, row.micro_f1))
+    precision, macro, micro = (
+        float(np.mean(values)) for values in (row.values("map_last"), row.values("macro_f1"), row.values("micro_f1"))
+    )
     told = f"{row.student} {_by(main)} reaches a mean average precision of {precision:.1f} % on {main.record.data}"
     told += f" (macro-F1 {macro:.1f} %, micro-F1 {micro:.1f} %)"
-    if teacher is not None and teacher.map_last:
-        above = f"{_points(precision - teacher.map_last[0])} its teacher {teacher.student}"
-        told += f", {above} ({teacher.map_last[0]:.1f} %)"
+    if teacher is not None and teacher.values("map_last"):
+        above = f"{_points(precision - teacher.values('map_last')[0])} its teacher {teacher.student}"
+        told += f", {above} ({teacher.values('map_last')[0]:.1f} %)"
     return f"{told}."
 
 
 def certainty(main: Side, baseline: Side | None) -> list[str]:
     """Return what a careful reader asks next: how many seeds, and how many test samples decide the difference."""
-    values = main.row.top1_last or main.row.map_last
+    values = main.row.values("top1_last") or main.row.values("map_last")
     seeds = len(values)
     told = []
     if seeds > 1:
         told.append(f"Mean of {seeds} seeds; standard deviation {np.std(values, ddof=1):.2f} points.")
     else:
-        told.append("One seed: another seed may move the result by as much as a change of method does.")
+        told.append("One seed: another seed may change the result as much as another method does.")
     if baseline is not None and (paired := _paired(main.analysis, baseline.analysis, baseline.row.run)):
         told.append(paired)
     return told
@@ -117,7 +119,7 @@ def _paired(main: Analysis | None, baseline: Analysis | None, name: str) -> str 
     reach = 1.96 * max((won + lost) / total - difference**2, 0.0) ** 0.5 / total**0.5
     low, high = 100 * (difference - reach), 100 * (difference + reach)
     return (
-        f"Of the same {total:,} test samples, {won} are right here and wrong in {name}, {lost} the other way round "
+        f"Of the same {total:,} test samples, {won} are right here and wrong in {name}, {lost} the reverse "
         f"(first seed of each): a difference of {_signed(low)} to {_signed(high)} points, 95 % interval over the "
         "choice of test samples."
     )

@@ -176,10 +176,10 @@ def _title(shown: Shown) -> str:
 
 def _table(shown: Shown, names: Sequence[str]) -> list[dict[str, Any]]:
     teachers = [
-        {"cells": tables.cells(row, names), "colour": canvas.TEACHER_COLOUR, "teacher": True} for row in shown.teachers
+        {"cells": tables.cells(row, names), "color": canvas.TEACHER_COLOR, "teacher": True} for row in shown.teachers
     ]
     return teachers + [
-        {"cells": tables.cells(side.row, names), "colour": canvas.colour(number), "teacher": False}
+        {"cells": tables.cells(side.row, names), "color": canvas.color(number), "teacher": False}
         for number, side in enumerate(shown.sides)
     ]
 

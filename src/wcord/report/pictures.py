@@ -96,8 +96,8 @@ def confused_pairs(found: Confusions, classes: Sequence[str], key: str) -> str:
         return ""
     figure, (ax,) = canvas.new_figure(canvas.HALF, 4.6)
     pairs, there, back = [pair[:2] for pair in worst], *np.array(worst).T[2:]
-    ax.barh(range(len(pairs)), there, color=canvas.RUN_COLOURS[0], label="1st taken for 2nd")
-    ax.barh(range(len(pairs)), back, left=there, color=canvas.RUN_COLOURS[5], label="2nd for 1st")
+    ax.barh(range(len(pairs)), there, color=canvas.RUN_COLORS[0], label="1st taken for 2nd")
+    ax.barh(range(len(pairs)), back, left=there, color=canvas.RUN_COLORS[5], label="2nd for 1st")
     names = canvas.class_ticks(classes, 12)
     ax.set_yticks(range(len(pairs)), [f"{names[i]} – {names[j]}" for i, j in pairs])
     ax.margins(y=0.02)
@@ -162,7 +162,7 @@ def embedding_map(title: str, embeddings: NDArray[Any], targets: NDArray[Any]) -
 
 
 def embedding_figure(drawn: Map, classes: Sequence[str], key: str) -> str:
-    """Draw a map of embeddings; of many classes eight are coloured and named, the others grey."""
+    """Draw a map of embeddings; of many classes eight are colored and named, the others grey."""
     figure, (ax,) = canvas.new_figure(canvas.HALF, 4.4)
     canvas.frame(ax)
     present = np.unique(drawn.targets)
@@ -170,7 +170,7 @@ def embedding_figure(drawn: Map, classes: Sequence[str], key: str) -> str:
     named = present[np.linspace(0, len(present) - 1, HIGHLIGHTED).round().astype(int)] if many else present
     grey = ~np.isin(drawn.targets, named)
     ax.scatter(*drawn.points[grey].T, s=9, color="#cfcfcf", linewidths=0, rasterized=True)
-    palette = (*canvas.RUN_COLOURS, "#000000", "#8c8c00", "#7a5195", "#7f7f7f")
+    palette = (*canvas.RUN_COLORS, "#000000", "#8c8c00", "#7a5195", "#7f7f7f")
     for number, name in enumerate(named):
         points = drawn.points[drawn.targets == name]
         look = {"color": palette[number], "marker": "o^sDvP<>Xp"[number], "linewidths": 0, "alpha": 0.85}
@@ -182,10 +182,10 @@ def embedding_figure(drawn: Map, classes: Sequence[str], key: str) -> str:
     return canvas.svg(figure, key)
 
 
-def _tag(ax: Axes, points: NDArray[Any], name: str, colour: str, *, above: float) -> None:
+def _tag(ax: Axes, points: NDArray[Any], name: str, color: str, *, above: float) -> None:
     """Write a class's name some points above its sample that is nearest to all of its others."""
     middle = points[np.abs(points[:, None] - points[None]).sum(axis=(1, 2)).argmin()]
-    box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": colour, "alpha": 0.85, "linewidth": 0.8}
+    box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": color, "alpha": 0.85, "linewidth": 0.8}
     look = {"ha": "center", "va": "center", "fontsize": canvas.POINTS - 0.5, "color": canvas.TEXT, "bbox": box}
     at = (float(middle[0]), float(middle[1]))
     ax.annotate(name, at, xytext=(0, above), textcoords="offset points", **look)

@@ -1,4 +1,7 @@
-"""Which figures a page shows, in which order, and what is said under each."""
+"""The figures of a page, in order, with their captions.
+
+A new figure is a function in `figures` or `pictures` that returns SVG, and a line in a section here.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 from wcord.report import figures, pictures
 from wcord.report.analysis import Analysis
 from wcord.report.headline import Side
-from wcord.report.tables import Row
+from wcord.report.tables import ResultRow
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, what has to be said first, and its figures."""
+    """A heading, an introduction, and its figures."""
 
     title: str
     intro: str = ""
@@ -36,7 +39,7 @@ class Shown:
 
     sides: Sequence[Side]
     series: Sequence[figures.Series]
-    teachers: Sequence[Row]
+    teachers: Sequence[ResultRow]
     main: int
     baseline: int | None
     seeds: Sequence[Sequence[Analysis]]
@@ -60,13 +63,13 @@ def training(shown: Shown) -> Section:
     drawn = [
         Picture(
             figures.accuracy_curves(shown.series, shown.teachers),
-            "Accuracy on the test set after each epoch; the last point is the result. Thin: on the training batches of "
-            f"the epoch, as augmented.{band}",
+            "Accuracy on the test set after each epoch; the last point is the result. Thin: on the augmented training "
+            f"batches of the epoch.{band}",
         ),
-        Picture(figures.loss_curves(shown.series), f"The whole training loss; methods sum different parts.{band}"),
+        Picture(figures.loss_curves(shown.series), f"Total training loss; methods differ in its parts.{band}"),
         Picture(
             figures.accuracy_against_size([*shown.teachers, *(side.row for side in shown.sides)]),
-            "Accuracy of the last epoch against the number of parameters: up and left is better.",
+            "Accuracy of the last epoch against the number of parameters: upper left is better.",
         ),
     ]
     return Section("Training", pictures=[picture for picture in drawn if picture.svg])
@@ -76,7 +79,7 @@ def loss_parts(shown: Shown) -> Section:
     """Return one small figure per part of the loss."""
     parts = figures.part_curves(shown.series)
     drawn = [Picture(svg, f"{name}: mean over each epoch.", third=True) for name, svg in parts.items()]
-    return Section("Parts of the loss", "Each part before its weight, in the colours of the runs above.", drawn)
+    return Section("Parts of the loss", "Each part before its weight, in the colors of the runs above.", drawn)
 
 
 def classes(shown: Shown) -> Section:
@@ -96,7 +99,7 @@ def classes(shown: Shown) -> Section:
         drawn.append(Picture(pictures.class_gains(gains, names, "gains", against), caption))
     found = pictures.confusions(subject.analysis, len(names))
     if table := pictures.confusion(found, names, "confusion"):
-        caption = f"What {subject.row.run} takes each class for (square-root colour scale, so that rare errors show)."
+        caption = f"Confusion matrix of {subject.row.run} (square-root color scale, which shows rare errors)."
         drawn.append(Picture(table, caption))
     if len(names) > 10 and (pairs := pictures.confused_pairs(found, names, "pairs")):
         drawn.append(Picture(pairs, f"The pairs of classes that {subject.row.run} confuses most."))
@@ -121,9 +124,9 @@ def _mean_class_accuracy(seeds: Sequence[Analysis], count: int) -> NDArray[np.fl
 
 
 def knowledge(shown: Shown) -> Section:
-    """Return how far the student sees classes and samples as the teacher does."""
+    """Return how closely the student's relations of classes and samples match the teacher's."""
     return Section(
-        "What the student took over from its teacher" if shown.subject.record.teacher else "What the network sees",
+        "What the student learned from its teacher" if shown.subject.record.teacher else "What the network sees",
         pictures=[*_correlations(shown), *_embeddings(shown), *_plan(shown)],
     )
 
@@ -161,7 +164,7 @@ def _embeddings(shown: Shown) -> list[Picture]:
     return [
         Picture(
             pictures.embedding_figure(one, names, f"map{number}"),
-            f"t-SNE of {len(targets):,} test embeddings of {one.title}; distances between groups mean little.",
+            f"t-SNE of {len(targets):,} test embeddings of {one.title}; distances between groups are not meaningful.",
         )
         for number, one in enumerate(maps)
     ]

@@ -1,11 +1,9 @@
-"""Runs as rows: seeds of one configuration grouped, the teacher beside them, for terminal, Markdown and CSV."""
+"""Runs as rows: seeds of one configuration grouped, with their teachers, for pages and the terminal."""
 
-import csv
-import io
 import json
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +15,7 @@ from wcord.checks import UsageError
 from wcord.evaluation.chance import UNBALANCED
 from wcord.report.record import Record
 from wcord.scope import scopes
-from wcord.terminal import markdown_cell, plain
+from wcord.terminal import plain
 from wcord.training.config import DistillConfig, TrainConfig, flatten
 
 MISSING = "–"
@@ -27,133 +25,107 @@ _ONE_RUN_ONLY = {"seed"} | {name for name, of in _SETTINGS.items() if of.may_cha
 
 
 @dataclass(frozen=True)
-class Row:
-    """One configuration, or a teacher, with one value per seed in each measure (none where it was not measured).
+class ResultRow:
+    """One configuration, or a teacher.
 
-    Top-1 (on the test split and, over the last epoch, in training), top-5, balanced accuracy, macro-F1, the share of
-    the commonest class and agreement are in percent, latency in milliseconds, the calibration error a fraction.
-    Where samples have several labels, mean average precision and F1 scores, in percent, stand instead.
-    `at_chance` and `unsettled` tell whether a student of any seed knows nothing of the data, or was saved with running
-    statistics of normalization layers that may not fit its weights.
+    Attributes:
+        run: name of the run, or what the names of its seeds share.
+        method: the method.
+        student: the network.
+        cost: parameters, macs and latency_ms, if measured.
+        measures: metric of a record, or train_top1 → its value for each seed.
+        is_teacher: whether this is a teacher.
+        num_classes: number of classes.
+        at_chance: whether the student of any seed is at chance.
+        unsettled: whether the student of any seed was saved with running statistics that may not fit its weights.
     """
 
     run: str
     method: str
     student: str
-    parameters: float | None
-    macs: float | None
-    latency_ms: float | None
-    top1_last: tuple[float, ...] = ()
-    top1_best: tuple[float, ...] = ()
-    train_top1: tuple[float, ...] = ()
-    top5: tuple[float, ...] = ()
-    balanced: tuple[float, ...] = ()
-    macro_f1: tuple[float, ...] = ()
-    commonest: tuple[float, ...] = ()
-    ece: tuple[float, ...] = ()
-    agreement: tuple[float, ...] = ()
-    map_last: tuple[float, ...] = ()
-    map_best: tuple[float, ...] = ()
-    micro_f1: tuple[float, ...] = ()
+    cost: Mapping[str, float]
+    measures: Mapping[str, tuple[float, ...]]
     is_teacher: bool = False
     num_classes: int = 0
     at_chance: bool = False
     unsettled: bool = False
 
+    def values(self, measure: str) -> tuple[float, ...]:
+        """Return a measure for each seed, empty if not measured."""
+        return self.measures.get(measure, ())
+
     @property
-    def unbalanced(self) -> bool:
-        """Whether the commonest class has far more than its share, so that top-1 says little."""
-        return any(share * self.num_classes >= 100 * UNBALANCED for share in self.commonest)
+    def parameters(self) -> float | None:
+        """Number of parameters."""
+        return self.cost.get("parameters")
 
     @property
     def top1(self) -> float | None:
         """Mean top-1 of the last epoch."""
-        return statistics.fmean(self.top1_last) if self.top1_last else None
+        return statistics.fmean(self.values("top1_last")) if self.values("top1_last") else None
+
+    @property
+    def unbalanced(self) -> bool:
+        """Whether the commonest class has far more than its share, so that top-1 is not informative."""
+        return any(share * self.num_classes >= 100 * UNBALANCED for share in self.values("commonest"))
 
 
 def group(records: Sequence[Record]) -> list[list[int]]:
-    """Return the positions of the records, those of one configuration (all but the seed) together, in order."""
+    """Return the positions of the records, grouped by configuration (all settings but the seed), in order."""
     groups: dict[str, list[int]] = {}
     for position, record in enumerate(records):
         groups.setdefault(_configuration(record), []).append(position)
     return list(groups.values())
 
 
-def rows(records: Sequence[Record]) -> list[Row]:
-    """Return one row per configuration, preceded by one per teacher, in the order of the records."""
-    found: list[Row] = []
+def rows(records: Sequence[Record]) -> list[ResultRow]:
+    """Return one row per teacher, then one per configuration, in the order of the records."""
+    teachers: dict[tuple[object, ...], ResultRow] = {}
     for row in map(teacher_row, records):
-        if row is not None and _who(row) not in map(_who, found):
-            found.append(row)
-    return [*found, *(group_row([records[i] for i in positions]) for positions in group(records))]
+        if row is not None:
+            # Without the latency, which is timed again in each run and would split one teacher into several.
+            key = (row.student, row.parameters, row.values("top1_last"), row.values("map_last"))
+            teachers.setdefault(key, row)
+    return [*teachers.values(), *(group_row([records[i] for i in positions]) for positions in group(records))]
 
 
-def group_row(records: Sequence[Record]) -> Row:
+def group_row(records: Sequence[Record]) -> ResultRow:
     """Return the row of several seeds of one configuration."""
-    first = records[0]
-    cost = first.cost.get("student") or {}
-    return Row(
+    first, last_epochs = records[0], [record.epochs[-1] for record in records if record.epochs]
+    names = dict.fromkeys(name for record in records for name in record.metrics)
+    return ResultRow(
         run=group_name([record.name for record in records]),
         method=first.method,
         student=first.student,
-        parameters=cost.get("parameters"),
-        macs=cost.get("macs"),
-        latency_ms=cost.get("latency_ms"),
-        top1_last=_values(records, "top1_last"),
-        top1_best=_values(records, "top1_best"),
-        train_top1=tuple(
-            float(record.epochs[-1]["train_top1"])
-            for record in records
-            if record.epochs and record.epochs[-1].get("train_top1") is not None
-        ),
-        top5=_values(records, "top5"),
-        balanced=_values(records, "balanced"),
-        macro_f1=_values(records, "macro_f1"),
-        commonest=_values(records, "commonest"),
-        ece=_values(records, "ece"),
-        agreement=_values(records, "agreement"),
-        map_last=_values(records, "map_last"),
-        map_best=_values(records, "map_best"),
-        micro_f1=_values(records, "micro_f1"),
+        cost=first.cost.get("student") or {},
+        measures={name: _numbers([record.metrics.get(name) for record in records]) for name in names}
+        | {"train_top1": _numbers([epoch.get("train_top1") for epoch in last_epochs])},
         num_classes=first.num_classes,
         at_chance=any(record.metrics.get("at_chance") for record in records),
         unsettled=any("unsettled_layers" in (record.metrics.get("norm_statistics") or {}) for record in records),
     )
 
 
-def teacher_row(record: Record) -> Row | None:
-    """Return the row of a record's teacher, or None where there was none."""
+def teacher_row(record: Record) -> ResultRow | None:
+    """Return the row of a record's teacher, or None if there was none."""
     if record.teacher is None:
         return None
-    cost, metrics = record.cost.get("teacher") or {}, record.teacher_metrics or {}
-    top1 = metrics.get("top1", metrics.get("top1_last"))
-    return Row(
+    metrics = record.teacher_metrics or {}
+    named = {"top1_last": metrics.get("top1", metrics.get("top1_last")), "map_last": metrics.get("map")}
+    measures = {name: _numbers([value]) for name, value in {**metrics, **named}.items()}
+    return ResultRow(
         run="teacher",
         method=MISSING,
         student=record.teacher,
-        parameters=cost.get("parameters"),
-        macs=cost.get("macs"),
-        latency_ms=cost.get("latency_ms"),
-        top1_last=() if top1 is None else (round(top1, 2),),
-        top5=_rounded(metrics, "top5"),
-        balanced=_rounded(metrics, "balanced"),
-        macro_f1=_rounded(metrics, "macro_f1"),
-        commonest=_rounded(metrics, "commonest"),
-        ece=_rounded(metrics, "ece", 4),
-        map_last=_rounded(metrics, "map"),
-        micro_f1=_rounded(metrics, "micro_f1"),
+        cost=record.cost.get("teacher") or {},
+        measures={name: tuple(round(x, 4 if name == "ece" else 2) for x in xs) for name, xs in measures.items()},
         is_teacher=True,
         num_classes=record.num_classes,
     )
 
 
-def _rounded(metrics: dict[str, Any], name: str, digits: int = 2) -> tuple[float, ...]:
-    return () if metrics.get(name) is None else (round(metrics[name], digits),)
-
-
-def _who(row: Row) -> tuple[Any, ...]:
-    # Latency is timed anew in every run: by it, one teacher would become several.
-    return row.student, row.parameters, row.top1_last, row.map_last
+def _numbers(values: Sequence[object]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values if isinstance(value, int | float))
 
 
 def group_name(names: Sequence[str]) -> str:
@@ -194,55 +166,52 @@ def counted(number: float | None) -> str:
     return f"{number / 1e6:.2f} M" if number < 1e7 else f"{number / 1e6:.1f} M"
 
 
-_COLUMNS: dict[str, Callable[[Row], str]] = {
+_MEASURES = {
+    "top-1 last, %": ("top1_last", 2, {"one class"}),
+    "top-1 best, % (chosen on test)": ("top1_best", 2, {"one class"}),
+    "train top-1, % (last epoch, as augmented)": ("train_top1", 2, {"one class"}),
+    "balanced accuracy, %": ("balanced", 2, {"unbalanced"}),
+    "macro-F1, %": ("macro_f1", 2, {"unbalanced", "several labels"}),
+    "commonest class, %": ("commonest", 2, {"unbalanced"}),
+    "top-5, %": ("top5", 2, {"one class"}),
+    "ECE": ("ece", 3, {"one class"}),
+    "agreement, %": ("agreement", 1, {"one class"}),
+    "mAP last, %": ("map_last", 2, {"several labels"}),
+    "mAP best, % (chosen on test)": ("map_best", 2, {"several labels"}),
+    "micro-F1, %": ("micro_f1", 2, {"several labels"}),
+}
+"""Heading → measure, its digits, and the data that it is shown for. ECE is a fraction, all others are in percent."""
+_COLUMNS: dict[str, Callable[[ResultRow], str]] = {
     "run": lambda row: row.run,
     "method": lambda row: row.method,
     "network": lambda row: row.student,
     "parameters": lambda row: counted(row.parameters),
-    "MACs": lambda row: counted(row.macs),
-    "latency, ms": lambda row: MISSING if row.latency_ms is None else f"{row.latency_ms:.2f}",
-    "top-1 last, %": lambda row: spread(row.top1_last),
-    "top-1 best, % (chosen on test)": lambda row: spread(row.top1_best),
-    "train top-1, % (last epoch, as augmented)": lambda row: spread(row.train_top1),
-    "balanced accuracy, %": lambda row: spread(row.balanced),
-    "macro-F1, %": lambda row: spread(row.macro_f1),
-    "commonest class, %": lambda row: spread(row.commonest),
-    "top-5, %": lambda row: spread(row.top5),
-    "ECE": lambda row: spread(row.ece, 3),
-    "agreement, %": lambda row: spread(row.agreement, 1),
-    "mAP last, %": lambda row: spread(row.map_last),
-    "mAP best, % (chosen on test)": lambda row: spread(row.map_best),
-    "micro-F1, %": lambda row: spread(row.micro_f1),
+    "MACs": lambda row: counted(row.cost.get("macs")),
+    "latency, ms": lambda row: MISSING if row.cost.get("latency_ms") is None else f"{row.cost['latency_ms']:.2f}",
 }
-MACRO_F1 = "macro-F1, %"
-_OF_UNBALANCED = ("balanced accuracy, %", MACRO_F1, "commonest class, %")
-"""Columns that say little where classes are balanced."""
-_OF_SEVERAL = ("mAP last, %", "mAP best, % (chosen on test)", "micro-F1, %")
-"""Columns for samples with several labels, with macro-F1."""
-_OF_ONE_CLASS = (
-    "top-1 last, %", "top-1 best, % (chosen on test)", "train top-1, % (last epoch, as augmented)", "top-5, %", "ECE",
-    "agreement, %",
-)  # fmt: skip
-"""Columns for samples of one class each."""
 TEXT_COLUMNS = 3
-"""The first columns hold text and are set flush left; numbers follow."""
+"""The first columns are text, flush left; numbers follow."""
 
 
-def headings(table_rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return the headings of a table: those of balance, and of several labels a sample, only where a row has these."""
-    unbalanced, several = any(row.unbalanced for row in table_rows), any(row.map_last for row in table_rows)
-    left_out = set() if unbalanced else set(_OF_UNBALANCED)
-    if several:
-        left_out -= {MACRO_F1}
-        left_out |= set() if any(row.top1_last for row in table_rows) else set(_OF_ONE_CLASS)
-    else:
-        left_out |= set(_OF_SEVERAL)
-    return tuple(name for name in _COLUMNS if name not in left_out)
+def headings(table_rows: Sequence[ResultRow]) -> tuple[str, ...]:
+    """Return the headings of a table, without measures that do not suit the data of any row."""
+    data = set()
+    if any(row.unbalanced for row in table_rows):
+        data.add("unbalanced")
+    if any(row.values("map_last") for row in table_rows):
+        data.add("several labels")
+    if "several labels" not in data or any(row.values("top1_last") for row in table_rows):
+        data.add("one class")
+    return (*_COLUMNS, *(name for name, (_, _, shown_for) in _MEASURES.items() if shown_for & data))
 
 
-def cells(row: Row, names: Sequence[str]) -> list[str]:
+def cells(row: ResultRow, names: Sequence[str]) -> list[str]:
     """Return the text of a row, one cell per heading."""
-    return [_COLUMNS[name](row) for name in names]
+    return [_COLUMNS[name](row) if name in _COLUMNS else _measured(row, *_MEASURES[name][:2]) for name in names]
+
+
+def _measured(row: ResultRow, measure: str, digits: int) -> str:
+    return spread(row.values(measure), digits)
 
 
 _TERMINAL_COLUMNS = {
@@ -256,26 +225,26 @@ _TERMINAL_COLUMNS = {
     "ECE": "ECE",
     "agreement, %": "agree",
 }
-"""What fits into 80 columns, and how it is headed there."""
+"""Columns that fit into 80 characters → their short headings."""
 _TERMINAL_UNBALANCED = {"MACs": ("balanced accuracy, %", "bal."), "ECE": ("macro-F1, %", "F1")}
-"""What stands in for a column where classes are unbalanced."""
+"""Column → its replacement and heading for unbalanced classes."""
 _TERMINAL_SEVERAL = {
     "top-1 last, %": ("mAP last, %", "mAP"),
     "top-1 best, % (chosen on test)": ("mAP best, % (chosen on test)", "best*"),
-    "ECE": (MACRO_F1, "macro-F1"),
+    "ECE": ("macro-F1, %", "macro-F1"),
     "agreement, %": ("micro-F1, %", "micro-F1"),
 }
-"""What stands in for a column where samples have several labels."""
+"""Column → its replacement and heading for samples with several labels."""
 
 
-def terminal_table(table_rows: Sequence[Row], title: str | None = None) -> Table:
-    """Return a table for a terminal of 80 columns or more: what matters most, and what `best*` means."""
+def terminal_table(table_rows: Sequence[ResultRow], title: str | None = None) -> Table:
+    """Return the main columns as a table for a terminal of 80 characters or more."""
     columns, caption = dict(_TERMINAL_COLUMNS), "top-1 in %, last epoch; * chosen on the test set"
     if any(row.unbalanced for row in table_rows):
         columns = dict(_TERMINAL_UNBALANCED.get(name, (name, heading)) for name, heading in columns.items())
-        shares = sorted({f"{share:.2f}" for row in table_rows for share in row.commonest})
+        shares = sorted({f"{share:.2f}" for row in table_rows for share in row.values("commonest")})
         caption += f"\nbal.: balanced accuracy; F1: macro-F1; the commonest class alone: {' or '.join(shares)} %"
-    elif any(row.map_last for row in table_rows) and not any(row.top1_last for row in table_rows):
+    elif any(row.values("map_last") for row in table_rows) and not any(row.values("top1_last") for row in table_rows):
         columns = dict(_TERMINAL_SEVERAL.get(name, (name, heading)) for name, heading in columns.items())
         caption = f"mAP{caption.removeprefix('top-1')}"
     table = Table(title=title, box=SIMPLE_HEAD, caption=caption)
@@ -287,39 +256,10 @@ def terminal_table(table_rows: Sequence[Row], title: str | None = None) -> Table
     return table
 
 
-def markdown(table_rows: Sequence[Row]) -> str:
-    """Return a Markdown table, ending with a line break."""
-    names = headings(table_rows)
-    rule = [":---"] * TEXT_COLUMNS + ["---:"] * (len(names) - TEXT_COLUMNS)
-    lines = [list(names), rule, *(list(map(markdown_cell, cells(row, names))) for row in table_rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def csv_text(table_rows: Sequence[Row]) -> str:
-    """Return comma-separated values: plain numbers, mean, standard deviation and number of seeds; empty if missing."""
-    out = io.StringIO()
-    measures = (
-        "top1_last", "top1_best", "train_top1", "balanced", "macro_f1", "commonest", "top5", "ece", "agreement"
-    )  # fmt: skip
-    if any(row.map_last for row in table_rows):
-        measures += ("map_last", "map_best", "micro_f1")
-    plain = ("run", "method", "student", "is_teacher", "parameters", "macs", "latency_ms")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*plain, *(f"{name}{part}" for name in measures for part in ("_mean", "_std", "_n"))])
-    for row in table_rows:
-        numbers: list[Any] = []
-        for name in measures:
-            values: tuple[float, ...] = getattr(row, name)
-            mean = statistics.fmean(values) if values else None
-            deviation = statistics.stdev(values) if len(values) > 1 else None
-            numbers += [mean, deviation, len(values)]
-        writer.writerow([*(getattr(row, name) for name in plain), *numbers])
-    return out.getvalue()
-
-
 def _configuration(record: Record) -> str:
-    told = [record.kind, record.method, record.student, record.teacher, record.data, _settings(record.config)]
-    return json.dumps(told, sort_keys=True, default=str)
+    config = _settings(record.config)
+    configuration = [record.kind, record.method, record.student, record.teacher, record.data, config]
+    return json.dumps(configuration, sort_keys=True, default=str)
 
 
 def _settings(config: Any) -> Any:
@@ -334,8 +274,3 @@ def _without_run(config: Any) -> Any:
         return config
     kept = {key: _without_run(value) for key, value in config.items() if key not in _ONE_RUN_ONLY}
     return {key: value for key, value in kept.items() if value not in (None, [], ())}
-
-
-def _values(records: Sequence[Record], name: str) -> tuple[float, ...]:
-    found = (record.metrics.get(name) for record in records)
-    return tuple(float(value) for value in found if value is not None)

@@ -254,13 +254,12 @@ def teacher_weights(config: TrainConfig | DistillConfig) -> Path | None:
     return config.teacher_weights if isinstance(config, DistillConfig) else None
 
 
-def configure(kind: type[Config], settings: Mapping[str, object], *, missing: object = None) -> Config:
+def configure(kind: type[Config], settings: Mapping[str, object]) -> Config:
     """Return a configuration from settings by name, flat (`epochs`) or in tables (`[training] epochs`).
 
     Args:
         kind: TrainConfig or DistillConfig.
         settings: name → value, or table name → such a mapping.
-        missing: stands in for required settings that are absent; None: their absence is an error.
 
     Raises:
         UsageError: on an unknown name (the nearest is offered), a missing setting, a value of another type or out of
@@ -271,10 +270,9 @@ def configure(kind: type[Config], settings: Mapping[str, object], *, missing: ob
         flat = {**FINETUNE, **flat}
     required = [f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING]
     absent = [name for name in required if name not in flat]
-    if absent and missing is None:
+    if absent:
         raise UsageError(f"missing setting {absent[0]!r}: give --{absent[0].replace('_', '-')}")
-    made = kind(**_nested(kind, dict.fromkeys(absent, missing) | flat))
-    return checked(made) if missing is None else made
+    return checked(kind(**_nested(kind, flat)))
 
 
 def _nested(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and the end of the time as a wish to stop, granted by the loop once its state is saved."""
+"""Turns Ctrl-C, SIGTERM and --max-time into a stop request, which the loop honors once its state is saved."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ import torch
 from wcord import collectives
 
 TIME_IS_UP = 1
-"""The wish to stop for lack of time, below the numbers of the signals that are heeded."""
+"""Stop request of the time limit; smaller than the numbers of the handled signals."""
 
 
 class Interrupt:
@@ -19,7 +19,7 @@ class Interrupt:
     Outside the main thread signals cannot be caught and the flag stays down.
 
     Args:
-        deadline: moment, of the monotonic clock, from which on the time is up.
+        deadline: when the time is up, on the monotonic clock; None: no limit.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -39,13 +39,11 @@ class Interrupt:
     ) -> None:
         self._restore()
 
-    def wish(self, device: torch.device) -> int:
-        """Return the number of the signal that was received, `TIME_IS_UP`, or 0 to go on.
-
-        Several processes agree: all are told the same, whichever of them was to stop.
+    def request(self, device: torch.device) -> int:
+        """Return the number of the received signal, `TIME_IS_UP`, or 0 to continue; equal in all processes.
 
         Args:
-            device: through which they talk.
+            device: device of the collective operation.
         """
         late = self.deadline is not None and time.monotonic() > self.deadline
         return collectives.largest(self.received or (TIME_IS_UP if late else 0), device)

@@ -161,7 +161,7 @@ class Trainer:
     def _enter(self, stage: Stage) -> None:
         """Begin a stage: its parts are measured from its first epoch."""
         self.at.stage, self.at.epoch, self.at.batch = stage, 0, 0
-        parts = tuple(self.objective.part_weights) if stage == "main" else self.objective.prepared_parts
+        parts = tuple(self.objective.weights) if stage == "main" else self.objective.prepared_parts
         diagnostics = self.objective.diagnostics if stage == "main" else ()
         self.meter = EpochMeter(parts, diagnostics, device=self.accelerator.device)
 
@@ -331,7 +331,7 @@ class Trainer:
         """
         if collectives.count() > 1 and self.accelerator.device.type != "cpu" and self.at.steps_done % FLUSH_EVERY:
             return None
-        wish = interrupt.wish(self.accelerator.device)
+        wish = interrupt.request(self.accelerator.device)
         if wish == TIME_IS_UP:
             return f"reached --max-time of {self.config.max_time or 0:g} minutes", None
         return (f"received {signal.Signals(wish).name}", signal.Signals(wish)) if wish else None

@@ -1,4 +1,4 @@
-"""What the accuracies of a run are called; mixed samples, and those with several labels, have measures of their own."""
+"""Names of a run's accuracies; mixed samples and samples with several labels have separate measures."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,17 @@ from wcord.data.loader import Loader
 DOMINANT = "train_top1_mixed"
 """Training accuracy where samples are mixed: a mixture counts for its dominant label."""
 BY_LABEL = "train_label_accuracy"
-"""Training accuracy where samples have several labels: the share of labels that are answered rightly."""
+"""Training accuracy where samples have several labels: the share of correctly predicted labels."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Names of what an epoch is measured by, all in percent.
+    """Names of the measures of an epoch, all in percent.
 
     Attributes:
-        train: entry for the training data.
-        test: entry for the evaluation data.
-        measure: what the latter is among the values that `accuracy` returns.
+        train: entry of the training data.
+        test: entry of the evaluation data.
+        measure: the latter's name among the values of `accuracy`.
         several_labels: whether samples have several labels.
     """
 
@@ -28,7 +28,7 @@ class Measures:
 
 
 def measures_of(train: Loader) -> Measures:
-    """Return what a run over these batches is measured by."""
+    """Return the measures of a run over these batches."""
     if train.targets.is_floating_point():
         return Measures(BY_LABEL, "test_map", "map", several_labels=True)
     return Measures("train_top1" if train.mixing is None else DOMINANT)

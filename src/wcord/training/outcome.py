@@ -1,4 +1,4 @@
-"""How a training call ended: finished, or stopped and to be gone on with."""
+"""How a training call ended: finished, or stopped and resumable."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +9,7 @@ class Outcome:
     """How a call of `Trainer.fit` ended.
 
     Attributes:
-        status: finished, or stopped by its time limit or a signal and to be resumed.
+        status: finished, or stopped by its time limit or a signal, and resumable.
         reason: why it stopped.
         signal: number of the signal that stopped it, or None.
         seconds: training time, over all calls.

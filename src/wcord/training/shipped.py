@@ -1,4 +1,4 @@
-"""The network as it will be used: what is evaluated after an epoch, and saved at the end."""
+"""The network that is evaluated after an epoch and saved at the end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Shipped:
 
     Attributes:
         network: the student, or its moving average.
-        notes: what a user of it has to know about its normalization layers, one sentence each.
-        statistics: the same for programs: layers whose running statistics were measured, on how many samples, and
-            layers whose statistics have not settled; empty where all are those of training.
+        notes: what its user has to know about normalization layers, one sentence each.
+        statistics: the same for programs: number of layers with measured running statistics, number of samples, and
+            number of layers whose statistics have not settled; None where all are those of training.
     """
 
     network: Network
@@ -29,9 +29,9 @@ class Shipped:
 
 
 def ship(network: Network, train: Loader, config: TrainingConfig, *, updates: int, device: torch.device) -> Shipped:
-    """Bring the running statistics of a network, in place, to what they have to be where it is used.
+    """Set the running statistics of a network, in place, to what inference needs.
 
-    They are measured on batches that depend on nothing but the seed, in all processes alike.
+    They are measured on batches that depend on the seed alone, equal in all processes.
 
     Args:
         network: the student, or its moving average.
@@ -56,9 +56,9 @@ def ship(network: Network, train: Loader, config: TrainingConfig, *, updates: in
 
 
 def _reason(config: TrainingConfig, unsettled: Sequence[NormLayer], updates: int) -> str:
-    """Return why the running statistics of training will not do; empty where they will."""
+    """Return why the running statistics of training do not suffice; empty where they do."""
     if config.ema is not None and config.norm_statistics != "always":
-        return "an average of weights needs statistics of its own"
+        return "averaged weights need statistics measured for them"
     if not unsettled:
         return ""
     momenta = sorted({f"{layer.momentum:g}" if layer.momentum is not None else "1/n" for layer in unsettled})

@@ -1,4 +1,4 @@
-"""What it costs to carry one unit of mass from row i of x to row j of y."""
+"""Costs of carrying one unit of mass from row i of x to row j of y."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""Exact transport between two sets of as many equally weighted points: an assignment problem."""
+"""Exact transport between two equally large sets of equally weighted points: an assignment problem."""
 
 import torch
 from scipy.optimize import linear_sum_assignment

@@ -1,6 +1,6 @@
 """All of Sinkhorn's iterations on a small stored kernel in one launch on a GPU (Triton).
 
-Triton comes with torch on Linux only: whoever imports this module does so where a kernel is about to be used.
+Triton comes with torch on Linux only, so this module is imported when a kernel is about to be used.
 """
 
 from typing import Any
@@ -11,9 +11,9 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK_ENTRIES = 16384
-"""Entries of the kernel that the program reads at a time: what its registers hold, to keep many reads under way."""
+"""Entries of the kernel that the program reads at a time: what its registers hold, to keep many reads in flight."""
 OPTIONS: dict[str, Any] = {"num_warps": 16}
-"""How it is compiled."""
+"""Options of its compilation."""
 
 
 @triton.jit(do_not_specialize=["num_rows", "iterations"])
@@ -31,7 +31,7 @@ def _alternate(
     BLOCK_COLUMNS: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
 ):
-    """Sweep once over the rows an iteration: what a block of rows reaches gives its u, and that its part of Kᵀ u."""
+    """Sweep over the rows once per iteration: each block of rows gives its u, and then its part of Kᵀ u."""
     j = tl.arange(0, BLOCK_COLUMNS)
     weight = tl.load(b + j, mask=j < COLUMNS, other=0.0)
     scale = tl.load(start + j, mask=j < COLUMNS, other=0.0)
@@ -39,8 +39,8 @@ def _alternate(
         sums = tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], tl.float32)
         for first in range(0, num_rows, BLOCK_ROWS):
             i = first + tl.arange(0, BLOCK_ROWS)
-            there = (i < num_rows)[:, None] & (j < COLUMNS)[None, :]
-            block = tl.load(kernel + i[:, None] * COLUMNS + j[None, :], mask=there, other=0.0)
+            inside = (i < num_rows)[:, None] & (j < COLUMNS)[None, :]
+            block = tl.load(kernel + i[:, None] * COLUMNS + j[None, :], mask=inside, other=0.0)
             reached = tl.maximum(tl.sum(block * scale[None, :], axis=1), least, propagate_nan=tl.PropagateNan.ALL)
             part = tl.load(a + i, mask=i < num_rows, other=0.0) / reached
             tl.store(u + i, part, mask=i < num_rows)
@@ -50,7 +50,7 @@ def _alternate(
 
 
 def constants(rows: int, columns: int) -> dict[str, Any]:
-    """Return what the program is compiled for."""
+    """Return the compile-time constants of the program."""
     block_columns = triton.next_power_of_2(columns)
     block_rows = min(max(1, BLOCK_ENTRIES // block_columns), triton.next_power_of_2(rows))
     return {"COLUMNS": columns, "BLOCK_COLUMNS": block_columns, "BLOCK_ROWS": block_rows}
@@ -61,15 +61,15 @@ def alternate(
 ) -> tuple[Tensor, Tensor]:
     """Return u and v after `iterations` alternations u = a / (K v), v = b / (Kᵀ u), divisors at least `least`.
 
-    One program makes them all, so nothing waits between them; it reads K from the GPU's cache once an iteration.
+    One program makes all of them without waiting in between; it reads K from the GPU's cache once an iteration.
 
     Args:
-        kernel: K, n×m; float32 and contiguous like all that is given.
+        kernel: K, n×m; float32 and contiguous, like all arguments.
         a: weights of the rows, n.
         b: weights of the columns, m.
         v: the scaling of the columns to start from, m.
         iterations: at least 1.
-        least: see above.
+        least: the smallest divisor.
     """
     u, scaled = torch.empty_like(a), torch.empty_like(b)
     arguments = (kernel, a, b, v, u, scaled, kernel.shape[0], iterations, least)

@@ -1,6 +1,6 @@
 """Transport cost of two batches as a loss: one autograd function that never unrolls the iteration."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from wcord.transport.sinkhorn import (
     PLAIN_BOUND,
     TINY,
     Scaling,
-    centre,
+    center,
     require_prior,
     require_settings,
     scale,
@@ -21,7 +21,12 @@ from wcord.transport.sinkhorn import (
     warn_if_unconverged,
 )
 
-GRADIENTS = ("entropic", "sharp")
+Gradient = Literal["entropic", "sharp"]
+
+EPSILON = 0.05
+"""ε, in units of the cosine cost."""
+ITERATIONS = 10
+"""Sinkhorn iterations: with ε = 0.05 and clustered features the gradient is then off by less than 0.4 %."""
 
 ADJOINT_POWER = 0.6
 """The adjoint's residual is brought below the dtype's epsilon to this power, 7e-5 in float32. Against float64 the
@@ -29,14 +34,14 @@ gradient is then off by 1e-6, and by up to 6e-4 where the plan nearly falls apar
 rounding the directions lose their conjugacy, and the error grows again, up to 2e-3."""
 
 MAX_ADJOINT_STEPS = 500
-"""A guard; up to 70 were needed in trials."""
+"""A limit; up to 70 were needed in trials."""
 
 FIXED_ADJOINT_STEPS = 100
-"""Steps that are always made where it must not be looked at whether more are needed."""
+"""Steps that are always made where the residual must not be read to decide whether more are needed."""
 
 
 class TransportParts(NamedTuple):
-    """The loss and what should be logged beside it; only `cost` carries a gradient."""
+    """The loss and two values for the log; only `cost` carries a gradient."""
 
     cost: Tensor
     """Σ P_ij C_ij."""
@@ -50,10 +55,10 @@ def transport_loss(
     student: Tensor,
     teacher: Tensor,
     *,
-    epsilon: float = 0.05,
-    iterations: int = 10,
+    epsilon: float = EPSILON,
+    iterations: int = ITERATIONS,
     prior: Tensor | None = None,
-    gradient: str = "entropic",
+    gradient: Gradient = "entropic",
     tolerance: float | None = None,
 ) -> Tensor:
     r"""Return the cost of carrying the student's batch onto the teacher's, under the entropic plan.
@@ -79,26 +84,26 @@ def transport_loss(
     nothing of size n×m outlives it; for the same reason a second derivative is refused.
 
     Args:
-        student: n×D; need not be normalised. A zero row costs 1 against all rows, with a finite gradient.
+        student: n×D; need not be normalized. A zero row costs 1 against all rows, with a finite gradient.
         teacher: m×D.
         epsilon: ε, in units of the cost, which spans [0, 2].
-        iterations: Sinkhorn iterations, or with a tolerance the most of them.
+        iterations: Sinkhorn iterations; with a tolerance, the most of them.
         prior: Q, n×m, non-negative, sum 1; see `sinkhorn`.
         gradient: "entropic" or "sharp".
-        tolerance: L1 error of the marginals to stop at, looked at every 10 iterations; None makes all iterations.
+        tolerance: L1 error of the marginals to stop at, checked every 10 iterations; None makes all iterations.
 
     Returns:
         A scalar in [0, 2], float32 at least whatever the inputs or autocast say.
 
     Raises:
         RuntimeError: backward is called with create_graph=True.
-        UsageError: fewer than two rows on a side, widths that differ, NaN or infinity (looked for on the CPU), an
-            unknown gradient, a setting out of range, or a prior that is none.
+        UsageError: fewer than two rows on a side, widths that differ, NaN or infinity (checked on the CPU), an
+            unknown gradient, a setting out of range, or an invalid prior.
         TypeError: an argument does not hold floating-point numbers.
 
     Warns:
         ConvergenceWarning: on the CPU, if the marginals are off by more than the tolerance (0.01 if none is given). On
-            an accelerator the question would stall the queue: log `transport_parts(...).marginal_error` there.
+            an accelerator the check would wait for the device: log `transport_parts(...).marginal_error` there.
 
     >>> teacher = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     >>> student = torch.tensor([[0.0, 2.0], [3.0, 0.0]], requires_grad=True)
@@ -118,15 +123,15 @@ def transport_parts(
     student: Tensor,
     teacher: Tensor,
     *,
-    epsilon: float = 0.05,
-    iterations: int = 10,
+    epsilon: float = EPSILON,
+    iterations: int = ITERATIONS,
     prior: Tensor | None = None,
-    gradient: str = "entropic",
+    gradient: Gradient = "entropic",
     tolerance: float | None = None,
 ) -> TransportParts:
     """Return `transport_loss` together with the plan's diagonal mass and marginal error, at no further cost.
 
-    Arguments and errors are those of `transport_loss`. It never warns: who takes the parts looks at `marginal_error`.
+    Arguments and errors are those of `transport_loss`. Never warns; check `marginal_error`.
 
     >>> same = torch.eye(3)
     >>> parts = transport_parts(same, same, epsilon=0.1)
@@ -136,7 +141,7 @@ def transport_parts(
     require_transport_settings(epsilon=epsilon, iterations=iterations, gradient=gradient, tolerance=tolerance)
     for name, tensor in (("student", student), ("teacher", teacher)):
         require_matrix(name, tensor, min_rows=2)
-        # A NaN or infinity shows in the sum, at a fiftieth of the price of looking at every number.
+        # A NaN or infinity shows in the sum, at a fiftieth of the cost of checking every number.
         if may_read(tensor) and not bool(tensor.detach().sum().isfinite()):
             require_finite(name, tensor)
     require_same_width(student, teacher, ("student", "teacher"))
@@ -144,17 +149,17 @@ def transport_parts(
         x, y = in_common_precision(student, teacher)
         if prior is not None:
             prior = require_prior(prior, uniform(len(x), x), uniform(len(y), y))
-        wanted = torch.is_grad_enabled()
-        formed = (wanted and x.requires_grad, wanted and y.requires_grad)
+        recorded = torch.is_grad_enabled()
+        formed = (recorded and x.requires_grad, recorded and y.requires_grad)
         solved = _Transport.apply(x, y, prior, epsilon, iterations, tolerance, gradient == "sharp", formed)
     return TransportParts(*solved)
 
 
 def require_transport_settings(
-    *, epsilon: float, iterations: int, gradient: str, tolerance: float | None = None
+    *, epsilon: float, iterations: int, gradient: Gradient = "entropic", tolerance: float | None = None
 ) -> None:
-    """Raise unless the settings of a transport loss make sense, for who wants to know before the first batch."""
-    require_choice("gradient", gradient, GRADIENTS)
+    """Validate the settings of a transport loss, so that callers can fail before the first batch."""
+    require_choice("gradient", gradient, get_args(Gradient))
     require_settings(epsilon, iterations, tolerance)
 
 
@@ -227,7 +232,7 @@ def _match(
     if prior is not None:
         log_kernel += prior.log()
     if prior is not None or bound > PLAIN_BOUND:
-        _, bound = centre(log_kernel)
+        _, bound = center(log_kernel)
     a, b = uniform(len(x), x), uniform(len(y), y)
     return scale(log_kernel, a, b, bound=bound, iterations=iterations, tolerance=tolerance), a
 

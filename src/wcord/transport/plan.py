@@ -1,7 +1,7 @@
-"""A transport plan and what can be asked of it.
+"""A transport plan and the quantities derived from it.
 
 Symbols: C the n×m cost, a and b the weights of rows and columns (the marginals), Q the prior (a bᵀ without one), ε the
-regularisation in units of the cost, f and g the dual potentials, P the plan.
+regularization in units of the cost, f and g the dual potentials, P the plan.
 """
 
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ class ConvergenceWarning(UserWarning):
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A coupling of rows and columns; everything derived from it is computed when first asked for, and kept.
+    """A coupling of rows and columns; derived quantities are computed on first use and cached.
 
     The plan itself is a constant for autograd. `cost` and `entropic_cost` follow the graph of `cost_matrix`, with the
     plan held fixed: for a converged plan that is the exact gradient of `entropic_cost` (envelope theorem), and not of
     `cost`; see `transport_loss(gradient="sharp")` for the latter.
 
     Attributes:
-        cost_matrix: C, n×m, as it was given.
+        cost_matrix: C, n×m, as passed in.
         a: weights of the rows, n.
         b: weights of the columns, m.
         epsilon: ε in units of the cost; 0 for an exact plan.
@@ -70,7 +70,7 @@ class Plan:
 
     @cached_property
     def entropic_cost(self) -> Tensor:
-        """Σ P_ij C_ij + ε KL(P‖Q), a scalar: what Sinkhorn minimises."""
+        """Σ P_ij C_ij + ε KL(P‖Q), a scalar: what Sinkhorn minimizes."""
         if self.potentials is None:
             return self.cost
         # log(P/Q) = (f + g − C)/ε turns ε KL into ⟨P1, f⟩ + ⟨Pᵀ1, g⟩ − ΣPC; where no mass is, f may be −∞.

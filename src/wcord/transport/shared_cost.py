@@ -23,7 +23,7 @@ CHUNK_ELEMENTS = 2**22
 
 
 class SharedCostTransport(NamedTuple):
-    """What B transport problems over one cost come to, each a vector of B; all but the error carry the gradient."""
+    """Results of B transport problems over one cost, each a vector of B; all but the error carry the gradient."""
 
     cost: Tensor
     """Σ P_ij C_ij, the price of the plan without the entropy."""
@@ -42,10 +42,10 @@ def shared_cost_transport(
 
     The same problem as `sinkhorn`'s without a prior. Each iteration is u ← a / (K v), v ← b / (Kᵀ u) for all pairs at
     once, and a last u makes the row sums exact. It starts from v = 1: with few iterations the potentials then fall to
-    zero together with the difference of a and b, where those that start from v = b (as `sinkhorn`, whose weights do
+    zero together with the difference of a and b, while a start from v = b (as in `sinkhorn`, whose weights do
     not differ much) would keep −ε log b and pull a away from an equal b.
 
-    The gradient with respect to a is the dual potential f_i = −ε log Σ_j K_ij v_j, centred so that Σ_i a_i f_i = 0:
+    The gradient with respect to a is the dual potential f_i = −ε log Σ_j K_ij v_j, centered so that Σ_i a_i f_i = 0:
     on the simplex potentials count up to a constant. By the envelope theorem it is the exact gradient of `entropic`
     once the iteration has converged; nothing is unrolled. `cost` carries the same gradient, which is not that of
     Σ P C (see `transport_loss`). b and the cost are constants. A zero weight takes its point out of the problem; its
@@ -57,7 +57,7 @@ def shared_cost_transport(
         cost: C, n×m, finite and not negative.
         epsilon: ε, in units of the cost.
         iterations: iterations to make.
-        largest: a number that no cost exceeds; None looks it up, which on an accelerator waits for the device.
+        largest: a number that no cost exceeds; None reads it from the cost, which waits for an accelerator.
 
     Returns:
         B values each, float32 at least whatever the inputs or autocast say.
@@ -65,7 +65,7 @@ def shared_cost_transport(
     Raises:
         RuntimeError: backward is called with create_graph=True.
         UsageError: shapes that do not fit, weights that are no distributions, costs below zero or above `largest`, NaN
-            or infinity (values are looked at on the CPU), or a setting out of range.
+            or infinity (values are checked on the CPU), or a setting out of range.
         TypeError: an argument does not hold floating-point numbers.
 
     >>> cost = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
@@ -80,7 +80,7 @@ def shared_cost_transport(
     with autocast_off(a):
         rows, columns, costs = in_common_precision(a, b.detach(), cost.detach())
         rows, columns = rows / rows.sum(dim=1, keepdim=True), columns / columns.sum(dim=1, keepdim=True)
-        # The factor lets a bound pass that was worked out in another precision.
+        # The factor allows a bound that was computed in another precision.
         highest = _highest(costs) if largest is None else largest * (1 + 1e-6)
         if largest is not None and may_read(costs) and float(costs.max()) > highest:
             raise UsageError(f"cost exceeds largest={largest:g}, received {float(costs.max()):g}: raise largest")
@@ -88,7 +88,7 @@ def shared_cost_transport(
 
 
 def _highest(costs: Tensor) -> float:
-    """Return the largest cost; infinity, which leads to the log domain, where it must not be looked at."""
+    """Return the largest cost; infinity, which leads to the log domain, if it must not be read."""
     return torch.inf if reads_are_off() else float(costs.max())
 
 

@@ -1,4 +1,4 @@
-"""The one Sinkhorn of the project: scales a positive kernel until its rows and columns sum to given weights.
+"""Sinkhorn's iteration for one pair of weights: scales a positive kernel until its rows and columns sum to them.
 
 Symbols: L the log-kernel (log Q − C/ε up to a constant), K = exp(L + F + G) the kernel with the potentials F and G
 absorbed, u and v the scalings, P = diag(u) K diag(v) the plan, a and b the weights of rows and columns.
@@ -24,15 +24,15 @@ from wcord.numerics import autocast_off, full_precision
 from wcord.transport.plan import DEFAULT_TOLERANCE, ConvergenceWarning, Plan
 
 PLAIN_BOUND = 30.0
-"""Largest |L| for which exp(L) needs no stabilisation: exp(±30), and the scalings, stay far inside float32."""
+"""Largest |L| for which exp(L) needs no stabilization: exp(±30), and the scalings, stay far inside float32."""
 
 ABSORB_EVERY = 20
 """Kernel iterations between two absorptions."""
 CHECK_EVERY = 10
-"""Iterations between two looks at the marginals, where a tolerance is given."""
+"""Iterations between two checks of the marginals, with a tolerance."""
 
 KERNEL_BOUND = 1024
-"""Most rows and columns that the GPU kernel is for."""
+"""Largest number of rows and columns of the GPU kernel."""
 
 LOG_FLOOR = -69.0
 """Kernel entries below exp(−69) = 1e-30 are zero until the next absorption: nothing becomes a denormal number, which
@@ -42,10 +42,10 @@ TINY = 1e-37
 """Least divisor: a row whose kernel entries all fell below the floor gets a large finite scaling, and is absorbed."""
 
 NOTHING = -1e30
-"""Stands for log 0 where it is subtracted from: −∞ minus −∞ would be NaN."""
+"""Replaces log 0 in differences: −∞ minus −∞ would be NaN."""
 
 SUM_TOLERANCE = 1e-4
-"""How far the sum of given weights may be from 1."""
+"""Largest deviation from 1 of the sum of weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +79,9 @@ def sinkhorn(
     Without a prior Q = a bᵀ, and the plan is that of Cuturi (2013), "Sinkhorn Distances". With one the Gibbs kernel is
     Q_ij exp(−C_ij/ε): Q = (1−α)·uniform + α·identity anchors row i to column i.
 
-    Runs without recording a graph; the plan is a constant for autograd (see `Plan`). The number of iterations made is
-    fixed unless a tolerance is given; to look at the marginals for one waits for an accelerator. Nothing else does: the
-    values of cost, weights and prior, and the marginals reached, are looked at on the CPU alone.
+    Runs without recording a graph; the plan is a constant for autograd (see `Plan`). The number of iterations is
+    fixed unless there is a tolerance; checking the marginals against it waits for an accelerator. Nothing else does:
+    the values of cost, weights and prior, and the final marginals, are checked on the CPU only.
 
     Args:
         cost: C, n×m, finite; any offset, the plan does not depend on it.
@@ -90,14 +90,14 @@ def sinkhorn(
         a: weights of the rows, n, non-negative, sum 1; uniform if None.
         b: weights of the columns, m, likewise.
         prior: Q, n×m, non-negative, sum 1; a zero forbids the pair.
-        tolerance: L1 error of the marginals to stop at, looked at every 10 iterations.
+        tolerance: L1 error of the marginals to stop at, checked every 10 iterations.
 
     Returns:
         The plan, in float32 at least. Its columns are exact up to rounding, its rows as good as the iterations made.
 
     Raises:
         UsageError: a value out of range, weights or prior of the wrong size, sign or sum, or a prior whose zeros leave
-            no plan with these marginals (values are looked at on the CPU).
+            no plan with these marginals (values are checked on the CPU).
         TypeError: the cost does not hold floating-point numbers.
 
     Warns:
@@ -121,7 +121,7 @@ def sinkhorn(
         if prior is not None:
             prior = require_prior(prior, rows, columns)
             log_kernel += prior.log()
-        middle, bound = centre(log_kernel)
+        middle, bound = center(log_kernel)
         scaling = scale(log_kernel, rows, columns, bound=bound, iterations=iterations, tolerance=tolerance)
         f = scaling.row_shift + scaling.u.log() - middle
         g = scaling.column_shift + scaling.v.log()
@@ -135,12 +135,12 @@ def sinkhorn(
     return Plan(cost, rows, columns, epsilon, scaling.iterations, limit, prior=prior, potentials=potentials)
 
 
-def centre(log_kernel: Tensor) -> tuple[Tensor | float, float]:
+def center(log_kernel: Tensor) -> tuple[Tensor | float, float]:
     """Shift a log-kernel in place so that it spreads evenly about zero; return the shift and the bound on |L|.
 
     A kernel with forbidden pairs (−∞) stays as it is, with an infinite bound: its potentials may grow with every
-    chain of pairs that has to be followed, so no bound on L makes the plain kernel safe. The bound is infinite, too,
-    where it must not be looked at.
+    chain of pairs that has to be followed, so no bound on L makes the plain kernel safe. The bound is also infinite
+    if it must not be read.
     """
     if not may_read(log_kernel):
         low, high = torch.aminmax(log_kernel)
@@ -157,7 +157,7 @@ def centre(log_kernel: Tensor) -> tuple[Tensor | float, float]:
 def scale(
     log_kernel: Tensor, a: Tensor, b: Tensor, *, bound: float, iterations: int, tolerance: float | None = None
 ) -> Scaling:
-    """Scale exp(log_kernel) to the marginals a and b; `log_kernel` is used up.
+    """Scale exp(log_kernel) to the marginals a and b; overwrites `log_kernel`.
 
     Args:
         log_kernel: L, n×m; −∞ where no mass may go. Its memory may become the kernel's.
@@ -167,7 +167,7 @@ def scale(
         iterations: iterations to make at most.
         tolerance: L1 error of the row sums to stop at, or None.
     """
-    # Starting from v = b instead of 1 keeps mass off columns of weight zero, whatever lies near them.
+    # Starting from v = b instead of 1 keeps mass off columns of weight zero, however close they are.
     u, v = a, b
     row_shift, column_shift = torch.zeros_like(a), torch.zeros_like(b)
     made = 0
@@ -211,7 +211,7 @@ def _alternate(
 
 
 def _solved_at_once(kernel: Tensor, a: Tensor, b: Tensor, v: Tensor, iterations: int) -> tuple[Tensor, Tensor] | None:
-    """Return u and v from a GPU kernel, or None where that is not for this size or this machine."""
+    """Return u and v from a GPU kernel; None if the kernel does not apply or cannot run."""
     if iterations == 0 or max(kernel.shape) > KERNEL_BOUND:
         return None
 
@@ -232,12 +232,12 @@ def _log_iteration(log_kernel: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Te
 
 
 def _log_weights(weights: Tensor) -> Tensor:
-    """Return log(weights), with a number in place of −∞ that is as good as it and can be subtracted from."""
+    """Return log(weights), with a large negative number in place of −∞, which differences need."""
     return weights.log().clamp_min_(NOTHING)
 
 
 def _log_sum_exp(values: Tensor, dim: int) -> Tensor:
-    """Return log Σ exp(values) along `dim`; `values` is used up (torch.logsumexp would hold a second copy)."""
+    """Return log Σ exp(values) along `dim`; overwrites `values` (torch.logsumexp would need a second copy)."""
     top = values.amax(dim=dim, keepdim=True).clamp_min_(NOTHING)
     return values.sub_(top).exp_().sum(dim=dim).log_().clamp_min_(NOTHING) + top.squeeze(dim)
 
@@ -248,44 +248,44 @@ def _absorb(log_kernel: Tensor, row_shift: Tensor, column_shift: Tensor, *, out:
     torch.threshold_(out, LOG_FLOOR, -torch.inf).exp_()
 
 
-def weights(name: str, given: Tensor | None, size: int, like: Tensor) -> Tensor:
-    """Return checked weights of `size` points, uniform if None, that sum to 1, in the dtype and place of `like`."""
-    if given is None:
+def weights(name: str, values: Tensor | None, size: int, like: Tensor) -> Tensor:
+    """Return checked weights of `size` points, uniform if None, that sum to 1, with dtype and device of `like`."""
+    if values is None:
         return uniform(size, like)
-    require_fractions(name, given)
-    if given.shape != (size,):
-        raise UsageError(f"{name} must hold one weight a point ({size}), received shape {tuple(given.shape)}")
-    found = given.detach().to(like)
-    return found / (_require_distribution(name, found) if may_read(found) else found.sum())
+    require_fractions(name, values)
+    if values.shape != (size,):
+        raise UsageError(f"{name} must hold one weight a point ({size}), received shape {tuple(values.shape)}")
+    values = values.detach().to(like)
+    return values / (_require_distribution(name, values) if may_read(values) else values.sum())
 
 
 def uniform(size: int, like: Tensor) -> Tensor:
-    """Return equal weights of `size` points that sum to 1, in the dtype and place of `like`."""
+    """Return equal weights of `size` points that sum to 1, in the dtype and on the device of `like`."""
     return like.new_full((size,), 1 / size)
 
 
 def require_prior(prior: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Return the prior in the dtype and place of the weights, checked: shape, sign, sum, and that some plan fits it.
+    """Return the prior with dtype and device of the weights; check shape, sign, sum, and that some plan fits it.
 
-    What follows from its values is checked on the CPU alone.
+    Its values are checked on the CPU only.
     """
     shape = (a.shape[0], b.shape[0])
     require_fractions("prior", prior)
     if prior.shape != shape:
         raise UsageError(f"prior must have the shape of the cost {shape}, received {tuple(prior.shape)}")
-    found = prior.detach().to(a)
-    if not may_read(found):
-        return found
-    _require_distribution("prior", found)
-    if bool((found == 0).any()) and not _feasible(found, a, b):
+    prior = prior.detach().to(a)
+    if not may_read(prior):
+        return prior
+    _require_distribution("prior", prior)
+    if bool((prior == 0).any()) and not _feasible(prior, a, b):
         raise UsageError(
             "prior forbids (by its zeros) every plan with these marginals: mix it with a little of the uniform prior"
         )
-    return found
+    return prior
 
 
-def _require_distribution(name: str, found: Tensor) -> float:
-    low, total = float(found.min()), float(found.sum())
+def _require_distribution(name: str, values: Tensor) -> float:
+    low, total = float(values.min()), float(values.sum())
     if not low >= 0:  # also where it is NaN
         raise UsageError(f"{name} must hold non-negative numbers, received {low}")
     if not abs(total - 1) <= SUM_TOLERANCE:
@@ -315,7 +315,7 @@ def _largest_flow(allowed: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
 
 
 def require_settings(epsilon: float, iterations: int, tolerance: float | None) -> None:
-    """Raise unless the numbers that steer the iteration make sense."""
+    """Validate the settings of the iteration."""
     require_positive("epsilon", epsilon)
     require_counts(iterations=iterations)
     if tolerance is not None:
@@ -325,14 +325,14 @@ def require_settings(epsilon: float, iterations: int, tolerance: float | None) -
 def warn_if_unconverged(error: float, iterations: int, tolerance: float | None, *, stacklevel: int) -> None:
     """Warn if the row sums are off by more than the tolerance.
 
-    The text holds no measured value, so that Python's default filter shows it once a place and not once a step.
+    The text contains no measured value, so that Python's default filter shows it once per call site, not once per step.
     """
     limit = DEFAULT_TOLERANCE if tolerance is None else tolerance
     if error <= limit:
         return
     warnings.warn(
         f"Sinkhorn's marginals are off by more than {limit:g} after {iterations} iterations: "
-        "raise iterations or epsilon (marginal_error says how far off they are)",
+        "raise iterations or epsilon (see marginal_error)",
         ConvergenceWarning,
         stacklevel=stacklevel,
     )

@@ -15,9 +15,8 @@ from pyarrow import parquet
 
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
-from wcord.data.opening import open_data
 from wcord.data.samples import ReadRequest
-from wcord.data.sources import huggingface
+from wcord.data.sources import huggingface, open_data
 from wcord.data.sources.huggingface import (
     class_names,
     hub_source,
@@ -87,7 +86,7 @@ print(len(data.train), len(data.test), data.train.targets.tolist(), data.train.s
 
 
 def test_of_a_large_one_a_copy_is_written_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(huggingface, "HELD", 10)
+    monkeypatch.setattr(huggingface, "MEMORY_LIMIT", 10)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     source = parquet_source(str(folder(tmp_path / "set")), ReadRequest())
     assert source.notes == (f"the parquet files, 0.0 GiB, are copied to {tmp_path / 'cache'}",)

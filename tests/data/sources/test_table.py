@@ -190,7 +190,7 @@ def test_a_test_file_is_the_teachers_unless_something_that_it_is_asked_for_is_mi
         written(tests, tmp_path / "s" / "test.csv")
         written(test, tmp_path / "t" / "test.csv")
         no_labels = {"no_labels": True} if settings.pop("no_labels", False) else {"label": "label"}
-        config = DataConfig(data=f"table:{tmp_path / 's'}", input=("x",), **no_labels)  # pyright: ignore[reportArgumentType]
+        config = DataConfig(data=f"table:{tmp_path / 's'}", input=("x",), **no_labels)
         teacher = {"data": f"table:{tmp_path / 't'}", "input": ("x",), **settings}
         return len(open_data(config, teacher, PairingConfig(join="id")).of_teacher.test)
 
@@ -229,7 +229,7 @@ def test_a_group_on_both_sides_of_a_given_split_is_refused(tmp_path: Path) -> No
 )
 def test_mistakes_are_told(tmp_path: Path, settings: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        open_data(DataConfig(data=written(visits(), tmp_path / "t.csv"), **settings))  # pyright: ignore[reportArgumentType]
+        open_data(DataConfig(data=written(visits(), tmp_path / "t.csv"), **settings))
 
 
 def test_bad_files_are_told(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_whose_a_row_is_must_be_said_and_is_kept_whole(tmp_path: Path) -> None:
     frame.loc[frame.index[3], "who"] = np.nan
     for asked in ({"visits_of": "who", "order_by": "visit"}, {"group_by": "who", "input": ("age",)}):
         with pytest.raises(UsageError, match="1 rows have no value in column 'who', which tells whose they are"):
-            open_data(DataConfig(data=written(frame, tmp_path / "g.csv"), label="kind", **asked))  # pyright: ignore[reportArgumentType]
+            open_data(DataConfig(data=written(frame, tmp_path / "g.csv"), label="kind", **asked))
 
 
 def test_categories_are_columns_by_name_and_their_gaps_stay(tmp_path: Path) -> None:

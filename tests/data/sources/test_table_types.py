@@ -159,7 +159,7 @@ def test_cells_that_hold_several_values_are_told(tmp_path: Path, cells: list, la
     frame.to_parquet(tmp_path / "t.parquet")
     config = {"label": "x", "input": ("a",)} if label else {}
     with pytest.raises(UsageError, match=told):
-        open_data(DataConfig(data=f"table:{tmp_path / 't.parquet'}", **config))  # pyright: ignore[reportArgumentType]
+        open_data(DataConfig(data=f"table:{tmp_path / 't.parquet'}", **config))
 
 
 def test_a_table_folder_has_its_splits_under_their_usual_names(tmp_path: Path) -> None:

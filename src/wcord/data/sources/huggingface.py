@@ -24,7 +24,7 @@ from wcord.data.samples import ReadRequest, Source, all_rows, named_by
 from wcord.data.sources.parquet_files import find_splits
 from wcord.data.stores import ColumnImages
 
-IN_MEMORY = 4 * 2**30
+MEMORY_LIMIT = 4 * 2**30
 """Unpacked bytes of a parquet folder up to which it is read into memory; a larger one is copied to the disk."""
 TEST_SPLITS = ("test", "validation", "valid", "val")
 """In this order; the first that exists and is labeled is the test split."""
@@ -39,7 +39,7 @@ def parquet_source(place: str, request: ReadRequest) -> Source:
     files, notes = find_splits(place)
     with _quiet(f"parquet folder {place!r}"):
         size = sum(_unpacked(path) for paths in files.values() for path in paths)
-        if size <= IN_MEMORY:
+        if size <= MEMORY_LIMIT:
             tables = _in_memory(files)
         else:
             # The library's own format has random access to rows; parquet files have not.

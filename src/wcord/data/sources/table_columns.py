@@ -33,8 +33,8 @@ def texts_of(column: Frame) -> Frame:
         cell = next(filter(holds_several, column))
         shown = cell.tolist() if isinstance(cell, np.ndarray) else cell
         raise UsageError(
-            f"column {column.name!r} holds {shown!r} ({type(shown).__name__}) in one cell, where one number or text is "
-            "wanted: write a column for each of the values, or choose other columns by --input"
+            f"column {column.name!r} holds {shown!r} ({type(shown).__name__}) in one cell, which must be one number or "
+            "text: write a column for each of the values, or choose other columns by --input"
         )
     kinds = pd.Series(column.unique())
     written = {kind: _text(kind) for kind in kinds[kinds.notna()].tolist()}

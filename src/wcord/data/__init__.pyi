@@ -1,0 +1,9 @@
+from .batch import Batch as Batch
+from .config import DataConfig as DataConfig
+from .config import PairingConfig as PairingConfig
+from .dataset import DataSet as DataSet
+from .loader import Loader as Loader
+from .opening import from_arrays as from_arrays
+from .opening import open_data as open_data
+from .split import Split as Split
+from .view import View as View
