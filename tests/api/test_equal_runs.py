@@ -43,6 +43,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [base / name / kind for name in ("one", "two") for kind in ("teacher", "student")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("name", ["student.safetensors", "analysis.npz"])
 def test_two_equal_runs_leave_equal_files(runs: list[Path], which: int, name: str) -> None:

@@ -20,6 +20,8 @@ from wcord.models.weights import read_card
 from wcord.report.record import Record
 from wcord.training.config import TrainConfig, configure, read_config, read_recipe
 
+pytestmark = pytest.mark.pages
+
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -150,7 +150,7 @@ def test_tests_and_tables_are_brought_back_without_any_row(
         ({"skip": "test"}, "unknown phase to skip 'test': did you mean 'tests'"),
         ({"workers": 0}, "--workers must be 1 or more"),
         ({"suite": "none.toml"}, "does not exist"),
-        ({"teachers": "nowhere"}, "--teachers 'nowhere' is no folder"),
+        ({"teachers": "nowhere"}, "--teachers 'nowhere' is not a folder"),
     ],
 )
 def test_mistakes_get_one_line_and_code_2(

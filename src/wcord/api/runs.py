@@ -204,7 +204,7 @@ def resume(
         provided: the modules and data that the run was started with, unless by name.
         say: takes the lines that report what happens.
         config: its configuration, if its files have moved; default: that of the folder, whose relative paths are
-            resolved where the run was started, then in the present folder.
+            resolved where the run was started, then in the current folder.
         claimed: whether the caller holds the claim of the run's folder.
         model: the network of a run without a teacher, if it is your code.
         student: the student, if it is your code.
@@ -226,32 +226,27 @@ def resume(
         config, notes = folder.configuration()
         if not trust_run:
             named = {"model": model, "student": student, "teacher": teacher, "tracker": tuple(tracker)}
-            passed = [
-                role for role in ("student", "teacher") if provided is not None and getattr(provided, role) is not None
-            ]
-            if "student" in passed:
-                passed.append("model")
+            roles = {"student": "student", "model": "student", "teacher": "teacher"}
+            passed = [setting for setting, role in roles.items() if getattr(provided, role, None) is not None]
             require_consent(folder.path, config, named, provided=passed)
-    ahead = config.training.teacher_ahead or 1  # of runs of earlier versions
-    training = replace(config.training, teacher_ahead=ahead)
+    # Earlier versions leave teacher_ahead unset.
+    training = replace(config.training, teacher_ahead=config.training.teacher_ahead or 1)
     config = checked(changed(replace(config, out=folder.path, training=training), changes))
     deadline = _deadline(config)
     accelerator = make_accelerator(config.training, folder.path)
     with _alone(folder.path, accelerator, claimed=claimed):
-        state = _last_state(folder, say if accelerator.is_main_process else _silent, writes=accelerator.is_main_process)
+        reporter = say if accelerator.is_main_process else _silent
+        state = _last_state(folder, reporter, writes=accelerator.is_main_process)
         folder.require_settings(config)
         folder.require_teacher(teacher_weights(config))
-        if accelerator.is_main_process:
-            for note in notes:
-                say(f"note: {note}")
+        for note in notes:
+            reporter(f"note: {note}")
         provided = _with_data(config, provided)
         contents = _contents(config, provided)
         folder.require_data(contents)
         job, say = _prepare(config, provided, say, accelerator, fresh=state is None)
         if "in_memory" in changes and job.data.augment == "resized-crop":
-            raise UsageError(
-                "in_memory cannot change here: resized crops are cut from the originals or from the images in memory"
-            )
+            raise UsageError("in_memory cannot change here: resized crops are cut from the originals or from memory")
         recorder = recorder_for(config.training, job.objective, accelerator, say)
         cache = open_cache(job, say)
         with resumable(folder):
@@ -398,9 +393,8 @@ def _train(
             shipped = trainer.ship()  # in all processes, which keep the same student
             if accelerator.is_main_process:
                 record = conclude(job, run, shipped, outcome, str(accelerator.device))
-        if record is not None:
-            for line in record.notes[len(job.notes) :]:
-                say(f"note: {line}")
+        for line in () if record is None else record.notes[len(job.notes) :]:
+            say(f"note: {line}")
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Result(run.path, outcome, record, trainer.shipped, speaks=accelerator.is_main_process)

@@ -15,13 +15,13 @@ from wcord.benchmark.status import overview
 from wcord.benchmark.teachers import Teachers
 from wcord.checks import ChangedInputError, DoesNotFitError, RunError, UsageError
 from wcord.claim import claim
-from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.config import DataConfig, PairingConfig, TeacherData
 from wcord.data.dataset import DataSet
 from wcord.data.opening import open_data
 from wcord.methods.build import parse_method, require_option
 from wcord.methods.options import parse_options
 from wcord.report.html import write_own_report
-from wcord.setup.as_trained import seen_by_both
+from wcord.setup.as_trained import data_settings
 from wcord.setup.job import Provided
 from wcord.terminal import Reporter, tell
 from wcord.training.config import DistillConfig, TrainConfig, changed, read_config, setting_values
@@ -30,8 +30,8 @@ from wcord.training.engine import resolve_device
 from wcord.training.outcome import Outcome
 from wcord.training.run import CONFIG, REPORT
 
-Seen = tuple[DataConfig, PairingConfig | None]
-"""Data of the student and of the teacher."""
+Seen = tuple[DataConfig, TeacherData | None, PairingConfig | None]
+"""Data of the student, what the teacher has otherwise, and how they are paired."""
 
 RESERVE, LONGEST_RESERVE = 0.1, 15.0
 """Share of a worker's time, and most seconds, reserved for the last checkpoint and the tables."""
@@ -182,7 +182,7 @@ class Attempts:
 
     def data(self, config: TrainConfig | DistillConfig) -> DataSet:
         """Return the data of a run, opened once for all runs with the same data."""
-        seen = seen_by_both(config)
+        seen = data_settings(config)
         if self._opened is None or self._opened[0] != seen:
             self._opened = (seen, open_data(*seen))
         return self._opened[1]

@@ -11,7 +11,7 @@ from typing import Any
 
 from wcord.checks import UsageError
 from wcord.data.choice import HOLDOUT
-from wcord.data.config import DataConfig, Known, PairingConfig
+from wcord.data.config import DataConfig, Known, PairingConfig, TeacherData
 from wcord.data.dataset import DataSet
 from wcord.data.images import Frame
 from wcord.data.opening import open_data
@@ -172,45 +172,36 @@ def note_of_frame(config: DistillConfig, data: DataSet) -> list[str]:
     used = Frame(height, width, data.of_teacher.crop_fraction)
     if used != frame:
         return [f"the teacher was trained on pictures of {frame}, and is shown pictures of {used}"]
-    shared = config.pairing.teacher_data is None and frame_of(card_in(config.student_weights)) is None
+    shared = "data" not in config.teacher_data and frame_of(card_in(config.student_weights)) is None
     if shared and config.data.image_size is None and card.extra.get("data") != data.name:
         return [f"the student is shown pictures of {frame}, as the teacher was; --image-size gives both another size"]
     return []
 
 
-def seen_by_both(config: TrainConfig | DistillConfig) -> tuple[DataConfig, PairingConfig | None]:
-    """Return what `open_data` is asked for by a run: what its network sees, and what the teacher sees.
+def data_settings(config: TrainConfig | DistillConfig) -> tuple[DataConfig, TeacherData | None, PairingConfig | None]:
+    """Return a run's arguments of `open_data`: the data, the teacher's settings that differ, and the pairing.
 
-    Pictures that both see are in the frame of the student's weights, else of the teacher's: of their files, or as the
-    names of pretrained weights state it.
+    Pictures for both are in the frame of the student's weights, else of the teacher's: from their files, or from the
+    names of pretrained weights.
     """
     stated = student_spec(config).frame
     if isinstance(config, TrainConfig):
-        return as_trained(config.data, config.weights, stated), None
+        return as_trained(config.data, config.weights, stated), None, None
     teacher_stated = teacher_spec(config).frame
-    data, pairing = as_trained(config.data, config.student_weights, stated), taught_as_trained(config, teacher_stated)
-    if pairing.teacher_data is None:
+    data = as_trained(config.data, config.student_weights, stated)
+    teacher = teacher_data_as_trained(config, teacher_stated)
+    if "data" not in teacher:
         data = _framed(data, frame_of(card_in(config.teacher_weights)) or teacher_stated)
-    return data, pairing
+    return data, teacher, config.pairing
 
 
-def taught_as_trained(config: DistillConfig, stated: Frame | None = None) -> PairingConfig:
-    """Return what the teacher sees: what is asked for, else what its weights file, or its name, says that it saw."""
-    pairing = config.pairing
-    fraction = pairing.teacher_crop_fraction
-    asked = replace(
-        config.data,
-        data=pairing.teacher_data or config.data.data,
-        view=pairing.teacher_view,
-        input=pairing.teacher_input,
-        image_size=pairing.teacher_image_size,
-        crop_fraction=DataConfig().crop_fraction if fraction is None else fraction,
-    )
-    theirs = as_trained(asked, config.teacher_weights, stated)
-    pairing = replace(pairing, teacher_view=theirs.view, teacher_input=theirs.input)
-    if pairing.teacher_data is None or theirs.image_size is None:
-        return pairing
-    return replace(pairing, teacher_image_size=theirs.image_size, teacher_crop_fraction=theirs.crop_fraction)
+def teacher_data_as_trained(config: DistillConfig, stated: Frame | None = None) -> TeacherData:
+    """Return the teacher's data settings that differ: its own, else those of its weights file or its name."""
+    teacher = {"data": config.data.data, **config.teacher_data}
+    trained = as_trained(DataConfig(**teacher), config.teacher_weights, stated)
+    names = ("view", "input", *(("image_size", "crop_fraction") if "data" in config.teacher_data else ()))
+    changes = {name: value for name in names if (value := getattr(trained, name)) != getattr(DataConfig(), name)}
+    return {**config.teacher_data, **changes}
 
 
 def in_network_channels(config: TrainConfig | DistillConfig, data: DataSet) -> DataSet:

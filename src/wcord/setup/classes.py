@@ -7,25 +7,25 @@ import torch
 from torch import Tensor
 
 from wcord.checks import UsageError
-from wcord.data.config import PairingConfig
 from wcord.data.dataset import DataSet
 from wcord.data.labels import find_classes, match_classes, observed_map, read_map
 from wcord.data.loader import Loader
 from wcord.data.split import ViewedSplit, base_and_view
 from wcord.models.network import Network, evaluating
+from wcord.training.config import DistillConfig
 
 OBSERVED = "observed"
 WRONG_LABELS = 0.01
 """Share of samples on which two label columns may differ and still count as the same."""
 
 
-def fit_classes(teacher: Network, data: DataSet, pairing: PairingConfig) -> tuple[Network, DataSet, tuple[str, ...]]:
+def fit_classes(teacher: Network, data: DataSet, config: DistillConfig) -> tuple[Network, DataSet, tuple[str, ...]]:
     """Return the teacher with the student's classes, if its classes are the same, contain them, or are parts of them.
 
     Args:
         teacher: the network as it was trained.
         data: what student and teacher see.
-        pairing: says whose labels are known, and how they belong together.
+        config: the labels and the map of the run.
 
     Returns:
         The teacher, the data with the labels of its logits, and notes.
@@ -33,43 +33,43 @@ def fit_classes(teacher: Network, data: DataSet, pairing: PairingConfig) -> tupl
     Raises:
         UsageError: an incomplete map, or classes without names.
     """
-    theirs = teacher.classes
+    teacher_classes, label_map = teacher.classes, config.pairing.label_map
     data = _numbered_like(teacher, data)
-    if pairing.label_map is None:
-        merge = match_classes(theirs, data.classes)
-        found = find_classes(theirs, data.classes)
-        if found is not None and labels_agree(data, pairing):
+    if label_map is None:
+        merge = match_classes(teacher_classes, data.classes)
+        subset = find_classes(teacher_classes, data.classes)
+        if subset is not None and labels_agree(data, config):
             note = (
-                f"of the teacher's {len(theirs)} classes, the {len(data.classes)} of the data were found by their "
-                "names: its other logits are left out"
+                f"of the teacher's {len(teacher_classes)} classes, the {len(data.classes)} of the data were found by "
+                "their names: its other logits are left out"
             )
-            return _merged(teacher, data, found), _measured_by_student(data), (note,)
-        if merge is None or torch.equal(merge, torch.arange(len(merge))) or not labels_agree(data, pairing):
+            return _merged(teacher, data, subset), _measured_by_student(data), (note,)
+        if merge is None or torch.equal(merge, torch.arange(len(merge))) or not labels_agree(data, config):
             return teacher, data, ()
         note = "the teacher has the classes of the data in another order: its logits are put into that of the data"
         return _merged(teacher, data, merge), _measured_by_student(data), (note,)
-    if not theirs:
+    if not teacher_classes:
         raise UsageError("--label-map needs the names of the teacher's classes: give --teacher-label")
-    if pairing.label_map == OBSERVED:
+    if label_map == OBSERVED:
         if data.teacher is None or data.pairs == "label":
             raise UsageError("--label-map observed needs both labels of each sample: give --teacher-label")
-        _require_names(theirs, data.of_teacher.classes)
-        merge = observed_map(data.of_teacher.train.targets, data.train.targets, theirs, data.classes)
+        _require_names(teacher_classes, data.of_teacher.classes)
+        merge = observed_map(data.of_teacher.train.targets, data.train.targets, teacher_classes, data.classes)
     else:
-        merge = read_map(pairing.label_map, theirs, data.classes)
+        merge = read_map(label_map, teacher_classes, data.classes)
     left_out = int((merge < 0).sum())
     rest = f", {left_out} of them left out" if left_out else ""
-    note = f"the teacher's {len(theirs)} classes are merged into the {len(data.classes)} of the data{rest}"
+    note = f"the teacher's {len(teacher_classes)} classes are merged into the {len(data.classes)} of the data{rest}"
     return _merged(teacher, data, merge), _measured_by_student(data), (note,)
 
 
-def labels_agree(data: DataSet, pairing: PairingConfig) -> bool:
+def labels_agree(data: DataSet, config: DistillConfig) -> bool:
     """Return whether the teacher's label column agrees with the student's, or a map relates them.
 
     Two columns may have the same names (yes, no) for different things; one label in a hundred may be wrong. Classes of
     other names are matched by number.
     """
-    separate = pairing.teacher_label is not None and pairing.label_map is None
+    separate = "label" in config.teacher_data and config.pairing.label_map is None
     if not separate or data.teacher is None or data.pairs == "label":
         return True
     teacher = data.of_teacher

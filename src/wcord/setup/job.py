@@ -23,14 +23,14 @@ from wcord.models.trial import require_gradient
 from wcord.models.weights import read_card
 from wcord.scope import scopes
 from wcord.setup.ahead import made_together, with_teacher_ahead
-from wcord.setup.as_trained import in_network_channels, note_of_frame, note_of_split, seen_by_both
+from wcord.setup.as_trained import data_settings, in_network_channels, note_of_frame, note_of_split
 from wcord.setup.classes import fit_classes, label_by_teacher, labels_agree
 from wcord.setup.networks import build_network
 from wcord.setup.starts import Starts, student_spec, teacher_spec
 from wcord.setup.teacher_check import check_teacher, look_at_several
 from wcord.setup.trainable import require_normalizable, require_own_weights, require_trainable
 from wcord.terminal import Reporter
-from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig
+from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig, setting_values
 from wcord.training.engine import resolve_device, seed_everything
 
 EVALUATION_BATCH = 256
@@ -120,12 +120,12 @@ def prepare(
     if data.teacher is not None:
         note([f"the student sees {data.seen}, the teacher {data.of_teacher.seen}"])
     seed_everything(training.seed)
-    tell = Starts(note=lambda line: note([line]), say=say, fresh=fresh)
-    teacher, data, fitted = _teacher(config, provided, data, str(device), tell)
+    starts = Starts(note=lambda line: note([line]), say=say, fresh=fresh)
+    teacher, data, fitted = _teacher(config, provided, data, str(device), starts)
     note(fitted)
     # The student's initial weights depend on the seed alone, not on earlier draws.
     seed_everything(training.seed)
-    student, architecture = _student(config, provided, data, teacher, tell)
+    student, architecture = _student(config, provided, data, teacher, starts)
     mixing = _mixing(training, data)
     config = with_teacher_ahead(config, data, device)
     train = _training_batches(config, data, mixing, device, rank, processes)
@@ -179,19 +179,19 @@ def opened_data(config: TrainConfig | DistillConfig, provided: Provided) -> Data
     if provided.data is not None and not provided.opened:
         _refuse_ignored(config)
         return provided.data
-    return in_network_channels(config, open_data(*seen_by_both(config)) if provided.data is None else provided.data)
+    return in_network_channels(config, open_data(*data_settings(config)) if provided.data is None else provided.data)
 
 
 def _student(
-    config: TrainConfig | DistillConfig, provided: Provided, data: DataSet, teacher: Network | None, tell: Starts
+    config: TrainConfig | DistillConfig, provided: Provided, data: DataSet, teacher: Network | None, starts: Starts
 ) -> tuple[Network, str]:
     """Return the network to be trained, and its name for `create_model`."""
-    spec = replace(student_spec(config), loads=tell.fresh)
-    student = build_network(spec, data, module=provided.student, say=tell.note)
+    spec = replace(student_spec(config), loads=starts.fresh)
+    student = build_network(spec, data, module=provided.student, say=starts.note)
     require_trainable(student)
     require_own_weights(student, teacher)
     if provided.student is None:
-        tell.of_student(spec, finetune=config.training.finetune)
+        starts.of_student(spec, finetune=config.training.finetune)
     student.classes = data.classes  # replaces those of its weights
     if isinstance(config, TrainConfig):
         return student, spec.full_name
@@ -204,11 +204,11 @@ def _student(
 
 def _refuse_ignored(config: TrainConfig | DistillConfig) -> None:
     """Raise if a setting that serves only to open a data source comes with an opened data set."""
-    pairing = config.pairing if isinstance(config, DistillConfig) else PairingConfig()
-    values, defaults = vars(pairing) | vars(config.data), vars(PairingConfig()) | vars(DataConfig())
+    paired = {"teacher_data": {}, "pairing": PairingConfig()} if isinstance(config, DistillConfig) else {}
+    values, defaults = setting_values(config), setting_values(replace(config, data=DataConfig(), **paired))
     ignored = [
         name
-        for name, affects in scopes(PairingConfig, DataConfig).items()
+        for name, affects in scopes(type(config)).items()
         if "opened data" not in affects.facts and values[name] != defaults[name]
     ]
     if ignored:
@@ -220,7 +220,7 @@ def _refuse_ignored(config: TrainConfig | DistillConfig) -> None:
 
 
 def _teacher(
-    config: TrainConfig | DistillConfig, provided: Provided, data: DataSet, device: str, tell: Starts
+    config: TrainConfig | DistillConfig, provided: Provided, data: DataSet, device: str, starts: Starts
 ) -> tuple[Network | None, DataSet, tuple[str, ...]]:
     """Return the teacher, the data with classes on which both networks can be measured, and notes."""
     if isinstance(config, TrainConfig):
@@ -231,13 +231,13 @@ def _teacher(
     teacher_data = data.of_teacher
     if data.teacher is not None and data.teacher.source_classes:  # the class order of a teacher without class names
         teacher_data = replace(teacher_data, classes=data.teacher.source_classes)
-    teacher = build_network(spec, teacher_data, module=provided.teacher, say=tell.note)
+    teacher = build_network(spec, teacher_data, module=provided.teacher, say=starts.note)
     if provided.teacher is None:
-        tell.of_teacher(spec)
+        starts.of_teacher(spec)
     if config.data.no_labels and config.pairing.label_map is not None:
         raise UsageError("--label-map maps the teacher's classes to labels, and --no-labels reads none")
     if not config.data.no_labels:
-        return fit_classes(teacher, data, config.pairing)
+        return fit_classes(teacher, data, config)
     refuse_several(data.train.targets, "--no-labels")
     data, note = label_by_teacher(teacher, data, batch_size=EVALUATION_BATCH, device=device)
     return teacher, data, (note,)
@@ -374,7 +374,7 @@ def _same_labels(config: TrainConfig | DistillConfig, teacher: Network | None, d
     if isinstance(config, DistillConfig):
         card = None if config.teacher_weights is None else read_card(config.teacher_weights)
         several = data.several_labels if card is None else card.several_labels
-        if several != data.several_labels or not labels_agree(data, config.pairing):
+        if several != data.several_labels or not labels_agree(data, config):
             return False
     names, teacher_names = data.classes, teacher.classes if teacher is not None else ()
     if not teacher_names or len(teacher_names) != len(names) or teacher_names == names:

@@ -140,10 +140,10 @@ def build_network(
             if spec.weights is not None:
                 return before
             with torch.random.fork_rng(devices=[]):  # later draws do not depend on it
-                made = create_model(
+                initial = create_model(
                     spec.name, num_classes=num_classes, in_channels=channels, image_size=size, pretrained=False
                 )
-            return made.state_dict()
+            return initial.state_dict()
 
         several = data.several_labels if card is None else card.several_labels
         same_kind = several == data.several_labels

@@ -1,7 +1,7 @@
 """A step as one CUDA graph over static buffers, replayed for every full batch.
 
 The host launches about a thousand small kernels for a step at CIFAR's size, each of which takes longer to launch than
-to run; a graph launches them all at once. `torch.compile(mode="reduce-overhead")` does not serve:
+to run; a graph launches them all at once. `torch.compile(mode="reduce-overhead")` will not do:
 it makes a graph of each compiled region, so forward, backward and optimizer would stay apart, and hooks, memories and
 the autograd functions of the losses would break the regions up.
 """
