@@ -72,7 +72,7 @@ def test_folders_of_other_kinds_are_looked_through(tmp_path: Path) -> None:
     bake(tmp_path / "cake")
     (tmp_path / "card-1.txt").touch()
     (tmp_path / "cake" / "spoon").touch()
-    with pytest.raises(UsageError, match=r"other things than a box \(cake/spoon\)"):
+    with pytest.raises(UsageError, match=r"things other than a box \(cake/spoon\)"):
         clear(tmp_path, BOX)
     assert (tmp_path / "card-1.txt").exists()
     (tmp_path / "cake" / "spoon").unlink()
@@ -260,7 +260,7 @@ def test_a_file_is_replaced_only_where_the_same_command_wrote_it(tmp_path: Path)
         "mine.html": "exists and is not a page",
         "link.html": "is a link",
         "folder.html": "is a folder",
-        "pipe.html": "no regular file",
+        "pipe.html": "not a regular file",
         "a.txt": r"must end in \.html",
         "html": r"must end in \.html",
     }.items():

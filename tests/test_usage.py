@@ -158,7 +158,7 @@ def test_the_onnx_file_says_what_it_is(tmp_path: Path) -> None:
     assert json.loads(told["classes"]) == ["ant", "bee"]
     assert json.loads(told["frame"]) == {"height": 20, "width": 24, "fraction": 0.5}
     assert told["view"] == "gray,resize=16"
-    assert "normalisation is inside" in told["input"]
+    assert "normalization is inside" in told["input"]
 
 
 def test_columns_and_categories_are_in_the_metadata_and_several_visits_in_the_lines() -> None:

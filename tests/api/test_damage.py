@@ -27,7 +27,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     base = tmp_path_factory.mktemp("damage")
     api.start(configure(TrainConfig, SMALL | {"out": base / "whole"}), say=quiet)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_wish_to_stop", lambda trainer, _: ("enough", None) if trainer.at.epoch == 2 else None)
+        patch.setattr(Trainer, "_stop_request", lambda trainer, _: ("enough", None) if trainer.at.epoch == 2 else None)
         api.start(configure(TrainConfig, SMALL | {"out": base / "stopped"}), say=quiet)
     return base / "whole", base / "stopped"
 
@@ -79,7 +79,7 @@ def test_a_record_without_the_epochs_that_an_earlier_version_lost(run: Path) -> 
     (run / "metrics.jsonl").unlink()
     said: list[str] = []
     record = api.resume(run, say=said.append).record
-    assert "note: metrics.jsonl is damaged: of 2 epochs it holds 0, and so will the record" in said
+    assert "note: metrics.jsonl is damaged: it and the record hold only 0 of 2 epochs" in said
     assert record is not None
     assert record.metrics["top1_best"] == record.metrics["top1_last"]
 

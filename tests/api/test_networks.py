@@ -124,7 +124,7 @@ def test_samples_that_other_labels_held_out_are_not_measured_unasked(tmp_path: P
     assert bare.record is not None
     assert any(told.startswith("the teacher was trained on another split") for told in bare.record.notes)
     student = tmp_path / "bare" / "student.safetensors"
-    with pytest.raises(UsageError, match=r"was trained on data of this name with other labels, or none.*--holdout"):
+    with pytest.raises(UsageError, match=r"was trained on data of this name with other labels, no labels.*--holdout"):
         wcord.evaluate(weights=student, data="sklearn:iris", device="cpu")
     assert wcord.evaluate(weights=student, data="sklearn:iris", holdout=0.3, device="cpu")["top1"] >= 0
     # What is taken together is held out as it was apart.
@@ -316,7 +316,7 @@ def test_classes_that_are_matched_by_name_get_no_advice_on_their_order(tmp_path:
     said: list[str] = []
     wcord.evaluate(weights=weights, data=from_arrays(rolled, names, rolled, names), device="cpu", say=said.append)
     (note,) = said
-    assert "although they are matched by their names" in note
+    assert "although they are matched by name" in note
     assert "bring the classes" not in note
 
 

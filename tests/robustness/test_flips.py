@@ -46,7 +46,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     api.start(configure(TrainConfig, SMALL | {"model": "mlp16x1", "out": made.teacher}), say=quiet)
     distil(made, made.whole)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_wish_to_stop", lambda trainer, _: ("enough", None) if trainer.at.epoch == 2 else None)
+        patch.setattr(Trainer, "_stop_request", lambda trainer, _: ("enough", None) if trainer.at.epoch == 2 else None)
         distil(made, made.stopped)
     return made
 

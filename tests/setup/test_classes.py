@@ -264,7 +264,9 @@ def test_without_the_teachers_test_samples_the_student_alone_is_measured(
     np.savez(tmp_path / "s.npz", x_train=pictures, x_test=pictures)
     np.savez(tmp_path / "t.npz", x_train=pictures)
     bare = {"data": f"npz:{tmp_path / 's.npz'}", "teacher_data": f"npz:{tmp_path / 't.npz'}", "no_labels": True}
-    with pytest.raises(UsageError, match=r"--no-labels measures by what the teacher says of the test samples, of whic"):
+    with pytest.raises(
+        UsageError, match=r"--no-labels takes the teacher's answers on the test samples as labels, and it sees none"
+    ):
         distilled(tmp_path / "set", tmp_path / "no", teachers["fine"], method="kd", **bare)
 
 

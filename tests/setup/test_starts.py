@@ -135,7 +135,7 @@ class TestTeachersOfImageNet:
         job, said = ready(
             self.SETTINGS | {"method": "kd", "label_map": str(tmp_path / "map.csv")}, data(("dog", "fish"))
         )
-        assert any("taken together as the 2 of the data, 997 of them left out" in line for line in said)
+        assert any("merged into the 2 of the data, 997 of them left out" in line for line in said)
         images = torch.rand(2, 3, 16, 16)
         whole = pretrained.eval()(job.teacher.preprocess(images))
         expected = torch.stack([whole[:, 207], whole[:, :2].logsumexp(1)], dim=1)

@@ -115,7 +115,7 @@ def train(out: Path, recorder: Recorder | None, stop_after: int | None = None, *
         state=state,
     )
     if stop_after is not None:
-        trainer._wish_to_stop = lambda interrupt: ("enough", None) if trainer.at.steps_done == stop_after else None
+        trainer._stop_request = lambda interrupt: ("enough", None) if trainer.at.steps_done == stop_after else None
     with no_reads():
         outcome = trainer.fit()
     assert outcome.status == ("finished" if stop_after is None else "stopped")

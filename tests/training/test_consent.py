@@ -95,5 +95,5 @@ def test_the_line_names_all_that_is_needed():
 
 def test_a_suite_starts_no_code_that_only_a_folder_names():
     require_same_code(Path("run"), config(student="a.b:net"), config(student="a.b:net"))
-    with pytest.raises(UsageError, match="begun with student os:abort, which is not the suite's"):
+    with pytest.raises(UsageError, match="began with student os:abort, which is not the suite's"):
         require_same_code(Path("run"), config(student="os:abort"), config(student="a.b:net"))

@@ -79,12 +79,12 @@ def test_a_run_stopped_at_any_step_goes_on_bit_for_bit(
 
 
 def stop_and_go_on(out: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int, **settings: Any) -> None:
-    decide = Trainer._wish_to_stop
+    decide = Trainer._stop_request
 
     def stop(trainer: Trainer, *arguments: Any) -> tuple[str, Any] | None:
         return ("enough", None) if trainer.at.steps_done == stop_after else decide(trainer, *arguments)
 
-    monkeypatch.setattr(Trainer, "_wish_to_stop", stop)
+    monkeypatch.setattr(Trainer, "_stop_request", stop)
     stopped = distil(out, **settings)
     assert stopped.outcome.status == "stopped"
     assert stopped.record is None

@@ -39,7 +39,7 @@ def test_the_run_of_an_earlier_version_is_known_by_its_settings(tmp_path: Path) 
 def test_settings_of_other_programs_are_never_removed(tmp_path: Path, text: str) -> None:
     run = RunFolder.create(tmp_path / "run", "")
     (run.path / "config.toml").write_text(text)
-    with pytest.raises(UsageError, match=r"other things than a run \(config\.toml\)"):
+    with pytest.raises(UsageError, match=r"things other than a run \(config\.toml\)"):
         RunFolder.create(run.path, "", overwrite=True)
     assert (run.path / "config.toml").read_text() == text
 
@@ -154,12 +154,10 @@ def test_checkpoints_of_earlier_versions_know_the_number_of_epochs_alone(tmp_pat
     assert run.restore({"metrics_lines": 2}) == []
     assert epochs(run) == [1, 2]
     run = RunFolder(tmp_path / "run")
-    assert run.restore({"metrics_lines": 3}) == [
-        "metrics.jsonl is damaged: of 3 epochs it holds 2, and so will the record"
-    ]
+    assert run.restore({"metrics_lines": 3}) == ["metrics.jsonl is damaged: it and the record hold only 2 of 3 epochs"]
     (run.path / STARTS).unlink()
     (note,) = RunFolder(tmp_path / "run").restore({"metrics_lines": 2})
-    assert note.startswith("starts.jsonl is lost: whether data and teacher are those")
+    assert note.startswith("starts.jsonl is lost: data and teacher cannot be compared")
 
 
 def test_epochs_that_two_processes_wrote_do_not_count(tmp_path: Path) -> None:

@@ -80,13 +80,13 @@ def test_a_run_that_accumulates_goes_on_bit_for_bit(
         "gradient_accumulation_steps": 4, "clip_norm": 1.0, "ema": 0.9,
     }  # fmt: skip
     api.start(configure(DistillConfig, settings | {"out": tmp_path / "whole"}), say=silent)
-    decide, asked = Trainer._wish_to_stop, []
+    decide, asked = Trainer._stop_request, []
 
     def stop(trainer: Trainer, *arguments: Any) -> tuple[str, Any] | None:
         asked.append(trainer.at.batch)
         return ("enough", None) if trainer.at.steps_done == stop_after else decide(trainer, *arguments)
 
-    monkeypatch.setattr(Trainer, "_wish_to_stop", stop)
+    monkeypatch.setattr(Trainer, "_stop_request", stop)
     stopped = api.start(configure(DistillConfig, settings | {"out": tmp_path / "run"}), say=silent)
     assert stopped.outcome.status == "stopped"
     assert all(batch % 4 == 0 for batch in asked)  # never with gradients that no checkpoint holds
@@ -236,15 +236,15 @@ def test_a_run_with_a_scale_skips_counts_and_goes_on_bit_for_bit(
     log = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
     assert log[0]["skipped_steps"] > 0
     assert log[-1]["loss"] < log[0]["loss"]
-    decide = Trainer._wish_to_stop
+    decide = Trainer._stop_request
 
     def stop(trainer: Trainer, *arguments: Any) -> tuple[str, Any] | None:
         return ("enough", None) if trainer.at.steps_done == 5 else decide(trainer, *arguments)
 
-    monkeypatch.setattr(Trainer, "_wish_to_stop", stop)
+    monkeypatch.setattr(Trainer, "_stop_request", stop)
     config = configure(TrainConfig, TABLE | settings | {"out": tmp_path / "run"})
     assert api.start(config, say=silent).outcome.status == "stopped"
-    monkeypatch.setattr(Trainer, "_wish_to_stop", decide)
+    monkeypatch.setattr(Trainer, "_stop_request", decide)
     assert api.resume(tmp_path / "run", say=silent).outcome.status == "finished"
     logs = [
         [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in (run / "metrics.jsonl").open()]
