@@ -212,9 +212,11 @@ def with_scaler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let runs on the CPU scale their loss as runs in fp16 do."""
     made = Accelerator.prepare
     scalers: dict[int, torch.amp.GradScaler] = {}
+    engines: list[Accelerator] = []  # alive, so that no two share an id
 
     def prepare(accelerator: Accelerator, *objects: Any, **options: Any) -> Any:
         if accelerator.scaler is None:
+            engines.append(accelerator)
             accelerator.scaler = scalers.setdefault(
                 id(accelerator), torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=3)
             )
@@ -247,7 +249,10 @@ def test_a_run_with_a_scale_skips_counts_and_goes_on_bit_for_bit(
     monkeypatch.setattr(Trainer, "_stop_request", decide)
     assert api.resume(tmp_path / "run", say=silent).outcome.status == "finished"
     logs = [
-        [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in (run / "metrics.jsonl").open()]
+        [
+            {k: v for k, v in json.loads(line).items() if k != "seconds"}
+            for line in (run / "metrics.jsonl").read_text().splitlines()
+        ]
         for run in (tmp_path / "whole", tmp_path / "run")
     ]
     assert logs[0] == logs[1]
