@@ -15,7 +15,7 @@ from wcord.checks import UsageError
 from wcord.data.config import DataConfig
 from wcord.data.opening import open_data
 from wcord.models.weights import read_card
-from wcord.setup.job import seen_by_both
+from wcord.setup.job import data_settings
 from wcord.training.config import DistillConfig, TrainConfig, configure
 
 pytestmark = pytest.mark.slow
@@ -198,7 +198,7 @@ def test_a_student_of_the_same_view_shares_the_teachers_input(tmp_path: Path) ->
     config = DistillConfig(
         teacher="mlp8x1", teacher_weights=teacher, student="mlp8x1", out=tmp_path, data=DataConfig(data="sklearn:wine")
     )
-    assert open_data(*seen_by_both(config)).teacher is None
+    assert open_data(*data_settings(config)).teacher is None
 
 
 def test_settings_of_data_are_refused_beside_data_that_are_given(digits_teacher: Path, tmp_path: Path) -> None:

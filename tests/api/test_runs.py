@@ -210,7 +210,7 @@ def test_truncated_and_foreign_weights_are_told(tmp_path: Path, teacher: Path) -
 
 def test_an_existing_folder_is_kept(student: api.Result) -> None:
     before = (student.run / "record.json").read_bytes()
-    with pytest.raises(UsageError, match="exists: name another folder, give --overwrite, or go on with --resume"):
+    with pytest.raises(UsageError, match="exists: name another folder, give --overwrite, or resume with --resume"):
         wcord.distill("resnet8", "resnet8", out=student.run)
     assert (student.run / "record.json").read_bytes() == before
 

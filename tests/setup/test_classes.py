@@ -113,7 +113,7 @@ def test_fine_classes_are_summed_into_coarse_ones(folder: Path, teachers: dict[s
     assert record.teacher_metrics is not None
     assert record.teacher_metrics["top1"] > 80  # of two classes
     assert record.metrics["agreement"] > 50
-    assert "the teacher's 10 classes are taken together as the 2 of the data" in record.notes
+    assert "the teacher's 10 classes are merged into the 2 of the data" in record.notes
 
 
 def test_without_a_map_features_are_left(folder: Path, teachers: dict[str, Path], tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ def test_a_map_is_observed_wherever_both_labels_are_known(teachers: dict[str, Pa
         method="kd", out=tmp_path / "run", epochs=1, device="cpu",
     )  # fmt: skip
     assert result.record is not None
-    assert "the teacher's 10 classes are taken together as the 2 of the data" in result.record.notes
+    assert "the teacher's 10 classes are merged into the 2 of the data" in result.record.notes
 
 
 def test_a_teacher_without_names_has_the_order_of_its_own_data(tmp_path: Path) -> None:

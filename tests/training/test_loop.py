@@ -272,7 +272,7 @@ def test_devices_that_do_not_exist_are_told() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_cuda_asked_for_where_there_is_none() -> None:
     with pytest.raises(
-        UsageError, match=r"device 'cuda' was asked for, but no CUDA device is visible: use --device cpu"
+        UsageError, match=r"device 'cuda' was requested, but no CUDA device is visible: use --device cpu"
     ):
         resolve_device("cuda")
 

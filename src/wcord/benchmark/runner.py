@@ -21,7 +21,7 @@ from wcord.data.opening import open_data
 from wcord.methods.build import parse_method, require_option
 from wcord.methods.options import parse_options
 from wcord.report.html import write_own_report
-from wcord.setup.as_trained import seen_by_both
+from wcord.setup.as_trained import data_settings
 from wcord.setup.job import Provided
 from wcord.terminal import Reporter, tell
 from wcord.training.config import DistillConfig, TrainConfig, changed, read_config, setting_values
@@ -182,7 +182,7 @@ class Attempts:
 
     def data(self, config: TrainConfig | DistillConfig) -> DataSet:
         """Return the data of a run, opened once for all runs with the same data."""
-        seen = seen_by_both(config)
+        seen = data_settings(config)
         if self._opened is None or self._opened[0] != seen:
             self._opened = (seen, open_data(*seen))
         return self._opened[1]

@@ -44,20 +44,20 @@ def open_cache(job: Job, say: Callable[[str], None]) -> TeacherCache | None:
 
 
 def _pairing_key(job: Job) -> dict[str, object]:
-    """Return how the teacher's samples belong to the batches."""
+    """Return the settings that pair the teacher's samples with the batches."""
     if isinstance(job.config, TrainConfig):
         return {}
     names = {name for table in ("teacher_data", "pairing") for name in members(DistillConfig)[table]}
     paired = {name: value for name, value in setting_values(job.config).items() if name in names}
     key = _key(paired, job.data.of_teacher.name)
-    if job.data.teacher is not None and job.data.pairs == "label":  # then labels decide which sample is drawn
+    if job.data.teacher is not None and job.data.pairs == "label":  # labels select the sample drawn
         whole = contents.contents_of(job.data)
         key |= {"labels": [whole["train"]["labels"], whole["teacher"]["train"]["labels"]]}
     return key
 
 
 def _key(settings: Mapping[str, object], source: str) -> dict[str, object]:
-    """Return the settings that select the samples of a batch: the source by its name, nothing of one machine."""
+    """Return the settings that select the samples of a batch: the source by its name, nothing about the machine."""
     key: dict[str, object] = {}
     for name, value in settings.items():
         affects = SETTINGS[name]
@@ -68,7 +68,7 @@ def _key(settings: Mapping[str, object], source: str) -> dict[str, object]:
 
 
 def fingerprint(split: Split) -> str:
-    """Return what identifies a split's pictures: a digest of them where they are in memory, else of their files."""
+    """Return what identifies a split's pictures: a digest of them if they are in memory, else of their files."""
     if isinstance(split, ViewedSplit):
         return f"{fingerprint(split.base)} {split.view.text}"
     if isinstance(split, StreamSplit):
