@@ -48,8 +48,12 @@ def help_text(kind: type, command: str, *, positional: str = "", note: str = "")
     rows += [("--recipe PATH", RECIPE)] if tables(kind) else []
     sections = [("Options", [*rows, ("-h, --help", "Show this help.")])]
     sections += [(f"[{name}] {' '.join(_doc(table))}", list(_rows(table))) for name, table in tables(kind).items()]
-    docs = field_docs(kind) if overlays(kind) else {}
-    sections += [(f"[{name.replace('_', '.')}] {docs[name]}", list(_laid(of))) for name, of in overlays(kind).items()]
+    for name, table in overlays(kind).items():
+        docs = field_docs(table)
+        laid = [
+            (_option(f"teacher_{of}", hint), f"Of the teacher: {docs[of]}") for of, hint in of_teacher(table).items()
+        ]
+        sections.append((f"[{name.replace('_', '.')}] {field_docs(kind)[name]}", laid))
     blocks = [*(fill(text, width) for text in paragraphs), *(_section(*one, width) for one in sections)]
     return "\n\n".join(blocks)
 
@@ -78,13 +82,6 @@ def _rows(kind: type, positional: str = "") -> Rows:
             yield item.name.upper() + (" …" if takes_several(hint) else ""), doc
         elif item.name not in {**tables(kind), **overlays(kind)}:
             yield _option(item.name, hint), f"{doc}{_default(item, doc)}".strip()
-
-
-def _laid(kind: type) -> Rows:
-    """Yield the options of an overlay of a table."""
-    docs = field_docs(kind)
-    for name, hint in of_teacher(kind).items():
-        yield _option(f"teacher_{name}", hint), f"Of the teacher: {docs[name]}"
 
 
 def _option(name: str, hint: Any) -> str:

@@ -229,6 +229,9 @@ class DistillConfig:
 BESIDE_A_TEACHER = {f"student_{name}": name for name in of_teacher(DataConfig)}
 """Names of settings of the data that say whose they are, where there are two networks → their names."""
 
+NOT_SET = {name: () if value == () else None for name, value in vars(DataConfig()).items()}
+"""Values that stand for settings which an overlay leaves as they are."""
+
 Config = TypeVar("Config", bound=TrainConfig | DistillConfig)
 
 UNSAVED = [name for name, affects in scopes(TrainConfig, DistillConfig).items() if "unsaved" in affects.facts]
@@ -280,12 +283,9 @@ def _nested(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
     flat, groups, nested = dict(settings), tables(kind), dict[str, Any]()
     for table, names in members(kind).items():
         values = {field: flat.pop(name) for name, field in names.items() if name in flat}
-        nested[table] = groups[table](**values) if table in groups else _drop_unset(values)
+        set_values = {name: value for name, value in values.items() if value not in (None, ())}
+        nested[table] = groups[table](**values) if table in groups else set_values
     return flat | nested
-
-
-def _drop_unset(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value not in (None, ())}
 
 
 def flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
@@ -358,12 +358,11 @@ def read_config(path: Path) -> TrainConfig | DistillConfig:
 
 def setting_values(config: TrainConfig | DistillConfig) -> dict[str, object]:
     """Return name → value of all settings, those in tables included."""
-    names, laid = members(type(config)), overlays(type(config))
+    names = members(type(config))
     flat = {name: value for name, value in vars(config).items() if name not in names}
     for table, fields in names.items():
-        values = vars(getattr(config, table) if table not in laid else laid[table]())
-        if table in laid:  # what is not set is empty
-            values = {name: () if value == () else None for name, value in values.items()} | getattr(config, table)
+        settings = getattr(config, table)
+        values = NOT_SET | settings if table in overlays(type(config)) else vars(settings)
         flat |= {name: values[of] for name, of in fields.items()}
     return flat
 
