@@ -135,7 +135,7 @@ def confirmation_tables() -> str:
 
 
 def results_tables() -> str:
-    """Return all rows of all suites with a finished run, missing rows included."""
+    """Return the tables of all suites with a finished run."""
     return "\n".join(markdown(table, level=3) for table in _tables() if any(pair.started for pair in table.pairs))
 
 

@@ -59,5 +59,5 @@ def put_in_torch_hub(hub: Path) -> Callable[[Any, nn.Module], Path]:
 def without_pages() -> Iterator[None]:
     """Let runs end without the page of their report, which takes most of the time of a small run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wcord.api.conclude.write_own_report", lambda run: None)
+        patch.setattr("wcord.api.conclude.write_run_report", lambda run: None)
         yield
