@@ -164,7 +164,7 @@ def test_what_does_not_fit_sixteen_bits_is_told() -> None:
 def test_damage_is_told() -> None:
     with pytest.raises(BadImageError, match="not an image, or damaged"):
         open_upright(lambda: Image.open(io.BytesIO(b"nothing")), "x")
-    with pytest.raises(BadImageError, match="the file is gone"):
+    with pytest.raises(BadImageError, match="the file is missing"):
         open_upright(lambda: Image.open("/none/none.png"), "x")
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(buffer, "PNG")

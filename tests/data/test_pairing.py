@@ -352,7 +352,7 @@ def test_a_column_is_refused_where_there_are_none() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"pair_by": "label"}, "--pair-by says how samples of --teacher-data find their partners"),
+        ({"pair_by": "label"}, "--pair-by needs --teacher-data"),
         ({"join": "id", "pair_by": "row", "teacher_data": "digits"}, "--join and --pair-by are two ways"),
     ],
 )
@@ -434,7 +434,7 @@ def test_a_partner_of_a_training_sample_is_none_of_a_test_sample_of_its_name(tmp
     assert unseen(open_data(config, pairing)) == (6, 3)
     folder(tmp_path / "s", {"test/a/9.png": 9})
     folder(tmp_path / "t", {"train/a/9.png": 9})
-    with pytest.raises(UsageError, match="; 3 of them have a training sample's name, and so no partner of their own"):
+    with pytest.raises(UsageError, match="; 3 of them have a training sample's name, and thus no partner"):
         open_data(config, pairing)
     data = open_data(config, replace(pairing, unpaired="drop"))
     assert (len(data.train), len(data.test), len(data.of_teacher.test)) == (6, 1, 1)
@@ -615,7 +615,7 @@ def test_the_teachers_pictures_have_a_size_of_their_own(tmp_path: Path) -> None:
     assert (data.train.shape, taught.train.shape, taught.crop_fraction) == ((3, 4, 4), (3, 16, 16), 0.5)
     with pytest.raises(UsageError, match="--teacher-image-size and --teacher-crop-fraction go with --teacher-data"):
         open_data(config, PairingConfig(teacher_image_size=16))
-    with pytest.raises(UsageError, match="--teacher-crop-fraction says what is kept where images are resized"):
+    with pytest.raises(UsageError, match="--teacher-crop-fraction needs --teacher-image-size"):
         open_data(config, replace(pairing, teacher_crop_fraction=0.5))
     with pytest.raises(UsageError, match="teacher_crop_fraction must be a finite number above 0"):
         open_data(config, replace(sized, teacher_crop_fraction=0.0))

@@ -231,7 +231,7 @@ def test_labels_that_do_not_go_together_are_told_and_refused_where_nobody_said_r
     notes = opened(student, f"npz:{tmp_path / 'sorted.npz'}").notes
     assert not any("pairs join" in note or "go together" in note for note in notes)
     with pytest.raises(
-        UsageError, match=r"at least 6 of 12 train pairs do not go together: samples of 'cat' are paired"
+        UsageError, match=r"at least 6 of 12 train pairs do not correspond: samples of 'cat' are paired"
     ):
         opened(student, f"npz:{tmp_path / 'interleaved.npz'}")
     data = opened(student, f"npz:{tmp_path / 'interleaved.npz'}", pair_by="row")

@@ -81,7 +81,7 @@ def assemble_pairs(
 
 def _paired_by_label(source: Source, other: Source, config: DataConfig, taught: DataConfig) -> DataSet:
     student, teacher = assemble(source, config), assemble(number_by_student(source, other), taught)
-    note = "paired by label: no sample has a partner of its own, so one of its class is drawn each time"
+    note = "paired by label: each time, a random sample of the same class is the partner"
     notes = (*student.notes, note, *(f"teacher: {line}" for line in teacher.notes))
     return replace(student, teacher=replace(teacher, source_classes=other.classes), pairs="label", notes=notes)
 
@@ -146,7 +146,7 @@ def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
             "part; --teacher-size resizes what the teacher gets"
         )
     if fraction is not None and size is None:
-        raise UsageError("--teacher-crop-fraction says what is kept where images are resized: --teacher-image-size")
+        raise UsageError("--teacher-crop-fraction needs --teacher-image-size: add it")
     visits_of, order_by = pairing.teacher_visits_of, pairing.teacher_order_by
     if (visits_of, order_by) != (None, None) and not other_data:
         raise UsageError("--teacher-visits-of and --teacher-order-by go with --teacher-data: give --visits-of for both")

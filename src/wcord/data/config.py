@@ -19,7 +19,7 @@ class DataConfig:
     """Label column, needed only where there are several."""
     no_labels: Annotated[bool, Affects("result", "opened data")] = False
     """Read no labels: folders without classes, tables without a label column. Only a teacher can then be learned
-    from; its most probable class stands in where a label is asked for."""
+    from; its most probable class replaces the label where one is needed."""
     input: Annotated[tuple[Name, ...], Affects("result")] = ()
     """Column that holds the image, needed only where there are several; of a table, the columns that are seen (default:
     all). Beside a teacher also --student-input."""
@@ -27,7 +27,7 @@ class DataConfig:
     """What is seen of a sample, such as gray,resize=16: see `wcord list --views`. Default: all of it. Beside a teacher
     also --student-view."""
     merge: Annotated[tuple[Name, ...], Affects("result")] = ()
-    """Classes that are taken together: ill=mild+severe"""
+    """Classes to merge: ill=mild+severe"""
     class_order: Annotated[Literal["auto", "name", "number"], Affects("result")] = "auto"
     """How classes are numbered whose names are those of folders. name: in the order of the text (0, 1, 10, 2), as
     torchvision's ImageFolder does; number: 0, 1, 2, 10; auto: number where all names are whole numbers, else name."""
@@ -36,7 +36,7 @@ class DataConfig:
     visits_of: Annotated[OptionalName, Affects("result")] | None = None
     """Column of a table whose rows of equal value are the visits of one subject, which is then one sample."""
     order_by: Annotated[OptionalName, Affects("result")] | None = None
-    """Column that says in which order the visits were."""
+    """Column with the order of the visits."""
     image_size: Annotated[SideOrSides, Affects("result")] | None = None
     """Resize every image to this many pixels a side, or to HEIGHTxWIDTH (150x200), until it covers that, and keep the
     middle. Default: as the network's weights file says that they were in its training, else as they are, or 224 where
@@ -50,11 +50,11 @@ class DataConfig:
     """Evaluate on this fraction of the training samples, which are then not trained on, instead of the test split."""
     split_seed: Annotated[Seed, Affects("result", "holdout")] = 0
     """Seed of the subset and of held-out samples; not --seed, so that runs of several seeds, their teacher and a later
-    evaluation speak of the same images."""
+    evaluation use the same images."""
     augment: Annotated[Literal["auto", "none", "shift", "crop-flip", "resized-crop"], Affects("result")] = "auto"
     """Training augmentation; auto: what suits the source."""
     views: Annotated[int, Bounds(1, 1000), Affects("result", "opened data")] = 1
-    """Augmented views of each image in a training batch, which is then so many times as large as --batch-size."""
+    """Augmented views of each image in a training batch, which grows by this factor over --batch-size."""
     in_memory: Annotated[Literal["auto", "yes", "no"], Affects("machine")] = "auto"
     """Hold the decoded split in memory; auto: where it takes less than 4 GiB."""
     workers: Annotated[Workers, Affects("machine", "opened data")] = 2
@@ -97,7 +97,7 @@ class PairingConfig:
     """Column of --teacher-data whose rows of equal value are the visits of one subject, where the student's data have
     none or call it otherwise; "" where each row of the teacher's is a sample."""
     teacher_order_by: Annotated[OptionalName, Affects("result")] | None = None
-    """Column of --teacher-data that says in which order the visits were."""
+    """Column of --teacher-data with the order of the visits."""
     pair_by: Annotated[Literal["row", "stem", "path", "label"], Affects("result")] | None = None
     """How samples of --teacher-data find their partners. path: files of one path below train/ and test/, endings aside;
     stem: files of one name, in whatever folder; row: in their order; label: there are none, and one of the same class

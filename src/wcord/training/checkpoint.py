@@ -95,7 +95,7 @@ def _read(path: Path) -> dict[str, Any] | str:
     except MemoryError:
         raise
     except Exception as error:  # a damaged pickle may raise anything
-        # PyTorch's reason goes on with advice about its own internals after the first sentence.
+        # After the first sentence, PyTorch's reason gives advice on its internals.
         reason = " ".join(str(error).split(". ")[0].split())[:120]
         return f"it cannot be read ({reason or type(error).__name__})"
 

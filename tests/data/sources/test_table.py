@@ -241,7 +241,7 @@ def test_bad_files_are_told(tmp_path: Path) -> None:
         ("bare.csv", "a,label\n", "holds no rows"),
         ("gap.csv", "a,label\n1,x\n2,\n", "1 rows have no label in column 'label'"),
         ("inf.csv", "a,label\n1,x\ninf,y\n", "column 'a' holds infinity"),
-        ("alone.csv", "label\nx\ny\n", "no column to be seen besides the label"),
+        ("alone.csv", "label\nx\ny\n", "no input column besides the label"),
     ]:
         if text is not None:
             (tmp_path / name).write_text(text)
@@ -276,7 +276,7 @@ def test_whose_a_row_is_must_be_said_and_is_kept_whole(tmp_path: Path) -> None:
     assert torch.equal(whole.test.targets, floats.test.targets)
     frame.loc[frame.index[3], "who"] = np.nan
     for asked in ({"visits_of": "who", "order_by": "visit"}, {"group_by": "who", "input": ("age",)}):
-        with pytest.raises(UsageError, match="1 rows have no value in column 'who', which tells whose they are"):
+        with pytest.raises(UsageError, match="1 rows have no value in column 'who', which identifies the subject"):
             open_data(DataConfig(data=written(frame, tmp_path / "g.csv"), label="kind", **asked))
 
 
