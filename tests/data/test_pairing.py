@@ -371,7 +371,7 @@ def npz(path: Path, count: int, *, labels: int = 2, turned: bool = False, test: 
 
 def test_rows_whose_labels_say_otherwise_are_refused(tmp_path: Path) -> None:
     config = DataConfig(data=npz(tmp_path / "s.npz", 20))
-    with pytest.raises(UsageError, match=r"20 of 20 train pairs have different labels: .*in other orders"):
+    with pytest.raises(UsageError, match=r"20 of 20 train pairs have different labels: .*in different orders"):
         open_data(config, PairingConfig(teacher_data=npz(tmp_path / "t.npz", 20, turned=True)))
 
 
@@ -434,7 +434,7 @@ def test_a_partner_of_a_training_sample_is_none_of_a_test_sample_of_its_name(tmp
     assert unseen(open_data(config, pairing)) == (6, 3)
     folder(tmp_path / "s", {"test/a/9.png": 9})
     folder(tmp_path / "t", {"train/a/9.png": 9})
-    with pytest.raises(UsageError, match="; 3 of them have a training sample's name, and thus no partner"):
+    with pytest.raises(UsageError, match="; 3 of them have a training sample's name and thus no partner"):
         open_data(config, pairing)
     data = open_data(config, replace(pairing, unpaired="drop"))
     assert (len(data.train), len(data.test), len(data.of_teacher.test)) == (6, 1, 1)

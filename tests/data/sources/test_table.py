@@ -215,7 +215,7 @@ def test_a_group_on_both_sides_of_a_given_split_is_refused(tmp_path: Path) -> No
         ({}, r"which column is the label\? Choose one: --label who \| visit \| age \| sex \| kind"),
         ({"label": "kin"}, "unknown column 'kin': did you mean 'kind'"),
         ({"label": "kind"}, "column 'who' holds 40 different texts, such as 'S.*'.*choose the columns by --input"),
-        ({"label": "kind", "input": ("kind", "age")}, "column 'kind' is a label and cannot be seen"),
+        ({"label": "kind", "input": ("kind", "age")}, "column 'kind' is a label and cannot be an input"),
         ({"label": "kind", "visits_of": "who"}, "visits_of and order_by go together"),
         (
             {"label": "sex", "visits_of": "kind", "order_by": "age", "input": ("age",)},
@@ -256,7 +256,7 @@ def test_labels_of_neither_network_are_seen(tmp_path: Path) -> None:
     config = DataConfig(data=written(frame, tmp_path / "t.csv"), label="coarse")
     data = open_data(config, PairingConfig(teacher_label="fine"))
     assert data.columns == data.of_teacher.columns == ("x",)
-    with pytest.raises(UsageError, match="column 'fine' is a label and cannot be seen"):
+    with pytest.raises(UsageError, match="column 'fine' is a label and cannot be an input"):
         open_data(dataclasses.replace(config, input=("x", "fine")), PairingConfig(teacher_label="fine"))
     bare = frame.rename(columns={"coarse": "label"}).drop(columns="fine")
     assert open_data(DataConfig(data=written(bare, tmp_path / "b.csv"), no_labels=True)).columns == ("x",)
