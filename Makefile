@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PART ?= 1/1
 
-.PHONY: demo test docs robustness format wheel matrix release clean
+.PHONY: demo test test-quick docs robustness format wheel matrix release clean
 
 demo: $(READY)
 	$(BIN)/wcord demo --out runs/demo
@@ -17,6 +17,10 @@ test: $(READY)
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+# What fails most often, in about half of the time: no whole runs, no kills.
+test-quick: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 # The site, strictly and offline: site/index.html opens from disk. Its gallery is made by short runs, once.
 docs: $(VENV)/.docs docs/gallery/columns.html

@@ -133,11 +133,11 @@ def tests_of(file: Path, whole_folder: bool) -> list[list[str]]:
     folder, stem = file.parent.name, file.stem
     if whole_folder:
         return [[f"tests/{folder}", *EVERYWHERE]]
-    near = [str(file)] + [name for name in (f"tests/{folder}/test_{stem}.py",) if (ROOT / name).is_file()]
-    if folder != "losses":
-        return [near]
-    rows = ROWS.get(stem, stem)
-    return [near, ["tests/losses/test_contract.py", *(["-k", rows] if rows else [])]]
+    calls = [[name] for name in (f"tests/{folder}/test_{stem}.py",) if (ROOT / name).is_file()]
+    if folder == "losses":
+        rows = ROWS.get(stem, stem)
+        calls.append(["tests/losses/test_contract.py", *(["-k", rows] if rows else [])])
+    return [*calls, [str(file)]]  # doctests last: pytest puts the module in the place of a function of its name
 
 
 def passes(copied: Path, calls: list[list[str]], seconds: float) -> bool:
@@ -241,7 +241,7 @@ def main(argv: list[str] | None = None) -> int:
             if survives(mutant, copied, arguments.seconds):
                 survivors.append(mutant)
                 print(mutant.diff(), flush=True)
-            if number % 20 == 0:
+            if number % 10 == 0:
                 print(f"{number} tried, {number - len(survivors)} killed", flush=True)
     killed = len(chosen) - len(survivors)
     print(f"{killed} of {len(chosen)} mutants killed ({100 * killed / max(len(chosen), 1):.0f} %)")

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from functools import cache, partial
+from math import isnan
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -185,7 +186,7 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}" if value == value else ""
+        return "" if isnan(value) else f"{value:.4g}"
     return "" if value is None else str(value)
 
 

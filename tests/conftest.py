@@ -55,9 +55,21 @@ def put_in_torch_hub(hub: Path) -> Callable[[Any, nn.Module], Path]:
     return put
 
 
-@pytest.fixture(scope="module")
-def without_pages() -> Iterator[None]:
-    """Let runs end without the page of their report, which takes most of the time of a small run."""
+MAKE_RUNS = {"api", "evaluation", "robustness", "setup", "training"}
+"""Folders of tests that make runs."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def without_pages(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let runs end with an empty page in place of their report, which takes most of the time of a small run.
+
+    A module whose tests read the page has `pytestmark = pytest.mark.pages`.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wcord.api.conclude.write_run_report", lambda run: None)
+        if request.path.parent.name in MAKE_RUNS and request.node.get_closest_marker("pages") is None:
+            patch.setattr("wcord.api.conclude.write_run_report", lambda run: (run / "report.html").write_text("<html>"))
         yield
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "pages: runs write the page of their report")

@@ -244,7 +244,7 @@ def test_calls_in_python_keep_to_the_bounds(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="image_size must be"):
         open_data(DataConfig(image_size=0))
     with pytest.raises(UsageError, match="teacher_image_size must be"):
-        open_data(DataConfig(), PairingConfig(teacher_image_size=10**6))
+        open_data(DataConfig(), {"image_size": 10**6})
     with pytest.raises(UsageError, match="subset must be"):
         api.evaluate("resnet8", subset=NAN)
     with pytest.raises(UsageError, match="unknown setting 'subst': did you mean 'subset'"):

@@ -99,7 +99,7 @@ def test_same_shape_and_same_rows():
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_finite(bad):
     checks.require_finite("x", torch.zeros(2, 3))
-    with pytest.raises(NonFiniteError, match="x holds 1 values that are NaN or infinite: look at what produced it"):
+    with pytest.raises(NonFiniteError, match="x holds 1 values that are NaN or infinite: check what produced it"):
         checks.require_finite("x", torch.tensor([0.0, bad]))
 
 

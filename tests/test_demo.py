@@ -92,7 +92,7 @@ def test_other_folders_are_left_alone(tmp_path: Path, fill: Callable[[Path], Non
     (tmp_path / "out").mkdir()
     fill(tmp_path / "out")
     before = snapshot(tmp_path / "out")
-    with pytest.raises(UsageError, match="holds other things than a demo"):
+    with pytest.raises(UsageError, match="holds things other than a demo"):
         demo.run_demo(tmp_path / "out", seed=0, say=print)
     assert snapshot(tmp_path / "out") == before
 
@@ -117,5 +117,5 @@ def test_an_interrupted_demo_is_begun_again(tmp_path: Path, monkeypatch: pytest.
 def test_a_demo_that_is_at_work_is_not_disturbed(tmp_path: Path) -> None:
     mark(tmp_path / "demo", demo.DEMO)
     for busy in (tmp_path / "demo", tmp_path / "demo" / "kd"):
-        with claim(busy), pytest.raises(UsageError, match="is being run by process"):
+        with claim(busy), pytest.raises(UsageError, match="is in use by process"):
             demo.run_demo(tmp_path / "demo", seed=0, say=print)

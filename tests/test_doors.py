@@ -182,7 +182,7 @@ DOORS: dict[str, Door] = {
     "predict_files": door(api.predict_files, weights=Path("no.safetensors"), paths=["no.png"], device="cpu"),
     "probe": door(api.probe, weights=Path("no.safetensors"), data=DATA, shots=[1]),
     "resume": door(api.resume, run=Path("run")),
-    "open_data": door(open_data, config=DataConfig(), pairing=PairingConfig()),
+    "open_data": door(open_data, config=DataConfig(), teacher={}, pairing=PairingConfig()),
 }
 """Name of a public callable, a method behind a dot → a call of it."""
 

@@ -24,6 +24,9 @@ from wcord.transport import transport_loss
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+    pytest.mark.filterwarnings("ignore:Synchronization debug mode"),  # torch calls the mode a prototype
+    pytest.mark.filterwarnings("ignore:`torch.jit.script_method`"),  # torch.compile still uses it
+    pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores"),  # the tests compare in full precision
 ]
 SAMPLES, BATCH, CLASSES = 200, 24, 10
 SUMS = ["wcord+kd", "crd+kd", "wcord-a+kd"]

@@ -172,7 +172,7 @@ def test_anything_else_is_named_and_nothing_is_touched(tmp_path: Path, change: C
     change(folder)
     before = names(tmp_path)
     for act in (clear, remove):
-        with pytest.raises(UsageError, match=r"holds other things than a cake \(.+\)"):
+        with pytest.raises(UsageError, match=r"holds things other than a cake \(.+\)"):
             act(folder, CAKE)
     assert names(tmp_path) == before
 

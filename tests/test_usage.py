@@ -62,14 +62,14 @@ def predicted(run: Path, file: Path) -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize(
     ("mode", "model", "settings", "told"),
     [
-        ("RGB", "resnet8", {}, ("B×3×30×40", "colour (RGB)")),
+        ("RGB", "resnet8", {}, ("B×3×30×40", "color (RGB)")),
         ("RGB", "resnet8", {"image_size": "20x24", "crop_fraction": 0.7}, ("B×3×20×24", "divided by 0.7")),
         ("RGB", "resnet8", {"view": "gray,resize=16"}, ("B×1×16×16", "`gray,resize=16`")),
         ("RGB", "resnet8", {"image_size": 24, "view": "crop=16x20,edges"}, ("B×1×16×20", "`crop=16x20,edges`")),
         ("RGB", "timm:test_vit", {"image_size": 180}, ("B×3×180×180", "180×180")),
-        ("L", "resnet8", {"image_size": 24, "crop_fraction": 0.875}, ("B×1×24×24", "grey")),
-        ("L", "resnet8", {"view": "rgb,crop=24"}, ("B×3×24×24", "grey")),
-        ("I;16", "resnet8", {"image_size": 16}, ("B×1×16×16", "grey")),
+        ("L", "resnet8", {"image_size": 24, "crop_fraction": 0.875}, ("B×1×24×24", "gray")),
+        ("L", "resnet8", {"view": "rgb,crop=24"}, ("B×3×24×24", "gray")),
+        ("I;16", "resnet8", {"image_size": 16}, ("B×1×16×16", "gray")),
     ],
 )
 def test_the_lines_for_pictures_do_as_predict_does(

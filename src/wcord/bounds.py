@@ -1,7 +1,7 @@
-"""Which values a field may have: declared beside its default, and checked by one schema layer wherever they come from.
+"""Allowed values of a field: declared in its annotation, and checked by one schema layer for all sources.
 
-A field of a configuration reads `epochs: Annotated[int, Bounds(1)] = 240`. `read` makes any dataclass of what TOML and
-JSON hold: cards, records, suites; `checked` is the same for an instance, and `convert` for one value.
+A field of a configuration reads `epochs: Annotated[int, Bounds(1)] = 240`. `read` builds any dataclass from TOML
+and JSON values: cards, records, suites; `checked` does the same for an instance, and `convert` for one value.
 
 Libraries for this coerce (cattrs reads "no" as true and "abc" as three names) or word their own messages (pydantic), so
 that each type would need a hook, and each error a translation: more code than `convert`. Imports no torch.
@@ -22,18 +22,18 @@ from wcord.checks import LARGEST_SIDE, LEAST_STD, UsageError, require_number, re
 Configuration = TypeVar("Configuration")
 
 KINDS = {str: "text", Path: "a path", bool: "true or false", dict: "a table"}
-"""Types as messages call them."""
+"""Names of types in messages."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """The interval of a number. NaN and infinity are refused with or without it.
+    """The interval of a number. NaN and infinity are always refused.
 
     Attributes:
         low: least value.
-        high: largest value, or the name of the setting that holds it.
-        above: a number that the value must exceed.
-        below: a number that the value must stay under.
+        high: largest value, or the name of a setting with that value.
+        above: lower limit, not itself allowed.
+        below: upper limit, not itself allowed.
     """
 
     low: float | None = None
@@ -42,7 +42,7 @@ class Bounds:
     below: float | None = None
 
     def check(self, name: str, value: Any, others: Mapping[str, Any], *, whole: bool) -> None:
-        """Raise unless the value is a number (or a whole one) that lies in the interval."""
+        """Raise unless the value is a number, or a whole number, in the interval."""
         high = None if isinstance(self.high, str) else self.high
         require_number(name, value, low=self.low, high=high, above=self.above, below=self.below, whole=whole)
         if isinstance(self.high, str) and value > others.get(self.high, value):
@@ -53,11 +53,11 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Ascending:
-    """A list of numbers that rise."""
+    """A list of increasing numbers."""
 
     def check(self, name: str, value: Any, others: Mapping[str, Any]) -> None:
-        """Raise where a number is not larger than the one before it."""
-        if any(one >= other for one, other in pairwise(value)):
+        """Raise if a number is not larger than the one before it."""
+        if any(first >= second for first, second in pairwise(value)):
             raise UsageError(f"{name} must rise from each number to the next, received {shown(value)}")
 
 
@@ -66,9 +66,9 @@ class Text:
     """Text or a path that is not empty.
 
     Attributes:
-        pattern: what all of it must match.
+        pattern: regular expression for the whole text.
         expected: the same in words, for the message.
-        may_be_empty: "" has a meaning of its own.
+        may_be_empty: whether "" is allowed.
     """
 
     pattern: str | None = None
@@ -76,7 +76,7 @@ class Text:
     may_be_empty: bool = False
 
     def check(self, name: str, value: Any, others: Mapping[str, Any]) -> None:
-        """Raise on empty text, a null character, or text of another form."""
+        """Raise on empty text, a null character, or text that does not match."""
         text = str(value)
         if not text.strip() and not self.may_be_empty:
             raise UsageError(f"{name} must not be empty: give a value, or leave it out")
@@ -88,12 +88,12 @@ class Text:
 
 @dataclass(frozen=True)
 class SameLength:
-    """A list that has as many numbers as another setting, where both are given."""
+    """A list with as many numbers as another setting, if both are set."""
 
     other: str
 
     def check(self, name: str, value: Any, others: Mapping[str, Any]) -> None:
-        """Raise where the lengths differ."""
+        """Raise if the lengths differ."""
         partner = others.get(self.other)
         if partner is not None and len(partner) != len(value):
             raise UsageError(
@@ -103,12 +103,12 @@ class SameLength:
 
 @dataclass(frozen=True)
 class OnlyWith:
-    """A setting that has an effect only where another one has a certain value.
+    """A setting that has an effect only with a certain value of another.
 
     Attributes:
         other: name of the other setting.
-        value: the value that it must have.
-        default: the value that is the same as not giving the setting.
+        value: its required value.
+        default: the default of the setting itself.
     """
 
     other: str
@@ -116,7 +116,7 @@ class OnlyWith:
     default: object
 
     def check(self, name: str, value: Any, others: Mapping[str, Any]) -> None:
-        """Raise where the setting differs from its default and the other setting makes it idle."""
+        """Raise if the setting differs from its default but has no effect."""
         if value != self.default and others.get(self.other, self.value) != self.value:
             raise UsageError(
                 f"{name} has no effect with {self.other} = {others[self.other]}, received {shown(value)}: "
@@ -126,12 +126,12 @@ class OnlyWith:
 
 @dataclass(frozen=True)
 class Check:
-    """A rule of one field alone: a function that takes its name and value, and raises."""
+    """A rule of a single field: a function that takes its name and value, and may raise."""
 
     function: Callable[[str, Any], None]
 
     def check(self, name: str, value: Any, others: Mapping[str, Any]) -> None:
-        """Raise where the function does."""
+        """Raise if the function does."""
         self.function(name, value)
 
 
@@ -139,26 +139,26 @@ Device = Annotated[str, Text(r"auto|cpu|mps|cuda(:\d{1,4})?", "auto, cpu, cuda, 
 Minutes = Annotated[float, Bounds(above=0)]
 Name = Annotated[str, Text()]
 OptionalName = Annotated[str, Text(may_be_empty=True)]
-"""A name, or "" where none is meant although another place gives one."""
+"""A name, or "" to override another place's name by none."""
 File = Annotated[Path, Text()]
 Seed = Annotated[int, Bounds(-(2**63), 2**63 - 1)]
-"""What a signed integer of 64 bits holds, which is what TOML and PyTorch's generators take."""
+"""A signed integer of 64 bits, as TOML and PyTorch's generators take it."""
 Side = Annotated[int, Bounds(1, LARGEST_SIDE)]
 SideOrSides = Side | Annotated[str, Text(r"[1-9]\d{0,3}(x[1-9]\d{0,3})?", "a number of pixels, or HEIGHTxWIDTH")]
 Workers = Annotated[int, Bounds(0, 1024)]
 Mean = tuple[Annotated[float, Bounds()], ...]
-"""Any finite numbers: columns of a table come in every unit."""
+"""Any finite numbers: columns of a table have all kinds of units."""
 Deviation = tuple[Annotated[float, Bounds(LEAST_STD)], ...]
 
 
 def checked(settings: Configuration) -> Configuration:
-    """Return a configuration with every field, in nested configurations too, as its type within its bounds.
+    """Return a configuration with every field, also nested ones, converted to its type and checked.
 
     Args:
         settings: an instance of a dataclass whose fields declare bounds.
 
     Raises:
-        UsageError: naming the field, what it may be and what was received.
+        UsageError: a value is wrong; the message names the field, the allowed values and the value received.
 
     >>> @dataclass(frozen=True)
     ... class Course:
@@ -175,16 +175,16 @@ def checked(settings: Configuration) -> Configuration:
 
 
 def read(kind: type[Configuration], values: object, what: str, *, newer: bool = False) -> Configuration:
-    """Return a dataclass from a table of plain values, as TOML and JSON hold them.
+    """Return a dataclass from a table of plain TOML or JSON values.
 
     Args:
-        kind: the dataclass, whose annotations say types and bounds.
+        kind: the dataclass, with types and bounds in its annotations.
         values: field name → value.
-        what: what the table is, for messages.
-        newer: ignore unknown names, which a newer version may have written.
+        what: description of the table, for messages.
+        newer: whether to ignore unknown names, which a newer version may have written.
 
     Raises:
-        UsageError: the table has an unknown name, lacks one, or holds a value of another type or out of bounds.
+        UsageError: the table has an unknown name, lacks one, or holds a value of a wrong type or out of bounds.
 
     >>> @dataclass(frozen=True)
     ... class Course:
@@ -210,7 +210,7 @@ def read(kind: type[Configuration], values: object, what: str, *, newer: bool = 
 
 
 def _fields(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of fields as their types, within their bounds and those between them."""
+    """Return the values of fields, converted and checked, also against each other."""
     hints = typing.get_type_hints(kind, include_extras=True)
     converted = {name: convert(name, value, hints[name]) for name, value in values.items()}
     for name, value in converted.items():
@@ -219,16 +219,16 @@ def _fields(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def convert(name: str, value: Any, hint: Any, others: Mapping[str, Any] = MappingProxyType({})) -> Any:
-    """Return one value as the type that its setting declares, within its bounds.
+    """Return one value, converted to its setting's type and checked.
 
     Args:
-        name: of the setting, for messages.
-        value: as a recipe, the command line or a caller gives it.
+        name: name of the setting, for messages.
+        value: value from a recipe, the command line or a caller.
         hint: the annotation of the setting.
-        others: the other settings by name; a rule that needs one that is not there is passed over.
+        others: the other settings by name; a rule whose setting is missing is skipped.
 
     Raises:
-        UsageError: naming the setting, what it may be and what was received.
+        UsageError: the value is wrong; the message names the setting, the allowed values and the value received.
 
     >>> convert("shots", [5, 10], tuple[Annotated[int, Bounds(1)], ...])
     (5, 10)
@@ -239,12 +239,12 @@ def convert(name: str, value: Any, hint: Any, others: Mapping[str, Any] = Mappin
         for rule in options[1:]:
             if isinstance(rule, Bounds):
                 rule.check(name, value, others, whole=options[0] is int)
-        made = convert(name, value, options[0], others)
+        converted = convert(name, value, options[0], others)
         for rule in options[1:]:
             if isinstance(rule, Text | Ascending | SameLength | OnlyWith | Check):
-                # Path("") is the current folder, and no longer empty.
-                rule.check(name, value if isinstance(made, Path) else made, others)
-        return made
+                # Path("") is the current folder, no longer empty.
+                rule.check(name, value if isinstance(converted, Path) else converted, others)
+        return converted
     if origin is Literal:
         if value not in options:
             raise UsageError(f"{name} must be one of {', '.join(map(str, options))}, received {shown(value)}")
@@ -262,7 +262,7 @@ def convert(name: str, value: Any, hint: Any, others: Mapping[str, Any] = Mappin
 
 
 def _items(name: str, value: Any, options: Sequence[Any], others: Mapping[str, Any]) -> list[Any]:
-    """Return the items of a list as their types: all alike, or one type for each place."""
+    """Return the items of a list, converted: all of one type, or each of the type at its place."""
     fixed = Ellipsis not in options and len(options) > 1
     if not isinstance(value, list | tuple) or (fixed and len(value) != len(options)):
         raise UsageError(f"{name} must be a list{f' of {len(options)}' if fixed else ''}, received {shown(value)}")

@@ -1,6 +1,6 @@
-"""One voice for every error message: what was wrong, what was received, how to mend it.
+"""Errors and checks with uniform messages: what is wrong, what was received, how to fix it.
 
-Nothing here imports torch, so that the command line can complain without loading it.
+Nothing here imports torch, so that the command line reports mistakes without loading it.
 """
 
 import difflib
@@ -21,38 +21,38 @@ LISTED = 150
 
 
 class _OneLineError(Exception):
-    """An error whose message is one line, whatever names of files or columns stand in it."""
+    """An error whose message is one line, also with line breaks in names of files or columns."""
 
     def __str__(self) -> str:
         return " ".join(super().__str__().splitlines())
 
 
 class UsageError(_OneLineError, ValueError):
-    """A user's mistake, said in one line; the command line exits with code 2."""
+    """A user's mistake, in one line; the command line exits with code 2."""
 
 
 class WrongTypeError(UsageError, TypeError):
-    """A value of the wrong type: a `TypeError` to Python, a user's mistake to the commands."""
+    """A value of the wrong type: a `TypeError` for Python, a user's mistake for the commands."""
 
 
 class DoesNotFitError(UsageError):
-    """A method that a network, or a pair of networks, cannot be used with; other methods may fit them."""
+    """A method does not fit a network or a pair of networks; other methods may."""
 
 
 class ChangedInputError(UsageError):
-    """A run that cannot go on since what it began with, its data or its teacher, has become something else."""
+    """A run cannot resume because its settings, its data or its teacher have changed."""
 
 
 class NonFiniteError(UsageError):
-    """NaN or infinity where a loss was given its input; a training run turns it into a RunError with its step."""
+    """NaN or infinity in the input of a loss; a training run turns it into a RunError with its step."""
 
 
 class RunError(_OneLineError, RuntimeError):
-    """A run that failed under way (NaN, full disk), said in one line; the command line exits with code 1."""
+    """A run failed during its work (NaN, full disk), in one line; the command line exits with code 1."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """Return the error for a name that is not among the known ones, with the nearest name offered.
+    """Return the error for an unknown name, with the nearest known name as a suggestion.
 
     >>> str(unknown("method", "wcrod", ["kd", "wcord"]))
     "unknown method 'wcrod': did you mean 'wcord'? Known: kd, wcord"
@@ -60,8 +60,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     options = sorted(known)
     near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    known_ones = ", ".join(options[:LISTED]) + (f", … ({len(options)} in all)" if len(options) > LISTED else "")
-    return UsageError(f"unknown {kind} {shown(name)}: {hint}Known: {known_ones}")
+    listing = ", ".join(options[:LISTED]) + (f", … ({len(options)} in all)" if len(options) > LISTED else "")
+    return UsageError(f"unknown {kind} {shown(name)}: {hint}Known: {listing}")
 
 
 def require_choice(kind: str, name: str, known: Iterable[str]) -> None:
@@ -74,7 +74,7 @@ def require_choice(kind: str, name: str, known: Iterable[str]) -> None:
 
 
 def shown(value: object) -> str:
-    """Return a value as a message shows it: short, and text in quotes.
+    """Return a value for a message: short, with text in quotes.
 
     >>> shown("x"), shown(0.5), shown(10**60)
     ("'x'", '0.5', 'a number of 61 digits')
@@ -86,7 +86,7 @@ def shown(value: object) -> str:
 
 
 LONGEST = 80
-"""Characters of a wrong value that a message shows."""
+"""Most characters of a wrong value in a message."""
 
 
 def require_number(
@@ -99,9 +99,9 @@ def require_number(
     below: float | None = None,
     whole: bool = False,
 ) -> None:
-    """Raise unless `value` is a finite number in an interval: from `low` to `high`, or `above` and `below` others.
+    """Raise unless `value` is a finite number in an interval, which includes `low` and `high`, not `above` and `below`.
 
-    Every number that a user gives is checked here, so that one wrong number is refused in the same words everywhere.
+    Every number from a user is checked here, so that the messages are the same everywhere.
 
     >>> require_number("batch_size", 1.5, low=1, whole=True)
     Traceback (most recent call last):
@@ -132,9 +132,9 @@ def _end(number: float) -> str:
 
 
 def _number(value: object, *, whole: bool) -> float | None:
-    """Return a value as a number of Python, or None where it is none, or not finite."""
+    """Return a value as a Python number, or None if it is not a finite number."""
     if type(value) is int:
-        return value if whole or abs(value) < 2**63 else None  # more than PyTorch takes
+        return value if whole or abs(value) < 2**63 else None  # PyTorch takes no more
     if isinstance(value, bool | str | bytes) or (whole and not isinstance(value, Integral)):
         return None
     if isinstance(value, Integral):
@@ -152,12 +152,12 @@ def require_positive(name: str, value: object) -> None:
 
 
 def require_fraction(name: str, value: object) -> None:
-    """Raise unless `value` lies in [0, 1]."""
+    """Raise unless `value` is in [0, 1]."""
     require_number(name, value, low=0, high=1)
 
 
 def require_counts(**values: object) -> None:
-    """Raise unless each argument is a whole number of at least 1, and no more than a tensor can have rows."""
+    """Raise unless each argument is a whole number from 1 to `LARGEST_COUNT`."""
     for name, value in values.items():
         require_number(name, value, low=1, whole=True)
         require_number(name, value, high=LARGEST_COUNT, whole=True)
@@ -177,11 +177,11 @@ def require_size(name: str, size: object) -> tuple[int, int]:
 
 
 LARGEST_SIDE = 8192
-"""Pixels along one side of a picture. Far larger numbers are typing errors, and would ask for all memory."""
+"""Pixels along one side of a picture. Far larger numbers are typing errors, and would take all memory."""
 
 
 LEAST_STD = 1e-30
-"""Least standard deviation of an input: divided by much less, it would overflow."""
+"""Least standard deviation of an input: dividing by much less would overflow."""
 
 
 def require_bool(name: str, value: object) -> None:
@@ -197,7 +197,7 @@ def require_kind(name: str, value: object, kinds: type | tuple[type, ...], expec
 
 
 def require_list(name: str, value: object) -> None:
-    """Raise where a list is wanted, or nothing, and one text or number was given."""
+    """Raise unless `value` is a list or None."""
     if isinstance(value, str | Path):
         raise UsageError(f"{name} must be a list, received {shown(str(value))}: write [{shown(str(value))}]")
     if value is not None and not isinstance(value, Iterable):
@@ -210,16 +210,16 @@ def require_names(name: str, value: object) -> None:
     if value is None:
         raise WrongTypeError(f"{name} must be a list of names, received None: write ()")
     assert isinstance(value, Iterable)
-    for one in value:
-        require_kind(f"each of {name}", one, str, "text")
+    for item in value:
+        require_kind(f"each of {name}", item, str, "text")
 
 
 def require_text(what: str, value: object) -> None:
-    """Raise where a text holds what no file can: a name on disk whose bytes are no UTF-8 comes as lone surrogates.
+    """Raise on lone surrogates in a text, as in a file name whose bytes are not UTF-8: no file can hold them.
 
     Args:
-        what: what the text is, for the message.
-        value: the text, or several; anything else passes.
+        what: description of the text, for the message.
+        value: a text or several; anything else passes.
     """
     texts = [value] if isinstance(value, str | Path) else value if isinstance(value, list | tuple) else []
     for text in map(str, texts):
@@ -228,58 +228,62 @@ def require_text(what: str, value: object) -> None:
 
 
 def require_file(path: str | Path, what: str) -> Path:
-    """Return `path` if it is a file, else raise saying which `what` is missing, and what is there instead."""
-    found = require_path(path, what)
-    if found.is_dir():
+    """Return `path` if it is a file, else raise; the message says what it is instead."""
+    file = require_path(path, what)
+    if file.is_dir():
         raise UsageError(f"{what} {str(path)!r} is a folder: name a file in it")
-    _require_there(found, what)
-    if not found.is_file():
-        raise UsageError(f"{what} {str(path)!r} is no regular file but a pipe or device: name a file")
-    return found
+    _require_exists(file, what)
+    if not file.is_file():
+        raise UsageError(f"{what} {str(path)!r} is a pipe or device: name a file")
+    return file
 
 
 def require_folder(path: str | Path, what: str) -> Path:
-    """Return `path` if it is a folder, else raise saying which `what` is missing, and what is there instead."""
-    found = require_path(path, what)
-    _require_there(found, what)
-    if found.is_file():
+    """Return `path` if it is a folder, else raise; the message says what it is instead."""
+    folder = require_path(path, what)
+    _require_exists(folder, what)
+    if folder.is_file():
         raise UsageError(f"{what} {str(path)!r} is a file: name its folder")
-    if not found.is_dir():
+    if not folder.is_dir():
         raise UsageError(f"{what} {str(path)!r} is a pipe or device: name a folder")
-    return found
+    return folder
 
 
 def require_place(path: str | Path, what: str, *, folder: bool = False) -> Path:
-    """Return `path` if a file, or a folder, can be written there; what there is not yet is not made.
+    """Return `path` if a file, or a folder, can be written there; nothing is created.
 
     Args:
-        path: where something will be written.
-        what: what it is, for the message.
+        path: path of the future file or folder.
+        what: its description, for the message.
         folder: whether `path` is to be a folder instead of a file.
 
     Raises:
-        UsageError: the path leads through a file, or to a file instead of a folder, or into what cannot be written.
+        UsageError: the path passes through a file, is of the other kind, or cannot be written.
     """
     place = require_path(path, what)
-    ground = next(there for there in (place.absolute(), *place.absolute().parents) if os.path.lexists(there))
-    if ground == place.absolute() and not folder:
-        if ground.is_dir():
+    existing = next(each for each in (place.absolute(), *place.absolute().parents) if os.path.lexists(each))
+    if existing == place.absolute() and not folder:
+        if existing.is_dir():
             raise UsageError(f"{what} {str(path)!r} is a folder: name a file in it")
-        ground = ground.parent
-    if not ground.is_dir():
-        raise UsageError(f"{what} {str(path)!r} cannot be written: {str(ground)!r} is no folder, name another place")
-    if not os.access(ground, os.W_OK) or _is_of_the_system(ground):
-        raise UsageError(f"{what} {str(path)!r} cannot be written: {str(ground)!r} takes no files, name another place")
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UsageError(
+            f"{what} {str(path)!r} cannot be written: {str(existing)!r} is not a folder, name another place"
+        )
+    if not os.access(existing, os.W_OK) or _is_of_the_system(existing):
+        raise UsageError(
+            f"{what} {str(path)!r} cannot be written: {str(existing)!r} takes no files, name another place"
+        )
     return place
 
 
-def _is_of_the_system(ground: Path) -> bool:
-    """Tell whether a folder is one in which the system shows itself, and nobody can make a file."""
-    return ground.resolve().parts[1:2] in (("proc",), ("sys",))
+def _is_of_the_system(existing: Path) -> bool:
+    """Return whether a folder is in /proc or /sys, where no file can be created."""
+    return existing.resolve().parts[1:2] in (("proc",), ("sys",))
 
 
 def require_short_names(name: str, path: str | Path) -> None:
-    """Raise where a part of a path is longer than file systems take."""
+    """Raise if a part of a path is longer than file systems allow."""
     longest = max((len(os.fsencode(part)) for part in Path(path).parts), default=0)
     if longest > LONGEST_NAME:
         raise UsageError(
@@ -288,11 +292,11 @@ def require_short_names(name: str, path: str | Path) -> None:
 
 
 LONGEST_NAME = 255
-"""Bytes in the name of a file, on most file systems."""
+"""Most bytes in the name of a file, on most file systems."""
 
 
 def require_path(path: object, what: str) -> Path:
-    """Return `path` as one, else raise: it is no text, empty, or holds what no file system takes."""
+    """Return `path` as a `Path`, or raise if it is not text, is empty, or holds what no file system takes."""
     if not isinstance(path, str | Path):
         raise WrongTypeError(f"{what} must be a path, received {shown(path)}")
     if "\0" in str(path):
@@ -303,14 +307,14 @@ def require_path(path: object, what: str) -> Path:
     return Path(path)
 
 
-def _require_there(path: Path, what: str) -> None:
+def _require_exists(path: Path, what: str) -> None:
     if not path.exists():
         raise UsageError(f"{what} {str(path)!r} does not exist: check the path")
 
 
 def require_tensor(name: str, value: object) -> None:
-    """Raise unless `value` is a dense tensor that holds values."""
-    import torch  # the command line complains without it
+    """Raise unless `value` is a dense tensor with values."""
+    import torch  # the command line does not need it
 
     if not isinstance(value, torch.Tensor):
         kind = type(value).__name__
@@ -322,7 +326,7 @@ def require_tensor(name: str, value: object) -> None:
 
 
 def require_whole_numbers(name: str, value: object, rows: int | None = None) -> None:
-    """Raise unless `value` is a vector of whole numbers, one for each of so many samples where they are counted."""
+    """Raise unless `value` is a vector of whole numbers, of `rows` elements if set."""
     from torch import Tensor
     from torch import bool as truth
 
@@ -337,7 +341,7 @@ def require_whole_numbers(name: str, value: object, rows: int | None = None) -> 
 
 def require_fractions(name: str, value: object) -> None:
     """Raise unless `value` is a tensor of floating-point numbers."""
-    from torch import Tensor  # the command line complains without it
+    from torch import Tensor  # the command line does not need it
 
     require_tensor(name, value)
     assert isinstance(value, Tensor)
@@ -359,7 +363,7 @@ def require_matrix(name: str, tensor: "Tensor", *, min_rows: int = 1) -> None:
 
 
 def require_widths(name: str, built: Sequence[object], received: Sequence[object]) -> None:
-    """Raise unless a student's and a teacher's features have the widths that `name` was built for.
+    """Raise unless a student's and a teacher's features have the widths for which `name` was built.
 
     >>> require_widths("WCoRDLoss", (6, 10), (10, 6))
     Traceback (most recent call last):
@@ -374,7 +378,7 @@ def require_widths(name: str, built: Sequence[object], received: Sequence[object
 
 
 def require_same_shape(first: str, a: "Tensor", second: str, b: "Tensor") -> None:
-    """Raise unless both tensors have one shape."""
+    """Raise unless both tensors have the same shape."""
     if a.shape != b.shape:
         raise UsageError(
             f"{first} and {second} must have the same shape, received {tuple(a.shape)} and {tuple(b.shape)}"
@@ -392,9 +396,9 @@ def require_same_rows(first: str, a: "Tensor", second: str, b: "Tensor") -> None
 def require_finite(name: str, tensor: "Tensor") -> None:
     """Raise if a tensor on the CPU holds NaN or infinity.
 
-    Elsewhere (see `host.may_read`) it is left to the training loop, which looks at every loss part when it reads them.
+    Elsewhere (see `host.may_read`) the training loop checks the loss parts when it reads them.
     """
     if not may_read(tensor) or bool(tensor.isfinite().all()):
         return
     bad = int((~tensor.isfinite()).sum())
-    raise NonFiniteError(f"{name} holds {bad} values that are NaN or infinite: look at what produced it")
+    raise NonFiniteError(f"{name} holds {bad} values that are NaN or infinite: check what produced it")

@@ -1,4 +1,4 @@
-"""Who works on a run: a lock that the system takes back when its holder dies, so that no claim outlives its worker."""
+"""The claim of a run: a lock that the system releases when its holder dies, so that no claim outlives its process."""
 
 import os
 import socket
@@ -11,17 +11,17 @@ from filelock import FileLock, Timeout
 from wcord.checks import LONGEST_NAME, UsageError
 
 PATIENCE = 0.3
-"""Seconds that a process tries for; a look at whether a run is claimed holds the lock for much less."""
+"""Seconds for which a process tries; `is_claimed` holds the lock for much less."""
 INSIDE = ".lock"
-"""Name of the lock in the run's folder, where none can lie beside it."""
+"""Name of the lock in the run's folder, if it cannot be next to the folder."""
 
 
 @contextmanager
 def claim(folder: Path) -> Iterator[bool]:
-    """Hold a run for this process while the context lasts; gives False where another process holds it.
+    """Hold a run for this process during the context; yield False if another process holds it.
 
-    The lock lies beside the run's folder and stays there when the run is done: to remove it would let two processes
-    hold two files of one name. Only where its parent cannot be written does it lie in the folder itself.
+    The lock is next to the run's folder and stays there after the run: removing it would let two processes hold two
+    files of one name. If the parent cannot be written, it is in the folder itself.
     """
     lock = _lock(folder)
     try:
@@ -38,7 +38,7 @@ def claim(folder: Path) -> Iterator[bool]:
 
 
 def is_claimed(folder: Path) -> bool:
-    """Return whether a process holds the run at this moment."""
+    """Return whether a process holds the run now."""
     if not _path(folder).exists():
         return False
     lock = _lock(folder)
@@ -51,15 +51,15 @@ def is_claimed(folder: Path) -> bool:
 
 
 def holder(folder: Path) -> str:
-    """Return who holds a claimed run, as `process 71 on host`."""
-    told = ""
+    """Return the holder of a claimed run, as `process 71 on host`."""
+    name = ""
     with suppress(OSError):
-        told = _path(folder).read_text(encoding="utf-8", errors="replace")
-    return told or "another process"
+        name = _path(folder).read_text(encoding="utf-8", errors="replace")
+    return name or "another process"
 
 
 def _sign(folder: Path, text: str) -> None:
-    with suppress(OSError):  # some systems let nobody write into a locked file; the claim holds without it
+    with suppress(OSError):  # some systems forbid writes to a locked file; the claim holds without it
         _path(folder).write_text(text, encoding="utf-8")
 
 
@@ -74,20 +74,20 @@ def _lock(folder: Path) -> FileLock:
 
 
 def _is_ours(path: Path) -> bool:
-    """Tell whether a file is a lock: it is empty, or says which process holds it."""
+    """Return whether a file is a lock: it is empty, or names the process that holds it."""
     if not path.is_file():
         return False
     try:
         with path.open("rb") as file:
             return file.read(8) in (b"", b"process ")
-    except OSError:  # some systems let nobody read a locked file
+    except OSError:  # some systems forbid reads of a locked file
         return True
 
 
 def _path(folder: Path) -> Path:
-    """Return where the lock lies; one folder has one, whatever it is called by."""
+    """Return the path of the lock, the same for all names of one folder."""
     run = folder.resolve()
-    beside = run.with_name(f".{run.name}.lock")
-    ground = next(parent for parent in beside.parents if parent.exists())
-    fits = len(os.fsencode(beside.name)) <= LONGEST_NAME and os.access(ground, os.W_OK)
-    return beside if fits else run / INSIDE
+    sibling = run.with_name(f".{run.name}.lock")
+    parent_folder = next(parent for parent in sibling.parents if parent.exists())
+    fits = len(os.fsencode(sibling.name)) <= LONGEST_NAME and os.access(parent_folder, os.W_OK)
+    return sibling if fits else run / INSIDE

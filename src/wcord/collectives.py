@@ -1,6 +1,6 @@
 """Collective operations of distributed training: gathering rows, sums, and a shared random state.
 
-With a single process nothing is sent, and its own values are returned.
+A single process sends nothing and gets its own values back.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,19 +37,19 @@ def row_counts(rows: int, device: torch.device) -> list[int]:
 def gather_rows(rows: Tensor, counts: Sequence[int]) -> Tensor:
     r"""Return the rows of all processes, in the order of their ranks.
 
-    A loss of the gathered rows has one value L in all processes. Backward gives each process dL/d(its rows) times
+    A loss on the gathered rows has the same value L in all processes. Backward gives each process dL/d(its rows) times
     (all rows / its rows). The gradients of the processes are then averaged, each weighted by count · its rows / all
-    rows (1 if all have equally many): the weights of the network that computed the rows get dL once, and so do those of
-    a head on the gathered rows, whose whole gradient is in each process.
+    rows (1 if all have the same number): the weights of the network that computed the rows get dL once, and so do those
+    of a head on the gathered rows, which has its full gradient in each process.
 
     Args:
-        rows: this process's, n×…; the processes may differ in n only.
+        rows: rows of this process, n×…; only n may differ between the processes.
         counts: rows of each process, as `row_counts` returns them.
 
     >>> gather_rows(torch.tensor([[1.0], [2.0]]), [2]).flatten()
     tensor([1., 2.])
     """
-    return rows if len(counts) == 1 else _GatheredRows.apply(rows, tuple(counts))  # pyright: ignore[reportReturnType]  # the stub knows no result
+    return rows if len(counts) == 1 else _GatheredRows.apply(rows, tuple(counts))  # pyright: ignore[reportReturnType]  # the stub has no result
 
 
 class _GatheredRows(torch.autograd.Function):
@@ -74,7 +74,7 @@ class _GatheredRows(torch.autograd.Function):
 
 @contextmanager
 def drawing_as_first(device: torch.device) -> Iterator[None]:
-    """Let all processes draw the random numbers of the first one; afterwards the others continue with their own.
+    """Let all processes draw the random numbers of the first one; afterwards each continues with its own numbers.
 
     Args:
         device: the CPU or a CUDA device, whose global generator is shared.
@@ -94,7 +94,7 @@ def drawing_as_first(device: torch.device) -> Iterator[None]:
 
 
 def copy_from_first(tensors: Iterable[Tensor]) -> None:
-    """Overwrite each tensor by that of the first process."""
+    """Overwrite each tensor with that of the first process."""
     if count() > 1:
         for tensor in tensors:
             dist.broadcast(tensor, src=0)

@@ -14,7 +14,7 @@ from wcord.marks import is_description, is_exported_onnx, is_exported_program
 from wcord.models.network import Network
 from wcord.models.weights import open_network, read_card
 from wcord.overwriting import Output, require_writable, write_output
-from wcord.setup.as_trained import open_as_seen
+from wcord.setup.as_trained import open_for_network
 from wcord.training.consent import resume_command
 from wcord.training.run import STUDENT, RunFolder
 from wcord.usage import Format, describe_export, export_metadata
@@ -100,7 +100,7 @@ def export(
 
 def _real_batches(run: RunFolder, source: str | None) -> tuple[str, list[Tensor]]:
     config = run.configuration()[0].data
-    opened = open_as_seen(config if source is None else replace(config, data=source), run.path / STUDENT)
+    opened = open_for_network(config if source is None else replace(config, data=source), run.path / STUDENT)
     if len(opened.test) < sum(BATCHES):
         raise UsageError(f"{opened.name} has {len(opened.test)} evaluation images, but the check needs {sum(BATCHES)}")
     images = next(Loader(opened.test, batch_size=sum(BATCHES)).batches()).student_input

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and known by their digest."""
+"""Atomic writes of files, and their digests."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ if sys.platform != "win32":
     import fcntl
 
 _PART = re.compile(r"\.(.+)\.[0-9a-z]+\.part", re.DOTALL)
-"""Name of a file that is being written: that of the file to be, hidden, with a token."""
+"""Name of a file that is being written: the final name, hidden, with a token."""
 
 
 def sha256(path: Path) -> str:
@@ -27,12 +27,12 @@ def sha256(path: Path) -> str:
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write a file so that a reader, or a kill at any moment, finds the old content or the new one.
+    """Write a file so that a reader, also after a kill, finds either the old content or the new.
 
-    Folders on the way are made. What killed processes left of the same file is removed.
+    Missing folders are created. Partial files that killed processes left are removed.
 
     Raises:
-        RunError: if the folder cannot be written or the disk is full.
+        RunError: the folder cannot be written or the disk is full.
     """
     target = Path(path)
     try:
@@ -43,7 +43,7 @@ def write_atomically(path: str | Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
             if sys.platform == "win32":
-                file.close()  # which renames no open file
+                file.close()  # Windows renames no open file
             os.replace(part, target)
     except OSError as error:
         raise RunError(
@@ -57,16 +57,16 @@ def written_name(name: str) -> str | None:
     >>> written_name(".config.toml.0a1b2c3d.part"), written_name("config.toml")
     ('config.toml', None)
     """
-    found = _PART.fullmatch(name)
-    return None if found is None else found[1]
+    match = _PART.fullmatch(name)
+    return None if match is None else match[1]
 
 
 def remove_parts(folder: Path, of: Callable[[str], bool]) -> None:
-    """Remove what killed processes left half written in a folder; what a live process is writing stays.
+    """Remove the partial files of killed processes in a folder; those of live processes stay.
 
     Args:
         folder: it need not exist.
-        of: takes the name of a file; whether its parts are removed.
+        of: whether partial files of a name are removed.
     """
     with suppress(OSError):  # no such folder, or one that cannot be read
         for path in list(folder.iterdir()):
@@ -77,22 +77,22 @@ def remove_parts(folder: Path, of: Callable[[str], bool]) -> None:
 
 
 def is_being_written(part: Path) -> bool:
-    """Return whether a live process writes a `.part` file, which it holds locked; also true of what is no file."""
+    """Return whether a live process holds the lock of a `.part` file; True also if it is not a file."""
     try:
         if not stat.S_ISREG(part.lstat().st_mode):
             return True
         if sys.platform == "win32":
-            return False  # which removes no open file
+            return False  # Windows removes no open file
         with part.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # it is locked, or nobody can tell
+    except OSError:  # locked, or unreadable
         return True
     return False
 
 
 @contextmanager
 def _part(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """Give a new file beside the target, open and locked, and remove it if it is left."""
+    """Yield a new file next to the target, open and locked; remove it on a failure."""
     part, file = _new_part(target)
     try:
         with file:
@@ -103,7 +103,7 @@ def _part(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
 
 
 def _new_part(target: Path) -> tuple[Path, BinaryIO]:
-    """Make a file beside the target, whose name no process on any machine uses, and lock it."""
+    """Create a file next to the target with a name that no other process uses, and lock it."""
     while True:
         part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
         try:
@@ -115,4 +115,4 @@ def _new_part(target: Path) -> tuple[Path, BinaryIO]:
                 fcntl.flock(file, fcntl.LOCK_EX)
         if part.exists():
             return part, file
-        file.close()  # another process took it for what a dead one left, before it was locked
+        file.close()  # another process removed it as a dead one's before it was locked

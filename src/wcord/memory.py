@@ -1,4 +1,4 @@
-"""What Python, NumPy and PyTorch raise where memory is short, as one sentence."""
+"""Out-of-memory errors of Python, NumPy and PyTorch, as one sentence."""
 
 import errno
 import re
@@ -13,7 +13,7 @@ _AMOUNT = re.compile(
 
 
 def lack_of_memory(error: BaseException) -> str | None:
-    """Return what lacks memory and how much was wanted, or None where the error is another one.
+    """Return which memory ran out and how much was requested, or None for any other error.
 
     >>> lack_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4e9 bytes."))
     'not enough memory (4 GB more were needed)'
@@ -39,10 +39,10 @@ def lack_of_memory(error: BaseException) -> str | None:
 
 
 def _amount(text: str) -> str:
-    found = _AMOUNT.search(text)
-    if found is None:
+    match = _AMOUNT.search(text)
+    if match is None:
         return ""
-    amount = next(group for group in found.groups() if group)
+    amount = next(group for group in match.groups() if group)
     number, _, unit = amount.partition(" ")
     if unit == "bytes":
         amount = f"{float(number) / 1e9:.3g} GB" if float(number) >= 1e9 else f"{float(number) / 1e6:.3g} MB"

@@ -1,4 +1,4 @@
-"""Whose code raised an error: which of the user's own functions it was, and where."""
+"""The user's function that raised an error, and its line."""
 
 import site
 import sys
@@ -13,22 +13,22 @@ OURS = Path(__file__).parent
 
 
 def of_own_code(error: BaseException) -> str | None:
-    """Return which function of the user's raised an error and what it said, or None where no such function ran.
+    """Return the user's function that raised an error, and its message; None if there is no such function.
 
-    The innermost function counts whose file belongs neither to wcord nor to Python or an installed package: a network
-    whose forward gives torch a wrong shape is named, too.
+    It is the innermost function whose file belongs neither to wcord nor to Python or an installed package, such as a
+    network's forward that passes a wrong shape to torch.
     """
-    own = [(frame, line) for frame, line in walk_tb(error.__traceback__) if _is_own(frame)]
-    if not own:
+    frames = [(frame, line) for frame, line in walk_tb(error.__traceback__) if _is_users(frame)]
+    if not frames:
         return None
-    frame, line = own[-1]
+    frame, line = frames[-1]
     name = frame.f_code.co_qualname.rpartition("<locals>.")[2]
     verb = "called" if isinstance(error, SystemExit) else "raised"
     return f"{name} ({Path(frame.f_code.co_filename).name}, line {line}) {verb} {said_by(error)}"
 
 
 def said_by(error: BaseException) -> str:
-    """Return what an error says in a few words, on one line.
+    """Return an error's type and message, on one line.
 
     >>> said_by(KeyError("x")), said_by(SystemExit(3)), said_by(AssertionError())
     ("KeyError: 'x'", 'sys.exit(3)', 'AssertionError')
@@ -41,12 +41,12 @@ def said_by(error: BaseException) -> str:
 
 
 LONGEST = 200
-"""Characters of another's message that ours repeats."""
+"""Most characters of a foreign message in ours."""
 
 
-def _is_own(frame: FrameType) -> bool:
+def _is_users(frame: FrameType) -> bool:
     file = frame.f_code.co_filename
-    if file.startswith("<"):  # code that a library wrote, such as the methods of dataclasses
+    if file.startswith("<"):  # generated code, such as the methods of dataclasses
         return False
     return not any(Path(file).is_relative_to(folder) for folder in (OURS, *_INSTALLED))
 
@@ -60,4 +60,4 @@ _INSTALLED = {
         *(entry for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))),
     )
 }
-"""Folders of Python's own code and of installed packages."""
+"""Folders of Python's standard library and of installed packages."""

@@ -1,4 +1,4 @@
-"""Checksums that travel inside the files they are about, so that damage is noticed before a file is used."""
+"""Checksums inside the files that they cover, so that damage is noticed before a file is used."""
 
 import hashlib
 import io
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MARK = b"wcord sha256 "
 LENGTH = len(MARK) + 64
-"""Bytes of an archive's seal, which is the comment that every zip archive may end with."""
+"""Bytes of an archive's seal, which is its zip comment."""
 TENSORS, METADATA = "sha256_tensors", "sha256_metadata"
 """Entries of a safetensors file's metadata: a digest of all tensors, and one of all other entries."""
 END = 22
@@ -26,7 +26,7 @@ def seal_archive(archive: io.BytesIO) -> bytes:
     """Return a zip archive (a checkpoint, an .npz) with a SHA-256 of all its bytes as its comment.
 
     Args:
-        archive: the archive, without a comment so far; it is changed.
+        archive: the archive, without a comment; it is changed.
     """
     archive.seek(-2, os.SEEK_END)
     archive.write(LENGTH.to_bytes(2, "little"))
@@ -37,9 +37,9 @@ def seal_archive(archive: io.BytesIO) -> bytes:
 
 
 def damage_of_archive(path: Path) -> str | None:
-    """Return what is wrong with a zip archive, or None where each byte is as it was written.
+    """Return what is damaged in a zip archive, or None.
 
-    An archive without a seal, as earlier versions wrote it, is judged by the checksums of its members.
+    An archive without a seal, from an earlier version, is judged by the checksums of its members.
     """
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -53,8 +53,8 @@ def damage_of_archive(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             member = archive.testzip()
-    except Exception as error:  # zipfile raises a dozen kinds, by where the damage is
-        return f"it is no whole archive: {error}"
+    except Exception as error:  # zipfile raises a dozen kinds
+        return f"it is not an intact archive: {error}"
     return None if member is None else f"the checksum of its part {member!r} does not match"
 
 
@@ -68,7 +68,7 @@ def _digest(file: io.BufferedReader, size: int) -> bytes:
 
 def digest_of(state: "Mapping[str, Tensor]", about: str = "") -> str:
     """Return a digest of tensors, their names, and a text about them."""
-    from torch import uint8  # archives are looked at without it
+    from torch import uint8  # archives do not need it
 
     whole = hashlib.sha256(about.encode())
     for name in sorted(state):
@@ -79,23 +79,23 @@ def digest_of(state: "Mapping[str, Tensor]", about: str = "") -> str:
 
 
 def sealed(metadata: Mapping[str, str], state: "Mapping[str, Tensor]") -> dict[str, str]:
-    """Return the metadata of a safetensors file with digests of the tensors and of the metadata themselves."""
+    """Return the metadata of a safetensors file with digests of the tensors and of the metadata."""
     with_tensors = dict(metadata) | {TENSORS: digest_of(state)}
     return with_tensors | {METADATA: _digest_of_metadata(with_tensors)}
 
 
 def unsealed(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return metadata without their digests."""
+    """Return metadata without the digests."""
     return {name: value for name, value in metadata.items() if name not in (TENSORS, METADATA)}
 
 
 def is_sealed(metadata: Mapping[str, str] | None) -> bool:
-    """Tell whether metadata hold a digest, which files of other programs and of earlier versions do not."""
+    """Return whether metadata hold a digest; those of other programs and of earlier versions do not."""
     return metadata is not None and (TENSORS in metadata or METADATA in metadata)
 
 
 def damage_of_metadata(metadata: Mapping[str, str] | None) -> str | None:
-    """Return what is wrong with the metadata of a safetensors file, or None; the tensors are not looked at."""
+    """Return what is damaged in the metadata of a safetensors file, or None; tensors are not checked."""
     if metadata is None or not is_sealed(metadata):
         return None
     others = {name: value for name, value in metadata.items() if name != METADATA}
@@ -104,12 +104,12 @@ def damage_of_metadata(metadata: Mapping[str, str] | None) -> str | None:
 
 
 def damage_of_tensors(metadata: Mapping[str, str] | None, state: "Mapping[str, Tensor]") -> str | None:
-    """Return what is wrong with the metadata and the tensors of a safetensors file, or None."""
+    """Return what is damaged in the metadata and the tensors of a safetensors file, or None."""
     if metadata is None or not is_sealed(metadata):
         return None
-    known = damage_of_metadata(metadata)
-    matches = known is not None or metadata[TENSORS] == digest_of(state)
-    return known if matches else "its tensors do not match the checksum in it"
+    damage = damage_of_metadata(metadata)
+    matches = damage is not None or metadata[TENSORS] == digest_of(state)
+    return damage if matches else "its tensors do not match the checksum in it"
 
 
 def _digest_of_metadata(metadata: Mapping[str, str]) -> str:

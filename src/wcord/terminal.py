@@ -1,4 +1,4 @@
-"""Text of files and users as a terminal may show it: no markup, no orders to it, nothing that cannot be encoded."""
+"""Text of files and users, safe for a terminal: no markup, no escape sequences, nothing that cannot be encoded."""
 
 import json
 import re
@@ -14,10 +14,10 @@ Reporter = Callable[[str], None]
 
 
 def printable(text: str) -> str:
-    r"""Return a text without what a terminal would obey or could not show.
+    r"""Return a text without characters that a terminal would execute or could not show.
 
-    Control characters, of which escape sequences are made, are written out. Bytes of a file name that are no UTF-8,
-    which Python keeps as lone surrogates, become the replacement character. Line breaks and tabs stay.
+    Control characters are escaped. Bytes of a file name that are not UTF-8, which Python holds as lone surrogates,
+    become the replacement character. Line breaks and tabs stay.
 
     >>> printable("a\x1b[2Jb\udce9c")
     'a\\x1b[2Jb\ufffdc'
@@ -28,12 +28,12 @@ def printable(text: str) -> str:
 
 
 def plain(text: str, style: str = "") -> Text:
-    """Return a text that any console of rich shows as it is."""
+    """Return a text that any rich console shows unchanged."""
     return Text(printable(text), style=style)
 
 
 def markdown_cell(text: str) -> str:
-    r"""Return a text that Markdown shows as it is, in a cell of a table and elsewhere.
+    r"""Return a text that Markdown shows unchanged, in a table cell and elsewhere.
 
     >>> markdown_cell("a|b <i> $x$ :smile: [y]"), markdown_cell("wcord+kd_1: 70.0 ± 1.0 (3)")
     ('a\\|b \\<i> \\$x\\$ \\:smile: \\[y]', 'wcord+kd_1: 70.0 ± 1.0 (3)')
@@ -42,32 +42,32 @@ def markdown_cell(text: str) -> str:
 
 
 def json_text(value: object, indent: int | None = None) -> str:
-    r"""Return a value as JSON, in which what no terminal should get and no file can hold is escaped.
+    r"""Return a value as JSON, with control characters and lone surrogates escaped.
 
     >>> json_text(["caf\udce9", "\x9b2J", "é"])
     '["caf\\udce9", "\\u009b2J", "é"]'
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return re.sub("[\x7f-\x9f\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+    return re.sub("[\x7f-\x9f\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def tell(line: str) -> None:
-    """Print a line, in a notebook or a script, without what a terminal would obey."""
+    """Print a line, in a notebook or a script, without control characters."""
     sys.stdout.write(f"{printable(line)}\n")
 
 
 class Terminal(Console):
-    """A console that shows each string as it is: brackets are no markup and `:smile:` is no picture.
+    """A console that shows each string unchanged: brackets are not markup and `:smile:` is not an emoji.
 
     Args:
-        **options: as those of `rich.console.Console`.
+        **options: options of `rich.console.Console`.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Return a string as rich lays it out; cells and titles of tables come here, too."""
+        """Return a string as rich's `Text`; cells and titles of tables pass through here too."""
         return super().render_str(printable(text), **options)
 
 

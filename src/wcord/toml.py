@@ -1,4 +1,4 @@
-"""TOML files of users: recipes and suites, as any editor saves them."""
+"""TOML files of users: recipes and suites, with or without a byte order mark."""
 
 import tomllib
 from pathlib import Path
@@ -8,11 +8,11 @@ from wcord.checks import UsageError, require_file
 
 
 def read_toml(path: str | Path, what: str) -> dict[str, Any]:
-    """Return what a TOML file holds; a byte order mark before it is passed over.
+    """Return the contents of a TOML file; a leading byte order mark is ignored.
 
     Args:
         path: the file.
-        what: what it is, for messages.
+        what: its description, for messages.
 
     Raises:
         UsageError: the file is missing, is not text in UTF-8, or not TOML.
@@ -24,7 +24,7 @@ def read_toml(path: str | Path, what: str) -> dict[str, Any]:
         raise UsageError(
             f"{what} {str(path)!r} is not text in UTF-8, from byte {error.start + 1} on: save it as UTF-8"
         ) from None
-    except ValueError as error:  # of TOML, or of a number of many digits
+    except ValueError as error:  # not TOML, or a number of too many digits
         raise UsageError(f"{what} {str(path)!r} is not valid TOML: {error}") from None
     except RecursionError:
         raise UsageError(f"{what} {str(path)!r} is nested too deeply: write it flat") from None

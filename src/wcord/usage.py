@@ -1,4 +1,4 @@
-"""How an exported student is used elsewhere: what it takes and gives, in words, in metadata and in lines of Python."""
+"""How to use an exported student elsewhere: its input and output in words, in metadata and in Python code."""
 
 import json
 from typing import Literal
@@ -19,18 +19,18 @@ SPECTROGRAM = Frame(WINDOW // 2, FRAMES)
 
 
 def describe_export(name: str, format: Format, card: ModelCard, shape: Shape, *, parameters: int) -> str:
-    """Return a Markdown description of an exported student: what it takes, gives, reaches and where it comes from.
+    """Return a Markdown description of an exported student: input, output, accuracy and origin.
 
     Args:
-        name: of the file.
-        format: of the file.
-        card: the student's.
-        shape: of one record of its input.
-        parameters: how many it has.
+        name: name of the file.
+        format: format of the file.
+        card: the student's card.
+        shape: shape of one record of its input.
+        parameters: number of its parameters.
     """
-    made = card.extra
-    method = f" by {made['method']}" if made.get("method") else ""
-    teacher = f", distilled from {made['teacher']}{method}" if made.get("teacher") else ""
+    origin = card.extra
+    method = f" by {origin['method']}" if origin.get("method") else ""
+    teacher = f", distilled from {origin['teacher']}{method}" if origin.get("teacher") else ""
     facts = {
         "input `images`": f"float32, B×{'×'.join(map(str, shape))}, {_values(shape)}",
         **_preparation(card, shape),
@@ -42,11 +42,11 @@ def describe_export(name: str, format: Format, card: ModelCard, shape: Shape, *,
         [
             f"# {markdown_cell(name)}",
             "",
-            markdown_cell(f"{card.architecture}{teacher} on {made.get('data')}, seed {made.get('seed')}."),
+            markdown_cell(f"{card.architecture}{teacher} on {origin.get('data')}, seed {origin.get('seed')}."),
             "",
             "| | |",
             "|---|---|",
-            *(f"| {what} | {told} |" for what, told in facts.items()),
+            *(f"| {name} | {value} |" for name, value in facts.items()),
             "",
             f"Classes, in the order of the logits: {', '.join(map(markdown_cell, card.classes))}",
             "",
@@ -60,7 +60,7 @@ def describe_export(name: str, format: Format, card: ModelCard, shape: Shape, *,
 
 
 def export_metadata(card: ModelCard, shape: Shape) -> dict[str, str]:
-    """Return what an exported file says of itself: the card as the weights file holds it, and its parts by name."""
+    """Return the metadata of an exported file: the card as in the weights file, and its parts by name."""
     frame = frame_of(card)
     parts = {
         "classes": list(card.classes),
@@ -70,17 +70,17 @@ def export_metadata(card: ModelCard, shape: Shape) -> dict[str, str]:
         "categories": card.extra.get("categories", {}),
         "input": f"float32, {_values(shape)}",
     }
-    told = {
+    texts = {
         name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for name, value in parts.items()
     }
-    return card.to_metadata() | told
+    return card.to_metadata() | texts
 
 
 def usage_code(name: str, format: Format, card: ModelCard, shape: Shape) -> list[str]:
     """Return lines of Python that read one file, prepare it as the student was trained, and run the exported program.
 
-    They need wcord itself only for sounds, and for views that are more than resizing, cropping and grey.
+    They need wcord itself only for sounds, and for views other than resizing, cropping and gray.
     """
     if shape[2] == 1:
         kind, body = {"import pandas as pd"}, _rows(card, shape)
@@ -130,7 +130,7 @@ def _literal(text: str) -> str:
 
 
 def _imports_of(*parts: "list[str] | tuple[str, ...]") -> set[str]:
-    """Return the imports that lines need besides those of their kind."""
+    """Return the imports that lines need in addition to those of their kind."""
     text = "\n".join(line for part in parts for line in part)
     needed = {
         "onnxruntime.": "import onnxruntime",
@@ -146,51 +146,48 @@ def _imports_of(*parts: "list[str] | tuple[str, ...]") -> set[str]:
 def _values(shape: Shape) -> str:
     if shape[2] == 1:
         return "the columns as they are in the table, NaN where a value is missing; standardization is inside"
-    return "in [0, 1]; normalisation is inside"
+    return "in [0, 1]; normalization is inside"
 
 
 def _preparation(card: ModelCard, shape: Shape) -> dict[str, str]:
-    """Return what is done to a record before it is the input."""
+    """Return the preparation of a record."""
     frame = frame_of(card)
     if frame is None or shape[2] == 1:
         return {"view": f"`{card.view}`"} if card.view else {}
-    colour = "colour (RGB)" if card.record is not None and card.record[0] == COLOR else "grey"
+    color = "color (RGB)" if card.record is not None and card.record[0] == COLOR else "gray"
     cover = f"resized until they cover {frame.height}×{frame.width} pixels"
     if frame.fraction != 1:
         cover += f" divided by {frame.fraction:g}"
-    told = {
-        "pictures": f"{colour}, upright, {cover} (bilinear, antialiased), of which the middle is kept",
+    facts = {
+        "pictures": f"{color}, upright, {cover} (bilinear, antialiased), then cropped to the middle",
     }
     if card.extra.get("sounds"):
-        told = {
-            "sounds": f"spectrograms as `wcord.data.sources.audio.spectrogram` makes them, {cover}, "
-            "of which the middle is kept"
+        facts = {
+            "sounds": f"spectrograms from `wcord.data.sources.audio.spectrogram`, {cover}, then cropped to the middle"
         }
-    return told | (
-        {"view": f"of that the view `{card.view}`, as `wcord list --views` explains it"} if card.view else {}
-    )
+    return facts | ({"view": f"then the view `{card.view}`, see `wcord list --views`"} if card.view else {})
 
 
 def _columns(card: ModelCard) -> list[str]:
-    """Return the columns of a table in the order of the channels, a line each."""
+    """Return the columns of a table in the order of the channels, one line each."""
     if not card.columns:
         return []
     categories = card.extra.get("categories", {})
     lines = ["Columns, in the order of the channels:", ""]
     for number, name in enumerate(card.columns):
         column, _, value = name.partition("=")
-        told = f"{number}. {_code(name)}"
+        line = f"{number}. {_code(name)}"
         if column in categories:
             others = ", ".join(_code(other) for other in categories[column] if other != value)
-            told += f": 1 where {_code(column)} is {_code(value)}, 0 where it is {others}, NaN where it is missing"
-        lines.append(told)
+            line += f": 1 where {_code(column)} is {_code(value)}, 0 where it is {others}, NaN where it is missing"
+        lines.append(line)
     return [*lines, ""]
 
 
 def _picture(card: ModelCard) -> list[str]:
     frame = frame_of(card)
-    assert frame is not None, "a card that a run has written says what its pictures were"
-    grey = card.record is not None and card.record[0] == 1
+    assert frame is not None, "a run's card holds the frame of its pictures"
+    gray = card.record is not None and card.record[0] == 1
     lines = [
         'picture = ImageOps.exif_transpose(Image.open("picture.png"))',
         'deep = picture.mode.startswith("I")  # 16 bits a pixel',
@@ -207,12 +204,12 @@ def _picture(card: ModelCard) -> list[str]:
     ]
     lines += [
         "if deep:",
-        f"    values = np.asarray(picture)[None]{'' if grey else '.repeat(3, 0)'}",
+        f"    values = np.asarray(picture)[None]{'' if gray else '.repeat(3, 0)'}",
         "else:",
         "    values = np.asarray(picture, np.float32).transpose(2, 0, 1) / 255",
-        *([f"    {LUMA}"] if grey else []),
+        *([f"    {LUMA}"] if gray else []),
     ]
-    channels = 1 if grey else COLOR
+    channels = 1 if gray else COLOR
     return [*lines, *_view(card.view, (channels, frame.height, frame.width)), "images = np.float32(values)[None]"]
 
 
@@ -230,19 +227,19 @@ def _sound(card: ModelCard) -> list[str]:
 
 
 def _rows(card: ModelCard, shape: Shape) -> list[str]:
-    """Return what reads the rows of a csv file, or the visits of one subject in their order."""
+    """Return code that reads the rows of a csv file, or the visits of one subject in order."""
     categories = card.extra.get("categories", {})
     texts = ", ".join(f"{_literal(column)}: str" for column in categories)
     read = f", dtype={{{texts}}}" if texts else ""
     lines = [f'frame = pd.read_csv("table.csv"{read})', "columns = ["]
     for name in card.columns:
         column, _, value = name.partition("=")
-        one = (
+        source = (
             f"(frame[{_literal(column)}] == {_literal(value)}).where(frame[{_literal(column)}].notna())"
             if column in categories
             else f"frame[{_literal(name)}]"
         )
-        lines.append(f"    {one},")
+        lines.append(f"    {source},")
     lines += ["]", "values = np.array([column.astype(float) for column in columns], np.float32)"]
     channels, visits, _ = shape
     if visits == 1:
@@ -255,7 +252,7 @@ def _rows(card: ModelCard, shape: Shape) -> list[str]:
 
 
 def _view(text: str, shape: Shape) -> list[str]:
-    """Return what a view does to values of a shape, C×H×W, step by step."""
+    """Return code that applies a view to values of a shape, C×H×W, step by step."""
     lines = []
     for part in filter(None, text.split(",")):
         after = View(part).shape(shape)

@@ -52,7 +52,7 @@ def test_all_that_is_damaged_is_told_in_a_line_each(runs: tuple[Path, Path], run
     said: list[str] = []
     api.resume(run, say=said.append)
     assert [line for line in said if "checkpoint" in line] == [
-        f"note: checkpoint {newest.name} is skipped: it is cut short or damaged at its end; the run goes on from "
+        f"note: checkpoint {newest.name} is skipped: it is cut short or damaged at its end; the run resumes from "
         "step-000000002.pt",
         "note: metrics.jsonl was damaged: its 1 lines are restored from the checkpoint",
         "note: starts.jsonl was damaged: it is restored from the checkpoint",
@@ -145,5 +145,5 @@ def test_settings_that_have_changed_are_told(run: Path, begun: str, changed: str
     text = (run / "config.toml").read_text()
     assert begun in text
     (run / "config.toml").write_text(text.replace(begun, changed, 1))
-    with pytest.raises(UsageError, match=f"config.toml' has changed: {told}; put it back, or begin anew"):
+    with pytest.raises(UsageError, match=f"config.toml' has changed: {told}; restore it, or start a new run"):
         api.resume(run, say=quiet)

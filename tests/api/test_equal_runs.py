@@ -43,6 +43,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [base / name / kind for name in ("one", "two") for kind in ("teacher", "student")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("name", ["student.safetensors", "analysis.npz"])
 def test_two_equal_runs_leave_equal_files(runs: list[Path], which: int, name: str) -> None:
@@ -108,7 +109,7 @@ def test_an_equal_teacher_goes_on_whatever_its_bytes(runs: list[Path], tmp_path:
 
 def test_another_teacher_does_not(runs: list[Path], tmp_path: Path) -> None:
     source = runs[0] / "student.safetensors"
-    with pytest.raises(UsageError, match="began with another teacher than"):
+    with pytest.raises(UsageError, match="began with a teacher other than"):
         resumed(tmp_path, source, written_again(source, tmp_path / "again.safetensors", times=1.001))
 
 

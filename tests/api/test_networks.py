@@ -19,7 +19,7 @@ from wcord.data.opening import from_arrays, open_data
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import open_network, read_card, save_weights
-from wcord.setup.as_trained import open_as_trained, taught_as_trained
+from wcord.setup.as_trained import open_as_trained, teacher_data_as_trained
 from wcord.setup.job import Provided, prepare
 from wcord.training.config import DistillConfig, TrainConfig, configure
 
@@ -111,7 +111,7 @@ def test_the_samples_that_were_held_out_are_those_that_are_measured(tmp_path: Pa
     assert other != measured
     student = distilled(tmp_path / "student", weights, data="sklearn:breast_cancer", epochs=1)
     assert student.record is not None
-    note = "the teacher was trained on another split of these data (split_seed = 5, holdout = 0.0, group_by = None)"
+    note = "the teacher was trained on another split of these data (group_by = None, holdout = 0.0, split_seed = 5)"
     assert any(told.startswith(note) for told in student.record.notes)
     same = distilled(tmp_path / "same", weights, data="sklearn:breast_cancer", split_seed=5, epochs=1)
     assert same.record is not None
@@ -190,7 +190,7 @@ def test_code_of_ones_own_runs_only_where_it_is_named(tmp_path: Path) -> None:
 
 def test_settings_that_could_not_be_heeded_are_refused(flowers: Path, tmp_path: Path) -> None:
     data = open_data(DataConfig(data="sklearn:iris"))
-    with pytest.raises(UsageError, match="subset is a setting of data that are named"):
+    with pytest.raises(UsageError, match="subset is a setting of named data"):
         wcord.evaluate(weights=flowers, data=data, subset=5.0, device="cpu")
     with pytest.raises(UsageError, match="leave out --no-labels"):
         wcord.evaluate(weights=flowers, data="sklearn:iris", no_labels=True, device="cpu")
@@ -296,12 +296,12 @@ def test_a_teachers_pictures_are_sized_as_in_its_training(tmp_path: Path) -> Non
     teacher = trained(tmp_path / "teacher", data=fine, **framed)
     settings = {"teacher": "mlp8x1", "teacher_weights": teacher, "student": "mlp8x1", "method": "kd", "data": coarse,
                 "teacher_data": fine, "pair_by": "stem", "out": tmp_path / "s"}  # fmt: skip
-    pairing = taught_as_trained(configure(DistillConfig, settings))
-    assert (pairing.teacher_image_size, pairing.teacher_crop_fraction) == (4, 0.5)
-    pairing = taught_as_trained(configure(DistillConfig, {**settings, "teacher_image_size": 8}))
-    assert (pairing.teacher_image_size, pairing.teacher_crop_fraction) == (8, 1.0)
+    teacher = teacher_data_as_trained(configure(DistillConfig, settings))
+    assert (teacher["image_size"], teacher["crop_fraction"]) == (4, 0.5)
+    teacher = teacher_data_as_trained(configure(DistillConfig, {**settings, "teacher_image_size": 8}))
+    assert (teacher["image_size"], "crop_fraction" in teacher) == (8, False)
     same = {name: value for name, value in settings.items() if name not in ("teacher_data", "pair_by")}
-    assert taught_as_trained(configure(DistillConfig, same)).teacher_image_size is None
+    assert "image_size" not in teacher_data_as_trained(configure(DistillConfig, same))
 
 
 def test_classes_that_are_matched_by_name_get_no_advice_on_their_order(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from wcord.checks import UsageError
 from wcord.data.config import DataConfig
 from wcord.data.opening import open_data
 from wcord.models.weights import read_card
-from wcord.setup.job import seen_by_both
+from wcord.setup.job import data_settings
 from wcord.training.config import DistillConfig, TrainConfig, configure
 
-pytestmark = pytest.mark.usefixtures("without_pages")
+pytestmark = pytest.mark.slow
 QUICK = {"epochs": 2, "lr": 0.1, "schedule": "cosine", "device": "cpu"}
 
 
@@ -35,12 +35,12 @@ def distilled(out: Path, teacher: Path, model: str, student: str, **settings: ob
 
 
 @pytest.fixture(scope="module")
-def digits_teacher(tmp_path_factory: pytest.TempPathFactory, without_pages: None) -> Path:
+def digits_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(tmp_path_factory.mktemp("digits") / "teacher", "resnet8", epochs=4)
 
 
 @pytest.fixture(scope="module")
-def blurred(digits_teacher: Path, tmp_path_factory: pytest.TempPathFactory, without_pages: None) -> api.Result:
+def blurred(digits_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> api.Result:
     out = tmp_path_factory.mktemp("blurred") / "run"
     return distilled(out, digits_teacher, "resnet8", "resnet8", student_view="resize=4")
 
@@ -198,7 +198,7 @@ def test_a_student_of_the_same_view_shares_the_teachers_input(tmp_path: Path) ->
     config = DistillConfig(
         teacher="mlp8x1", teacher_weights=teacher, student="mlp8x1", out=tmp_path, data=DataConfig(data="sklearn:wine")
     )
-    assert open_data(*seen_by_both(config)).teacher is None
+    assert open_data(*data_settings(config)).teacher is None
 
 
 def test_settings_of_data_are_refused_beside_data_that_are_given(digits_teacher: Path, tmp_path: Path) -> None:

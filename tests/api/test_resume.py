@@ -64,7 +64,7 @@ def test_other_data_are_told_before_anything_else_and_the_right_ones_go_on(tmp_p
     for i in range(9):
         (root / "train" / "ant" / f"e{i}.png").write_bytes((root / "train" / "ant" / "0.png").read_bytes())
     told = refused(run)
-    assert "the train split had 12 samples and now has 21. Put them back as they were" in told
+    assert "the train split had 12 samples and now has 21. Restore them and resume again" in told
     for i in range(9):
         (root / "train" / "ant" / f"e{i}.png").unlink()
     (root / "train" / "ant").rename(root / "aside")
@@ -136,9 +136,9 @@ def test_a_run_is_one_processs(tmp_path: Path) -> None:
     assert other.stdout is not None
     assert other.stdout.readline() == "True\n"
     told = refused(run)
-    assert f"is being run by process {other.pid} on " in told
+    assert f"is in use by process {other.pid} on " in told
     again = configure(TrainConfig, SMALL | {"out": run, "overwrite": True})
-    with pytest.raises(UsageError, match=f"is being run by process {other.pid} on "):
+    with pytest.raises(UsageError, match=f"is in use by process {other.pid} on "):
         api.start(again, say=quiet)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     os.kill(other.pid, signal.SIGKILL)
@@ -151,8 +151,8 @@ def test_two_runs_of_one_thread_and_of_one_link_are_told_too(tmp_path: Path) -> 
     run = stopped(tmp_path / "run")
     (tmp_path / "link").symlink_to(run)
     with claim(run):
-        assert "is being run by process" in refused(tmp_path / "link")
-    assert "is being run by process" not in str(api.resume(tmp_path / "link", say=quiet, max_time=1e-6))
+        assert "is in use by process" in refused(tmp_path / "link")
+    assert "is in use by process" not in str(api.resume(tmp_path / "link", say=quiet, max_time=1e-6))
 
 
 def test_an_empty_folder_stays_empty_for_a_run_and_a_mistake_leaves_nothing(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_folder_below_one_that_cannot_be_written_can_be_used(tmp_path: Path) -
         run = stopped(tmp_path / "ground" / "out")
         assert api.start(configure(TrainConfig, SMALL | {"out": run, "overwrite": True}), say=quiet)
         with claim(run):
-            assert "is being run by" in refused(run)
+            assert "is in use by" in refused(run)
     finally:
         (tmp_path / "ground").chmod(0o755)
 
@@ -223,7 +223,7 @@ def test_several_processes_share_one_claim(tmp_path: Path) -> None:
     with claim(out):
         refusal = subprocess.run([*launch, "train", "--resume", str(out)], capture_output=True, text=True, timeout=300)
     assert refusal.returncode != 0
-    assert "is being run by process" in refusal.stderr
+    assert "is in use by process" in refusal.stderr
 
 
 def test_the_second_of_two_command_lines_is_told(tmp_path: Path) -> None:
@@ -237,6 +237,6 @@ def test_the_second_of_two_command_lines_is_told(tmp_path: Path) -> None:
     first.send_signal(signal.SIGTERM)
     first.wait(timeout=120)
     assert second.returncode == 2, second.stderr
-    assert f"is being run by process {first.pid} on " in second.stderr
+    assert f"is in use by process {first.pid} on " in second.stderr
     epochs = [json.loads(line)["epoch"] for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert epochs == list(range(1, len(epochs) + 1))

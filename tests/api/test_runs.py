@@ -20,6 +20,8 @@ from wcord.models.weights import read_card
 from wcord.report.record import Record
 from wcord.training.config import TrainConfig, configure, read_config, read_recipe
 
+pytestmark = pytest.mark.pages
+
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -208,7 +210,7 @@ def test_truncated_and_foreign_weights_are_told(tmp_path: Path, teacher: Path) -
 
 def test_an_existing_folder_is_kept(student: api.Result) -> None:
     before = (student.run / "record.json").read_bytes()
-    with pytest.raises(UsageError, match="exists: name another folder, give --overwrite, or go on with --resume"):
+    with pytest.raises(UsageError, match="exists: name another folder, give --overwrite, or resume with --resume"):
         wcord.distill("resnet8", "resnet8", out=student.run)
     assert (student.run / "record.json").read_bytes() == before
 

@@ -17,7 +17,7 @@ from wcord.data.config import DataConfig
 from wcord.data.images import Frame
 from wcord.evaluation.accuracy import Predictions
 from wcord.models.weights import read_card, save_weights
-from wcord.setup.as_trained import frame_of, open_as_trained, taught_as_trained
+from wcord.setup.as_trained import frame_of, open_as_trained, teacher_data_as_trained
 from wcord.setup.job import Job, prepare
 from wcord.setup.networks import describe
 from wcord.training.config import DistillConfig, TrainConfig, configure
@@ -258,8 +258,8 @@ def test_a_frame_that_a_networks_name_states_counts_where_no_file_or_flag_says_o
     weights, _, _ = shipped(tmp_path, RESNET, source, image_size=16)
     assert open_as_trained(DataConfig(data=source), weights, stated).train.shape == (3, 16, 16)
     given = {"teacher": RESNET, "student": RESNET, "out": tmp_path / "s", "data": source, "teacher_data": source}
-    pairing = taught_as_trained(configure(DistillConfig, given), stated)
-    assert (pairing.teacher_image_size, pairing.teacher_crop_fraction) == ("20x24", 0.5)
+    teacher = teacher_data_as_trained(configure(DistillConfig, given), stated)
+    assert (teacher["image_size"], teacher["crop_fraction"]) == ("20x24", 0.5)
 
 
 @pytest.mark.parametrize("settings", [{}, {"image_size": 8}])

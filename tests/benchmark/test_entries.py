@@ -78,6 +78,7 @@ def test_it_is_small_and_holds_no_paths(tmp_path: Path, tiny: Suite, made_up: Ma
     record.config["data"]["data"] = "parquet:/home/someone/cifar100"
     record.config["training"]["teacher_cache"] = "/home/someone/cache"
     record.config["pairing"] |= {"teacher_data": "npz:/home/someone/mnist.npz", "label_map": "/home/someone/map.csv"}
+    record.config["teacher_data"] = {"data": "npz:/home/someone/mnist.npz"}
     write_committed(tmp_path / "a.json", row.name, "done", "", record)
     text = (tmp_path / "a.json").read_text()
     assert "someone" not in text

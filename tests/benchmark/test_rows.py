@@ -3,6 +3,7 @@
 import dataclasses
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,12 +106,19 @@ def test_where_splits_go_by_seed_each_seed_has_its_teacher_and_its_split() -> No
     assert not Row(mini, mini.pairs[0], "kd", 0).config(place, None).allow_weak_teacher
 
 
+@pytest.mark.parametrize("table", [{"teacher": {"data": {"view": "gray"}}}, {"teacher_view": "gray"}])
+def test_a_suite_says_what_the_teacher_sees(table: dict[str, Any]) -> None:
+    suite = dataclasses.replace(read_suite("mini"), distill=table)
+    config = Row(suite, suite.pairs[0], "kd", 0).config(Place(out=Path("r"), teacher_data="npz:t"), None)
+    assert (config.teacher, config.teacher_data) == (suite.pairs[0].teacher, {"view": "gray", "data": "npz:t"})
+
+
 def test_the_teachers_data_may_be_others() -> None:
     suite = read_suite("mini")
     place = Place(out=Path("runs"), data="npz:student", teacher_data="npz:teacher")
     (row,) = choose(suite, methods=["kd"], seeds=[0])
     assert row.config(place, None).data.data == "npz:student"
-    assert row.config(place, None).pairing.teacher_data == "npz:teacher"
+    assert row.config(place, None).teacher_data["data"] == "npz:teacher"
     assert row.teacher.config(place).data.data == "npz:teacher"
 
 

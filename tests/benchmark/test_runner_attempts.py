@@ -218,7 +218,7 @@ def test_a_run_does_not_go_on_with_another_teacher(tiny: Suite, place: Place, tm
     begun = dataclasses.replace(place, override={"epochs": 25, "batch_size": 16, "allow_weak_teacher": True})
     one = row(tiny, "kd")
     assert attempts(begun, 0.004).run(one, one.config(begun, weights[0])) == "stopped"
-    with pytest.raises(UsageError, match="began with another teacher"):
+    with pytest.raises(UsageError, match="began with a teacher other"):
         attempts(begun, 0.004).run(one, one.config(begun, weights[1]))
     assert read_state(one.folder(place.out)).status == "stopped"
     assert attempts(begun, 0.004).run(one, one.config(begun, weights[0])) == "stopped"

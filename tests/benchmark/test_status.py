@@ -1,5 +1,6 @@
 """What is done, running and left, and for how long."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def test_teachers_are_counted() -> None:
 
 
 def test_the_table_has_a_line_for_each_row_and_a_column_for_each_seed() -> None:
-    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115  # closed with the test
+    console = Console(width=100, record=True, file=io.StringIO())
     states = (DONE, State("running", "", 2, 4), State("left"), State("failed", "NaN"))
     console.print(status_table(seen(*states, teachers={"a": None})))
     console.print(status_table(seen(*states, teachers={"a": State("running", "", 1, 2)})))

@@ -118,8 +118,8 @@ def test_mistakes_get_one_line(suite: str, tmp_path: Path, capsys: pytest.Captur
     assert "unknown method 'warm'" in mistake(capsys, suite, "--methods", "warm+ce", *out)
     assert not (tmp_path / "out").exists()
     for flag in ("--out", "--records"):
-        assert f"{suite!r} is no folder, name another place" in mistake(capsys, suite, flag, f"{suite}/there")
-        assert "is no folder, name another place" in mistake(capsys, suite, flag, suite, "--status")
+        assert f"{suite!r} is not a folder, name another place" in mistake(capsys, suite, flag, f"{suite}/there")
+        assert "is not a folder, name another place" in mistake(capsys, suite, flag, suite, "--status")
     broken = tmp_path / "broken.toml"
     broken.write_text("title = ")
     assert f"suite {str(broken)!r} is not valid TOML" in mistake(capsys, str(broken), *out)

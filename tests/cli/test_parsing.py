@@ -103,3 +103,20 @@ def test_options_of_each_network(setting: str) -> None:
     config = parse(DistillConfig, "distill", options)
     assert getattr(config, setting)
     assert (config.teacher_embedding, config.student_embedding) == ("fc", None)
+
+
+def test_options_and_a_recipe_say_what_the_teacher_sees_alike(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text(
+        'out = "o"\n[teacher]\nmodel = "t"\n[teacher.data]\ndata = "table:t.csv"\ninput = ["x", "y"]\n'
+        'view = "visits=2"\nlabel = "y"\nvisits_of = "who"\norder_by = "when"\n'
+        '[student]\nmodel = "s"\ndata.input = ["x"]\n'
+    )
+    by_recipe = parse(DistillConfig, "distill", ["--recipe", str(tmp_path / "r.toml")])
+    options = (
+        "--teacher t --student s --out o --teacher-data table:t.csv --teacher-input x y --teacher-view visits=2 "
+        "--teacher-label y --teacher-visits-of who --teacher-order-by when --student-input x"
+    )
+    assert parse(DistillConfig, "distill", options.split()) == by_recipe
+    assert by_recipe.teacher_data["view"] == "visits=2"
+    overridden = parse(DistillConfig, "distill", ["--recipe", str(tmp_path / "r.toml"), "--teacher-view", ""])
+    assert overridden.teacher_data == by_recipe.teacher_data | {"view": ""}

@@ -1,15 +1,19 @@
 """From sources to data sets: what is chosen, what the teacher inherits, what suits the images."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from wcord.checks import UsageError
 from wcord.data.assemble import assemble, teacher_config
-from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.config import DataConfig
 from wcord.data.opening import from_arrays, open_data
 from wcord.data.samples import Source, all_rows
 
@@ -65,20 +69,45 @@ def test_nothing_left_to_evaluate_on_is_told() -> None:
 def test_a_teacher_sees_the_students_data_but_for_what_is_said() -> None:
     config = DataConfig(data="table:s.csv", label="y", input=("x",), view="visits=1", merge=("a=b+c",), subset=5.0,
                         group_by="id", visits_of="id", order_by="when")  # fmt: skip
-    same = teacher_config(config, PairingConfig(teacher_input=("x", "z")))
+    same = teacher_config(config, {"input": ("x", "z")})
     assert (same.data, same.input, same.view, same.subset, same.merge) == (
         "table:s.csv", ("x", "z"), None, 5.0, ("a=b+c",)
     )  # fmt: skip
     # Other classes are not merged as the student's are.
-    assert teacher_config(config, PairingConfig(teacher_label="z")).merge == ()
-    table = teacher_config(config, PairingConfig(teacher_data="table:t.csv"))
+    assert teacher_config(config, {"label": "z"}).merge == ()
+    table = teacher_config(config, {"data": "table:t.csv"})
     assert (table.input, table.subset, table.group_by, table.visits_of, table.label) == ((), None, None, "id", "y")
-    arrays_ = teacher_config(config, PairingConfig(teacher_data="npz:t.npz"))
+    arrays_ = teacher_config(config, {"data": "npz:t.npz"})
     assert (arrays_.visits_of, arrays_.order_by, arrays_.label) == (None, None, None)
-    own = teacher_config(
-        config, PairingConfig(teacher_data="table:t.csv", teacher_visits_of="who", teacher_order_by="age")
-    )
+    own = teacher_config(config, {"data": "table:t.csv", "visits_of": "who", "order_by": "age"})
     assert (own.visits_of, own.order_by) == ("who", "age")
+
+
+NAMES = st.sampled_from(["a", "b"])
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "data": st.sampled_from(["digits", "table:t.csv", "imagefolder:p"]),
+            "input": st.lists(NAMES).map(tuple),
+            "label": NAMES,
+            "merge": st.just(("x=a+b",)),
+            "group_by": NAMES,
+            "visits_of": NAMES,
+            "order_by": NAMES,
+            "image_size": st.integers(1, 64),
+            "crop_fraction": st.floats(0.1, 1),
+            "subset": st.floats(0.1, 9),
+            "view": st.just("gray"),
+        },
+    )
+)
+def test_to_lay_nothing_over_the_students_data_changes_only_the_view(settings: dict[str, Any]) -> None:
+    config = DataConfig(**settings)
+    assert teacher_config(config, {}) == dataclasses.replace(config, view=None)
+    assert teacher_config(config, {"view": config.view or ""}) == config
 
 
 def test_pictures_and_a_table_of_them_are_one_sample_each(tmp_path: Path) -> None:
@@ -86,7 +115,7 @@ def test_pictures_and_a_table_of_them_are_one_sample_each(tmp_path: Path) -> Non
     np.savez(tmp_path / "s.npz", x_train=values[:, None, None].repeat(8, 1).repeat(8, 2), y_train=values % 2)
     rows = "\n".join(f"{value},{value % 2}" for value in values)
     (tmp_path / "t.csv").write_text(f"x,label\n{rows}\n")
-    pairing = PairingConfig(teacher_data=f"table:{tmp_path / 't.csv'}")
+    pairing = {"data": f"table:{tmp_path / 't.csv'}"}
     data = open_data(DataConfig(data=f"npz:{tmp_path / 's.npz'}"), pairing)
     every = torch.arange(len(data.train))
     assert data.of_teacher.train.shape == (1, 1, 1)

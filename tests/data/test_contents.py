@@ -164,7 +164,7 @@ def test_parquet_is_known_by_its_bytes(tmp_path: Path) -> None:
 
 def test_what_the_teacher_sees_counts_too(tmp_path: Path) -> None:
     mine, theirs = folder(tmp_path / "mine"), folder(tmp_path / "theirs")
-    both = DataConfig(data=f"imagefolder:{mine}"), PairingConfig(teacher_data=f"imagefolder:{theirs}", pair_by="path")
+    both = DataConfig(data=f"imagefolder:{mine}"), {"data": f"imagefolder:{theirs}"}, PairingConfig(pair_by="path")
     begun = contents_of(open_data(*both))
     Image.new("RGB", (8, 8)).save(theirs / "test" / "cat" / "3.bmp")
     told = difference(begun, contents_of(open_data(*both)))

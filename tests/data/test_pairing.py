@@ -58,7 +58,7 @@ def unseen(data: DataSet) -> tuple[int, int]:
 
 
 def test_two_views_of_one_record_are_read_once() -> None:
-    data = open_data(DataConfig(view="resize=4"), PairingConfig(teacher_view="edges"))
+    data = open_data(DataConfig(view="resize=4"), {"view": "edges"})
     assert data.train.shape == (1, 4, 4)
     assert data.of_teacher.train.shape == (1, 8, 8)
     assert data.train.base is data.of_teacher.train.base
@@ -72,7 +72,7 @@ def test_two_views_of_one_record_are_read_once() -> None:
 
 
 def test_no_pairing_leaves_one_input() -> None:
-    data = open_data(DataConfig(), PairingConfig())
+    data = open_data(DataConfig(), {})
     assert data.teacher is None
     assert data.of_teacher is data
     seen, taught, _ = inputs(data, "test")
@@ -82,12 +82,12 @@ def test_no_pairing_leaves_one_input() -> None:
 @pytest.mark.parametrize("augment", ["shift", "crop-flip", "resized-crop"])
 def test_shared_augmentation_shows_both_the_same_crop(augment: str) -> None:
     config = DataConfig()
-    views = PairingConfig(teacher_view="resize=4")
+    views = {"view": "resize=4"}
     both = open_data(config, views)
     seen, taught, _ = inputs(both, augment=augment)
     small = torch.nn.functional.interpolate(seen, (4, 4), mode="bilinear", antialias=True)
     assert torch.allclose(small, taught, atol=1e-6)
-    apart = open_data(config, PairingConfig(teacher_view="resize=8", pair_augment="separate"))
+    apart = open_data(config, {"view": "resize=8"}, PairingConfig(pair_augment="separate"))
     seen, taught, _ = inputs(apart, augment=augment)
     assert not torch.allclose(seen, taught)
 
@@ -102,8 +102,8 @@ def test_shared_augmentation_of_folders_of_two_sizes(tmp_path: Path) -> None:
             path = root / "ab"[i % 2] / f"{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(large.astype(np.uint8)).resize((size, size), Image.Resampling.BOX).save(path)
-    pairing = PairingConfig(teacher_data=f"imagefolder:{tmp_path / 'large'}", pair_by="stem")
-    data = open_data(DataConfig(data=f"imagefolder:{tmp_path / 'small'}"), pairing)
+    pairing = {"data": f"imagefolder:{tmp_path / 'large'}"}, PairingConfig(pair_by="stem")
+    data = open_data(DataConfig(data=f"imagefolder:{tmp_path / 'small'}"), *pairing)
     seen, taught, _ = inputs(data, augment="crop-flip")
     near = torch.nn.functional.interpolate(taught, (16, 16), mode="area")
     assert (near - seen).abs().mean() < 0.03  # a crop that may be half a small pixel off
@@ -119,7 +119,7 @@ def test_folders_are_paired_by_stem_whatever_their_order(tmp_path: Path) -> None
         for path, value in names.items()
     }
     teacher = folder(tmp_path / "t", moved, size=12)
-    data = open_data(DataConfig(data=student), PairingConfig(teacher_data=teacher, pair_by="stem"))
+    data = open_data(DataConfig(data=student), {"data": teacher}, PairingConfig(pair_by="stem"))
     for split in ("train", "test"):
         seen, taught, _ = inputs(data, split)
         assert torch.equal((taught[:, 0, 0, 0] * 255).round(), (seen[:, 0, 0, 0] * 255).round() + 5)
@@ -135,14 +135,14 @@ def test_folders_are_paired_by_path_where_stems_repeat(tmp_path: Path) -> None:
     }
     student = folder(tmp_path / "s", names)
     teacher = folder(tmp_path / "t", {name: value + 1 for name, value in names.items()})
-    data = open_data(DataConfig(data=student), PairingConfig(teacher_data=teacher, pair_by="path"))
+    data = open_data(DataConfig(data=student), {"data": teacher}, PairingConfig(pair_by="path"))
     seen, taught, _ = inputs(data)
     assert torch.equal((taught * 255).round(), (seen * 255).round() + 1)
     with pytest.raises(
         UsageError,
         match=r"the student's train split has 4 names that occur more than once: '0', '1', '2', …; .*--pair-by path",
     ):
-        open_data(DataConfig(data=student), PairingConfig(teacher_data=teacher, pair_by="stem"))
+        open_data(DataConfig(data=student), {"data": teacher}, PairingConfig(pair_by="stem"))
 
 
 def test_missing_partners_are_listed_and_left_out_on_request(tmp_path: Path) -> None:
@@ -155,8 +155,8 @@ def test_missing_partners_are_listed_and_left_out_on_request(tmp_path: Path) -> 
         r"1 train samples of the teacher's data have no partner: 'stranger'; .*--unpaired drop"
     )
     with pytest.raises(UsageError, match=message):
-        open_data(config, PairingConfig(teacher_data=teacher, pair_by="stem"))
-    data = open_data(config, PairingConfig(teacher_data=teacher, pair_by="stem", unpaired="drop"))
+        open_data(config, {"data": teacher}, PairingConfig(pair_by="stem"))
+    data = open_data(config, {"data": teacher}, PairingConfig(pair_by="stem", unpaired="drop"))
     assert (len(data.train), len(data.test)) == (11, 5)
     assert any(
         "left out: 1 test samples of the student's data have no partner: 'test01'" in note for note in data.notes
@@ -171,7 +171,7 @@ def test_no_partner_at_all_is_told_with_both_sides_names(tmp_path: Path) -> None
     with pytest.raises(
         UsageError, match=r"no sample of the student's train split has a partner: .*'train00'.*'xtrain00'"
     ):
-        open_data(DataConfig(data=student), PairingConfig(teacher_data=teacher, pair_by="stem", unpaired="drop"))
+        open_data(DataConfig(data=student), {"data": teacher}, PairingConfig(pair_by="stem", unpaired="drop"))
 
 
 def test_unreadable_pictures_are_left_out_with_their_partners(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_unreadable_pictures_are_left_out_with_their_partners(tmp_path: Path) ->
     (tmp_path / "s/train/a/train02.png").write_bytes(b"no picture")
     (tmp_path / "t/train/b/train05.png").write_bytes(b"no picture")
     config = DataConfig(data=student, skip_bad_images=True)
-    data = open_data(config, PairingConfig(teacher_data=teacher, pair_by="stem"))
+    data = open_data(config, {"data": teacher}, PairingConfig(pair_by="stem"))
     assert len(data.train) == len(data.of_teacher.train) == 10
     seen, taught, _ = inputs(data)
     assert torch.equal((taught * 255).round(), (seen * 255).round() + 1)
@@ -191,16 +191,16 @@ def test_rows_are_paired_in_order_where_there_are_as_many(tmp_path: Path) -> Non
     np.savez(one, x_train=images, y_train=labels)
     np.savez(two, x_train=images + 100, y_train=labels)
     np.savez(short, x_train=images[:19], y_train=labels[:19])
-    data = open_data(DataConfig(data=f"npz:{one}"), PairingConfig(teacher_data=f"npz:{two}"))
+    data = open_data(DataConfig(data=f"npz:{one}"), {"data": f"npz:{two}"})
     for split in ("train", "test"):
         seen, taught, _ = inputs(data, split)
         assert torch.equal((taught * 255).round(), (seen * 255).round() + 100)
     with pytest.raises(
         UsageError, match=r"student's train split has 20 samples and the teacher's 19: .*--pair-by stem"
     ):
-        open_data(DataConfig(data=f"npz:{one}"), PairingConfig(teacher_data=f"npz:{short}"))
+        open_data(DataConfig(data=f"npz:{one}"), {"data": f"npz:{short}"})
     with pytest.raises(UsageError, match=r"cannot be paired by stem: that needs a folder of files"):
-        open_data(DataConfig(data=f"npz:{one}"), PairingConfig(teacher_data=f"npz:{two}", pair_by="stem"))
+        open_data(DataConfig(data=f"npz:{one}"), {"data": f"npz:{two}"}, PairingConfig(pair_by="stem"))
 
 
 def test_two_columns_of_one_table(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_two_columns_of_one_table(tmp_path: Path) -> None:
     table(12, 10).to_parquet(tmp_path / "train.parquet")
     table(6, 100).to_parquet(tmp_path / "test.parquet")
     config = DataConfig(data=f"parquet:{tmp_path}", input=("depth",))
-    data = open_data(config, PairingConfig(teacher_input=("rgb",)))
+    data = open_data(config, {"input": ("rgb",)})
     assert (data.train.shape, data.of_teacher.train.shape) == ((1, 6, 6), (3, 6, 6))
     seen, taught, target = inputs(data)
     assert torch.equal((seen[:, 0, 0, 0] * 65535).round() - 1000, (taught[:, 0, 0, 0] * 255).round())
@@ -231,7 +231,7 @@ def test_the_teachers_column_may_be_empty_in_the_test_table(tmp_path: Path, sett
         table = datasets.Dataset.from_dict({"low": low, "high": high, "label": [0, 1] * 3}, features=kinds)
         table.to_parquet(tmp_path / f"{split}.parquet")
     config = DataConfig(data=f"parquet:{tmp_path}", input=("low",), **settings)
-    data = open_data(config, PairingConfig(teacher_input=("high",)))
+    data = open_data(config, {"input": ("high",)})
     assert unseen(data) == (6, 6)
     assert data.of_teacher.train.shape == (1, 8, 8)
 
@@ -245,11 +245,11 @@ def test_rows_of_another_split_are_no_partners(tmp_path: Path) -> None:
             columns = {"image": [Image.new("L", (4, 4), i) for i in range(6)], "label": labels}
             datasets.Dataset.from_dict(columns, features=kinds).to_parquet(tmp_path / side / f"{split}.parquet")
     student = DataConfig(data=f"parquet:{tmp_path / 's'}")
-    assert unseen(open_data(student, PairingConfig(teacher_data=f"parquet:{tmp_path / 't'}"))) == (6, 6)
+    assert unseen(open_data(student, {"data": f"parquet:{tmp_path / 't'}"})) == (6, 6)
     # Data of another kind have one test split, whatever its name.
     arrays = {f"x_{split}": np.zeros((6, 4, 4), np.uint8) for split in ("train", "test")}
     np.savez(tmp_path / "t.npz", **arrays, y_train=[0, 1] * 3, y_test=[0, 1] * 3)
-    data = open_data(student, PairingConfig(teacher_data=f"npz:{tmp_path / 't.npz'}"))
+    data = open_data(student, {"data": f"npz:{tmp_path / 't.npz'}"})
     assert len(data.of_teacher.test) == len(data.test) == 6
 
 
@@ -260,17 +260,17 @@ def test_tables_are_joined_on_a_key_column(tmp_path: Path) -> None:
     other = pd.DataFrame({"id": range(rows), "w": np.arange(rows) * 3.0, "z": 1.0, "label": np.arange(rows) % 2})
     other.sample(frac=1, random_state=0).to_csv(tmp_path / "teacher.csv", index=False)
     config = DataConfig(data=f"table:{tmp_path / 'student.csv'}")
-    pairing = PairingConfig(teacher_data=f"table:{tmp_path / 'teacher.csv'}", join="id")
-    data = open_data(config, pairing)
+    pairing = {"data": f"table:{tmp_path / 'teacher.csv'}"}, PairingConfig(join="id")
+    data = open_data(config, *pairing)
     assert (data.train.shape, data.of_teacher.train.shape) == ((1, 1, 1), (2, 1, 1))
     seen, taught, _ = inputs(data)
     assert torch.allclose(seen[:, 0] * 30, taught[:, 0])
     other.loc[3, "id"] = 4
     other.to_csv(tmp_path / "teacher.csv", index=False)
     with pytest.raises(UsageError, match=r"the teacher's train split has 1 names that occur more than once: '4'"):
-        open_data(config, pairing)
+        open_data(config, *pairing)
     with pytest.raises(UsageError, match=r"unknown column 'idd': did you mean 'id'"):
-        open_data(config, PairingConfig(teacher_data=pairing.teacher_data, join="idd"))
+        open_data(config, pairing[0], PairingConfig(join="idd"))
 
 
 def test_a_row_of_the_student_meets_the_later_visits_in_the_teachers_table(tmp_path: Path) -> None:
@@ -284,10 +284,8 @@ def test_a_row_of_the_student_meets_the_later_visits_in_the_teachers_table(tmp_p
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "all.csv", index=False)
     config = DataConfig(data=f"table:{tmp_path / 'first.csv'}")
-    pairing = PairingConfig(
-        teacher_data=f"table:{tmp_path / 'all.csv'}", teacher_visits_of="who", teacher_order_by="when", join="who"
-    )
-    data = open_data(config, pairing)
+    teacher, join = f"table:{tmp_path / 'all.csv'}", PairingConfig(join="who")
+    data = open_data(config, {"data": teacher, "visits_of": "who", "order_by": "when"}, join)
     assert (data.train.shape, data.of_teacher.train.shape) == ((1, 1, 1), (1, 3, 1))
     seen, taught, _ = inputs(data)
     for row, visits in zip(seen.flatten().tolist(), taught[:, 0, :, 0].tolist(), strict=True):
@@ -295,18 +293,17 @@ def test_a_row_of_the_student_meets_the_later_visits_in_the_teachers_table(tmp_p
         wanted = sorted(number + 100.0 * v for v in (2, 1, 0)[: 1 + number % 3])
         assert [visit for visit in visits if visit == visit] == wanted
     with pytest.raises(UsageError, match="unknown column 'whom': did you mean 'who'"):
-        open_data(config, replace(pairing, teacher_visits_of="whom"))
+        open_data(config, {"data": teacher, "visits_of": "whom", "order_by": "when"}, join)
     with pytest.raises(UsageError, match="visits_of and order_by go together"):
-        open_data(config, replace(pairing, teacher_order_by=None))
+        open_data(config, {"data": teacher, "visits_of": "who"}, join)
     for column in ("who", ""):
         with pytest.raises(UsageError, match="go with --teacher-data"):
-            open_data(config, PairingConfig(teacher_visits_of=column))
+            open_data(config, {"visits_of": column})
     # The other way round: the teacher's table has no visits, though the student's has.
-    visits = DataConfig(data=pairing.teacher_data or "", visits_of="who", order_by="when")
-    taught = PairingConfig(teacher_data=config.data, join="who")
+    visits = DataConfig(data=teacher, visits_of="who", order_by="when")
     with pytest.raises(UsageError, match="unknown column 'when'"):
-        open_data(visits, taught)
-    data = open_data(visits, replace(taught, teacher_visits_of=""))
+        open_data(visits, {"data": config.data}, join)
+    data = open_data(visits, {"data": config.data, "visits_of": ""}, join)
     assert (data.train.shape, data.of_teacher.train.shape) == ((1, 3, 1), (1, 1, 1))
 
 
@@ -314,8 +311,8 @@ def test_by_label_a_sample_of_the_class_is_drawn_anew_each_epoch(tmp_path: Path)
     images = np.arange(200, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2)
     np.savez(tmp_path / "many.npz", x_train=images, y_train=np.array(["b", "a"])[np.arange(200) % 2])
     np.savez(tmp_path / "few.npz", x_train=images[:20], y_train=np.array(["a", "b"])[np.arange(20) % 2])
-    pairing = PairingConfig(teacher_data=f"npz:{tmp_path / 'many.npz'}", pair_by="label")
-    data = open_data(DataConfig(data=f"npz:{tmp_path / 'few.npz'}"), pairing)
+    pairing = {"data": f"npz:{tmp_path / 'many.npz'}"}, PairingConfig(pair_by="label")
+    data = open_data(DataConfig(data=f"npz:{tmp_path / 'few.npz'}"), *pairing)
     loader = Loader(data.train, batch_size=16, partner=data.partner("train"), seed=3)
     drawn = []
     for epoch in range(2):
@@ -337,28 +334,28 @@ def test_by_label_every_class_needs_a_sample(tmp_path: Path) -> None:
     images = np.zeros((30, 8, 8), np.uint8)
     np.savez(tmp_path / "three.npz", x_train=images, y_train=np.array(["a", "b", "c"])[np.arange(30) % 3])
     np.savez(tmp_path / "two.npz", x_train=images, y_train=np.array(["a", "b"])[np.arange(30) % 2])
-    pairing = PairingConfig(teacher_data=f"npz:{tmp_path / 'two.npz'}", pair_by="label")
+    pairing = {"data": f"npz:{tmp_path / 'two.npz'}"}, PairingConfig(pair_by="label")
     with pytest.raises(UsageError, match=r"the teacher's lacks 'c' \(it has 'a', 'b'\)"):
-        open_data(DataConfig(data=f"npz:{tmp_path / 'three.npz'}"), pairing)
+        open_data(DataConfig(data=f"npz:{tmp_path / 'three.npz'}"), *pairing)
 
 
 def test_a_column_is_refused_where_there_are_none() -> None:
     with pytest.raises(
         UsageError, match=r"--join names a column, which data of kind 'digits' do not have: it goes with hub:, parquet:"
     ):
-        open_data(DataConfig(), PairingConfig(join="id", teacher_data="digits"))
+        open_data(DataConfig(), {"data": "digits"}, PairingConfig(join="id"))
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"pair_by": "label"}, "--pair-by needs --teacher-data"),
-        ({"join": "id", "pair_by": "row", "teacher_data": "digits"}, "--join and --pair-by are two ways"),
+        ({"join": "id", "pair_by": "row"}, "--join and --pair-by are two ways"),
     ],
 )
 def test_a_way_to_pair_that_has_nothing_to_pair_is_refused(settings: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        open_data(DataConfig(), PairingConfig(**settings))
+        open_data(DataConfig(), {}, PairingConfig(**settings))
 
 
 def npz(path: Path, count: int, *, labels: int = 2, turned: bool = False, test: int = 0) -> str:
@@ -372,17 +369,17 @@ def npz(path: Path, count: int, *, labels: int = 2, turned: bool = False, test: 
 def test_rows_whose_labels_say_otherwise_are_refused(tmp_path: Path) -> None:
     config = DataConfig(data=npz(tmp_path / "s.npz", 20))
     with pytest.raises(UsageError, match=r"20 of 20 train pairs have different labels: .*in different orders"):
-        open_data(config, PairingConfig(teacher_data=npz(tmp_path / "t.npz", 20, turned=True)))
+        open_data(config, {"data": npz(tmp_path / "t.npz", 20, turned=True)})
 
 
 def test_rows_are_paired_where_the_student_alone_has_a_test_split(tmp_path: Path) -> None:
     split, whole = npz(tmp_path / "s.npz", 20, test=10), npz(tmp_path / "t.npz", 20)
-    data = open_data(DataConfig(data=split), PairingConfig(teacher_data=whole))
+    data = open_data(DataConfig(data=split), {"data": whole})
     assert unseen(data) == (20, 10)
     with pytest.raises(UsageError, match="the teacher's data have a test split and the student's have none"):
-        open_data(DataConfig(data=whole), PairingConfig(teacher_data=split))
+        open_data(DataConfig(data=whole), {"data": split})
     with pytest.raises(UsageError, match="the student's train split has 20 samples and the teacher's 30"):
-        open_data(DataConfig(data=split), PairingConfig(teacher_data=npz(tmp_path / "l.npz", 30)))
+        open_data(DataConfig(data=split), {"data": npz(tmp_path / "l.npz", 30)})
 
 
 def to_train_on(offset: int = 0) -> dict[str, int]:
@@ -394,33 +391,33 @@ def test_the_teachers_folder_needs_no_test_samples(tmp_path: Path, settings: dic
     student, teacher = folder(tmp_path / "s", pictures()), folder(tmp_path / "t", to_train_on(1), size=16)
     if settings.get("skip_bad_images"):
         (tmp_path / "s" / "test" / "a" / "test00.png").write_bytes(b"no picture")
-    config, by_stem = DataConfig(data=student, **settings), PairingConfig(teacher_data=teacher, pair_by="stem")
-    data = open_data(config, by_stem)
+    config, by_stem = DataConfig(data=student, **settings), PairingConfig(pair_by="stem")
+    data = open_data(config, {"data": teacher}, by_stem)
     assert unseen(data) == (12, 5 if settings.get("skip_bad_images") else 6)
     assert data.of_teacher.cut == {}
     seen, taught, _ = inputs(data)
     assert torch.allclose(taught[:, 0, 0, 0] * 255, seen[:, 0, 0, 0] * 255 + 1)
     # Where a part of the training samples is measured on, the teacher sees that.
-    held = open_data(replace(config, holdout=0.25), by_stem)
+    held = open_data(replace(config, holdout=0.25), {"data": teacher}, by_stem)
     assert len(held.of_teacher.test) == len(held.test) > 0
     assert not any("sees none" in note for note in held.notes)
     # A training sample of the teacher's that nothing is paired with is told as ever.
     more = folder(tmp_path / "more", to_train_on(1) | {"train/a/more.png": 3})
     with pytest.raises(UsageError, match="1 train samples of the teacher's data have no partner: 'more'"):
-        open_data(config, replace(by_stem, teacher_data=more))
+        open_data(config, {"data": more}, by_stem)
 
 
 def test_test_samples_may_have_partners_in_a_folder_without_splits(tmp_path: Path) -> None:
     student = folder(tmp_path / "s", pictures())
     flat = {name.partition("/")[2]: value for name, value in pictures(1).items()}
     config = DataConfig(data=student)
-    data = open_data(config, PairingConfig(teacher_data=folder(tmp_path / "w", flat), pair_by="stem"))
+    data = open_data(config, {"data": folder(tmp_path / "w", flat)}, PairingConfig(pair_by="stem"))
     _, taught, _ = inputs(data, "test")
     assert (taught[:, 0, 0, 0] * 255).round().tolist() == [151, 155, 159, 153, 157, 161]
     del flat["b/test05.png"]
     some = folder(tmp_path / "some", flat)
     with pytest.raises(UsageError, match="1 test samples of the student's data have no partner: 'test05'; add them"):
-        open_data(config, PairingConfig(teacher_data=some, pair_by="stem"))
+        open_data(config, {"data": some}, PairingConfig(pair_by="stem"))
 
 
 @pytest.mark.parametrize("way", ["stem", "path"])
@@ -430,23 +427,23 @@ def test_a_partner_of_a_training_sample_is_none_of_a_test_sample_of_its_name(tmp
     anew = {f"{split}/{'ab'[i % 2]}/{i}.png": 10 * i for split, count in counts for i in range(count)}
     student = folder(tmp_path / "s", anew)
     teacher = folder(tmp_path / "t", {name: value for name, value in anew.items() if name.startswith("train/")})
-    config, pairing = DataConfig(data=student), PairingConfig(teacher_data=teacher, pair_by=way)
-    assert unseen(open_data(config, pairing)) == (6, 3)
+    config, pairing = DataConfig(data=student), PairingConfig(pair_by=way)
+    assert unseen(open_data(config, {"data": teacher}, pairing)) == (6, 3)
     folder(tmp_path / "s", {"test/a/9.png": 9})
     folder(tmp_path / "t", {"train/a/9.png": 9})
     with pytest.raises(UsageError, match="; 3 of them have a training sample's name and thus no partner"):
-        open_data(config, pairing)
-    data = open_data(config, replace(pairing, unpaired="drop"))
+        open_data(config, {"data": teacher}, pairing)
+    data = open_data(config, {"data": teacher}, replace(pairing, unpaired="drop"))
     assert (len(data.train), len(data.test), len(data.of_teacher.test)) == (6, 1, 1)
 
 
 def test_unreadable_pictures_are_left_out_on_both_sides_of_one_store(tmp_path: Path) -> None:
     place = folder(tmp_path / "s", pictures())
     (tmp_path / "s" / "train" / "a" / "train00.png").write_bytes(b"no picture")
-    data = open_data(DataConfig(data=place, skip_bad_images=True), PairingConfig(teacher_view="edges"))
+    data = open_data(DataConfig(data=place, skip_bad_images=True), {"view": "edges"})
     assert (len(data.train), len(data.of_teacher.train), len(data.test), len(data.of_teacher.test)) == (11, 11, 6, 6)
     arrays = DataConfig(data=npz(tmp_path / "s.npz", 20, test=10), skip_bad_images=True)
-    data = open_data(arrays, PairingConfig(teacher_data=npz(tmp_path / "t.npz", 20, test=10)))
+    data = open_data(arrays, {"data": npz(tmp_path / "t.npz", 20, test=10)})
     assert (len(data.train), len(data.of_teacher.train), len(data.of_teacher.test)) == (20, 20, 10)
 
 
@@ -465,7 +462,7 @@ def test_what_is_held_out_does_not_depend_on_who_has_a_partner(tmp_path: Path) -
     some = {name.replace("train/", ""): v + 1 for name, v in pictures().items() if "train" in name and "03" not in name}
     teacher = folder(tmp_path / "t", some)
     alone = open_data(DataConfig(data=student))
-    paired = open_data(DataConfig(data=student), PairingConfig(teacher_data=teacher, pair_by="stem", unpaired="drop"))
+    paired = open_data(DataConfig(data=student), {"data": teacher}, PairingConfig(pair_by="stem", unpaired="drop"))
     whole = {int(value) for value in alone.test.read(torch.arange(len(alone.test)))[:, 0, 0, 0]}
     kept = {int(value) for value in paired.test.read(torch.arange(len(paired.test)))[:, 0, 0, 0]}
     assert kept <= whole
@@ -480,7 +477,7 @@ def test_a_group_is_on_one_side_in_both_tables(tmp_path: Path) -> None:
     teacher = f"table:{tmp_path / 't.csv'}"
     alone = open_data(DataConfig(data=teacher, group_by="id"))
     both = open_data(
-        DataConfig(data=f"table:{tmp_path / 's.csv'}", group_by="id"), PairingConfig(teacher_data=teacher, join="id")
+        DataConfig(data=f"table:{tmp_path / 's.csv'}", group_by="id"), {"data": teacher}, PairingConfig(join="id")
     )
     held = [sorted(split.read(torch.arange(len(split))).flatten().tolist()) for split in (alone.test, both.test)]
     assert held[0] == held[1]
@@ -489,10 +486,10 @@ def test_a_group_is_on_one_side_in_both_tables(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_streamed_partners_are_those_in_memory(tmp_path: Path, workers: int) -> None:
     student, teacher = folder(tmp_path / "s", pictures()), folder(tmp_path / "t", pictures(offset=1), size=16)
-    pairing = PairingConfig(teacher_data=teacher, pair_by="stem", teacher_view="gray")
+    pairing = {"data": teacher, "view": "gray"}, PairingConfig(pair_by="stem")
     found = []
     for in_memory in ("yes", "no"):
-        data = open_data(DataConfig(data=student, view="resize=4", in_memory=in_memory), pairing)
+        data = open_data(DataConfig(data=student, view="resize=4", in_memory=in_memory), *pairing)
         loader = Loader(
             data.train, batch_size=5, shuffle=True, seed=2, augment="crop-flip", workers=workers, views=2,
             partner=data.partner("train"),
@@ -516,7 +513,8 @@ def test_rows_of_a_table_are_not_cropped_as_the_students_pictures_are(tmp_path: 
     frame.to_csv(tmp_path / "t.csv", index=False)
     data = open_data(
         DataConfig(data=f"parquet:{tmp_path / 'set'}", label="label", augment=augment),
-        PairingConfig(teacher_data=f"table:{tmp_path / 't.csv'}", teacher_label="label", join="id"),
+        {"data": f"table:{tmp_path / 't.csv'}", "label": "label"},
+        PairingConfig(join="id"),
     )
     assert data.augment == "crop-flip"
     seen, taught, _ = inputs(data, augment=data.augment)
@@ -526,7 +524,8 @@ def test_rows_of_a_table_are_not_cropped_as_the_students_pictures_are(tmp_path: 
     # The other way round the teacher's pictures stay as they are, too.
     back = open_data(
         DataConfig(data=f"table:{tmp_path / 't.csv'}", label="label"),
-        PairingConfig(teacher_data=f"parquet:{tmp_path / 'set'}", teacher_label="label", join="id"),
+        {"data": f"parquet:{tmp_path / 'set'}", "label": "label"},
+        PairingConfig(join="id"),
     )
     assert (back.augment, back.of_teacher.augment) == ("none", "none")
 
@@ -551,11 +550,11 @@ def seen_alone(data: DataSet) -> list[str]:
 def test_test_samples_that_a_teacher_alone_has_seen_are_counted(tmp_path: Path) -> None:
     flat = {name.replace("train/", ""): v for name, v in pictures().items() if "train" in name}
     student = folder(tmp_path / "s", flat)
-    by_stem = PairingConfig(teacher_data=folder(tmp_path / "t", flat), pair_by="stem", unpaired="drop")
-    assert seen_alone(open_data(DataConfig(data=student), by_stem)) == []
+    by_stem = PairingConfig(pair_by="stem", unpaired="drop")
+    assert seen_alone(open_data(DataConfig(data=student), {"data": folder(tmp_path / "t", flat)}, by_stem)) == []
     # More files of the teacher's: alone it holds out a fifth of those.
     more = flat | {f"{'ab'[i % 2]}/more{i:02d}.png": 90 + i for i in range(18)}
-    data = open_data(DataConfig(data=student), replace(by_stem, teacher_data=folder(tmp_path / "m", more)))
+    data = open_data(DataConfig(data=student), {"data": folder(tmp_path / "m", more)}, by_stem)
     alone = open_data(DataConfig(data=f"imagefolder:{tmp_path / 'm'}"))
     held = {int(value) for value in alone.test.read(torch.arange(len(alone.test)))[:, 0, 0, 0]}
     partners = {int(value) for value in data.of_teacher.test.read(torch.arange(len(data.test)))[:, 0, 0, 0]}
@@ -566,11 +565,11 @@ def test_test_samples_that_a_teacher_alone_has_seen_are_counted(tmp_path: Path) 
     )
     # It has a test split and the student has none: the partners of held-out samples are what it was trained on.
     split = folder(tmp_path / "split", pictures())
-    data = open_data(DataConfig(data=student), replace(by_stem, teacher_data=split))
+    data = open_data(DataConfig(data=student), {"data": split}, by_stem)
     assert f"has seen {len(data.test)} of the {len(data.test)} test samples" in seen_alone(data)[0]
     # Both have one.
     other = folder(tmp_path / "other", pictures(1))
-    assert seen_alone(open_data(DataConfig(data=split), replace(by_stem, teacher_data=other))) == []
+    assert seen_alone(open_data(DataConfig(data=split), {"data": other}, by_stem)) == []
 
 
 def test_other_labels_hold_out_other_samples_unless_groups_decide(tmp_path: Path) -> None:
@@ -579,7 +578,7 @@ def test_other_labels_hold_out_other_samples_unless_groups_decide(tmp_path: Path
     frame["b"] = draw.integers(0, 3, 60)
     frame.to_csv(tmp_path / "t.csv", index=False)
     config = DataConfig(data=f"table:{tmp_path / 't.csv'}", label="a", input=("x",))
-    labels = PairingConfig(teacher_label="b", teacher_input=("x",))
+    labels = {"label": "b", "input": ("x",)}
     data = open_data(config, labels)
     alone = open_data(replace(config, label="b"))
     own, theirs = ({float(v) for v in each.test.read(torch.arange(len(each.test))).flatten()} for each in (data, alone))
@@ -596,40 +595,38 @@ def test_of_a_test_split_without_its_labels_the_teacher_sees_nothing(tmp_path: P
         columns = {"image": held, "a": [0, 1] * 4, "b": [0, label] * 4 if split == "train" else [label] * 8}
         datasets.Dataset.from_dict(columns, features=kinds).to_parquet(tmp_path / f"{split}.parquet")
     config = DataConfig(data=f"parquet:{tmp_path}", label="a")
-    assert unseen(open_data(config, PairingConfig(teacher_label="b"))) == (8, 8)
-    held = open_data(DataConfig(data=f"parquet:{tmp_path}", label="a", holdout=0.25), PairingConfig(teacher_label="b"))
+    assert unseen(open_data(config, {"label": "b"})) == (8, 8)
+    held = open_data(DataConfig(data=f"parquet:{tmp_path}", label="a", holdout=0.25), {"label": "b"})
     assert (len(held.train), len(held.test)) == (6, 2)
     # Another split that has them is not the one that the student is measured on.
     (tmp_path / "val.parquet").write_bytes((tmp_path / "train.parquet").read_bytes())
-    assert unseen(open_data(config, PairingConfig(teacher_label="b"))) == (8, 8)
+    assert unseen(open_data(config, {"label": "b"})) == (8, 8)
 
 
 def test_the_teachers_pictures_have_a_size_of_their_own(tmp_path: Path) -> None:
     student, teacher = folder(tmp_path / "s", pictures()), folder(tmp_path / "t", pictures(1), size=32)
     config = DataConfig(data=student, image_size=4, crop_fraction=0.5)
-    pairing = PairingConfig(teacher_data=teacher, pair_by="stem")
-    assert open_data(config, pairing).of_teacher.train.shape == (3, 32, 32)
-    sized = replace(pairing, teacher_image_size=16, teacher_crop_fraction=0.5)
-    data = open_data(config, sized)
+    other, by_stem = {"data": teacher}, PairingConfig(pair_by="stem")
+    assert open_data(config, other, by_stem).of_teacher.train.shape == (3, 32, 32)
+    data = open_data(config, other | {"image_size": 16, "crop_fraction": 0.5}, by_stem)
     taught = data.of_teacher
     assert (data.train.shape, taught.train.shape, taught.crop_fraction) == ((3, 4, 4), (3, 16, 16), 0.5)
     with pytest.raises(UsageError, match="--teacher-image-size and --teacher-crop-fraction go with --teacher-data"):
-        open_data(config, PairingConfig(teacher_image_size=16))
+        open_data(config, {"image_size": 16})
     with pytest.raises(UsageError, match="--teacher-crop-fraction needs --teacher-image-size"):
-        open_data(config, replace(pairing, teacher_crop_fraction=0.5))
+        open_data(config, other | {"crop_fraction": 0.5}, by_stem)
     with pytest.raises(UsageError, match="teacher_crop_fraction must be a finite number above 0"):
-        open_data(config, replace(sized, teacher_crop_fraction=0.0))
+        open_data(config, other | {"image_size": 16, "crop_fraction": 0.0}, by_stem)
 
 
 def test_classes_that_the_teachers_data_have_together_already_are_not_merged_there(tmp_path: Path) -> None:
     fine = folder(tmp_path / "s", {f"{'abc'[i % 3]}/{i:02d}.png": i for i in range(30)})
     names = {f"{'axx'[i % 3]}/{i:02d}.png": i for i in range(30)}
-    pairing = PairingConfig(teacher_data=folder(tmp_path / "t", names), pair_by="stem")
-    data = open_data(DataConfig(data=fine, merge=("x=b+c",)), pairing)
+    by_stem = PairingConfig(pair_by="stem")
+    data = open_data(DataConfig(data=fine, merge=("x=b+c",)), {"data": folder(tmp_path / "t", names)}, by_stem)
     assert data.classes == data.of_teacher.classes == ("a", "x")
     names = {f"{'abb'[i % 3]}/{i:02d}.png": i for i in range(30)}
-    pairing = replace(pairing, teacher_data=folder(tmp_path / "b", names))
-    data = open_data(DataConfig(data=fine, merge=("b=b+c",)), pairing)
+    data = open_data(DataConfig(data=fine, merge=("b=b+c",)), {"data": folder(tmp_path / "b", names)}, by_stem)
     assert data.classes == data.of_teacher.classes == ("a", "b")
 
 
@@ -638,7 +635,7 @@ def test_where_the_teachers_groups_are_not_known_nothing_is_claimed(tmp_path: Pa
     for name in ("a", "b"):
         frame.to_csv(tmp_path / f"{name}.csv", index=False)
     config = DataConfig(data=f"table:{tmp_path / 'a.csv'}", group_by="patient")
-    data = open_data(config, PairingConfig(teacher_data=f"table:{tmp_path / 'b.csv'}", join="scan"))
+    data = open_data(config, {"data": f"table:{tmp_path / 'b.csv'}"}, PairingConfig(join="scan"))
     assert seen_alone(data) == []
     assert data.of_teacher.cut == {}
 

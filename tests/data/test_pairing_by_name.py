@@ -45,7 +45,7 @@ def values(data: DataSet) -> tuple[list[int], list[int]]:
 
 
 def opened(student: str, teacher: str, **settings: str) -> DataSet:
-    return open_data(DataConfig(data=student), PairingConfig(teacher_data=teacher, **settings))
+    return open_data(DataConfig(data=student), {"data": teacher}, PairingConfig(**settings))
 
 
 def test_one_file_missing_on_each_side_is_told_and_left_out_on_request(tmp_path: Path) -> None:

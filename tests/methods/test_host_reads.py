@@ -4,6 +4,7 @@ Proven without a GPU. On the CPU, and on fake tensors of a CUDA device, everythi
 to wait for (`tests.support.host_reads`); and what is computed where nothing may be looked at is what is computed else.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -90,12 +91,17 @@ ANEW = {"wcord negatives=other_class, sampled, bank", "wcord negatives=other_cla
 """What draws otherwise where it may not look at the classes: see tests/contrast/test_draws.py."""
 
 
+def cases(names: Iterable[str]) -> list[Any]:
+    """Return names of cases, those that vary a method's options as slow."""
+    return [pytest.param(name, marks=[] if name in METHODS else [pytest.mark.slow]) for name in names]
+
+
 def test_every_option_of_wcord_is_tried() -> None:
     tried = {option for options in WCORD.values() for option in options}
     assert tried == set(option_names("wcord"))
 
 
-@pytest.mark.parametrize("name", CAPTURED)
+@pytest.mark.parametrize("name", cases(CAPTURED))
 def test_a_step_reads_nothing(name: str) -> None:
     method, options, setting = CASES[name]
     step = make_step(method, options, **setting)
@@ -115,7 +121,7 @@ def test_a_step_reads_nothing(name: str) -> None:
 REPEATED = [name for name in CAPTURED if name in {*METHODS, *SUMS, *OTHERS} or "queue" in name or "anneal" in name]
 
 
-@pytest.mark.parametrize("name", REPEATED)
+@pytest.mark.parametrize("name", cases(REPEATED))
 def test_a_settled_step_repeats_the_one_before(name: str) -> None:
     """Same operations with the same numbers of the host, on the same tensors: a graph knows no others."""
     method, options, setting = CASES[name]
@@ -165,7 +171,7 @@ def test_a_step_of_the_preparation_reads_nothing(method: str) -> None:
     assert loss.isfinite()
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in ANEW])
+@pytest.mark.parametrize("name", cases(name for name in CASES if name not in ANEW))
 def test_a_step_that_reads_nothing_is_the_ordinary_one(name: str) -> None:
     method, options, setting = CASES[name]
     ordinary, blind = (make_step(method, options, **setting) for _ in range(2))

@@ -60,6 +60,14 @@ def test_other_configurations_are_other_rows(change):
     assert len(tables.group([first, dataclasses.replace(first, **change)])) == 2
 
 
+def test_a_record_of_an_earlier_version_is_of_the_configuration_of_one_of_today():
+    before = {"method": "kd", "pairing": {"teacher_input": [], "teacher_view": "gray", "unpaired": "drop"}}
+    today = {"method": "kd", "teacher_data": {"view": "gray"}, "pairing": {"unpaired": "drop"}}
+    other = {"method": "kd", "teacher_data": {"view": "edges"}, "pairing": {"unpaired": "drop"}}
+    records = [made_up(str(seed), seed=seed, config=config) for seed, config in enumerate((before, today, other))]
+    assert tables.group(records) == [[0, 1], [2]]
+
+
 def test_several_seeds_show_mean_deviation_and_number():
     row = tables.rows([made_up(f"kd{s}", seed=s, top1=70.0 + 2 * s) for s in range(2)])[1]
     names = tables.headings([row])

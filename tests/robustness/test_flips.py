@@ -23,7 +23,6 @@ from wcord.training.config import DistillConfig, TrainConfig, configure
 from wcord.training.loop import Trainer
 from wcord.training.teacher_cache import TeacherCache
 
-pytestmark = pytest.mark.usefixtures("without_pages")
 SMALL: dict[str, Any] = {"data": "sklearn:iris", "epochs": 3, "batch_size": 60, "device": "cpu"}
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from wcord.training.config import read_config
 
+pytestmark = pytest.mark.slow
 COMMON = ["--data", "sklearn:iris", "--epochs", "3", "--batch-size", "30", "--checkpoint-every", "3", "--device", "cpu"]
 TEACHER = ["train", "--model", "mlp16x1", *COMMON]
 STUDENT = [

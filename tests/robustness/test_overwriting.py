@@ -10,6 +10,8 @@ import pytest
 
 from wcord.cli import main
 
+pytestmark = pytest.mark.pages
+
 TRAIN = ["train", "--model", "mlp8x1", "--data", "sklearn:iris", "--epochs", "1", "--device", "cpu"]
 
 

@@ -12,7 +12,7 @@ from wcord.data.images import Frame
 from wcord.models.card import ModelCard
 from wcord.models.create import create_model
 from wcord.models.weights import save_weights
-from wcord.setup.as_trained import as_trained, card_in, frame_of, known_of, open_as_seen
+from wcord.setup.as_trained import as_trained, card_in, frame_of, known_of, open_for_network
 
 CARD = ModelCard(
     "resnet8",
@@ -69,7 +69,7 @@ def test_data_are_opened_in_the_frame_and_the_channels_of_the_network(weights: P
                 Image.fromarray(pixels).save(tmp_path / "set" / split / name / f"{number}.png")
     card = ModelCard("resnet8", 2, image_size=(8, 8), mean=(0.5,) * 3, std=(0.25,) * 3, record_shape=(3, 20, 16))
     save_weights(create_model("resnet8", num_classes=2), weights, card=card)
-    data = open_as_seen(DataConfig(data=f"imagefolder:{tmp_path / 'set'}"), weights)
+    data = open_for_network(DataConfig(data=f"imagefolder:{tmp_path / 'set'}"), weights)
     assert data.train.shape == (3, 20, 16), "grey pictures, shown as colour"
 
 

@@ -20,6 +20,7 @@ from wcord.data.opening import from_arrays, open_data
 from wcord.data.split import ViewedSplit
 from wcord.data.view import View
 from wcord.models.network import merge_logits
+from wcord.report.html import write_run_report
 from wcord.setup.job import Provided, prepare
 from wcord.training.config import DistillConfig, TrainConfig, configure
 
@@ -112,7 +113,7 @@ def test_fine_classes_are_summed_into_coarse_ones(folder: Path, teachers: dict[s
     assert record.teacher_metrics is not None
     assert record.teacher_metrics["top1"] > 80  # of two classes
     assert record.metrics["agreement"] > 50
-    assert "the teacher's 10 classes are taken together as the 2 of the data" in record.notes
+    assert "the teacher's 10 classes are merged into the 2 of the data" in record.notes
 
 
 def test_without_a_map_features_are_left(folder: Path, teachers: dict[str, Path], tmp_path: Path) -> None:
@@ -258,7 +259,7 @@ def test_without_the_teachers_test_samples_the_student_alone_is_measured(
     assert record.metrics["top1_last"] > 50
     assert not {"agreement", "cka", "critic_information_nats"} & set(record.metrics)
     assert any(note.startswith("the teacher sees none of the test samples") for note in record.notes)
-    assert (result.run / "report.html").stat().st_size > 1000
+    assert write_run_report(result.run).stat().st_size > 1000
     pictures = np.zeros((20, 8, 8), np.uint8)
     np.savez(tmp_path / "s.npz", x_train=pictures, x_test=pictures)
     np.savez(tmp_path / "t.npz", x_train=pictures)
@@ -343,7 +344,7 @@ def test_a_map_is_observed_wherever_both_labels_are_known(teachers: dict[str, Pa
         method="kd", out=tmp_path / "run", epochs=1, device="cpu",
     )  # fmt: skip
     assert result.record is not None
-    assert "the teacher's 10 classes are taken together as the 2 of the data" in result.record.notes
+    assert "the teacher's 10 classes are merged into the 2 of the data" in result.record.notes
 
 
 def test_a_teacher_without_names_has_the_order_of_its_own_data(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_class_weights_reach_the_cross_entropy_and_are_told(tmp_path: Path) -> N
 def test_class_weights_without_a_cross_entropy_are_refused() -> None:
     own = Provided(data=unbalanced().data, teacher=create_model("resnet8", num_classes=3, in_channels=1))
     for settings in ({"method": "kd", "no_labels": True}, {"method": "kd", "set": ["ce.weight=0"]}):
-        with pytest.raises(UsageError, match="--class-weights weights the cross-entropy, which has no part"):
+        with pytest.raises(UsageError, match="--class-weights weights the cross-entropy, which this run does not have"):
             ready(own, teacher="own", class_weights="balanced", **settings)
 
 

@@ -54,7 +54,7 @@ def test_grey_images_into_a_colour_network_are_told(tmp_path: Path, suffix: str)
         torch.save(model.state_dict(), path)
     else:
         save_weights(model, path, card=ModelCard("resnet8", 4, 3))
-    with pytest.raises(UsageError, match=r"teacher's weights .* are for 3-channel \(colour\) images, but .* 1-channel"):
+    with pytest.raises(UsageError, match=r"teacher's weights .* are for 3-channel \(color\) images, but .* 1-channel"):
         build_network(NetworkSpec("teacher", "resnet8", path), data(channels=1))
 
 

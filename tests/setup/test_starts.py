@@ -85,7 +85,7 @@ def test_a_random_start_is_told(settings: dict[str, Any], known: str) -> None:
 
 def test_pretrained_beside_a_file_is_refused(tmp_path: Path) -> None:
     torch.save(create_model("timm:test_resnet", num_classes=3).state_dict(), tmp_path / "a.pth")
-    with pytest.raises(UsageError, match="has weights of its own: leave out --pretrained"):
+    with pytest.raises(UsageError, match="already has weights: leave out --pretrained"):
         ready({"model": "timm:test_resnet", "pretrained": True, "weights": tmp_path / "a.pth"}, data())
     with pytest.raises(UsageError, match="resnet8 has no pretrained weights by name"):
         ready({"model": "resnet8", "pretrained": True}, data())

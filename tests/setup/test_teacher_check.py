@@ -32,8 +32,8 @@ def test_a_teacher_near_chance_is_refused_with_the_usual_causes() -> None:
     with pytest.raises(UsageError, match=r"near chance.* 25\.00 %.*normalization.*order of the classes.*input"):
         check_teacher(ignorant, source, batch_size=16, device="cpu", allow_weak=False)
     look = check_teacher(ignorant, source, batch_size=16, device="cpu", allow_weak=True)
-    assert 0 <= look.found.top1 < 0.6
-    assert look.found.samples == 40
+    assert 0 <= look.standing.top1 < 0.6
+    assert look.standing.samples == 40
     assert "near chance" in look.notes[0]
 
 
@@ -92,7 +92,7 @@ def test_a_teacher_that_knows_no_more_than_the_commonest_class_is_refused(answer
 
 def test_a_teacher_of_rare_classes_passes_below_the_commonest_share() -> None:
     answers = torch.where(torch.arange(2050) % 10 == 0, 1 - RARE, RARE)
-    found = look(answers, RARE, ("well", "ill")).found
+    found = look(answers, RARE, ("well", "ill")).standing
     assert found.samples == 1000
     assert found.top1 == pytest.approx(0.9, abs=0.02)
     assert found.top1 < found.commonest
@@ -125,4 +125,4 @@ def test_permuted_classes_are_refused_where_they_have_no_names_and_told_where_th
 def test_a_teacher_far_below_its_own_training_is_told(told: dict[str, float], said: bool) -> None:
     targets = torch.arange(600) % 3
     answers = torch.where(torch.arange(600) % 5 == 0, torch.zeros_like(targets), targets)
-    assert bool(look(answers, targets, tuple("abc"), told=told).notes) == said
+    assert bool(look(answers, targets, tuple("abc"), extra=told).notes) == said

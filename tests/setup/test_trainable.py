@@ -13,7 +13,7 @@ from wcord import api
 from wcord.checks import UsageError
 from wcord.data.opening import from_arrays
 from wcord.models.create import create_model
-from wcord.setup.trainable import require_normalisable, require_own_weights, require_trainable
+from wcord.setup.trainable import require_normalizable, require_own_weights, require_trainable
 
 
 def quiet(line: str) -> None:
@@ -35,18 +35,18 @@ def test_students_share_nothing_with_their_teachers() -> None:
     wrapped = nn.DataParallel(teacher)
     with pytest.raises(UsageError, match=r"shares|itself"):
         require_own_weights(wrapped, teacher)
-    with pytest.raises(UsageError, match="Linear has no weights that train"):
+    with pytest.raises(UsageError, match="Linear has no trainable weights"):
         require_trainable(nn.Linear(2, 2).requires_grad_(False))
 
 
 @pytest.mark.parametrize(
     ("norm", "side", "batch", "refused"),
     [
-        (nn.BatchNorm2d(4), 3, 1, "normalises over the batch"),
+        (nn.BatchNorm2d(4), 3, 1, "normalizes over the batch"),
         (nn.BatchNorm2d(4), 4, 1, None),
         (nn.BatchNorm2d(4), 3, 2, None),
-        (nn.SyncBatchNorm(4), 3, 1, "normalises over the batch"),
-        (nn.InstanceNorm2d(4), 3, 8, "normalises over the positions"),
+        (nn.SyncBatchNorm(4), 3, 1, "normalizes over the batch"),
+        (nn.InstanceNorm2d(4), 3, 8, "normalizes over the positions"),
         (nn.InstanceNorm2d(4), 4, 1, None),
         (nn.GroupNorm(2, 4), 3, 1, None),
     ],
@@ -57,11 +57,11 @@ def test_layers_that_would_normalise_one_value_are_found(
     network, sample = tiny(norm), torch.zeros(2, 1, side, side)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     if refused is None:
-        require_normalisable(network, sample, batch)
+        require_normalizable(network, sample, batch)
         network.train()(sample[:1] if batch == 1 else sample)
     else:
         with pytest.raises(UsageError, match=f"the student's '1' {refused}"):
-            require_normalisable(network, sample, batch)
+            require_normalizable(network, sample, batch)
     assert network.training
     assert all(torch.equal(value, before[name]) for name, value in before.items())
 
@@ -75,7 +75,7 @@ def test_runs_are_refused_before_their_folder_is_made(tmp_path: Path) -> None:
         api.distill(student, student, **same)
     with pytest.raises(UsageError, match="raise --batch-size to 2"):
         api.distill(deepcopy(student), student, batch_size=1, **same)
-    with pytest.raises(UsageError, match="no weights that train"):
+    with pytest.raises(UsageError, match="no trainable weights"):
         api.distill(deepcopy(student), deepcopy(student).requires_grad_(False), **same)
     assert not (tmp_path / "run").exists()
     with pytest.raises(UsageError, match="the student is the teacher itself"):

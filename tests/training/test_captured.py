@@ -216,7 +216,7 @@ def test_random_numbers_of_the_host_are_no_part_of_a_graph(draw: Callable[[], ob
 
 
 def test_what_must_be_captured_and_cannot_fails(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"--capture on: the step cannot be captured \(.*\): go on with --capture auto"):
+    with pytest.raises(RunError, match=r"--capture on: the step cannot be captured \(.*\): resume with --capture auto"):
         train(tmp_path / "run", Refusing(), capture="on")
 
 

@@ -55,7 +55,7 @@ def test_one_changed_bit_anywhere_falls_back_to_the_one_before_and_is_told(tmp_p
     assert found["step"] == 1
     (line,) = said
     assert line.startswith("note: checkpoint step-000000002.pt is skipped: it")
-    assert line.endswith("; the run goes on from step-000000001.pt")
+    assert line.endswith("; the run resumes from step-000000001.pt")
 
 
 def test_a_truncated_newest_falls_back_too_and_is_removed_when_the_run_goes_on(tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ def short() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ([1, 2], "it holds no state of a run, but a list"),
-        (torch.zeros(3), "it holds no state of a run, but a Tensor"),
+        ([1, 2], "it holds a list instead of the state of a run"),
+        (torch.zeros(3), "it holds a Tensor instead of the state of a run"),
         ({"step": 2}, "its entry 'stage' is missing or of the wrong kind"),
         (state(step=2, stage="dessert"), "its stage 'dessert' is unknown"),
         (state(step=2, stage=["main"]), "its entry 'stage' is missing or of the wrong kind"),
@@ -139,7 +139,7 @@ def test_none_yet_and_none_whole(tmp_path: Path) -> None:
     assert f"--recipe {tmp_path / 'config.toml'} with a new --out runs it again" in told
     assert told.isprintable()
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="is no folder, but checkpoints are kept there: move it away"):
+    with pytest.raises(RunError, match="is not a folder, but the place of the checkpoints: move it away"):
         load(tmp_path / "file")
 
 

@@ -7,13 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wcord.checks import UsageError
+from wcord.data.config import PairingConfig
 from wcord.training.config import (
     DistillConfig,
     TrainConfig,
+    changed,
     configure,
     learning_rate,
+    read_config,
     read_recipe,
     setting_names,
+    setting_values,
     to_toml,
 )
 
@@ -99,3 +103,100 @@ def test_every_setting_is_named_once() -> None:
     names = setting_names(DistillConfig)
     assert len(names) == len(set(names))
     assert {"data", "epochs", "method", "label"} <= set(names)
+
+
+OF_TEACHER = {"view": "gray", "input": ("a", "b"), "data": "table:t.csv", "image_size": 32}
+"""What a teacher sees otherwise."""
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        """
+        teacher = "t"
+        teacher_weights = "w.pth"
+        teacher_view = "gray"
+        teacher_input = ["a", "b"]
+        teacher_data = "table:t.csv"
+        teacher_image_size = 32
+        student = "s"
+        student_view = "edges"
+        unpaired = "drop"
+        """,
+        """
+        teacher = { model = "t", weights = "w.pth" }
+        [teacher_data]
+        view = "gray"
+        input = ["a", "b"]
+        data = "table:t.csv"
+        image_size = 32
+        [student]
+        model = "s"
+        data = { view = "edges" }
+        [pairing]
+        unpaired = "drop"
+        """,
+        """
+        [teacher]
+        model = "t"
+        weights = "w.pth"
+        [teacher.data]
+        view = "gray"
+        input = ["a", "b"]
+        data = "table:t.csv"
+        image_size = 32
+        [student]
+        model = "s"
+        view = "edges"
+        [pairing]
+        unpaired = "drop"
+        """,
+        # As earlier versions saved it.
+        """
+        teacher = "t"
+        teacher_weights = "w.pth"
+        student = "s"
+        [data]
+        view = "edges"
+        [pairing]
+        teacher_view = "gray"
+        teacher_input = ["a", "b"]
+        teacher_data = "table:t.csv"
+        teacher_image_size = 32
+        unpaired = "drop"
+        """,
+    ],
+)
+def test_what_the_teacher_sees_is_one_table_however_it_is_written(tmp_path: Path, recipe: str) -> None:
+    (tmp_path / "config.toml").write_text(f'out = "runs/x"\n{recipe}')
+    config = read_config(tmp_path / "config.toml")
+    assert isinstance(config, DistillConfig)
+    assert (config.teacher_data, config.pairing) == (OF_TEACHER, PairingConfig(unpaired="drop"))
+    assert (config.teacher, config.student, config.data.view) == ("t", "s", "edges")
+    assert config.teacher_weights == Path("w.pth")
+    (tmp_path / "config.toml").write_text(to_toml(config))
+    assert read_config(tmp_path / "config.toml") == config
+    assert changed(config, {"teacher_data": "digits"}).teacher_data == OF_TEACHER | {"data": "digits"}
+
+
+def test_settings_that_the_teacher_has_as_the_student_are_not_set() -> None:
+    config = configure(DistillConfig, BASE | {"teacher_view": None, "pairing": {"teacher_input": []}})
+    assert config == configure(DistillConfig, BASE)
+    assert config.teacher_data == {}
+    assert "teacher_data" not in to_toml(config)
+    values = setting_values(config)  # as runs of earlier versions noted them
+    assert (values["teacher_view"], values["teacher_input"], values["teacher_crop_fraction"]) == (None, (), None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"teacher_data": {"subset": 3}}, r"unknown setting in \[teacher\.data\] 'subset'"),
+        ({"teacher_data": {"view": 3}}, "teacher_view must be text, received 3"),
+        ({"teacher": {"model": "t", "wieghts": "w.pth"}}, "unknown setting 'teacher_wieghts': did you mean 'teacher_w"),
+        ({"teacher_image_size": 0}, "teacher_image_size must be a whole number"),
+    ],
+)
+def test_a_wrong_setting_of_the_teachers_data_is_named(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        configure(DistillConfig, BASE | settings)

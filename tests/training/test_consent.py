@@ -44,7 +44,7 @@ def test_a_folder_alone_runs_nothing(started, capsys):
     told = capsys.readouterr().err
     assert f"resume with: wcord train --resume {run} --model {name}" in told
     assert told.count("\n") == 1
-    with pytest.raises(UsageError, match="code of your own"):
+    with pytest.raises(UsageError, match="your own code"):
         api.resume(run)
     assert not mark.exists()
     line = told.rstrip().partition("resume with: wcord ")[2].split()
@@ -80,11 +80,11 @@ def test_what_needs_a_word(settings, needed):
     asked = config(**settings)
     assert needs_consent(asked) == needed
     if needed:
-        with pytest.raises(UsageError, match="nothing is started only because"):
+        with pytest.raises(UsageError, match="folder alone starts"):
             require_consent(Path("run"), asked, {})
     named = {setting: getattr(asked, setting, asked.training.tracker) for setting in needed}
     require_consent(Path("run"), asked, named)
-    require_consent(Path("run"), asked, {}, brought=list(needed))
+    require_consent(Path("run"), asked, {}, provided=list(needed))
 
 
 def test_the_line_names_all_that_is_needed():

@@ -20,7 +20,6 @@ from wcord.training.engine import make_accelerator, resolve_device
 from wcord.training.loop import Trainer
 from wcord.training.run import RunFolder
 
-pytestmark = pytest.mark.usefixtures("without_pages")
 SMALL: dict[str, object] = {
     "teacher": "resnet8",
     "student": "resnet8",
@@ -60,7 +59,7 @@ def assert_same_run(run: Path, other: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, without_pages: None) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing disturbed."""
     return distil(tmp_path_factory.mktemp("whole") / "run", checkpoint_every=2).run
 
@@ -273,7 +272,7 @@ def test_devices_that_do_not_exist_are_told() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_cuda_asked_for_where_there_is_none() -> None:
     with pytest.raises(
-        UsageError, match=r"device 'cuda' was asked for, but no CUDA device is visible: use --device cpu"
+        UsageError, match=r"device 'cuda' was requested, but no CUDA device is visible: use --device cpu"
     ):
         resolve_device("cuda")
 
@@ -312,7 +311,7 @@ def test_a_preparation_stage_comes_first_and_is_no_part_of_the_record(tmp_path: 
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory, without_pages: None) -> dict[str, Path]:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Runs of two methods with a stage before the main one, which nothing disturbed."""
     folder = tmp_path_factory.mktemp("prepared")
     return {method: distil(folder / method, **PREPARED | {"method": method}).run for method in ("ft+kd", "ab")}

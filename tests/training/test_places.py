@@ -56,13 +56,14 @@ def test_weights_caches_and_maps_are_found_but_names_are_no_paths(folders: tuple
         teacher_weights=Path("w.pth"),
         student_weights=Path("none.pth"),
         out=Path("cache"),
-        pairing=PairingConfig(teacher_data="table:t.csv", label_map="map.csv"),
+        teacher_data={"data": "table:t.csv"},
+        pairing=PairingConfig(label_map="map.csv"),
         training=TrainingConfig(teacher_cache=Path("cache")),
     )
     found, notes = as_started(config, begun)
     assert found.teacher_weights == begun / "w.pth"
     assert found.student_weights == Path("none.pth")
-    assert found.pairing.teacher_data == f"table:{begun}/t.csv"
+    assert found.teacher_data["data"] == f"table:{begun}/t.csv"
     assert found.pairing.label_map == str(begun / "map.csv")
     assert found.training.teacher_cache == begun / "cache"
     assert (found.method, found.out) == ("kd", Path("cache"))
@@ -80,7 +81,8 @@ def test_what_a_run_reads_is_named_by_its_flags(folders: tuple[Path, Path], monk
         student_weights=Path("none.pth"),
         out=Path("cache"),
         data=DataConfig(data="torchvision:MNIST@sets"),
-        pairing=PairingConfig(teacher_data="table:t.csv", label_map="map.csv"),
+        teacher_data={"data": "table:t.csv"},
+        pairing=PairingConfig(label_map="map.csv"),
         training=TrainingConfig(teacher_cache=Path("cache"), class_weights="auto"),
     )
     assert dict(needed(config)) == {

@@ -20,7 +20,7 @@ def test_an_existing_run_is_replaced_only_when_asked(tmp_path: Path) -> None:
     config = to_toml(configure(TrainConfig, {"model": "resnet8", "out": tmp_path / "run"}))
     run = RunFolder.create(tmp_path / "run", config)
     run.log({"epoch": 1})
-    with pytest.raises(UsageError, match=r"exists: name another folder, give --overwrite, or go on with --resume"):
+    with pytest.raises(UsageError, match=r"exists: name another folder, give --overwrite, or resume with --resume"):
         RunFolder.create(tmp_path / "run", config)
     assert run.metrics() == [{"epoch": 1}]
     assert RunFolder.create(tmp_path / "run", config, overwrite=True).metrics() == []
@@ -59,7 +59,7 @@ def test_what_killed_writes_left_is_passed_over_and_cleaned(tmp_path: Path) -> N
 def test_other_folders_are_never_removed(tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
-    with pytest.raises(UsageError, match="holds other things than a run"):
+    with pytest.raises(UsageError, match="holds things other than a run"):
         RunFolder.create(tmp_path / "thesis", "", overwrite=True)
     assert (tmp_path / "thesis" / "chapter.txt").exists()
 
@@ -175,6 +175,6 @@ def test_digests_that_cannot_be_compared_are_told(data: Any, tmp_path: Path) -> 
     run = RunFolder.create(tmp_path / "run", "")
     (run.path / STARTS).write_text(json.dumps({"data": data}) + "\n")
     split = {"samples": 1, "names": "a", "labels": "b", "content": "c"}
-    with pytest.raises(UsageError, match=r"starts.jsonl' is damaged, .* remove that file to go on without"):
+    with pytest.raises(UsageError, match=r"starts.jsonl' is damaged, .* remove that file to resume without"):
         run.require_data({"classes": "x", "columns": "y", "train": split, "test": split})
     assert run.origin() == (None, {})

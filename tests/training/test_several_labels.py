@@ -12,6 +12,8 @@ from wcord import api
 from wcord.checks import UsageError
 from wcord.cli import main
 
+pytestmark = pytest.mark.pages
+
 NETWORK = ["--student", "resnet8", "--teacher", "resnet8"]
 
 

@@ -19,6 +19,8 @@ from wcord.training.loop import Trainer
 from wcord.training.run import RunFolder
 from wcord.training.shipped import Shipped
 
+pytestmark = pytest.mark.pages
+
 FAST: dict[str, Any] = {"model": "resnet8", "data": "digits", "epochs": 3, "subset": 30.0, "device": "cpu"}
 
 

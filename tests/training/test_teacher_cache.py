@@ -162,4 +162,4 @@ def test_a_full_disk_costs_the_cache_and_not_the_run(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr("os.fsync", full)
     assert torch.equal(ask(cache, 0, 0, slice(0, 5), last=True)[0].logits, LOGITS)
-    assert "note: --teacher-cache: epoch 1 is not kept: cannot write " in said[0]
+    assert "note: --teacher-cache: epoch 1 is not saved: cannot write " in said[0]

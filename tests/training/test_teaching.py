@@ -80,7 +80,7 @@ def test_what_is_neither_ahead_nor_kept_is_left_to_the_step(
     whole = batches()
     with teaching(network, [], config, make_accelerator(config, tmp_path), None) as teacher:
         assert teacher.before_steps(whole, (3, 3, 2)) == [None] * 3
-        assert teacher.remembered(0, 0, whole, last=False) is None
+        assert teacher.cached(0, 0, whole, last=False) is None
     assert not passes
 
 
@@ -93,7 +93,7 @@ def test_a_cache_is_asked_batch_by_batch(network: Network, passes: list[int], tm
         with teaching(network, [], config, make_accelerator(config, tmp_path), cache) as teacher:
             assert teacher.before_steps(whole, sizes) == [None] * 3
             parts = enumerate(whole.split(sizes))
-            seen.append([teacher.remembered(0, number, part, last=number == 2) for number, part in parts])
+            seen.append([teacher.cached(0, number, part, last=number == 2) for number, part in parts])
     assert passes == [3, 3, 2, 3]  # of the second run only the first batch, to see whether the file can be trusted
     for one, other in zip(*seen, strict=True):
         assert one is not None

@@ -1,4 +1,4 @@
-"""What the command line calls and a notebook can: train, distil, resume, evaluate, probe, predict, build a method."""
+"""Functions for the command line and notebooks: train, distill, resume, evaluate, probe, predict, build a method."""
 
 from wcord.api.methods import build_method
 from wcord.api.networks import Guess, evaluate, predict_files, probe

@@ -1,4 +1,4 @@
-"""The end of a run: the student is saved and measured, the record and the page are written."""
+"""The end of a run: save and measure the student, write the record and the page."""
 
 import dataclasses
 from typing import Any
@@ -33,49 +33,49 @@ def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, devic
     """Save the student, measure it against the teacher, write the record and the report.
 
     Args:
-        job: what the run was about.
+        job: the run's data, networks and method.
         run: its folder.
-        shipped: the network to be saved, and what has to be said of it.
+        shipped: the network to be saved, with its notes.
         outcome: how its training ended.
-        device: where it was computed.
+        device: the device of the run.
     """
     config = job.config
     name = trained_name(config)
     student = shipped.network
     student_predictions = predict_all(student, job.test)
-    found = None if job.data.several_labels else standing(student_predictions)
-    # A method that never asked the teacher has left it where it was built.
+    student_standing = None if job.data.several_labels else standing(student_predictions)
+    # A method without a teacher leaves it on the device where it was built.
     teacher = None if job.teacher is None else job.teacher.to(device)
-    taught = None if teacher is None else _taught(teacher, job)
-    # Samples that are paired by label alone are others: there is nothing to compare one by one.
+    all_teacher_predictions = None if teacher is None else _teacher_predictions(teacher, job)
+    # Samples paired by label differ: they cannot be compared one by one.
     comparable = job.data.teacher is None or job.data.pairs != "label"
-    teacher_predictions = taught if comparable else None
+    teacher_predictions = all_teacher_predictions if comparable else None
     pictures = job.data.test.read if min(job.data.test.shape[1:]) > 1 else None
     same_labels = job.same_labels and not job.data.several_labels
-    if not job.data.several_labels:  # what is kept is about single classes: confusions, gains, misses
-        kept = analyze(student_predictions, teacher_predictions, pictures, same_labels=same_labels)
-        kept.save(run.path / ANALYSIS)
+    if not job.data.several_labels:  # the analysis is about single classes: confusions, gains, misses
+        analysis = analyze(student_predictions, teacher_predictions, pictures, same_labels=same_labels)
+        analysis.save(run.path / ANALYSIS)
     epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics() if entry.get("stage") != "preparation"]
     metrics = _metrics(student_predictions, teacher_predictions, epochs, same_labels=same_labels)
     if teacher_predictions is not None:
         critic = critic_information(job.objective, student_predictions, teacher_predictions)
         metrics |= {} if critic is None else {"critic_information_nats": critic}
     statistics = {} if shipped.statistics is None else {"norm_statistics": shipped.statistics}
-    metrics |= statistics | ({} if found is None else {"at_chance": not found.informed})
-    made: dict[str, Any] = {
+    metrics |= statistics | ({} if student_standing is None else {"at_chance": not student_standing.informed})
+    identity: dict[str, Any] = {
         "method": "ce" if isinstance(config, TrainConfig) else config.method,
         "teacher": None if isinstance(config, TrainConfig) else config.teacher,
         "data": job.data.name,
         "seed": config.training.seed,
     }
-    card = describe(student, job.architecture, job.data, made | _for_card(metrics) | statistics)
+    card = describe(student, job.architecture, job.data, identity | _for_card(metrics) | statistics)
     save_weights(student.backbone, run.path / STUDENT, card=card)
     commit, environment = run.origin()
     record = Record(
         name=run.path.name,
         kind="train" if isinstance(config, TrainConfig) else "distill",
         student=name,
-        **made,
+        **identity,
         config=to_settings(config),
         objective=_options(job),
         teacher_digest=run.teacher_digest,
@@ -83,7 +83,7 @@ def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, devic
         classes=list(job.data.classes),
         epochs=epochs,
         metrics=metrics,
-        teacher_metrics=_teacher_metrics(taught, len(job.data.of_teacher.classes)),
+        teacher_metrics=_teacher_metrics(all_teacher_predictions, len(job.data.of_teacher.classes)),
         cost={
             "student": _cost(student, job.data, device),
             "teacher": None if teacher is None else _cost(teacher, job.data.of_teacher, device),
@@ -91,7 +91,7 @@ def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, devic
         environment=environment,
         commit=commit,
         wall_seconds=outcome.seconds,
-        notes=[*job.notes, *shipped.notes, *_doubts(job, found, taught, metrics)],
+        notes=[*job.notes, *shipped.notes, *_doubts(job, student_standing, all_teacher_predictions, metrics)],
     )
     record.to_json(run.path / RECORD)
     write_run_report(run.path)
@@ -99,10 +99,10 @@ def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, devic
 
 
 def _options(job: Job) -> dict[str, dict[str, object]]:
-    """Return the options of the methods of a run; without labels there is no cross-entropy."""
+    """Return the options of a run's methods; without labels there is no cross-entropy."""
     config = job.config
-    method, given = ("ce", ()) if isinstance(config, TrainConfig) else (config.method, config.set)
-    resolved = resolved_options(method, parse_options(given))
+    method, settings = ("ce", ()) if isinstance(config, TrainConfig) else (config.method, config.set)
+    resolved = resolved_options(method, parse_options(settings))
     options = {name: chosen for name, chosen in resolved.items() if name != "ce" or name in job.objective.weights}
     if job.class_weights is not None:
         options["ce"]["class_weights"] = dict(zip(job.data.classes, job.class_weights.tolist(), strict=True))
@@ -117,36 +117,36 @@ def _metrics(
     values: dict[str, Any] = {f"{name}_last": measured.pop(name)} | measured
     if epochs and "train_top1" in epochs[-1]:
         values["train_top1_last"] = epochs[-1]["train_top1"]
-    # The log may have lost epochs, where the run was begun by a version whose checkpoints do not keep it.
+    # The log may lack epochs if an earlier version, whose checkpoints omit it, started the run.
     reached = [entry[f"test_{name}"] for entry in epochs if f"test_{name}" in entry]
     values[f"{name}_best"] = max(reached, default=values[f"{name}_last"])
     return values if teacher is None else values | agreement(student, teacher, same_labels=same_labels)
 
 
 def _for_card(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return what the student's file says of its accuracy, and whether its logits are answers label by label."""
+    """Return the card's entries on accuracy, and on several labels a sample."""
     if "map_last" in metrics:
         return {"map_last": metrics["map_last"], SEVERAL_LABELS: True}
     return {"top1_last": metrics["top1_last"]}
 
 
 def _doubts(job: Job, student: Standing | None, teacher: Predictions | None, metrics: dict[str, Any]) -> list[str]:
-    """Return why the result may not be what it seems; of several labels a sample, and of mixtures, little is known."""
+    """Return why the result may not be what it seems; runs with several labels a sample have no such checks."""
     if student is None:
         return []
-    told = doubts(student, "the student", job.data.classes, STUDENT_CAUSES)
+    lines = doubts(student, "the student", job.data.classes, STUDENT_CAUSES)
     if "train_top1_last" in metrics:
-        told += training_gap(student, metrics["train_top1_last"])
+        lines += training_gap(student, metrics["train_top1_last"])
     classes = job.data.of_teacher.classes
     if teacher is not None and teacher.num_classes == len(classes):
-        told += doubts(standing(teacher), "the teacher", classes, TEACHER_CAUSES)
-    return told
+        lines += doubts(standing(teacher), "the teacher", classes, TEACHER_CAUSES)
+    return lines
 
 
-def _taught(teacher: Network, job: Job) -> Predictions | None:
-    """Return what the teacher says of its own test samples: those of the student in their order, unless by label.
+def _teacher_predictions(teacher: Network, job: Job) -> Predictions | None:
+    """Return the teacher's predictions on its test samples: the student's, in order, unless paired by label.
 
-    None where it sees none of them.
+    None if it has none.
     """
     if not len(job.data.of_teacher.test):
         return None
@@ -168,6 +168,6 @@ def _cost(network: Network, data: DataSet, device: str) -> dict[str, Any]:
 
 
 def predict_all(network: nn.Module, loader: Loader) -> Predictions:
-    """Return what a network says of everything that a loader holds, on the network's device."""
+    """Return a network's predictions on all samples of a loader, on the network's device."""
     device = next(network.parameters()).device
     return predict(network, loader.batches(), device=device)

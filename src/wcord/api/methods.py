@@ -1,4 +1,4 @@
-"""A method for any loop."""
+"""A method's objective for any training loop."""
 
 from collections.abc import Mapping, Sequence
 
@@ -31,29 +31,30 @@ def build_method(
     teacher_embedding: str | None = None,
     options: Options | None = None,
 ) -> Objective:
-    """Return a method's objective for two networks, to be used in any loop.
+    """Return a method's objective for two networks, for use in any loop.
 
     Args:
-        method: summands joined by `+`, such as `wcord+kd`; see `wcord list`.
+        method: terms joined by `+`, such as `wcord+kd`; see `wcord list`.
         student: the network to be trained.
         teacher: the trained network.
-        sample: a batch of what the student sees; default: 32×32 images of the channels of its first layer.
-        teacher_sample: a batch of what the teacher sees; default: `sample`.
-        num_samples: rows of the training set, for memories by sample index; None: a queue is used where one can be.
+        sample: a batch of the student's input; default: 32×32 images with the channels of its first layer.
+        teacher_sample: a batch of the teacher's input; default: `sample`.
+        num_samples: rows of the training set, for memories by sample index; None: a queue is used if the method allows
+            one.
         batch_size: samples in a batch, to refuse a method that needs more.
-        label_smoothing: of the cross-entropy.
-        class_weights: of the cross-entropy, a number above 0 for each of the student's classes; default: all alike.
+        label_smoothing: label smoothing of the cross-entropy.
+        class_weights: a number above 0 for each of the student's classes, for the cross-entropy; default: all equal.
         several_labels: whether a sample may have several labels; `Batch.target` is then B×C of 0 and 1.
-        total_steps: training batches of the whole training, for options that change on the way.
+        total_steps: batches of the whole training, for options that change during it.
         student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
         teacher_maps: as `student_maps`. Read both with `capture(…, maps=objective.student_map_names)`.
         student_embedding: path of the module whose input is the student's embedding; default: its classifier. Read
             both with `capture(…, embedding=…)`.
         teacher_embedding: as `student_embedding`.
-        options: summand → option → value, as keyword arguments of its loss.
+        options: term → option → value, as keyword arguments of its loss.
 
     Raises:
-        UsageError: on unknown names, and where the method needs what the networks or the data do not give.
+        UsageError: a name is unknown, or the networks or the data lack what the method needs.
 
     Example:
         >>> import torch
@@ -66,8 +67,8 @@ def build_method(
         >>> images, target = torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 2, 3])
         >>> with capture(student) as student_tap, capture(teacher) as teacher_tap:
         ...     with torch.no_grad():
-        ...         seen = teacher_tap(images)
-        ...     report = objective(student_tap(images), seen, Batch(images, images, target))
+        ...         target_features = teacher_tap(images)
+        ...     report = objective(student_tap(images), target_features, Batch(images, images, target))
         >>> sorted(report.parts)
         ['ce', 'gckt', 'kd', 'lckt']
     """
@@ -106,7 +107,7 @@ def build_method(
 
 
 def _require_options(options: object) -> None:
-    expected = "a mapping of summand → option → value, such as {'kd': {'temperature': 2}}"
+    expected = "a mapping of term → option → value, such as {'kd': {'temperature': 2}}"
     if options is not None:
         require_kind("options", options, Mapping, expected)
         assert isinstance(options, Mapping)

@@ -1,4 +1,4 @@
-"""A trained network: how good it is, what it says of single records, what its representation is worth."""
+"""A trained network: its accuracy, its predictions on single records, the quality of its representation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ from wcord.training.config import flatten
 from wcord.training.engine import resolve_device
 
 COLLAPSED = 1e-3
-"""Spread of embeddings, relative to their length, below which they tell samples apart by rounding at most."""
+"""Spread of embeddings, relative to their length, below which they differ by little more than rounding."""
 
 
 def evaluate(
@@ -54,28 +54,28 @@ def evaluate(
     say: Reporter = tell,
     **settings: Any,
 ) -> dict[str, float]:
-    """Return what `accuracy` measures of a network on the evaluation split: top-1, balanced accuracy and the like.
+    """Return a network's `accuracy` on the evaluation split: top-1, balanced accuracy and the like.
 
-    What the weights' card tells holds unless it is said otherwise: what the network sees, and, where the data have no
-    test split, which samples were held out. Classes are taken by name where both the data and the network name them.
+    Unless set otherwise, the weights' card sets the network's view and, if the data have no test split, the held-out
+    samples. Classes are matched by name if both the data and the network name them.
 
     Args:
-        model: name, or a module; may be left out where the weights carry a card.
+        model: name, or a module; may be left out if the weights have a card.
         weights: its weights.
         data: source as in `--data`, its configuration, or a data set.
-        mean: mean that the input is normalised with; default: what the file, timm or the training data say.
-        std: standard deviation that the input is divided by.
+        mean: mean for the normalization of the input; default: that of the file, timm or the training data.
+        std: standard deviation for the normalization of the input.
         device: where to compute.
-        classes_by_number: take the classes by their number, whatever their names.
-        pretrained: take the library's default pretrained weights, where the name names none.
-        ema: of the weights file, take the moving average beside the weights.
-        embedding: path of the module whose input is the embedding; default: as the card says, else the classifier.
-        say: takes the lines that tell what is found on the way, and why the numbers may not be what they seem: a
-            network at chance, or one that knows the classes in another order.
-        **settings: settings of the data, where it is named: label, image_size, …
+        classes_by_number: match the classes by number, whatever their names.
+        pretrained: use the library's default pretrained weights if the name has none.
+        ema: use the moving average that the weights file holds beside the weights.
+        embedding: path of the module whose input is the embedding; default: that of the card, else the classifier.
+        say: takes lines on the data and on reasons to doubt the numbers: a network at chance, or one with the classes
+            in another order.
+        **settings: settings of named data: label, image_size, …
 
     Raises:
-        UsageError: for a mistake in what was given, or data with a class that is none of the network's.
+        UsageError: a mistake in the arguments, or a class in the data that the network lacks.
     """
     require_kind("model", model, (str, nn.Module, NoneType), "the name of a network or a torch.nn.Module")
     for flag, value in (("classes_by_number", classes_by_number), ("pretrained", pretrained), ("ema", ema)):
@@ -85,7 +85,7 @@ def evaluate(
     name = type(model).__name__ if isinstance(model, nn.Module) else _name(model, path)
     spec = NetworkSpec("model", name, path, mean=mean, std=std, pretrained=pretrained, ema=ema, embedding=embedding)
     if isinstance(model, str) and path is None and not spec.by_name and not is_own_code(name):
-        raise UsageError(f"{name} has random weights, which are not worth measuring: give --weights FILE")
+        raise UsageError(f"{name} has random weights: give --weights FILE")
     opened = open_as_trained(config, path, spec.frame) if isinstance(config, DataConfig) else config
     _require_same_kind_of_labels(path, opened)
     network = build_network(spec, opened, module=model if isinstance(model, nn.Module) else None, say=say)
@@ -104,22 +104,22 @@ def evaluate(
 
 
 def _require_same_kind_of_labels(weights: Path | None, data: DataSet) -> None:
-    """Raise where a network names several labels a sample and the data have one class each, or the reverse."""
+    """Raise if the network is for several labels a sample and the data have one class each, or the reverse."""
     card = None if weights is None else read_card(weights)
     if card is None or card.several_labels == data.several_labels:
         return
     kinds = {True: "several labels a sample", False: "one class a sample"}
     raise UsageError(
         f"the network in {str(weights)!r} was trained for {kinds[card.several_labels]}, and the data have "
-        f"{kinds[data.several_labels]}: measure it on data like those of its training"
+        f"{kinds[data.several_labels]}: measure it on data of the same kind"
     )
 
 
 def _doubts(predictions: Predictions, classes: tuple[str, ...], *, named: bool) -> list[str]:
-    """Return why what is measured of a network may not be what it is worth.
+    """Return why a network's measured accuracy may be misleading.
 
     Args:
-        predictions: what it says.
+        predictions: its predictions.
         classes: names of the classes.
         named: whether its classes were matched to the data's by their names, so that their order is not the cause.
     """
@@ -128,27 +128,28 @@ def _doubts(predictions: Predictions, classes: tuple[str, ...], *, named: bool) 
     order = other_order(predictions, classes)
     if order is not None and named:
         return [
-            f"the network {order.text}, although they are matched by their names: its weights were saved with the "
-            "names in another order, or its input is another than it was trained on"
+            f"the network {order.text}, although they are matched by name: its weights were saved with the "
+            "names in another order, or its input differs from that of its training"
         ]
     if order is not None:
         return [f"the network {order.text}: {order.remedy}"]
     return doubts(standing(predictions), "the network", classes, NETWORK_CAUSES)
 
 
-def _say_numbers(own: Sequence[str], theirs: Sequence[str], say: Reporter) -> None:
-    """Say that classes are compared by their number although both sides name them, and otherwise."""
-    pairs = [f"{ours!r} as {their!r}" for ours, their in zip(own, theirs, strict=False) if ours != their]
-    if pairs or (own and theirs and len(own) != len(theirs)):
+def _say_numbers(data_classes: Sequence[str], network_classes: Sequence[str], say: Reporter) -> None:
+    """Report that classes are compared by number although both sides name them differently."""
+    pairs = [f"{one!r} as {other!r}" for one, other in zip(data_classes, network_classes, strict=False) if one != other]
+    if pairs or (data_classes and network_classes and len(data_classes) != len(network_classes)):
         some = ", ".join(pairs[:3]) + (", …" if len(pairs) > 3 else "")
         say(
-            f"note: the data's {len(own)} classes and the network's {len(theirs)} are compared by number"
-            + (f": {some}; the accuracy means nothing where these are not the same things" if some else "")
+            f"note: the data's {len(data_classes)} classes and the network's {len(network_classes)} "
+            "are compared by number"
+            + (f": {some}; the accuracy means nothing unless these are the same things" if some else "")
         )
 
 
 def _renumbered(targets: Tensor, number: Tensor, classes: int) -> Tensor:
-    """Return the data's labels in the order of the network's classes, of which `number` gives one for each."""
+    """Return the data's labels in the order of the network's classes, by `number`: data class → network class."""
     if not targets.is_floating_point():
         return number[targets]
     return targets.new_zeros(len(targets), classes).index_copy(1, number, targets)
@@ -156,15 +157,15 @@ def _renumbered(targets: Tensor, number: Tensor, classes: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Guess:
-    """What a network says of one record: its most probable classes, best first.
+    """A network's prediction for one record: its most probable classes, best first.
 
-    Where a record may have several labels, all labels of probability 0.5 or more, which may be none.
+    If a record may have several labels: all labels of probability 0.5 or more, or none.
 
     Attributes:
         record: its file, and the row of a table.
-        classes: names of the classes; none where the file could not be read.
-        probabilities: theirs.
-        error: why the file could not be read; empty where it was.
+        classes: names of the classes; empty if the file could not be read.
+        probabilities: probabilities of the classes.
+        error: why the file could not be read; empty otherwise.
     """
 
     record: str
@@ -184,20 +185,20 @@ def predict_files(
 ) -> list[Guess]:
     """Return the most probable classes of pictures, sounds or rows of tables, from a student's file alone.
 
-    Files that cannot be read are in the list, too, with the reason in `Guess.error`.
+    Files that cannot be read are in the list too, with the reason in `Guess.error`.
 
     Args:
-        weights: a file that carries its card, such as a run's student.safetensors.
-        paths: files, or folders, of which the files are read that hold what the network was trained on, but no hidden
-            ones. Of a table each row is a record; what columns it needs, the student's file knows.
-        model: its architecture, where that is code of your own.
-        top: how many classes to name; of a network for several labels all that are more probable than not are named.
+        weights: a file with a card, such as a run's student.safetensors.
+        paths: files, or folders, whose files of the network's kind of data are read, except hidden ones. Each row of a
+            table is a record; the card names its columns.
+        model: its architecture, if that is your own code.
+        top: number of classes; a network for several labels gives all that are more probable than not.
         device: where to compute.
-        say: takes a line on what is skipped in folders.
+        say: takes a line on skipped files in folders.
 
     Raises:
-        UsageError: a file is missing, or a folder holds nothing that the network was trained on; or files were named
-            and none can be read.
+        UsageError: a file is missing, a folder holds no data of the network's kind, or none of the named files can be
+            read.
         RunError: none of the files in folders can be read.
     """
     from wcord.data import records  # tables and sounds take a second to load
@@ -207,16 +208,16 @@ def predict_files(
     paths = [paths] if isinstance(paths, str | Path) else paths
     where = resolve_device(device)
     network, card = open_network(weights, model=model).to(where), card_in(Path(weights))
-    assert card is not None  # open_network refuses a file without one
+    assert card is not None  # open_network refuses a file without a card
     height, width = card.image_size or (MIXED_SIZE, MIXED_SIZE)
-    seen = (card.in_channels, height, width)
-    shape = seen if width == 1 else card.record or seen  # a row of a table is one visit already
-    sounds = card.extra.get("sounds")  # older files do not say it
+    network_input = (card.in_channels, height, width)
+    shape = network_input if width == 1 else card.record or network_input  # a row of a table is one visit
+    sounds = card.extra.get("sounds")  # older files lack it
     records.require_single_records(shape, card.columns)
-    kind, passed = records.kind_of_records(shape, sounds=sounds), Skipped()
-    files = records.find_files([Path(path) for path in paths], kind, passed)
+    kind, skipped = records.kind_of_records(shape, sounds=sounds), Skipped()
+    files = records.find_files([Path(path) for path in paths], kind, skipped)
     if say is not None:
-        for note in passed.note(kind):
+        for note in skipped.note(kind):
             say(note)
     settings = {"fraction": card.crop_fraction, "sounds": sounds}
     guesses: list[Guess] = []
@@ -233,8 +234,8 @@ def predict_files(
             guesses.append(_guess(network, name, moved(view(record), where), top, several_labels=several))
     if guesses and all(guess.error for guess in guesses):
         named = any(Path(path).is_file() for path in paths)
-        count = f"none of the {len(guesses)} files can be read; the first: " if len(guesses) > 1 else ""
-        raise (UsageError if named else RunError)(f"{count}{guesses[0].error}")
+        prefix = f"none of the {len(guesses)} files can be read; the first: " if len(guesses) > 1 else ""
+        raise (UsageError if named else RunError)(f"{prefix}{guesses[0].error}")
     return guesses
 
 
@@ -243,7 +244,7 @@ def _guess(network: Network, name: str, record: Tensor, top: int, *, several_lab
         logits = network(record).float()[0].cpu()
     if not bool(logits.isfinite().all()):
         raise UsageError(
-            f"the network makes NaN of {name!r}: its weights, or the mean and std of its input, are damaged"
+            f"the network gives NaN for {name!r}: its weights, or the mean and std of its input, are damaged"
         )
     probabilities = logits.sigmoid() if several_labels else logits.softmax(dim=0)
     count = int((probabilities >= 0.5).sum()) if several_labels else min(top, len(probabilities))
@@ -262,29 +263,29 @@ def probe(
     device: str = "auto",
     **settings: Any,
 ) -> dict[str, Any]:
-    """Return what a frozen network's embedding is worth on a data set, as `wcord probe` does.
+    """Return the accuracy of probes on a frozen network's embedding, as `wcord probe` does.
 
-    Pictures are framed as those that the network was trained on, and have its channels. BatchNorm is frozen, nothing is
-    augmented, and each image goes through the network once.
+    Pictures get the frame and the channels of the network's training. BatchNorm is frozen, nothing is augmented, and
+    each image passes through the network once.
 
     Args:
-        weights: a file that says what network it is, such as a run's student.safetensors.
+        weights: a file that names its network, such as a run's student.safetensors.
         data: source as in `--data`, its configuration, or a data set.
-        model: its architecture, where that is code of your own.
-        neighbours: how many nearest neighbours vote; 0 leaves that out.
-        shots: also fit on so many samples a class, ten times over.
+        model: its architecture, if that is your own code.
+        neighbours: number of nearest neighbors that vote; 0: no such probe.
+        shots: also fit on these numbers of samples a class, ten times each.
         device: where to compute.
-        **settings: settings of the data, where it is named: label, subset, …
+        **settings: settings of named data: label, subset, …
 
     Returns:
-        `top1`: probe → accuracy in percent, of few shots its mean and standard deviation; and what was probed on what:
-        of a network that a run has made, its method and seed too. `doubts`: why the accuracy may not be what it seems.
+        `top1`: probe → accuracy in percent, or its mean and standard deviation for few shots; the network and the data,
+        with the method and the seed of a run's student. `doubts`: why the accuracy may be misleading.
 
     Raises:
-        UsageError: for a mistake in what was given.
+        UsageError: a mistake in the arguments.
     """
     network, card = open_network(weights, model=model), read_card(weights)
-    assert card is not None  # open_network refuses a file without one
+    assert card is not None  # open_network refuses a file without a card
     require_list("shots", shots)
     config = _config(data, settings)
     opened = open_as_trained(config, Path(weights)) if isinstance(config, DataConfig) else config
@@ -294,52 +295,52 @@ def probe(
         raise wrong_channels(f"the weights {str(weights)!r}", card.in_channels, opened.train.shape[0])
     try_network("network", network, opened.train.shape)
     halves = [_predictions(network, split, config, device) for split in (opened.train, opened.test)]
-    seen = Representation(halves[0].embeddings, halves[0].targets, halves[1].embeddings, halves[1].targets)
-    found: dict[str, Any] = {"linear": linear_probe(seen)}
+    representation = Representation(halves[0].embeddings, halves[0].targets, halves[1].embeddings, halves[1].targets)
+    accuracies: dict[str, Any] = {"linear": linear_probe(representation)}
     if neighbours:
-        found[f"{neighbours} nearest neighbours"] = nearest_neighbours(seen, neighbours=neighbours)
+        accuracies[f"{neighbours} nearest neighbours"] = nearest_neighbours(representation, neighbours=neighbours)
     for count in shots:
-        mean, std = few_shot(seen, count)
-        found[f"linear, {count} a class"] = {"mean": mean, "std": std, "draws": DRAWS}
-    made = {name: card.extra[name] for name in ("method", "seed") if name in card.extra}
+        mean, std = few_shot(representation, count)
+        accuracies[f"linear, {count} a class"] = {"mean": mean, "std": std, "draws": DRAWS}
+    origin = {name: card.extra[name] for name in ("method", "seed") if name in card.extra}
     return {
         "weights": str(weights),
         "architecture": card.architecture,
-        **made,
+        **origin,
         "data": opened.name,
-        "top1": found,
-        "dimensions": seen.train.shape[1],
+        "top1": accuracies,
+        "dimensions": representation.train.shape[1],
         "note": f"{len(opened.train)} samples to fit, {len(opened.test)} to measure",
-        "doubts": _doubts_of_representation(seen, found["linear"]),
+        "doubts": _doubts_of_representation(representation, accuracies["linear"]),
     }
 
 
-def _doubts_of_representation(seen: Representation, linear: float) -> list[str]:
-    """Return why a probe may not measure what it seems to."""
-    spread = float(seen.train.std(dim=0).norm() / seen.train.norm(dim=1).mean().clamp_min(1e-12))
+def _doubts_of_representation(representation: Representation, linear: float) -> list[str]:
+    """Return why a probe's accuracy may be misleading."""
+    spread = float(representation.train.std(dim=0).norm() / representation.train.norm(dim=1).mean().clamp_min(1e-12))
     if spread < COLLAPSED:
-        return ["the embeddings of all samples are nearly the same: the network has collapsed, or sees another input"]
-    commonest = 100 * float(seen.test_targets.bincount().max()) / len(seen.test_targets)
+        return ["the embeddings of all samples are nearly the same: the network has collapsed, or its input is wrong"]
+    commonest = 100 * float(representation.test_targets.bincount().max()) / len(representation.test_targets)
     if linear <= commonest:
         return [f"the linear probe is not above what the commonest class alone reaches ({commonest:.2f} %)"]
     return []
 
 
 def _config(data: str | DataConfig | DataSet, settings: Mapping[str, Any]) -> DataConfig | DataSet:
-    """Return the configuration of named data, or data as they were given."""
-    known = "the name of a data source, a DataConfig or a DataSet"
-    require_kind("data", data, (str, DataConfig, DataSet), known)
+    """Return the configuration of named data, or the given data set."""
+    expected = "the name of a data source, a DataConfig or a DataSet"
+    require_kind("data", data, (str, DataConfig, DataSet), expected)
     if isinstance(data, str):
         data = DataConfig(**flatten(DataConfig, {"data": data} | dict(settings)))
     elif settings:
-        raise UsageError(f"{next(iter(settings))} is a setting of data that are named: say it where they are made")
+        raise UsageError(f"{next(iter(settings))} is a setting of named data: set it when you open the data set")
     if isinstance(data, DataConfig) and checked(data).no_labels:
         raise UsageError("a network is measured by labels: leave out --no-labels")
     return data
 
 
 def _predictions(network: Network, split: Split, config: DataConfig | DataSet, device: str) -> Predictions:
-    """Return what a network says of a split, both brought to the device."""
+    """Return a network's predictions on a split, on the device."""
     where = resolve_device(device)
     workers = config.workers if isinstance(config, DataConfig) else 0
     loader = Loader(split, batch_size=EVALUATION_BATCH, device=str(where), workers=workers)
@@ -347,7 +348,7 @@ def _predictions(network: Network, split: Split, config: DataConfig | DataSet, d
 
 
 def _name(model: str | None, path: Path | None) -> str:
-    """Return the name of a network's architecture: what was said, else what its weights' card says."""
+    """Return the name of a network's architecture: the given one, else that of its weights' card."""
     card = None if path is None else read_card(path)
     name = model or (card.architecture if card else None)
     if name is None and path is not None:

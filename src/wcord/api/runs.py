@@ -1,4 +1,4 @@
-"""Runs: begin one and go on with it."""
+"""Runs: start one, and resume it."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -80,7 +80,7 @@ def distill(
     data: str | DataSet = "digits",
     **settings: Any,
 ) -> Result:
-    """Distil a teacher into a student, as `wcord distill` does.
+    """Distill a teacher into a student, as `wcord distill` does.
 
     Args:
         teacher: name as `create_model` takes it (give `teacher_weights` too), or a trained module.
@@ -120,8 +120,8 @@ def train(model: str | nn.Module, *, out: str | Path, data: str | DataSet = "dig
         The run's folder, its record and the trained network, as `student`.
 
     Raises:
-        UsageError: for a mistake in the arguments.
-        RunError: where training fails.
+        UsageError: a mistake in the arguments.
+        RunError: the run fails.
     """
     _require_network("model", model)
     names = {"model": _network_name(model), "out": out, "data": _data_name(data)}
@@ -165,7 +165,7 @@ def start(
     deadline = _deadline(config)
     accelerator = make_accelerator(config.training, config.out)
     _refuse_taken(config, claimed=claimed)
-    accelerator.wait_for_everyone()  # before the first one makes the folder
+    accelerator.wait_for_everyone()  # before the first one creates the folder
     provided = _with_data(config, provided)
     contents = _contents(config, provided)
     job, say = _prepare(config, provided, say, accelerator)
@@ -196,20 +196,20 @@ def resume(
 ) -> Result:
     """Resume a stopped or killed run; its result is bit for bit that of an uninterrupted one.
 
-    Your code that the run was started with (`package.module:factory`), and trackers that start a program, start again
-    only if you name them, or trust the folder: it may come from somebody else.
+    Your code in the run's settings (`package.module:factory`), and trackers that start a program, start again only if
+    you name them, or trust the folder: it may come from someone else.
 
     Args:
         run: the run's folder.
         provided: the modules and data that the run was started with, unless by name.
         say: takes the lines that report what happens.
         config: its configuration, if its files have moved; default: that of the folder, whose relative paths are
-            resolved where the run was started, then in the present folder.
+            resolved where the run was started, then in the current folder.
         claimed: whether the caller holds the claim of the run's folder.
         model: the network of a run without a teacher, if it is your code.
         student: the student, if it is your code.
         teacher: the teacher, if it is your code.
-        tracker: the run's trackers, if they are other than tensorboard.
+        tracker: the run's trackers, if not just tensorboard.
         trust_run: start whatever the folder names.
         **changes: settings that may differ (device, max_time, workers, in_memory, capture).
 
@@ -226,32 +226,27 @@ def resume(
         config, notes = folder.configuration()
         if not trust_run:
             named = {"model": model, "student": student, "teacher": teacher, "tracker": tuple(tracker)}
-            brought = [
-                role for role in ("student", "teacher") if provided is not None and getattr(provided, role) is not None
-            ]
-            if "student" in brought:
-                brought.append("model")
-            require_consent(folder.path, config, named, brought=brought)
-    ahead = config.training.teacher_ahead or 1  # of runs of earlier versions
-    training = replace(config.training, teacher_ahead=ahead)
+            roles = {"student": "student", "model": "student", "teacher": "teacher"}
+            passed = [setting for setting, role in roles.items() if getattr(provided, role, None) is not None]
+            require_consent(folder.path, config, named, provided=passed)
+    # Earlier versions leave teacher_ahead unset.
+    training = replace(config.training, teacher_ahead=config.training.teacher_ahead or 1)
     config = checked(changed(replace(config, out=folder.path, training=training), changes))
     deadline = _deadline(config)
     accelerator = make_accelerator(config.training, folder.path)
     with _alone(folder.path, accelerator, claimed=claimed):
-        state = _last_state(folder, say if accelerator.is_main_process else _silent, writes=accelerator.is_main_process)
+        reporter = say if accelerator.is_main_process else _silent
+        state = _last_state(folder, reporter, writes=accelerator.is_main_process)
         folder.require_settings(config)
         folder.require_teacher(teacher_weights(config))
-        if accelerator.is_main_process:
-            for note in notes:
-                say(f"note: {note}")
+        for note in notes:
+            reporter(f"note: {note}")
         provided = _with_data(config, provided)
         contents = _contents(config, provided)
         folder.require_data(contents)
         job, say = _prepare(config, provided, say, accelerator, fresh=state is None)
         if "in_memory" in changes and job.data.augment == "resized-crop":
-            raise UsageError(
-                "in_memory cannot change here: resized crops are cut from the originals or from the images in memory"
-            )
+            raise UsageError("in_memory cannot change here: resized crops are cut from the originals or from memory")
         recorder = recorder_for(config.training, job.objective, accelerator, say)
         cache = open_cache(job, say)
         with resumable(folder):
@@ -289,14 +284,14 @@ def _alone(out: Path, accelerator: Accelerator, *, claimed: bool) -> Iterator[No
     if claimed or not accelerator.is_main_process:
         yield
         return
-    with claim(out) as mine:
-        if not mine:
+    with claim(out) as acquired:
+        if not acquired:
             raise _taken(out)
         yield
 
 
 def _taken(out: Path) -> UsageError:
-    return UsageError(f"{str(out)!r} is being run by {holder(out)}: wait until that has ended, or stop it first")
+    return UsageError(f"{str(out)!r} is in use by {holder(out)}: wait until that has ended, or stop it first")
 
 
 def _with_data(config: TrainConfig | DistillConfig, provided: Provided | None) -> Provided:
@@ -398,9 +393,8 @@ def _train(
             shipped = trainer.ship()  # in all processes, which keep the same student
             if accelerator.is_main_process:
                 record = conclude(job, run, shipped, outcome, str(accelerator.device))
-        if record is not None:
-            for line in record.notes[len(job.notes) :]:
-                say(f"note: {line}")
+        for line in () if record is None else record.notes[len(job.notes) :]:
+            say(f"note: {line}")
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Result(run.path, outcome, record, trainer.shipped, speaks=accelerator.is_main_process)

@@ -13,7 +13,18 @@ from wcord.benchmark.suite import Pair, Suite, file_name
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
 from wcord.scope import scopes
-from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig, configure, setting_names, to_settings
+from wcord.training.config import (
+    UNSAVED,
+    DistillConfig,
+    TrainConfig,
+    TrainingConfig,
+    configure,
+    flatten,
+    plain,
+    setting_names,
+    setting_values,
+    to_settings,
+)
 from wcord.training.run import STUDENT
 
 SETTINGS = scopes(TrainConfig, DistillConfig)
@@ -100,9 +111,8 @@ class Row:
             values["teacher_data"] = place.teacher_data
         if self.suite.share_teacher_outputs:
             values["teacher_cache"] = place.out / "teacher_cache"
-        return configure(
-            DistillConfig, {**_shared(self.suite, place), **self.suite.distill, **values, **place.override}
-        )
+        shared = {**_shared(self.suite, place), **flatten(DistillConfig, self.suite.distill)}
+        return configure(DistillConfig, {**shared, **values, **place.override})
 
 
 @dataclass(frozen=True)
@@ -254,10 +264,7 @@ def flat_settings(config: TrainConfig | DistillConfig) -> dict[str, Any]:
 
     `data` is the source. A setting whose value is None is left out.
     """
-    flat: dict[str, Any] = {}
-    for name, value in to_settings(config).items():
-        flat |= value if isinstance(value, Mapping) else {name: value}
-    return flat
+    return plain({name: value for name, value in setting_values(config).items() if name not in UNSAVED})
 
 
 def format_setting(name: str, value: object) -> str:

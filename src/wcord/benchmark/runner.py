@@ -15,13 +15,13 @@ from wcord.benchmark.status import overview
 from wcord.benchmark.teachers import Teachers
 from wcord.checks import ChangedInputError, DoesNotFitError, RunError, UsageError
 from wcord.claim import claim
-from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.config import DataConfig, PairingConfig, TeacherData
 from wcord.data.dataset import DataSet
 from wcord.data.opening import open_data
 from wcord.methods.build import parse_method, require_option
 from wcord.methods.options import parse_options
 from wcord.report.html import write_run_report
-from wcord.setup.as_trained import seen_by_both
+from wcord.setup.as_trained import data_settings
 from wcord.setup.job import Provided
 from wcord.terminal import Reporter, tell
 from wcord.training.config import DistillConfig, TrainConfig, changed, read_config, setting_values
@@ -30,8 +30,8 @@ from wcord.training.engine import resolve_device
 from wcord.training.outcome import Outcome
 from wcord.training.run import CONFIG, REPORT
 
-DataConfigs = tuple[DataConfig, PairingConfig | None]
-"""Data of the student and of the teacher."""
+DataSettings = tuple[DataConfig, TeacherData | None, PairingConfig | None]
+"""Settings of the student's data, of the teacher's where they differ, and of the pairing."""
 
 RESERVE, LONGEST_RESERVE = 0.1, 15.0
 """Share of a worker's time, and most seconds, reserved for the last checkpoint and the tables."""
@@ -89,7 +89,7 @@ class Attempts:
         self.clock = clock
         self.say = say
         self.stop: Outcome | None = None
-        self._opened: tuple[DataConfigs, DataSet] | None = None
+        self._opened: tuple[DataSettings, DataSet] | None = None
 
     def run(
         self,
@@ -182,9 +182,9 @@ class Attempts:
 
     def data(self, config: TrainConfig | DistillConfig) -> DataSet:
         """Return the data of a run, opened once for all runs with the same data."""
-        configs = seen_by_both(config)
-        if self._opened is None or self._opened[0] != configs:
-            self._opened = (configs, open_data(*configs))
+        settings = data_settings(config)
+        if self._opened is None or self._opened[0] != settings:
+            self._opened = (settings, open_data(*settings))
         return self._opened[1]
 
 

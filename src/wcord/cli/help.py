@@ -14,7 +14,7 @@ from types import NoneType
 from typing import Any, Literal
 
 from wcord.cli.values import is_switch, leaves, option_name, takes_several
-from wcord.scope import tables
+from wcord.scope import of_teacher, overlays, tables
 
 Rows = Iterator[tuple[str, str]]
 """Options with what they do."""
@@ -48,6 +48,12 @@ def help_text(kind: type, command: str, *, positional: str = "", note: str = "")
     rows += [("--recipe PATH", RECIPE)] if tables(kind) else []
     sections = [("Options", [*rows, ("-h, --help", "Show this help.")])]
     sections += [(f"[{name}] {' '.join(_doc(table))}", list(_rows(table))) for name, table in tables(kind).items()]
+    for name, table in overlays(kind).items():
+        docs = field_docs(table)
+        laid = [
+            (_option(f"teacher_{of}", hint), f"Of the teacher: {docs[of]}") for of, hint in of_teacher(table).items()
+        ]
+        sections.append((f"[{name.replace('_', '.')}] {field_docs(kind)[name]}", laid))
     blocks = [*(fill(text, width) for text in paragraphs), *(_section(*one, width) for one in sections)]
     return "\n\n".join(blocks)
 
@@ -74,7 +80,7 @@ def _rows(kind: type, positional: str = "") -> Rows:
         hint, doc = hints[item.name], docs.get(item.name, "")
         if item.name == positional:
             yield item.name.upper() + (" …" if takes_several(hint) else ""), doc
-        elif not dataclasses.is_dataclass(hint):
+        elif item.name not in {**tables(kind), **overlays(kind)}:
             yield _option(item.name, hint), f"{doc}{_default(item, doc)}".strip()
 
 

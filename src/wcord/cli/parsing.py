@@ -11,13 +11,7 @@ from wcord.cli.console import OUT
 from wcord.cli.help import help_text
 from wcord.cli.values import option_name, read_values
 from wcord.scope import declared_settings, tables
-from wcord.training.config import (
-    BESIDE_A_TEACHER,
-    configure,
-    flatten,
-    read_recipe,
-    setting_names,
-)
+from wcord.training.config import BESIDE_A_TEACHER, configure, flatten, read_recipe, setting_names
 
 Settings = TypeVar("Settings")
 

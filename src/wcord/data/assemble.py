@@ -1,6 +1,6 @@
 """From the sources of student and teacher to a data set: samples chosen and paired, images decoded, views applied."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError
 from wcord.data.choice import choose, cut_of, leak_note
-from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.config import DataConfig, PairingConfig, TeacherData
 from wcord.data.dataset import DataSet
 from wcord.data.images import Form, Frame
 from wcord.data.label_values import alike_note, gap_code_note, refuse_several
@@ -36,7 +36,12 @@ def assemble(source: Source, config: DataConfig) -> DataSet:
 
 
 def assemble_pairs(
-    source: Source, other: Source, config: DataConfig, taught: DataConfig, pairing: PairingConfig
+    source: Source,
+    other: Source,
+    config: DataConfig,
+    taught: DataConfig,
+    pairing: PairingConfig,
+    apart: Collection[str],
 ) -> DataSet:
     """Pair the samples of student and teacher, choose some of them, then read them.
 
@@ -46,6 +51,7 @@ def assemble_pairs(
         config: what the student sees.
         taught: what the teacher sees.
         pairing: how partners are found.
+        apart: the settings that the teacher has otherwise.
 
     Raises:
         UsageError: as `assemble`, `pairing.with_partners` and `pairing.number_by_student`.
@@ -62,8 +68,8 @@ def assemble_pairs(
         return _paired_by_label(source, other, config, taught)
     # The held-out part is settled before samples without a partner are dropped, so that it is the one that a network
     # trained on either data set alone held out.
-    chosen, other, notes = _chosen_pairs(source, other, config, taught, pairing)
-    same_records = pairing.teacher_data is None and source.columns == other.columns and _alike(source, other)
+    chosen, other, notes = _chosen_pairs(source, other, config, taught, pairing, apart)
+    same_records = "data" not in apart and source.columns == other.columns and _alike(source, other)
     if same_records:  # read once for both
         shared = {
             split: replace(samples, partner=samples.partner and replace(samples.partner, store=samples.store))
@@ -87,22 +93,27 @@ def _paired_by_label(source: Source, other: Source, config: DataConfig, taught: 
 
 
 def _chosen_pairs(
-    source: Source, other: Source, config: DataConfig, taught: DataConfig, pairing: PairingConfig
+    source: Source,
+    other: Source,
+    config: DataConfig,
+    taught: DataConfig,
+    pairing: PairingConfig,
+    apart: Collection[str],
 ) -> tuple[Source, Source, list[str]]:
     """Return the student's chosen samples with their partners, the teacher's source with its cut, and notes."""
     held_out = source.test is None or config.holdout > 0
-    if pairing.teacher_data is None:
+    if "data" not in apart:
         paired, notes = with_itself(source, other, held_out=held_out)
     else:
-        paired, notes = with_partners(source, other, pairing, held_out=held_out)
+        paired, notes = with_partners(source, other, pairing, held_out=held_out, same_label="label" not in apart)
         notes += [f"teacher: {note}" for note in other.notes]
     chosen = choose(paired, config)
     chosen = replace(chosen, **{split: samples.paired() for split, samples in chosen.splits.items()})
     assert chosen.test is not None
-    alone = _grouped_as_trained(other, config, taught, pairing)
+    alone = _grouped_as_trained(other, config, taught, pairing) if "data" in apart else other
     if alone is not None:
         notes += leak_note(chosen.test, alone, config)
-    if pairing.teacher_data is None and TEST_UNSEEN in notes:
+    if "data" not in apart and TEST_UNSEEN in notes:
         notes += [f"teacher: {note}" for note in other.notes]
     return chosen, replace(other, cut={} if alone is None else cut_of(alone, config)), notes
 
@@ -129,45 +140,43 @@ def _grouped_as_trained(other: Source, config: DataConfig, taught: DataConfig, p
     of the visits.
     """
     column = config.group_by
-    if pairing.teacher_data is None or column in (None, taught.visits_of):
+    if column in (None, taught.visits_of):
         return other
     if column == pairing.join:
         return replace(other, train=replace(other.train, groups=other.train.keys))
     return None
 
 
-def teacher_config(config: DataConfig, pairing: PairingConfig) -> DataConfig:
-    """Return what the teacher sees as a configuration; what the pairing does not set is as the student has it."""
-    other_data = pairing.teacher_data is not None
-    size, fraction = pairing.teacher_image_size, pairing.teacher_crop_fraction
-    if (size, fraction) != (None, None) and not other_data:
+def teacher_config(config: DataConfig, teacher: TeacherData) -> DataConfig:
+    """Return the data as the teacher sees them: its settings, laid over those of the student.
+
+    A view is for one network. Other data have other columns, pictures of another size, and samples that follow as
+    partners of the student's; data of another kind have no column of the student's, and other labels are not merged.
+
+    Raises:
+        UsageError: a setting that has an effect only with another one.
+    """
+    other_data = "data" in teacher
+    if not other_data and teacher.keys() & {"image_size", "crop_fraction"}:
         raise UsageError(
             "--teacher-image-size and --teacher-crop-fraction go with --teacher-data: of one picture both see the same "
             "part; --teacher-size resizes what the teacher gets"
         )
-    if fraction is not None and size is None:
+    if "crop_fraction" in teacher and "image_size" not in teacher:
         raise UsageError("--teacher-crop-fraction needs --teacher-image-size: add it")
-    visits_of, order_by = pairing.teacher_visits_of, pairing.teacher_order_by
-    if (visits_of, order_by) != (None, None) and not other_data:
+    if not other_data and teacher.keys() & {"visits_of", "order_by"}:
         raise UsageError("--teacher-visits-of and --teacher-order-by go with --teacher-data: give --visits-of for both")
-    same_kind = not other_data or kind_of(pairing.teacher_data or "") == kind_of(config.data)
-    taught = replace(
-        config,
-        data=pairing.teacher_data or config.data,
-        input=pairing.teacher_input or (() if other_data else config.input),
-        label=pairing.teacher_label or (config.label if same_kind else None),
-        view=pairing.teacher_view,
-        merge=() if pairing.teacher_label else config.merge,
-        class_order=config.class_order if same_kind else "auto",
-    )
-    if not other_data:
-        return taught
-    # The student's settings choose the samples; the teacher's samples follow as their partners.
-    fraction = 1.0 if fraction is None else fraction
-    taught = replace(taught, subset=None, holdout=0.0, group_by=None, image_size=size, crop_fraction=fraction)
-    if visits_of is not None or order_by or not same_kind:
-        return replace(taught, visits_of=visits_of or None, order_by=order_by or None)
-    return taught
+    laid, default = replace(config, view=None), DataConfig()
+    if "label" in teacher:
+        laid = replace(laid, merge=())
+    if other_data:
+        size, fraction = default.image_size, default.crop_fraction
+        laid = replace(laid, input=(), subset=None, holdout=0.0, group_by=None, image_size=size, crop_fraction=fraction)
+    if other_data and kind_of(teacher["data"]) != kind_of(config.data):
+        laid = replace(laid, label=None, class_order="auto", visits_of=None, order_by=None)
+    if teacher.keys() & {"visits_of", "order_by"}:
+        laid = replace(laid, visits_of=None, order_by=None)
+    return replace(laid, **{name: None if value == "" else value for name, value in teacher.items()})
 
 
 def _check(config: DataConfig) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from wcord.bounds import checked
 from wcord.checks import UsageError, WrongTypeError, require_choice, require_kind, require_names, shown
 from wcord.data.assemble import assemble, assemble_pairs, teacher_config
-from wcord.data.config import DataConfig, Known, PairingConfig
+from wcord.data.config import DataConfig, Known, PairingConfig, TeacherData, require_of_teacher
 from wcord.data.dataset import DataSet
 from wcord.data.label_values import refuse_several
 from wcord.data.labels import merge_classes, parts_of, require_several_classes
@@ -21,7 +21,12 @@ from wcord.data.sources.registry import IN_MEMORY, KINDS
 
 
 def open_data(
-    config: DataConfig, pairing: PairingConfig | None = None, *, partial: bool = False, known: Known | None = None
+    config: DataConfig,
+    teacher: TeacherData | None = None,
+    pairing: PairingConfig | None = None,
+    *,
+    partial: bool = False,
+    known: Known | None = None,
 ) -> DataSet:
     """Open the data set that a configuration names, and pair it with what the teacher sees.
 
@@ -31,7 +36,8 @@ def open_data(
 
     Args:
         config: source, columns, choice of samples, augmentation.
-        pairing: what the teacher sees, where that is something else.
+        teacher: what the teacher sees otherwise: settings of `config` by name; None: there is no teacher.
+        pairing: how the samples of student and teacher find their partners.
         partial: skip a test split that lacks input columns, instead of raising.
         known: what the weights file of a network says about its training data, for an evaluation: tables are read in
             the same way, and a single class is enough.
@@ -40,17 +46,20 @@ def open_data(
         UsageError: the name, the files, the samples or the pairs are invalid.
     """
     require_kind("config", config, DataConfig, "a DataConfig")
-    if pairing is not None:
-        require_kind("pairing", pairing, PairingConfig, "a PairingConfig")
-    config, pairing = checked(config), None if pairing is None else checked(pairing)
-    if pairing is None:
+    config = checked(config)
+    if teacher is None:
         return assemble(_read(config, ReadRequest(config, partial=partial, known=known)), config)
-    _refuse_unused(pairing)
-    return _open_pairs(config, teacher_config(config, pairing), pairing)
+    require_kind("teacher", teacher, Mapping, "a table of settings")
+    require_of_teacher("teacher_data", teacher)
+    pairing = PairingConfig() if pairing is None else pairing
+    require_kind("pairing", pairing, PairingConfig, "a PairingConfig")
+    return _open_pairs(config, teacher, checked(pairing))
 
 
-def _open_pairs(config: DataConfig, taught: DataConfig, pairing: PairingConfig) -> DataSet:
+def _open_pairs(config: DataConfig, teacher: TeacherData, pairing: PairingConfig) -> DataSet:
     """Open the student's data and the teacher's, each by its own configuration, and pair them."""
+    _refuse_unused(pairing, other_data="data" in teacher)
+    taught = checked(teacher_config(config, teacher))
     labels = tuple(label for label in (config.label, taught.label) if label is not None)
     source = _read(config, ReadRequest(config, pairing.join, labels))
     if taught.data == config.data and taught.input == source.columns:
@@ -59,16 +68,16 @@ def _open_pairs(config: DataConfig, taught: DataConfig, pairing: PairingConfig) 
         return assemble(source, config)
     # Pairs by label use the teacher's own test split, so that it must be complete.
     request = ReadRequest(taught, pairing.join, labels, partial=pairing.way != "label")
-    other = _read(taught, request, premerged=pairing.teacher_data is not None)
-    return assemble_pairs(source, other, config, taught, pairing)
+    other = _read(taught, request, premerged="data" in teacher)
+    return assemble_pairs(source, other, config, taught, pairing, teacher)
 
 
-def _refuse_unused(pairing: PairingConfig) -> None:
+def _refuse_unused(pairing: PairingConfig, *, other_data: bool) -> None:
     """Raise if a way to find partners is given that nothing uses."""
     if pairing.join is not None and pairing.pair_by is not None:
         raise UsageError("--join and --pair-by are two ways to find partners: use one")
     for flag, value in (("pair-by", pairing.pair_by), ("join", pairing.join)):
-        if value is not None and pairing.teacher_data is None:
+        if value is not None and not other_data:
             raise UsageError(f"--{flag} needs --teacher-data: add it")
 
 

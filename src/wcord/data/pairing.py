@@ -24,7 +24,7 @@ WRONG_LABELS = 0.01
 
 
 def with_partners(
-    student: Source, teacher: Source, config: PairingConfig, *, held_out: bool = False
+    student: Source, teacher: Source, config: PairingConfig, *, held_out: bool = False, same_label: bool = True
 ) -> tuple[Source, list[str]]:
     """Return the student's source with the partner of each sample, and notes for the reader of the result.
 
@@ -36,6 +36,7 @@ def with_partners(
         teacher: the teacher's.
         config: how partners are found.
         held_out: the student is evaluated on a part of the training samples, so that its test split does not matter.
+        same_label: the labels of both sides have one meaning, so that they speak for or against the pairs.
 
     Raises:
         UsageError: names that occur twice, splits of different lengths, or samples without a partner where `unpaired`
@@ -74,7 +75,9 @@ def with_partners(
     for split, (samples, pool) in pools.items():
         excluded = taken if split == "test" else set[str]()
         paired, more = _pair(split, samples, pool, config, complete=complete, excluded=excluded)
-        notes += [*more, *_label_notes(split, paired, student, teacher, config, guessed=guessed)]
+        if same_label:
+            more += _label_notes(split, paired, student, teacher, config, guessed=guessed)
+        notes += more
         student = replace(student, **{split: paired})
     return student, list(dict.fromkeys(notes))
 
@@ -199,7 +202,7 @@ def _label_notes(
         UsageError: rows were paired in their order, and their labels contradict it; where names of classes differ, only
             if nobody requested pairs by row and one side has names of files.
     """
-    if not student.classes or config.teacher_label is not None:  # another label has another meaning
+    if not student.classes:
         return []
     samples = samples.paired()
     assert samples.partner is not None

@@ -42,7 +42,7 @@ def require_epochs(name: str, epochs: Sequence[Mapping[str, Any]]) -> None:
 
 def require_settings(name: str, config: Mapping[str, Any]) -> None:
     """Raise unless the settings of a run have the expected types: tables, and a path of weights."""
-    for table in ("data", "training", "pairing"):
+    for table in ("data", "teacher_data", "training", "pairing"):
         _require(f"{name}.{table}", isinstance(config.get(table, {}), dict), "a table", config.get(table))
     weights = config.get("teacher_weights")
     _require(f"{name}.teacher_weights", weights is None or isinstance(weights, str), "text", weights)

@@ -4,17 +4,19 @@ import json
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from wcord.checks import UsageError
 from wcord.evaluation.chance import UNBALANCED
 from wcord.report.record import Record
 from wcord.scope import scopes
 from wcord.terminal import plain
-from wcord.training.config import DistillConfig, TrainConfig
+from wcord.training.config import DistillConfig, TrainConfig, flatten
 
 MISSING = "–"
 _SETTINGS = scopes(TrainConfig, DistillConfig)
@@ -255,12 +257,20 @@ def terminal_table(table_rows: Sequence[ResultRow], title: str | None = None) ->
 
 
 def _configuration(record: Record) -> str:
-    config = _without_run(record.config)
+    config = _settings(record.config)
     configuration = [record.kind, record.method, record.student, record.teacher, record.data, config]
     return json.dumps(configuration, sort_keys=True, default=str)
 
 
+def _settings(config: Any) -> Any:
+    """Return what runs of one configuration share, by flat name: earlier versions had some settings in other tables."""
+    with suppress(UsageError):  # of another version
+        config = flatten(TrainConfig if "model" in config else DistillConfig, config)
+    return _without_run(config)
+
+
 def _without_run(config: Any) -> Any:
-    if isinstance(config, dict):
-        return {key: _without_run(value) for key, value in config.items() if key not in _ONE_RUN_ONLY}
-    return config
+    if not isinstance(config, dict):
+        return config
+    kept = {key: _without_run(value) for key, value in config.items() if key not in _ONE_RUN_ONLY}
+    return {key: value for key, value in kept.items() if value not in (None, [], ())}

@@ -1,4 +1,4 @@
-"""How many batches are made, and shown to the teacher, in one pass: fewer and fuller launches on a GPU."""
+"""How many batches are built, and shown to the teacher, in one pass: fewer and fuller launches on a GPU."""
 
 from dataclasses import replace
 from math import prod
@@ -11,24 +11,24 @@ from wcord.data.split import StreamSplit, base_and_view
 from wcord.training.config import Config, DistillConfig, TrainConfig
 
 BATCHES = 16
-"""Batches of one pass on a GPU, where they are small."""
+"""Most batches of one pass on a GPU."""
 LARGEST_PASS = 1 << 26
-"""Bytes of what both networks see in one pass that are not exceeded for the sake of fewer launches."""
+"""Most bytes of both networks' inputs in one pass."""
 
 
 def with_teacher_ahead(config: Config, data: DataSet, device: torch.device) -> Config:
     """Return the settings of a run with the number of batches that its teacher sees in one pass.
 
-    It is decided where the run begins and recorded with its settings, because it changes bits of the teacher's outputs:
-    a run that goes on elsewhere keeps it. An epoch has no more batches than it has.
+    It is set when the run starts and recorded with its settings, because it changes bits of the teacher's outputs: a
+    run that is resumed on another machine keeps it. It is at most the number of batches in an epoch.
 
     Args:
-        config: what to do.
+        config: the configuration of the run.
         data: the data.
         device: where the networks are.
 
     Raises:
-        UsageError: where a cache holds what the teacher would compute ahead.
+        UsageError: both --teacher-cache and --teacher-ahead are set.
     """
     training = config.training
     ahead = training.teacher_ahead
@@ -43,15 +43,15 @@ def with_teacher_ahead(config: Config, data: DataSet, device: torch.device) -> C
 
 
 def made_together(config: TrainConfig | DistillConfig, data: DataSet, device: torch.device) -> int:
-    """Return how many batches are cut and augmented in one pass: those that the teacher sees in one, if it does."""
+    """Return how many batches are cut and augmented in one pass: as many as the teacher takes, if several."""
     ahead = config.training.teacher_ahead or 1
     return ahead if ahead > 1 else _small_batches(config, data, device)
 
 
 def _small_batches(config: TrainConfig | DistillConfig, data: DataSet, device: torch.device) -> int:
     streamed = isinstance(base_and_view(data.train)[0], StreamSplit)
-    if device.type != "cuda" or streamed:  # to decode takes longer than all launches
+    if device.type != "cuda" or streamed:  # decoding takes longer than all launches
         return 1
     numbers = prod(data.train.shape) + prod(data.of_teacher.train.shape)
-    of_batch = 4 * numbers * config.training.batch_size * config.data.views
-    return max(1, min(BATCHES, LARGEST_PASS // of_batch))
+    batch_bytes = 4 * numbers * config.training.batch_size * config.data.views
+    return max(1, min(BATCHES, LARGEST_PASS // batch_bytes))

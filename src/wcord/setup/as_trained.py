@@ -1,8 +1,8 @@
-"""Data as the network of a weights file saw them in training: frame, view, columns, and the samples held out from it.
+"""Data as in the training of a weights file's network: frame, view, columns and held-out samples.
 
-Two sizes are told apart. The frame is that of the data: what whole pictures are fitted to, before any view. The size
-of the network's input is the network's own, and its `Preprocess` resizes to it. A weights file holds both, and every
-command that opens data for its network opens them in that frame, unless it is told another.
+There are two sizes. The frame is that of the data: whole pictures are fitted to it, before any view. The input size is
+that of the network, whose `Preprocess` resizes to it. A weights file holds both, and every command that opens data for
+its network opens them in that frame, unless another is set.
 """
 
 from dataclasses import replace
@@ -11,7 +11,7 @@ from typing import Any
 
 from wcord.checks import UsageError
 from wcord.data.choice import HOLDOUT
-from wcord.data.config import DataConfig, Known, PairingConfig
+from wcord.data.config import DataConfig, Known, PairingConfig, TeacherData
 from wcord.data.dataset import DataSet
 from wcord.data.images import Frame
 from wcord.data.opening import open_data
@@ -26,29 +26,29 @@ from wcord.training.config import DistillConfig, TrainConfig
 
 
 def as_trained(config: DataConfig, weights: Path | None, stated: Frame | None = None) -> DataConfig:
-    """Return the data as the network of a weights file saw them, where the configuration does not say what is seen.
+    """Return the data as in the training of a weights file's network, except for what the configuration sets.
 
     Args:
-        config: what was asked for.
+        config: the requested data.
         weights: the file; without a card, or without a file, only `stated` counts.
-        stated: the frame that the name of the network states, for which the file has none.
+        stated: the frame stated by the network's name, used if the file has none.
     """
     card = card_in(weights)
     config = _framed(config, frame_of(card) or stated)
     if card is None:
         return config
-    seen = config.input or (card.columns if has_columns(config.data) else ())
-    view = card.view if config.view is None else config.view  # an empty one is said on purpose: all of it
-    return replace(config, view=view or None, input=seen)
+    columns = config.input or (card.columns if has_columns(config.data) else ())
+    view = card.view if config.view is None else config.view  # an empty view means the whole sample
+    return replace(config, view=view or None, input=columns)
 
 
 def known_of(card: ModelCard) -> Known:
-    """Return what the file of a network says of the data that it was trained on."""
+    """Return what a network's card says of the categories and formats of its training data."""
     return Known(card.extra.get("categories", {}), card.extra.get("formats"))
 
 
 def frame_of(card: ModelCard | None) -> Frame | None:
-    """Return the frame of the pictures that a network was trained on; None where it saw no pictures, or of any size."""
+    """Return the frame of a network's training pictures; None if it was trained on no pictures, or on any size."""
     if card is None or card.record is None:
         return None
     _, height, width = card.record
@@ -56,7 +56,7 @@ def frame_of(card: ModelCard | None) -> Frame | None:
 
 
 def _framed(config: DataConfig, frame: Frame | None) -> DataConfig:
-    """Return the data in a frame, where they are pictures and the configuration does not say another."""
+    """Return the data in a frame, if they are pictures and the configuration sets no other."""
     if frame is None or config.image_size is not None or is_table(config.data):
         return config
     fraction = frame.fraction if config.crop_fraction == DataConfig().crop_fraction else config.crop_fraction
@@ -64,10 +64,10 @@ def _framed(config: DataConfig, frame: Frame | None) -> DataConfig:
 
 
 def card_in(weights: Path | None) -> ModelCard | None:
-    """Return what a weights file tells; a file that is not there is complained of where its network is built.
+    """Return the card of a weights file; a missing file is reported when its network is built.
 
     Raises:
-        UsageError: the card is damaged, or says that a view was seen which there is not.
+        UsageError: the card is damaged, or names an unknown view.
     """
     card = read_card(weights) if weights is not None and weights.is_file() else None
     try:
@@ -77,13 +77,13 @@ def card_in(weights: Path | None) -> ModelCard | None:
     return card
 
 
-def open_as_seen(
+def open_for_network(
     config: DataConfig, weights: Path | None, stated: Frame | None = None, *, partial: bool = False
 ) -> DataSet:
-    """Open data as the network of a weights file sees them, grey as colour or the reverse where it takes the other.
+    """Open data as the network of a weights file takes them, with gray pictures as color or the reverse if needed.
 
     Args:
-        config: what was asked for.
+        config: the requested data.
         weights: see `as_trained`.
         stated: see `as_trained`.
         partial: see `open_data`.
@@ -96,35 +96,35 @@ def open_as_seen(
 
 
 def open_as_trained(config: DataConfig, weights: Path | None, stated: Frame | None = None) -> DataSet:
-    """Open data as the network of a weights file saw them, with the samples held out that were held out from it.
+    """Open data as in the training of a weights file's network, with the same samples held out.
 
-    Where a source has no test split, which samples it was trained on depends on settings, which its file tells: of the
-    same data others would hold out some that it has seen. Settings that are given are taken as they are.
+    In a source without a test split, the held-out samples depend on settings, which the file holds: other settings
+    would hold out some of the network's training samples. Settings in the configuration take precedence.
 
     Args:
-        config: what was asked for.
+        config: the requested data.
         weights: see `as_trained`.
         stated: see `as_trained`.
 
     Raises:
-        UsageError: whatever is wrong with the data; text in a table that the network was not trained with; samples that
-            were held out by other labels than those of the configuration.
+        UsageError: anything wrong with the data; text in a table that was not in the training data; samples that were
+            held out by labels other than those of the configuration.
     """
     card = card_in(weights)
-    unsaid = all(getattr(config, name) == getattr(DataConfig(), name) for name in HOLDOUT)
-    # A network that some were held out from may have been trained on data whose test split lacks what it sees.
-    partial = card is not None and unsaid and bool(card.extra.get("cut", {}).get("holdout"))
-    data = open_as_seen(config, weights, stated, partial=partial)
+    unset = all(getattr(config, name) == getattr(DataConfig(), name) for name in HOLDOUT)
+    # If samples were held out, the data's own test split may lack the network's columns.
+    partial = card is not None and unset and bool(card.extra.get("cut", {}).get("holdout"))
+    data = open_for_network(config, weights, stated, partial=partial)
     if card is None:
         return data
-    cut = _another_cut(card, data)
-    if cut and unsaid:
-        data = open_as_seen(replace(config, **{name: cut[name] for name in HOLDOUT}), weights, stated)
-        if _another_cut(card, data):
+    cut = _differing_cut(card, data)
+    if cut and unset:
+        data = open_for_network(replace(config, **{name: cut[name] for name in HOLDOUT}), weights, stated)
+        if _differing_cut(card, data):
             raise UsageError(
-                f"the network of {str(weights)!r} was trained on data of this name with other labels, or none, or in "
-                "another order, so that other samples were held out: it has seen some that would be measured now. Give "
-                "other data, or --holdout to measure on these nonetheless"
+                f"the network of {str(weights)!r} was trained on data of this name with other labels, no labels, or "
+                "another order of samples, so other samples were held out: some of its training samples would be "
+                "measured. Give other data, or --holdout to measure on these nonetheless"
             )
     require_known(data.categories, card.extra.get("categories", {}))
     require_same_format(data.formats, data.columns, card.extra.get("formats"))
@@ -132,94 +132,86 @@ def open_as_trained(config: DataConfig, weights: Path | None, stated: Frame | No
 
 
 def note_of_split(role: str, weights: Path | None, data: DataSet) -> list[str]:
-    """Tell where the network of a weights file was trained on another split of the same data: it saw test samples."""
+    """Return a note if a weights file's network was trained on another split of the data, with test samples."""
     card = card_in(weights)
     if card is None or not data.cut or card.extra.get("data") != data.name:
         return []
     if not card.extra.get("cut"):
         return [f"the {role} was trained on data of this name, none of them held out: it may have seen test samples"]
-    cut = _another_cut(card, data)
-    told = ", ".join(f"{name} = {cut[name]}" for name in HOLDOUT if name in cut)
-    return [f"the {role} was trained on another split of these data ({told}): it has seen test samples"] if cut else []
+    cut = _differing_cut(card, data)
+    settings = ", ".join(f"{name} = {cut[name]}" for name in HOLDOUT if name in cut)
+    note = f"the {role} was trained on another split of these data ({settings}): it has seen test samples"
+    return [note] if cut else []
 
 
-def _another_cut(card: ModelCard, data: DataSet) -> dict[str, Any]:
-    """Return what decided which samples were held out from a network, where it was trained on these and others were."""
+def _differing_cut(card: ModelCard, data: DataSet) -> dict[str, Any]:
+    """Return how a network's held-out samples were chosen, if it was trained on this data and held out others."""
     cut = card.extra.get("cut")
     if not cut or not data.cut or card.extra.get("data") != data.name:
         return {}
     if "held_out" in cut and cut["samples"] == data.cut["samples"]:
         same = cut["held_out"] == data.cut["held_out"]
-    else:  # the file has grown, or is another of that name
+    else:  # the data file has grown, or is another of that name
         same = all(cut[name] == data.cut[name] for name in HOLDOUT)
     return {} if same else dict(cut)
 
 
 def note_of_frame(config: DistillConfig, data: DataSet) -> list[str]:
-    """Tell where a teacher is shown pictures in another frame than in its training, or a student those of strange data.
+    """Return a note if the teacher sees pictures in a frame other than in training, or sets the student's frame.
 
     Args:
-        config: of the run.
-        data: what was opened for it.
+        config: the configuration of the run.
+        data: its data.
     """
     card = card_in(config.teacher_weights)
     frame = frame_of(card)
     _, height, width = base_and_view(data.of_teacher.train)[0].shape
-    # An old file says only what its network's input was.
+    # An old file holds only the size of its network's input.
     if frame is None or card is None or card.record_shape is None or width == 1:
         return []
     used = Frame(height, width, data.of_teacher.crop_fraction)
     if used != frame:
         return [f"the teacher was trained on pictures of {frame}, and is shown pictures of {used}"]
-    shared = config.pairing.teacher_data is None and frame_of(card_in(config.student_weights)) is None
+    shared = "data" not in config.teacher_data and frame_of(card_in(config.student_weights)) is None
     if shared and config.data.image_size is None and card.extra.get("data") != data.name:
         return [f"the student is shown pictures of {frame}, as the teacher was; --image-size gives both another size"]
     return []
 
 
-def seen_by_both(config: TrainConfig | DistillConfig) -> tuple[DataConfig, PairingConfig | None]:
-    """Return what `open_data` is asked for by a run: what its network sees, and what the teacher sees.
+def data_settings(config: TrainConfig | DistillConfig) -> tuple[DataConfig, TeacherData | None, PairingConfig | None]:
+    """Return a run's arguments of `open_data`: the data, the teacher's settings that differ, and the pairing.
 
-    Pictures that both see are in the frame of the student's weights, else of the teacher's: of their files, or as the
-    names of pretrained weights state it.
+    Pictures for both are in the frame of the student's weights, else of the teacher's: from their files, or from the
+    names of pretrained weights.
     """
     stated = student_spec(config).frame
     if isinstance(config, TrainConfig):
-        return as_trained(config.data, config.weights, stated), None
+        return as_trained(config.data, config.weights, stated), None, None
     teacher_stated = teacher_spec(config).frame
-    data, pairing = as_trained(config.data, config.student_weights, stated), taught_as_trained(config, teacher_stated)
-    if pairing.teacher_data is None:
+    data = as_trained(config.data, config.student_weights, stated)
+    teacher = teacher_data_as_trained(config, teacher_stated)
+    if "data" not in teacher:
         data = _framed(data, frame_of(card_in(config.teacher_weights)) or teacher_stated)
-    return data, pairing
+    return data, teacher, config.pairing
 
 
-def taught_as_trained(config: DistillConfig, stated: Frame | None = None) -> PairingConfig:
-    """Return what the teacher sees: what is asked for, else what its weights file, or its name, says that it saw."""
-    pairing = config.pairing
-    fraction = pairing.teacher_crop_fraction
-    asked = replace(
-        config.data,
-        data=pairing.teacher_data or config.data.data,
-        view=pairing.teacher_view,
-        input=pairing.teacher_input,
-        image_size=pairing.teacher_image_size,
-        crop_fraction=DataConfig().crop_fraction if fraction is None else fraction,
-    )
-    theirs = as_trained(asked, config.teacher_weights, stated)
-    pairing = replace(pairing, teacher_view=theirs.view, teacher_input=theirs.input)
-    if pairing.teacher_data is None or theirs.image_size is None:
-        return pairing
-    return replace(pairing, teacher_image_size=theirs.image_size, teacher_crop_fraction=theirs.crop_fraction)
+def teacher_data_as_trained(config: DistillConfig, stated: Frame | None = None) -> TeacherData:
+    """Return the teacher's data settings that differ: its own, else those of its weights file or its name."""
+    teacher = {"data": config.data.data, **config.teacher_data}
+    trained = as_trained(DataConfig(**teacher), config.teacher_weights, stated)
+    names = ("view", "input", *(("image_size", "crop_fraction") if "data" in config.teacher_data else ()))
+    changes = {name: value for name in names if (value := getattr(trained, name)) != getattr(DataConfig(), name)}
+    return {**config.teacher_data, **changes}
 
 
-def in_their_channels(config: TrainConfig | DistillConfig, data: DataSet) -> DataSet:
-    """Return a run's data with grey pictures shown as colour, or the reverse, to a network whose weights want that."""
+def in_network_channels(config: TrainConfig | DistillConfig, data: DataSet) -> DataSet:
+    """Return a run's data with gray pictures as color, or the reverse, as the weights of each network need."""
     if isinstance(config, TrainConfig):
         return _in_channels(data, config.weights)
-    own, taught = _in_channels(data, config.student_weights), _in_channels(data.of_teacher, config.teacher_weights)
-    if data.teacher is None and own is data and taught is data:
+    student, teacher = _in_channels(data, config.student_weights), _in_channels(data.of_teacher, config.teacher_weights)
+    if data.teacher is None and student is data and teacher is data:
         return data
-    return replace(own, teacher=taught)
+    return replace(student, teacher=teacher)
 
 
 def _in_channels(data: DataSet, weights: Path | None) -> DataSet:

@@ -2,16 +2,15 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
 from wcord.data import contents
-from wcord.data.config import DataConfig, PairingConfig
 from wcord.data.split import MemorySplit, Split, StreamSplit, ViewedSplit
-from wcord.scope import scopes
+from wcord.scope import members, scopes
 from wcord.setup.job import Job
-from wcord.training.config import DistillConfig, TrainConfig
+from wcord.training.config import DistillConfig, TrainConfig, setting_values
 from wcord.training.teacher_cache import TeacherCache
 
 SETTINGS = scopes(DistillConfig)
@@ -27,7 +26,7 @@ def open_cache(job: Job, say: Callable[[str], None]) -> TeacherCache | None:
     if folder is None or job.teacher is None or job.train.world_size > 1:
         return None
     about = {
-        "data": _key(job.config.data, job.data.name),
+        "data": _key(vars(job.config.data), job.data.name),
         "pairing": _pairing_key(job),
         "augment": job.data.augment,
         "pictures": fingerprint(job.data.of_teacher.train),
@@ -45,20 +44,22 @@ def open_cache(job: Job, say: Callable[[str], None]) -> TeacherCache | None:
 
 
 def _pairing_key(job: Job) -> dict[str, object]:
-    """Return how the teacher's samples belong to the batches."""
+    """Return the settings that pair the teacher's samples with the batches."""
     if isinstance(job.config, TrainConfig):
         return {}
-    key = _key(job.config.pairing, job.data.of_teacher.name)
-    if job.data.teacher is not None and job.data.pairs == "label":  # then labels decide which sample is drawn
+    names = {name for table in ("teacher_data", "pairing") for name in members(DistillConfig)[table]}
+    paired = {name: value for name, value in setting_values(job.config).items() if name in names}
+    key = _key(paired, job.data.of_teacher.name)
+    if job.data.teacher is not None and job.data.pairs == "label":  # labels select the sample drawn
         whole = contents.contents_of(job.data)
         key |= {"labels": [whole["train"]["labels"], whole["teacher"]["train"]["labels"]]}
     return key
 
 
-def _key(settings: DataConfig | PairingConfig, source: str) -> dict[str, object]:
-    """Return the settings that select the samples of a batch: the source by its name, nothing of one machine."""
+def _key(settings: Mapping[str, object], source: str) -> dict[str, object]:
+    """Return the settings that select the samples of a batch: the source by its name, nothing about the machine."""
     key: dict[str, object] = {}
-    for name, value in vars(settings).items():
+    for name, value in settings.items():
         affects = SETTINGS[name]
         key[name] = None if affects.may_change or "file" in affects.facts else value
         if "source" in affects.facts:
@@ -67,7 +68,7 @@ def _key(settings: DataConfig | PairingConfig, source: str) -> dict[str, object]
 
 
 def fingerprint(split: Split) -> str:
-    """Return what identifies a split's pictures: a digest of them where they are in memory, else of their files."""
+    """Return what identifies a split's pictures: a digest of them if they are in memory, else of their files."""
     if isinstance(split, ViewedSplit):
         return f"{fingerprint(split.base)} {split.view.text}"
     if isinstance(split, StreamSplit):

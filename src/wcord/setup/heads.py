@@ -1,4 +1,4 @@
-"""With which head a student starts: its weights' own, with the rows in the order of the data, or a new one."""
+"""The head with which a student starts: that of its weights, reordered for the data, or a new one."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,47 +10,46 @@ from wcord.models.classifier import classifier_paths, is_head_key
 from wcord.models.network import Network, evaluating
 from wcord.terminal import Reporter
 
-"""Takes a line for the user."""
-
 
 def fit_head(
     network: Network,
-    theirs: Sequence[str],
+    weight_classes: Sequence[str],
     *,
-    alike: bool = True,
+    same_kind: bool = True,
     shape: Sequence[int],
     fresh: Callable[[], Mapping[str, Tensor]],
     say: Reporter,
 ) -> None:
-    """Give a network that was loaded from weights, in place, the head that fits its classes, those of the data.
+    """Fit the head of a network that was loaded from weights, in place, to the classes of the data.
 
-    Where the weights' classes are the same in another order, the head's rows are put into that of the data. Where they
-    have other names, the head is a new one, since it answers other questions. Where one side has numbers for names,
-    nothing is known, and the head stays.
+    If the weights have the same classes in another order, the head's rows are reordered. If the names differ, the head
+    is new. If one side has numbers instead of names, nothing is known, and the head stays.
 
     Args:
-        network: with the weights' head, of as many classes.
-        theirs: names of the weights' classes; empty where they are not known.
-        alike: whether its logits answer as those of the weights did: of one class a sample, or of several labels.
-        shape: of a sample of the data.
-        fresh: gives the state of the same backbone before anything was loaded; its head is enough.
-        say: takes a line on what becomes of the head.
+        network: network with the weights' head and the classes of the data.
+        weight_classes: names of the weights' classes; empty if unknown.
+        same_kind: whether data and weights agree on one class or several labels a sample.
+        shape: shape of a sample of the data.
+        fresh: returns the state of the same backbone before loading; its head is enough.
+        say: takes a line on the head.
     """
-    own = network.classes
-    if not theirs or not own or len(theirs) != len(own) or (alike and tuple(theirs) == own):
+    classes = network.classes
+    if not weight_classes or len(weight_classes) != len(classes) or (same_kind and tuple(weight_classes) == classes):
         return
-    rows = match_classes(own, theirs) if alike else None
+    rows = match_classes(classes, weight_classes) if same_kind else None
     if rows is not None and _reorder(network, rows, shape):
         say("the weights have the classes of the data in another order: their head is put into that of the data")
         return
-    some = ", ".join(theirs[:3]) + (", …" if len(theirs) > 3 else "")
-    if alike and rows is None and any(all(name.isdecimal() for name in names) for names in (theirs, own)):
+    some = ", ".join(weight_classes[:3]) + (", …" if len(weight_classes) > 3 else "")
+    if same_kind and rows is None and any(all(map(str.isdecimal, names)) for names in (weight_classes, classes)):
         say(f"the weights' head, for the classes {some}, is kept in the order of their numbers")
         return
     new = fresh()
     backbone = network.backbone
     backbone.load_state_dict(backbone.state_dict() | {key: new[key] for key in head_keys(backbone)})
-    why = f"are for other classes ({some})" if alike else "and the data differ in whether a sample has several labels"
+    why = "and the data differ in whether a sample has several labels"
+    if same_kind:
+        why = f"are for other classes ({some})"
     say(f"the weights {why}: the body is loaded, and the head is new")
 
 
@@ -61,7 +60,7 @@ def head_keys(backbone: nn.Module) -> list[str]:
 
 
 def _reorder(network: Network, rows: Tensor, shape: Sequence[int]) -> bool:
-    """Put the rows of the head into another order; gives False, and leaves it, where that does not order the logits."""
+    """Put the rows of the head into another order; return False, and leave it, if that does not reorder the logits."""
     backbone = network.backbone
     samples = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
     before, state = _logits(network, samples), {key: value.clone() for key, value in backbone.state_dict().items()}

@@ -23,14 +23,14 @@ from wcord.models.trial import require_gradient
 from wcord.models.weights import read_card
 from wcord.scope import scopes
 from wcord.setup.ahead import made_together, with_teacher_ahead
-from wcord.setup.as_trained import in_their_channels, note_of_frame, note_of_split, seen_by_both
-from wcord.setup.classes import ask_the_same, fit_classes, label_by_teacher
+from wcord.setup.as_trained import data_settings, in_network_channels, note_of_frame, note_of_split
+from wcord.setup.classes import fit_classes, label_by_teacher, labels_agree
 from wcord.setup.networks import build_network
 from wcord.setup.starts import Starts, student_spec, teacher_spec
 from wcord.setup.teacher_check import check_teacher, look_at_several
-from wcord.setup.trainable import require_normalisable, require_own_weights, require_trainable
+from wcord.setup.trainable import require_normalizable, require_own_weights, require_trainable
 from wcord.terminal import Reporter
-from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig
+from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig, setting_values
 from wcord.training.engine import resolve_device, seed_everything
 
 EVALUATION_BATCH = 256
@@ -44,7 +44,7 @@ class Provided:
         teacher: replaces the teacher's name.
         student: replaces the student's name.
         data: replaces the data source.
-        opened: whether the data were already opened from this configuration; they are passed to avoid a second opening.
+        opened: whether the data were already opened from this configuration.
     """
 
     teacher: nn.Module | None = None
@@ -55,7 +55,7 @@ class Provided:
 
 @dataclass(frozen=True)
 class Job:
-    """All that a run needs.
+    """Everything that a run needs.
 
     Attributes:
         config: the configuration of the run.
@@ -66,9 +66,9 @@ class Job:
         objective: the method.
         train: training batches.
         test: evaluation batches.
-        same_labels: whether the logits of both networks mean the same classes, where there are as many.
-        class_weights: weights of the classes in the cross-entropy, or None where all are equal.
-        notes: what a reader of the result has to know.
+        same_labels: whether equally many logits of both networks stand for the same classes.
+        class_weights: weights of the classes in the cross-entropy, or None if all are equal.
+        notes: what a reader of the result must know.
     """
 
     config: TrainConfig | DistillConfig
@@ -120,18 +120,43 @@ def prepare(
     if data.teacher is not None:
         note([f"the student sees {data.seen}, the teacher {data.of_teacher.seen}"])
     seed_everything(training.seed)
-    tell = Starts(note=lambda line: note([line]), say=say, fresh=fresh)
-    teacher, data, fitted = _teacher(config, provided, data, str(device), tell)
+    starts = Starts(note=lambda line: note([line]), say=say, fresh=fresh)
+    teacher, data, fitted = _teacher(config, provided, data, str(device), starts)
     note(fitted)
-    # The students' initial weights depend on the seed alone, not on what was drawn before.
+    # The student's initial weights depend on the seed alone, not on earlier draws.
     seed_everything(training.seed)
-    student, architecture = _student(config, provided, data, teacher, tell)
-    mixing = _mixing(config.training, data)
+    student, architecture = _student(config, provided, data, teacher, starts)
+    mixing = _mixing(training, data)
     config = with_teacher_ahead(config, data, device)
+    train = _training_batches(config, data, mixing, device, rank, processes)
+    test = Loader(data.test, batch_size=EVALUATION_BATCH, device=str(device), workers=config.data.workers)
+    smallest = _smallest_batch(len(data.train), training.batch_size) * config.data.views // processes
+    require_normalizable(student, _samples(data)[0], smallest)
+    require_gradient("student", student, _samples(data)[0])
+    same_labels = _same_labels(config, teacher, data)
+    weights, weight_notes = _class_weights(config, data)
+    note(weight_notes)
+    objective = _objective(config, student, teacher, data, train, same_labels, weights)
+    note(_notes_of_weights(config, data))
+    if train.dropped:
+        note([f"each epoch leaves out the {train.dropped} sample(s) of a last batch that is too small"])
+    if teacher is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
+        note(_look_at_teacher(config, provided, teacher, data, str(device), say))
+    return Job(config, data, student, architecture, teacher, objective, train, test, same_labels, weights, tuple(notes))
+
+
+def _training_batches(
+    config: TrainConfig | DistillConfig,
+    data: DataSet,
+    mixing: Mixing | None,
+    device: torch.device,
+    rank: int,
+    processes: int,
+) -> Loader:
     train = Loader(
         data.train,
-        batch_size=training.batch_size,
-        seed=training.seed,
+        batch_size=config.training.batch_size,
+        seed=config.training.seed,
         augment=data.augment,
         shuffle=True,
         rank=rank,
@@ -146,25 +171,7 @@ def prepare(
     )
     if len(train) == 0:
         raise UsageError(f"the training data holds {len(data.train)} samples, too few for one step: use more")
-    test = Loader(
-        data.test,
-        batch_size=EVALUATION_BATCH,
-        device=str(device),
-        workers=config.data.workers,
-    )
-    smallest = _smallest_batch(len(data.train), training.batch_size) * config.data.views // processes
-    require_normalisable(student, _samples(data)[0], smallest)
-    require_gradient("student", student, _samples(data)[0])
-    same_labels = _same_labels(config, teacher, data)
-    weights, told = _class_weights(config, data)
-    note(told)
-    objective = _objective(config, student, teacher, data, train, same_labels, weights)
-    note(_notes_of_weights(config, data))
-    if train.dropped:
-        note([f"each epoch leaves out the {train.dropped} sample(s) of a last batch that is too small"])
-    if teacher is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
-        note(_look_at_teacher(config, provided, teacher, data, str(device), say))
-    return Job(config, data, student, architecture, teacher, objective, train, test, same_labels, weights, tuple(notes))
+    return train
 
 
 def opened_data(config: TrainConfig | DistillConfig, provided: Provided) -> DataSet:
@@ -172,20 +179,20 @@ def opened_data(config: TrainConfig | DistillConfig, provided: Provided) -> Data
     if provided.data is not None and not provided.opened:
         _refuse_ignored(config)
         return provided.data
-    return in_their_channels(config, open_data(*seen_by_both(config)) if provided.data is None else provided.data)
+    return in_network_channels(config, open_data(*data_settings(config)) if provided.data is None else provided.data)
 
 
 def _student(
-    config: TrainConfig | DistillConfig, provided: Provided, data: DataSet, teacher: Network | None, tell: Starts
+    config: TrainConfig | DistillConfig, provided: Provided, data: DataSet, teacher: Network | None, starts: Starts
 ) -> tuple[Network, str]:
     """Return the network to be trained, and its name for `create_model`."""
-    spec = replace(student_spec(config), loads=tell.fresh)
-    student = build_network(spec, data, module=provided.student, say=tell.note)
+    spec = replace(student_spec(config), loads=starts.fresh)
+    student = build_network(spec, data, module=provided.student, say=starts.note)
     require_trainable(student)
     require_own_weights(student, teacher)
     if provided.student is None:
-        tell.of_student(spec, finetune=config.training.finetune)
-    student.classes = data.classes  # whatever it knew before
+        starts.of_student(spec, finetune=config.training.finetune)
+    student.classes = data.classes  # replaces those of its weights
     if isinstance(config, TrainConfig):
         return student, spec.full_name
     if teacher is None:
@@ -196,12 +203,12 @@ def _student(
 
 
 def _refuse_ignored(config: TrainConfig | DistillConfig) -> None:
-    """Raise where a setting that is used only to open a data source is given with an opened data set."""
-    pairing = config.pairing if isinstance(config, DistillConfig) else PairingConfig()
-    values, defaults = vars(pairing) | vars(config.data), vars(PairingConfig()) | vars(DataConfig())
+    """Raise if a setting that serves only to open a data source comes with an opened data set."""
+    paired = {"teacher_data": {}, "pairing": PairingConfig()} if isinstance(config, DistillConfig) else {}
+    values, defaults = setting_values(config), setting_values(replace(config, data=DataConfig(), **paired))
     ignored = [
         name
-        for name, affects in scopes(PairingConfig, DataConfig).items()
+        for name, affects in scopes(type(config)).items()
         if "opened data" not in affects.facts and values[name] != defaults[name]
     ]
     if ignored:
@@ -213,24 +220,24 @@ def _refuse_ignored(config: TrainConfig | DistillConfig) -> None:
 
 
 def _teacher(
-    config: TrainConfig | DistillConfig, provided: Provided, data: DataSet, device: str, tell: Starts
+    config: TrainConfig | DistillConfig, provided: Provided, data: DataSet, device: str, starts: Starts
 ) -> tuple[Network | None, DataSet, tuple[str, ...]]:
     """Return the teacher, the data with classes on which both networks can be measured, and notes."""
     if isinstance(config, TrainConfig):
         if config.data.no_labels:
-            raise UsageError("a network is trained on labels alone: leave out --no-labels, or distil a teacher")
+            raise UsageError("a network is trained on labels alone: leave out --no-labels, or distill a teacher")
         return None, data, ()
     spec = teacher_spec(config)
-    seen = data.of_teacher
-    if data.teacher is not None and data.teacher.source_classes:  # the order of a teacher without class names
-        seen = replace(seen, classes=data.teacher.source_classes)
-    teacher = build_network(spec, seen, module=provided.teacher, say=tell.note)
+    teacher_data = data.of_teacher
+    if data.teacher is not None and data.teacher.source_classes:  # the class order of a teacher without class names
+        teacher_data = replace(teacher_data, classes=data.teacher.source_classes)
+    teacher = build_network(spec, teacher_data, module=provided.teacher, say=starts.note)
     if provided.teacher is None:
-        tell.of_teacher(spec)
+        starts.of_teacher(spec)
     if config.data.no_labels and config.pairing.label_map is not None:
-        raise UsageError("--label-map brings the teacher's classes to labels, of which --no-labels reads none")
+        raise UsageError("--label-map maps the teacher's classes to labels, and --no-labels reads none")
     if not config.data.no_labels:
-        return fit_classes(teacher, data, config.pairing)
+        return fit_classes(teacher, data, config)
     refuse_several(data.train.targets, "--no-labels")
     data, note = label_by_teacher(teacher, data, batch_size=EVALUATION_BATCH, device=device)
     return teacher, data, (note,)
@@ -266,7 +273,7 @@ def _objective(
     if setting.student_classes != len(data.classes):
         raise UsageError(
             f"the student has {setting.student_classes} logits, but the data {len(data.classes)} classes: "
-            "use weights or a network of as many classes"
+            "use weights or a network with that number of classes"
         )
     if isinstance(config, TrainConfig):
         return build_objective("ce", setting)
@@ -274,7 +281,7 @@ def _objective(
     objective = build_objective(config.method, setting, options=parse_options(config.set), labels=labels)
     if config.training.class_weights is not None and not objective.weights.get("ce"):
         raise UsageError(
-            f"--class-weights weights the cross-entropy, which has no part in this run ({objective.formula}): leave "
+            f"--class-weights weights the cross-entropy, which this run does not have ({objective.formula}): leave "
             "it out"
         )
     assert teacher is not None
@@ -285,7 +292,7 @@ def _objective(
 
 
 def _mixing(training: TrainingConfig, data: DataSet) -> Mixing | None:
-    """Return how batches are mixed, or None where they are not."""
+    """Return how batches are mixed, or None."""
     if not training.mixup and not training.cutmix:
         return None
     if training.cutmix and not (data.pictures and data.of_teacher.pictures):
@@ -294,7 +301,7 @@ def _mixing(training: TrainingConfig, data: DataSet) -> Mixing | None:
 
 
 def _class_weights(config: TrainConfig | DistillConfig, data: DataSet) -> tuple[Tensor | None, list[str]]:
-    """Return the weights of the classes in the cross-entropy, where there are any, and a note on them."""
+    """Return the weights of the classes in the cross-entropy, or None, and a note on them."""
     choice = config.training.class_weights
     if choice is None or config.data.no_labels:
         return None, []
@@ -325,27 +332,27 @@ def _look_at_teacher(
     if not len(data.test):
         data, which = replace(data, test=data.train), "training"
     if data.several_labels:
-        reached, samples = look_at_several(teacher, data, batch_size=EVALUATION_BATCH, device=device)
-        say(f"teacher {config.teacher}: mAP {reached:.2f} % on {samples} samples of the {which} data")
+        measured, samples = look_at_several(teacher, data, batch_size=EVALUATION_BATCH, device=device)
+        say(f"teacher {config.teacher}: mAP {measured:.2f} % on {samples} samples of the {which} data")
         return ()
     card = None if config.teacher_weights is None else read_card(config.teacher_weights)
     names = (
         provided.teacher.classes if isinstance(provided.teacher, Network) else card.classes if card is not None else ()
     )
-    stated = bool(names) or (provided.teacher is None and teacher_spec(config).by_name)  # a library states its classes
-    known = stated and teacher.classes == data.classes  # other names say nothing of the order
+    stated = bool(names) or (provided.teacher is None and teacher_spec(config).by_name)  # libraries state class names
+    named = stated and teacher.classes == data.classes  # other names do not tell the order
     look = check_teacher(
         teacher,
         data,
         batch_size=EVALUATION_BATCH,
         device=device,
         allow_weak=config.allow_weak_teacher,
-        named=known,
-        told=None if card is None else card.extra,
+        named=named,
+        extra=None if card is None else card.extra,
     )
-    found = look.found
-    balance = f" (balanced accuracy {100 * found.balanced:.2f} %)" if found.unbalanced else ""
-    say(f"teacher {config.teacher}: {100 * found.top1:.2f} % on {found.samples} samples of the {which} data{balance}")
+    result = look.standing
+    balance = f" (balanced accuracy {100 * result.balanced:.2f} %)" if result.unbalanced else ""
+    say(f"teacher {config.teacher}: {100 * result.top1:.2f} % on {result.samples} samples of the {which} data{balance}")
     return look.notes
 
 
@@ -360,21 +367,21 @@ def _notes_of_weights(config: TrainConfig | DistillConfig, data: DataSet) -> lis
 
 
 def _same_labels(config: TrainConfig | DistillConfig, teacher: Network | None, data: DataSet) -> bool:
-    """Return whether the teacher's logits mean the student's classes, as far as names and samples show.
+    """Return whether the teacher's logits stand for the student's classes, as far as names and samples show.
 
-    Numbers are not names. Logits of one question per label differ in meaning from those of exclusive classes.
+    Numbers are not names. Logits of independent labels differ from those of exclusive classes.
     """
     if isinstance(config, DistillConfig):
         card = None if config.teacher_weights is None else read_card(config.teacher_weights)
         several = data.several_labels if card is None else card.several_labels
-        if several != data.several_labels or not ask_the_same(data, config.pairing):
+        if several != data.several_labels or not labels_agree(data, config):
             return False
     names, teacher_names = data.classes, teacher.classes if teacher is not None else ()
     if not teacher_names or len(teacher_names) != len(names) or teacher_names == names:
         return True
-    return any(all(name.isdecimal() for name in one) for one in (teacher_names, names))
+    return any(all(name.isdecimal() for name in each) for each in (teacher_names, names))
 
 
 def _samples(data: DataSet) -> tuple[Tensor, Tensor]:
-    """Return a batch of two of what the student sees, and of what the teacher sees."""
+    """Return a batch of two inputs of the student, and of the teacher."""
     return torch.zeros(2, *data.train.shape), torch.zeros(2, *data.of_teacher.train.shape)

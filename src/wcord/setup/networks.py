@@ -22,27 +22,25 @@ from wcord.models.weights import Head, load_weights, read_card, require_as_large
 from wcord.setup.heads import fit_head, head_keys
 from wcord.terminal import Reporter
 
-"""Takes a line for the user."""
-
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What is asked of a network.
+    """The specification of a network.
 
     Attributes:
         role: teacher, student or model, for messages.
         name: as `create_model` takes it.
-        weights: file to start from; it takes the place of weights that the name names.
-        num_classes: its logits; None: those of the weights' card or statement, else of the data; 0: no classifier.
-        mean: input mean per channel; None: what card or weights state, else the training data's.
+        weights: file to start from; it replaces weights in the name.
+        num_classes: number of logits; None: that of the weights, else of the data; 0: no classifier.
+        mean: input mean per channel; None: that of the card or the weights, else of the training data.
         std: input standard deviation per channel.
-        size: side of its input in pixels; None: as card or timm state, else as the data comes.
-        pretrained: start from the library's default weights where the name names none.
-        ema: of a file, take the moving average beside the weights.
-        embedding: path of the module whose input is the embedding; None: as the card says, else it is found.
-        new_head: whether the classifier is for the classes of the data, whatever the weights were for.
-        like: names of classes as the user writes them, beside those of the data.
-        loads: whether weights that the name names are loaded at all; not where a checkpoint follows.
+        size: side of its input in pixels; None: that of the card or timm, else of the data.
+        pretrained: start from the library's default weights if the name has none.
+        ema: use the moving average that the file holds beside the weights.
+        embedding: path of the module whose input is the embedding; None: that of the card, else detected.
+        new_head: whether the classifier is for the classes of the data, whatever the weights' classes.
+        like: class names as the user writes them, in addition to those of the data.
+        loads: whether weights in the name are loaded; False if a checkpoint follows.
     """
 
     role: str
@@ -61,39 +59,39 @@ class NetworkSpec:
 
     @property
     def by_name(self) -> bool:
-        """Whether it starts from pretrained weights of a library, and from no file."""
+        """Whether it starts from a library's pretrained weights."""
         return self.weights is None and (self.pretrained or names_weights(self.name))
 
     @property
     def frame(self) -> Frame | None:
-        """The frame of the pictures that its pretrained weights were trained on, where its name states one."""
+        """The frame of its pretrained weights' training pictures, if its name states one."""
         stated = stated_frame(self.name, pretrained=self.pretrained) if self.by_name else None
         return None if stated is None else Frame(*stated)
 
     @property
     def full_name(self) -> str:
-        """The name that builds the network as it is built here; it says which pretrained weights it started from."""
+        """The name that builds the same network; it includes the pretrained weights."""
         return name_with_weights(self.name) if self.by_name else self.name
 
 
 def build_network(
     spec: NetworkSpec, data: DataSet, *, module: nn.Module | None = None, say: Reporter = lambda line: None
 ) -> Network:
-    """Return the network that a spec asks for, with its weights and its preprocessing.
+    """Return the network of a spec, with its weights and its preprocessing.
 
     Args:
-        spec: what is asked for.
-        data: what the network will see.
-        module: a user's module that stands in for the name; one that is a Network already is left as it is.
-        say: takes a line on which weights are loaded, and on what becomes of the head.
+        spec: the specification.
+        data: the network's data.
+        module: a user's module that replaces the name; a Network is used unchanged.
+        say: takes a line on which weights are loaded, and on the head.
 
     Raises:
-        UsageError: on an unknown name, weights that cannot be loaded or do not fit, or images of another number of
+        UsageError: an unknown name, weights that cannot be loaded or do not fit, or images with another number of
             channels.
     """
     if spec.pretrained and (spec.weights is not None or module is not None):
         flag = "--pretrained" if spec.role == "model" else f"--{spec.role}-pretrained"
-        raise UsageError(f"the {spec.role} has weights of its own: leave out {flag}, or the weights")
+        raise UsageError(f"the {spec.role} already has weights: leave out {flag}, or the weights")
     if isinstance(module, Network):
         if spec.weights is not None:
             raise UsageError(f"the {spec.role} is a Network, which has its weights: give one of the two")
@@ -107,9 +105,9 @@ def build_network(
         raise wrong_channels(_weights_of(spec), card.in_channels, channels)
     if card is not None and spec.weights is not None and module is None:
         require_as_large(spec.weights, card, spec.full_name)
-    given = (data.train.shape[1], data.train.shape[2])
-    # A perceptron is built for one size, which is that of its own input.
-    size = (spec.size, spec.size) if spec.size else (card and card.image_size) or given
+    data_size = (data.train.shape[1], data.train.shape[2])
+    # A perceptron is built for one input size.
+    size = (spec.size, spec.size) if spec.size else (card and card.image_size) or data_size
     backbone = module or create_model(
         spec.full_name,
         num_classes=num_classes,
@@ -135,28 +133,28 @@ def build_network(
         embedding=embedding,
     )
     try_network(spec.role, network, data.train.shape)
-    theirs = _classes(replace(spec, new_head=False), card, stated, data, num_classes)
+    weight_classes = _classes(replace(spec, new_head=False), card, stated, data, num_classes)
     if spec.new_head and (spec.weights is not None or (stated is not None and spec.loads)):
 
         def fresh() -> Mapping[str, Tensor]:
             if spec.weights is not None:
                 return before
-            with torch.random.fork_rng(devices=[]):  # what is drawn later does not depend on it
-                made = create_model(
+            with torch.random.fork_rng(devices=[]):  # later draws do not depend on it
+                initial = create_model(
                     spec.name, num_classes=num_classes, in_channels=channels, image_size=size, pretrained=False
                 )
-            return made.state_dict()
+            return initial.state_dict()
 
         several = data.several_labels if card is None else card.several_labels
-        answers_alike = several == data.several_labels
-        fit_head(network, theirs, alike=answers_alike, shape=data.train.shape, fresh=fresh, say=say)
+        same_kind = several == data.several_labels
+        fit_head(network, weight_classes, same_kind=same_kind, shape=data.train.shape, fresh=fresh, say=say)
     return network
 
 
 def _num_classes(
     spec: NetworkSpec, card: ModelCard | None, stated: Stated | None, data: DataSet, module: nn.Module | None
 ) -> int:
-    """Return how many logits a network is built with."""
+    """Return the number of a network's logits."""
     if spec.num_classes is not None:
         if stated is not None and spec.num_classes not in (0, stated.num_classes):
             raise UsageError(
@@ -170,7 +168,7 @@ def _num_classes(
     if of_weights is not None:
         return of_weights
     if not data.classes and module is None:
-        raise UsageError(f"how many classes the {spec.role} tells apart is not known: give --{spec.role}-classes")
+        raise UsageError(f"the number of the {spec.role}'s classes is unknown: give --{spec.role}-classes")
     return len(data.classes)
 
 
@@ -194,21 +192,21 @@ def _start(spec: NetworkSpec, stated: Stated, num_classes: int) -> str:
         return name
     if num_classes == 0:
         return f"{name}, without their head for {stated.num_classes} classes"
-    theirs = f"not theirs for {stated.num_classes}" if stated.num_classes else "since they have none"
-    return f"{name}: the body is loaded, and the head for {num_classes} classes is new ({theirs})"
+    reason = f"not theirs for {stated.num_classes}" if stated.num_classes else "since they have none"
+    return f"{name}: the body is loaded, and the head for {num_classes} classes is new ({reason})"
 
 
 def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[str, object]) -> ModelCard:
-    """Return the card that goes into a saved network's file, with anything else that should stand there."""
+    """Return the card for a saved network's file, with extra entries."""
     channels, height, width = data.train.shape
     preprocess = network.preprocess
     base, view = base_and_view(data.train)
-    held: dict[str, object] = {
+    entries: dict[str, object] = {
         "cut": dict(data.cut),
         "categories": {name: list(values) for name, values in data.categories.items()},
         "sounds": not data.pictures and width > 1,
     }
-    formats = {"formats": dict(data.formats)} if data.columns else {}  # none says that all are in plain digits
+    formats = {"formats": dict(data.formats)} if data.columns else {}  # an empty mapping: all in plain digits
     return ModelCard(
         architecture=architecture,
         num_classes=len(data.classes),
@@ -222,14 +220,14 @@ def describe(network: Network, architecture: str, data: DataSet, extra: Mapping[
         record_shape=base.shape,
         crop_fraction=data.crop_fraction,
         embedding=network.embedding or "",
-        extra={**extra, **{name: value for name, value in held.items() if value or value is False}, **formats},
+        extra={**extra, **{name: value for name, value in entries.items() if value or value is False}, **formats},
     )
 
 
 def _preprocess(
     spec: NetworkSpec, backbone: nn.Module, card: ModelCard | None, stated: Stated | None, data: DataSet
 ) -> Preprocess:
-    """What was asked for, else what the file's card says, else what the weights state, else the training data's."""
+    """Return the preprocessing of the spec, else of the file's card, else of the weights, else of the training data."""
     channels = data.train.shape[0]
     by_library = stated_preprocess(backbone, in_channels=channels)
     mean, std, size = spec.mean, spec.std, spec.size
@@ -279,10 +277,10 @@ def _weights_of(spec: NetworkSpec) -> str:
     return f"the {spec.role}'s weights {str(spec.weights)!r}"
 
 
-def wrong_channels(what: str, wanted: int, given: int) -> UsageError:
-    """Return the error for weights that are shown inputs of another number of channels than they are for."""
-    names = {1: " (grey)", 3: " (colour)"}
+def wrong_channels(what: str, expected: int, received: int) -> UsageError:
+    """Return the error for weights that do not fit the number of input channels."""
+    names = {1: " (gray)", 3: " (color)"}
     return UsageError(
-        f"{what} are for {wanted}-channel{names.get(wanted, '')} images, but they are shown "
-        f"{given}-channel{names.get(given, '')} ones: use other data or weights, or the view that they had"
+        f"{what} are for {expected}-channel{names.get(expected, '')} images, received "
+        f"{received}-channel{names.get(received, '')} ones: use other data or weights, or the view of their training"
     )

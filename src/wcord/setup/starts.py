@@ -1,4 +1,4 @@
-"""What a run asks of its networks, and the lines that say from which weights they start."""
+"""The specifications of a run's networks, and the lines that say from which weights they start."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from wcord.training.config import FINETUNE, DistillConfig, TrainConfig
 
 
 def student_spec(config: TrainConfig | DistillConfig) -> NetworkSpec:
-    """Return what a run asks of the network that it trains."""
+    """Return the specification of the network that a run trains."""
     if isinstance(config, TrainConfig):
         return NetworkSpec(
             "model",
@@ -35,7 +35,7 @@ def student_spec(config: TrainConfig | DistillConfig) -> NetworkSpec:
 
 
 def teacher_spec(config: DistillConfig) -> NetworkSpec:
-    """Return what a run asks of its teacher."""
+    """Return the specification of a run's teacher."""
     by_file = config.pairing.label_map not in (None, OBSERVED)
     return NetworkSpec(
         "teacher",
@@ -54,10 +54,10 @@ def teacher_spec(config: DistillConfig) -> NetworkSpec:
 
 @dataclass(frozen=True)
 class Starts:
-    """Tells from which weights networks start.
+    """Reports from which weights networks start.
 
     Attributes:
-        note: takes what a reader of the result has to know.
+        note: takes what a reader of the result must know.
         say: takes advice for the user.
         fresh: whether the run starts now.
     """
@@ -67,7 +67,7 @@ class Starts:
     fresh: bool
 
     def of_student(self, spec: NetworkSpec, *, finetune: bool) -> None:
-        """Say that it starts at random where it need not, or how pretrained weights are trained well."""
+        """Report a random start although pretrained weights are known, or how to fine-tune pretrained ones."""
         self.of_teacher(spec)
         if self.fresh and spec.by_name and not finetune:
             self.say(
@@ -76,8 +76,8 @@ class Starts:
             )
 
     def of_teacher(self, spec: NetworkSpec) -> None:
-        """Say that a network starts at random where pretrained weights are known."""
-        known = None if spec.by_name or spec.weights is not None or not self.fresh else suggested_weights(spec.name)
-        if known is not None:
+        """Report a random start although pretrained weights are known."""
+        suggested = None if spec.by_name or spec.weights is not None or not self.fresh else suggested_weights(spec.name)
+        if suggested is not None:
             flag = "--pretrained" if spec.role == "model" else f"--{spec.role}-pretrained"
-            self.say(f"{spec.name} starts from random weights: name pretrained ones ({known}), or give {flag}")
+            self.say(f"{spec.name} starts from random weights: name pretrained ones ({suggested}), or give {flag}")

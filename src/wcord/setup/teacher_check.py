@@ -1,4 +1,4 @@
-"""A look at whether a teacher knows its data, before a distillation starts."""
+"""A check of the teacher on its data, before a distillation starts."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ from wcord.evaluation.symptoms import TEACHER_CAUSES, against_chance, below_trai
 from wcord.models.network import Network
 
 TEACHER_SAMPLES = 1000
-"""Samples on which a teacher is looked at before a distillation starts."""
+"""Most samples on which a teacher is checked."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen of a teacher.
+    """The result of a teacher's check.
 
     Attributes:
-        found: how it compares with chance.
-        notes: what a reader of the result has to know.
+        standing: how it compares with chance.
+        notes: what a reader of the result must know.
     """
 
-    found: Standing
+    standing: Standing
     notes: tuple[str, ...]
 
 
@@ -43,42 +43,42 @@ def check_teacher(
     device: str,
     allow_weak: bool,
     named: bool = False,
-    told: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> Look:
     """Return how good a teacher is on a part of the evaluation data.
 
-    That part has as many samples of rare classes as of common ones, as far as there are so many; the accuracy is then
-    that on the whole, where each class has its share. `Standing.weak` says what is near chance.
+    That part has, if possible, as many samples of rare classes as of common ones; the accuracy is reweighted to that on
+    the whole. `Standing.weak` says what is near chance.
 
     Args:
         teacher: the network, with the classes of the data.
         data: what it sees.
-        batch_size: samples that it sees at once.
+        batch_size: samples in a batch.
         device: where to compute.
-        allow_weak: make notes of what would be refused.
-        named: whether the names of its classes are its own, so that their order is known.
-        told: what its file says beside its network, if anything.
+        allow_weak: return notes instead of raising.
+        named: whether it names its classes itself, so that their order is known.
+        extra: the extra entries of its card, if it has one.
 
     Raises:
-        UsageError: for a teacher near chance, with the usual causes; for one without names of its own whose classes are
+        UsageError: the teacher is near chance (the message lists usual causes), or does not name its classes, which are
             clearly in another order.
     """
     rows = even_rows(data.test.targets.cpu(), TEACHER_SAMPLES)
     network = teacher.to(device)
     predictions = predict(network, _batches(data.test, rows, batch_size), device=device, side="teacher")
-    found = standing(predictions, data.test.targets.cpu().bincount(minlength=predictions.num_classes))
+    measured = standing(predictions, data.test.targets.cpu().bincount(minlength=predictions.num_classes))
     order = other_order(predictions, data.classes)
     wrong = ""
-    if order is not None and (found.weak or not named):
+    if order is not None and (measured.weak or not named):
         wrong = f"the teacher {order.text}: {order.remedy}"
-    elif found.weak:
-        wrong = f"the teacher is near chance: {against_chance(found, data.classes)}. Usual causes: {TEACHER_CAUSES}"
+    elif measured.weak:
+        wrong = f"the teacher is near chance: {against_chance(measured, data.classes)}. Usual causes: {TEACHER_CAUSES}"
     if wrong and not allow_weak:
-        raise UsageError(f"{wrong}; --allow-weak-teacher goes on regardless")
+        raise UsageError(f"{wrong}; --allow-weak-teacher continues regardless")
     notes = [wrong] if wrong else [] if order is None else [f"the teacher {order.text}"]
-    if not wrong and told is not None and isinstance(reached := told.get("top1_last"), int | float):
-        notes += below_training(found, "the teacher", reached)
-    return Look(found, tuple(notes))
+    if not wrong and extra is not None and isinstance(reached := extra.get("top1_last"), int | float):
+        notes += below_training(measured, "the teacher", reached)
+    return Look(measured, tuple(notes))
 
 
 def look_at_several(teacher: Network, data: DataSet, *, batch_size: int, device: str) -> tuple[float, int]:

@@ -1,4 +1,4 @@
-"""What must hold of a student before its first step: weights of its own to train, and batches that its layers take."""
+"""Checks of a student before its first step: trainable weights, not shared, and batches that its layers accept."""
 
 from functools import partial
 
@@ -12,14 +12,14 @@ from wcord.features import unwrap
 
 
 def require_own_weights(student: nn.Module, teacher: nn.Module | None) -> None:
-    """Raise where a student shares weights with its teacher, which is frozen.
+    """Raise if a student shares weights with its teacher, which is frozen.
 
     Args:
         student: the network to be trained.
-        teacher: the trained one, or None.
+        teacher: the teacher, or None.
 
     Raises:
-        UsageError: saying which weights are shared, and how to copy them.
+        UsageError: weights are shared; the message names them.
 
     >>> network = nn.Linear(2, 2)
     >>> require_own_weights(network, network)
@@ -31,8 +31,8 @@ def require_own_weights(student: nn.Module, teacher: nn.Module | None) -> None:
         raise UsageError(
             "the student is the teacher itself: give it a copy, copy.deepcopy(teacher), or another network"
         )
-    theirs = set() if teacher is None else {id(parameter) for parameter in teacher.parameters()}
-    shared = [name for name, parameter in student.named_parameters() if id(parameter) in theirs]
+    frozen = set() if teacher is None else {id(parameter) for parameter in teacher.parameters()}
+    shared = [name for name, parameter in student.named_parameters() if id(parameter) in frozen]
     if shared:
         raise UsageError(
             f"the student shares {len(shared)} of its weights with the teacher ({shared[0]!r}, …), and a teacher is "
@@ -41,23 +41,23 @@ def require_own_weights(student: nn.Module, teacher: nn.Module | None) -> None:
 
 
 def require_trainable(student: nn.Module) -> None:
-    """Raise where a student has nothing to be trained."""
+    """Raise if a student has no trainable weights."""
     if not any(parameter.requires_grad for parameter in student.parameters()):
         raise UsageError(
-            f"{type(unwrap(student)).__name__} has no weights that train: set requires_grad of those that shall"
+            f"{type(unwrap(student)).__name__} has no trainable weights: set requires_grad on those that should train"
         )
 
 
-def require_normalisable(student: nn.Module, sample: Tensor, batch: int) -> None:
-    """Raise where a layer would normalise over a single value, which PyTorch refuses in training.
+def require_normalizable(student: nn.Module, sample: Tensor, batch: int) -> None:
+    """Raise if a layer would normalize over a single value, which PyTorch refuses in training.
 
     Args:
-        student: the network to be trained; it is left as it was.
-        sample: one batch or more of what it sees.
-        batch: samples that reach the network together, in the smallest step.
+        student: the network to be trained; it is not changed.
+        sample: a batch of its input.
+        batch: size of the smallest batch.
 
     Raises:
-        UsageError: naming the layer, and the size of batch or picture that it needs.
+        UsageError: one does; the message names the layer and the size of batch or input that it needs.
     """
     modes = [(module, module.training) for module in student.modules()]
     handles = [
@@ -75,16 +75,16 @@ def require_normalisable(student: nn.Module, sample: Tensor, batch: int) -> None
             module.training = training
 
 
-def _require_values(name: str, batch: int, layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-    positions = given[0][0, 0].numel()
+def _require_values(name: str, batch: int, layer: nn.Module, args: tuple[Tensor, ...]) -> None:
+    positions = args[0][0, 0].numel()
     if positions > 1:
         return
     if isinstance(layer, _InstanceNorm):
         raise UsageError(
-            f"the student's {name!r} normalises over the positions of a map, of which there is one: use larger inputs"
+            f"the student's {name!r} normalizes over the positions of a map, which has only one: use larger inputs"
         )
     if batch < 2:
         raise UsageError(
-            f"the student's {name!r} normalises over the batch, and its map has one position: a batch of one sample "
-            "has nothing to normalise, raise --batch-size to 2 or more for each process"
+            f"the student's {name!r} normalizes over the batch, and its map has one position: a batch of one sample "
+            "has nothing to normalize: raise --batch-size to 2 or more for each process"
         )

@@ -9,10 +9,10 @@ from wcord.models.network import Network
 
 
 def decay_at(updates: Tensor, decay: float) -> Tensor:
-    """Return the share of the average that is kept at an update: min(decay, (1 + n) / (10 + n)) after n updates.
+    """Return the weight of the old average at an update: min(decay, (1 + n) / (10 + n)) after n updates.
 
-    With the full decay from the first step on, a run of fewer than a few times 1/(1 − decay) steps would save its
-    initial weights for the most part.
+    With the full decay from the first step, a run of only a few times 1/(1 − decay) steps would save mostly its initial
+    weights.
 
     >>> decay_at(torch.tensor([0, 10, 100, 10_000]), 0.999)
     tensor([0.1000, 0.5500, 0.9182, 0.9990])
@@ -24,7 +24,7 @@ class MovingAverage(nn.Module):
     """An average of a network's weights and running statistics, to be updated after each step.
 
     a ← a + (1 − decay_at(n)) · (w − a), and a copy of w at the first update. torch's `AveragedModel` counts on the
-    host, which a captured step runs once only; here the count is a tensor beside the weights, and nothing is read.
+    host, which a captured step runs only once; here the count is a buffer that is never read.
 
     Args:
         student: the network; it is copied.
@@ -49,19 +49,19 @@ class MovingAverage(nn.Module):
 
     @torch.no_grad()
     def update(self, student: Network) -> None:
-        """Move the average towards the present weights; what is no floating-point number is copied."""
+        """Move the average toward the current weights; integer buffers are copied."""
         pairs = [*zip(_state(self.module), _state(student), strict=True)]
-        moving = [(mine, theirs) for mine, theirs in pairs if mine.is_floating_point()]
-        averages, current = [mine for mine, _ in moving], [theirs for _, theirs in moving]
-        pulled = 1 - decay_at(self.n_averaged, self.decay)
-        pulled = torch.where(self.n_averaged == 0, torch.ones_like(pulled), pulled)
-        # Without an underscore torch has no operation on lists; its own optimisers are made of these.
+        floating = [(average, weight) for average, weight in pairs if average.is_floating_point()]
+        averages, current = [average for average, _ in floating], [weight for _, weight in floating]
+        share = 1 - decay_at(self.n_averaged, self.decay)
+        share = torch.where(self.n_averaged == 0, torch.ones_like(share), share)
+        # torch has no public operations on lists of tensors; its optimizers use these.
         steps = torch._foreach_sub(current, averages)  # pyright: ignore[reportPrivateImportUsage]
-        torch._foreach_mul_(steps, pulled)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_mul_(steps, share)  # pyright: ignore[reportPrivateImportUsage]
         torch._foreach_add_(averages, steps)  # pyright: ignore[reportPrivateImportUsage]
-        for mine, theirs in pairs:
-            if not mine.is_floating_point():
-                mine.copy_(theirs)
+        for average, weight in pairs:
+            if not average.is_floating_point():
+                average.copy_(weight)
         self.n_averaged += 1
 
 

@@ -1,9 +1,9 @@
 """A step as one CUDA graph over static buffers, replayed for every full batch.
 
 The host launches about a thousand small kernels for a step at CIFAR's size, each of which takes longer to launch than
-to run; a graph launches them all at once. `torch.cuda.graph` by hand is taken rather than `torch.compile(mode=
-"reduce-overhead")`: that makes a graph of each compiled region, so forward, backward and optimiser would stay apart and
-hooks, memories and the losses' own autograd functions would break the regions up.
+to run; a graph launches them all at once. `torch.compile(mode="reduce-overhead")` will not do:
+it makes a graph of each compiled region, so forward, backward and optimizer would stay apart, and hooks, memories and
+the autograd functions of the losses would break the regions up.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,37 +24,37 @@ from wcord.training.checkpoint import random_state, restore_random_state
 from wcord.training.config import TrainingConfig
 
 EAGER_STEPS = 3
-"""Full batches that are trained on eagerly before a step is captured: libraries choose their algorithms in them, and
-the optimiser makes its state."""
+"""Eager steps on full batches before the capture, in which libraries choose their algorithms and the optimizer creates
+its state."""
 
 Body = Callable[[Batch, Features | None], Tensor]
-"""A training step: it moves weights and memories, and returns what the meter notes."""
+"""A training step: it updates weights and memories, and returns the values for the meter."""
 
 Once = Callable[[], Tensor]
 """A step whose batch is known."""
 
 
 class CaptureError(Exception):
-    """A step cannot be captured; nothing has been trained by the attempt."""
+    """A step cannot be captured; the attempt has trained nothing."""
 
 
 class Recorder(Protocol):
-    """Runs steps, and records one to be replayed."""
+    """Runs steps eagerly, and records one for replay."""
 
     def run(self, once: Once) -> Tensor:
-        """Run a step eagerly, where it would be recorded."""
+        """Run a step eagerly, on the stream of the recording."""
         ...
 
     def record(self, once: Once) -> Once:
-        """Return the replay of a step, which is not run by this."""
+        """Return the replay of a step without running the step."""
         ...
 
 
 class GraphRecorder:
     """Records a step as one CUDA graph.
 
-    Eager steps run on the stream that is captured later, so that libraries have their workspaces there. Random numbers
-    of the device's own generator go on in a replay as they would in a step that is run.
+    Eager steps run on the stream that is captured later, so that libraries have their workspaces there. The device's
+    generator advances in a replay as in an eager step.
     """
 
     def __init__(self) -> None:
@@ -72,17 +72,17 @@ class GraphRecorder:
         """Capture a step.
 
         Raises:
-            CaptureError: where it does what cannot be captured, or memory runs out.
+            CaptureError: the step cannot be captured, or memory runs out.
         """
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
         state, stream = generator.clone_state(), torch.cuda.current_stream()
         graph = torch.cuda.CUDAGraph()
         try:
-            # Other threads, which pin memory for batches that are decoded, may go on meanwhile.
+            # Other threads may pin memory for decoded batches meanwhile.
             with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
                 row = once()
-        except RuntimeError as error:  # of CUDA as well, whatever it is
-            torch.cuda.set_stream(stream)  # a capture that fails does not give it back
+        except RuntimeError as error:  # CUDA errors are RuntimeErrors too
+            torch.cuda.set_stream(stream)  # a failed capture does not restore it
             generator.graphsafe_set_state(state)
             raise CaptureError(reason_of(error)) from error
 
@@ -94,13 +94,13 @@ class GraphRecorder:
 
 
 class CapturedStep:
-    """Train on full batches: eagerly until the step has settled, then by replaying it.
+    """Trains on full batches: eagerly until the step has settled, then by replay.
 
     Args:
-        body: the step; all that it does must be a function of tensors.
-        settled: says whether the next step takes the way that all later ones take (constants are set, queues full).
+        body: the step; it must compute with tensors alone.
+        settled: whether the next step runs the same operations as all later ones (constants are set, queues full).
         recorder: runs and records steps.
-        eager_steps: least number of steps before that.
+        eager_steps: least number of eager steps before the capture.
     """
 
     def __init__(
@@ -112,28 +112,28 @@ class CapturedStep:
 
     @property
     def is_captured(self) -> bool:
-        """Whether steps are replayed by now."""
+        """Whether steps are already replayed."""
         return self._replay is not None
 
-    def __call__(self, batch: Batch, taught: Features | None = None) -> Tensor:
-        """Train on a batch of the size of all others.
+    def __call__(self, batch: Batch, teacher_features: Features | None = None) -> Tensor:
+        """Train on a full batch.
 
         Raises:
-            CaptureError: where the step cannot be captured.
+            CaptureError: the step cannot be captured.
         """
         if self._replay is None:
             if self.eager_left > 0 or not self.settled():
                 self.eager_left -= 1
-                return self.recorder.run(lambda: self.body(batch, taught))
-            self.inputs = _Inputs.like(batch, taught)
+                return self.recorder.run(lambda: self.body(batch, teacher_features))
+            self.inputs = _Inputs.like(batch, teacher_features)
             before = random_state()
             with no_reads():
-                self._replay = self.recorder.record(lambda: self.body(self.inputs.batch, self.inputs.taught))
+                self._replay = self.recorder.record(lambda: self.body(self.inputs.batch, self.inputs.teacher_features))
             if _host_has_drawn(before, random_state()):
                 self._replay = None
                 restore_random_state(before)
                 raise CaptureError("a network or loss draws random numbers on the host, which a graph would repeat")
-        self.inputs.fill(batch, taught)
+        self.inputs.fill(batch, teacher_features)
         return self._replay()
 
 
@@ -142,10 +142,10 @@ class _Inputs:
     """The buffers that a captured step reads."""
 
     batch: Batch
-    taught: Features | None
+    teacher_features: Features | None
 
     @classmethod
-    def like(cls, batch: Batch, taught: Features | None) -> "_Inputs":
+    def like(cls, batch: Batch, teacher_features: Features | None) -> "_Inputs":
         """Return buffers for batches like this one; an input that both networks share stays shared."""
         student = batch.student_input.clone()
         shared = batch.teacher_input is batch.student_input
@@ -156,31 +156,33 @@ class _Inputs:
             target=batch.target.clone(),
             index=None if batch.index is None else batch.index.clone(),
         )
-        if taught is None:
+        if teacher_features is None:
             return cls(copied, None)
-        maps = {name: value.clone() for name, value in taught.maps.items()}
-        return cls(copied, Features(taught.logits.clone(), taught.embedding.clone(), maps))
+        maps = {name: value.clone() for name, value in teacher_features.maps.items()}
+        return cls(copied, Features(teacher_features.logits.clone(), teacher_features.embedding.clone(), maps))
 
-    def fill(self, batch: Batch, taught: Features | None) -> None:
+    def fill(self, batch: Batch, teacher_features: Features | None) -> None:
         """Copy a batch into the buffers."""
-        for buffer, value in zip(_tensors(self.batch, self.taught), _tensors(batch, taught), strict=True):
+        for buffer, value in zip(
+            _tensors(self.batch, self.teacher_features), _tensors(batch, teacher_features), strict=True
+        ):
             buffer.copy_(value, non_blocking=True)
 
 
-def _tensors(batch: Batch, taught: Features | None) -> list[Tensor]:
-    """Return every tensor once."""
+def _tensors(batch: Batch, teacher_features: Features | None) -> list[Tensor]:
+    """Return every tensor once, in a fixed order."""
     tensors = [batch.student_input, batch.target]
     if batch.teacher_input is not batch.student_input:
         tensors.append(batch.teacher_input)
     if batch.index is not None:
         tensors.append(batch.index)
-    if taught is not None:
-        tensors += [taught.logits, taught.embedding, *taught.maps.values()]
+    if teacher_features is not None:
+        tensors += [teacher_features.logits, teacher_features.embedding, *teacher_features.maps.values()]
     return tensors
 
 
 def reason_of(error: BaseException) -> str:
-    r"""Return in one line why a capture has failed: what went wrong first, of which the end of the capture only hears.
+    r"""Return in one line why a capture has failed: the first error, which caused those after it.
 
     >>> try:
     ...     try:
@@ -194,15 +196,15 @@ def reason_of(error: BaseException) -> str:
     chain = [error]
     while chain[-1].__context__ is not None:
         chain.append(chain[-1].__context__)
-    for one in chain:
-        lack = lack_of_memory(one)
+    for link in chain:
+        lack = lack_of_memory(link)
         if lack is not None:
             return f"{lack}: lower --batch-size or --teacher-ahead"
     return next(iter(str(chain[-1]).strip().splitlines()), "") or type(chain[-1]).__name__
 
 
 def _host_has_drawn(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Return whether any generator of the host has moved between two states."""
+    """Return whether the host has drawn random numbers between two states."""
     (_, keys, position, *_), (_, later_keys, later_position, *_) = before["numpy"], after["numpy"]
     same = torch.equal(before["torch"], after["torch"]) and before["python"] == after["python"]
     return not (same and position == later_position and torch.equal(keys, later_keys))
@@ -211,16 +213,16 @@ def _host_has_drawn(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool
 def recorder_for(
     config: TrainingConfig, objective: Objective, accelerator: Accelerator, say: Callable[[str], None]
 ) -> Recorder | None:
-    """Return what captures the steps of a run, or None where they run eagerly.
+    """Return the recorder of a run's steps, or None if they run eagerly.
 
     Args:
         config: how to train.
         objective: the method.
         accelerator: the engine.
-        say: takes a line on why steps are not captured, where one would expect it.
+        say: takes a line on why a GPU's steps are not captured.
 
     Raises:
-        UsageError: on `--capture on`, where it cannot be.
+        UsageError: `--capture on`, but the step cannot be captured.
     """
     if config.capture == "off":
         return None
@@ -235,22 +237,22 @@ def recorder_for(
 
 
 def obstacle_to_capture(config: TrainingConfig, objective: Objective, accelerator: Accelerator) -> str:
-    """Return why a run's steps cannot be captured; empty where they can."""
+    """Return why a run's steps cannot be captured; empty if they can."""
     if accelerator.device.type != "cuda":
         return f"only a step on a CUDA GPU can be captured, received device {accelerator.device.type}"
     if accelerator.num_processes > 1:
         return f"{accelerator.num_processes} processes wait for each other within a step"
     if config.gradient_accumulation_steps > 1:
-        return "with --gradient-accumulation-steps not all batches do the same"
+        return "with --gradient-accumulation-steps only some batches move the weights"
     if config.compile:
-        return "--compile may compile anew at any step"
+        return "--compile may compile again at any step"
     if config.precision == "fp16":
-        return "fp16 looks at the gradients before it moves the weights"
+        return "fp16 reads the gradients before it moves the weights"
     return objective.reads
 
 
 def refusal(error: CaptureError) -> RunError:
-    """Return what `--capture on` says where the attempt has failed."""
+    """Return the error of `--capture on` after a failed capture."""
     return RunError(
-        f"--capture on: the step cannot be captured ({error}): go on with --capture auto, which then runs eagerly"
+        f"--capture on: the step cannot be captured ({error}): resume with --capture auto, which then runs eagerly"
     )

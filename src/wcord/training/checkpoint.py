@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a run needs to go on bit for bit, written whole and verified before they are used."""
+"""Checkpoints: everything that a run needs to resume bit for bit, written atomically and verified before use."""
 
 import io
 import random
@@ -29,7 +29,7 @@ KEYS: dict[str, type | tuple[type, ...]] = {
     "meter": dict,
     "random": dict,
 }
-"""What every checkpoint holds, of all versions."""
+"""Entries of every checkpoint, of all versions, and their types."""
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
@@ -41,7 +41,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
         state: tensors, numbers, strings, lists and dicts only, so that it loads with `weights_only=True`.
 
     Raises:
-        RunError: where it cannot be written.
+        RunError: it cannot be written.
     """
     buffer = io.BytesIO()
     torch.save(state | {"step": step}, buffer)
@@ -49,7 +49,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     write_atomically(path, seal_archive(buffer))
     others = _newest_first(folder)
     before = [other for other in others if _step(other) < step]
-    # Later ones could not be used: the run has gone on from one before them.
+    # Later ones are useless: the run has resumed from one before them.
     later = [other for other in others if _step(other) > step]
     for old in [*later, *before[KEPT - 1 :]]:
         discard(old)
@@ -57,35 +57,35 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
 
 
 def load_checkpoint(folder: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
-    """Return the newest state that is whole, or None where there is no checkpoint yet.
+    """Return the newest intact state, or None if there is no checkpoint yet.
 
     Args:
         folder: the run's checkpoints.
         say: takes a line on each checkpoint that is skipped, with the reason.
 
     Raises:
-        RunError: where checkpoints exist and none is whole.
+        RunError: checkpoints exist and none is intact.
     """
     if folder.exists() and not folder.is_dir():
-        raise RunError(f"{str(folder)!r} is no folder, but checkpoints are kept there: move it away")
-    passed: list[str] = []
+        raise RunError(f"{str(folder)!r} is not a folder, but the place of the checkpoints: move it away")
+    skipped: list[str] = []
     for path in _newest_first(folder):
         state = _read(path)
         if isinstance(state, dict):
-            for line in passed:
-                say(f"note: {line}; the run goes on from {path.name}")
+            for line in skipped:
+                say(f"note: {line}; the run resumes from {path.name}")
             return state
-        passed.append(f"checkpoint {path.name} is skipped: {state}")
-    if passed:
+        skipped.append(f"checkpoint {path.name} is skipped: {state}")
+    if skipped:
         raise RunError(
-            f"no checkpoint in {str(folder)!r} can be used ({'; '.join(passed)}): the run cannot be resumed; its logs "
+            f"no checkpoint in {str(folder)!r} can be used ({'; '.join(skipped)}): the run cannot be resumed; its logs "
             f"stay as they are, and --recipe {folder.parent / 'config.toml'} with a new --out runs it again"
         )
     return None
 
 
 def _read(path: Path) -> dict[str, Any] | str:
-    """Return the state in a checkpoint, or in one line why it cannot be used."""
+    """Return the state in a checkpoint, or one line that says why it cannot be used."""
     try:
         damage = damage_of_archive(path)
         if damage is not None:
@@ -95,27 +95,27 @@ def _read(path: Path) -> dict[str, Any] | str:
     except MemoryError:
         raise
     except Exception as error:  # a damaged pickle may raise anything
-        # After the first sentence, PyTorch's reason gives advice on its internals.
+        # After the first sentence PyTorch adds advice about its internals.
         reason = " ".join(str(error).split(". ")[0].split())[:120]
         return f"it cannot be read ({reason or type(error).__name__})"
 
 
 def _lack(state: object) -> str | None:
-    """Return what a state lacks of what a run needs, or None."""
+    """Return which entry is missing or wrong in a state, or None."""
     if not isinstance(state, dict):
-        return f"it holds no state of a run, but a {type(state).__name__}"
+        return f"it holds a {type(state).__name__} instead of the state of a run"
     for key, kind in KEYS.items():
         if not isinstance(state.get(key), kind):
             return f"its entry {key!r} is missing or of the wrong kind"
     if state["stage"] not in get_args(Stage):
         return f"its stage {state['stage']!r} is unknown"
-    present = random_state()
+    current = random_state()
     try:
         restore_random_state(state["random"])
-    except Exception as error:  # as many kinds as there are generators
+    except Exception as error:  # each generator raises its own kinds
         return f"its state of the random generators is damaged ({type(error).__name__})"
     finally:
-        restore_random_state(present)
+        restore_random_state(current)
     return None
 
 
@@ -132,7 +132,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: Mapping[str, Any]) -> None:
-    """Put every random generator back to where `random_state` found it."""
+    """Set every random generator to a state from `random_state`."""
     torch.set_rng_state(state["torch"])
     if state["cuda"]:
         torch.cuda.set_rng_state(state["cuda"][0])

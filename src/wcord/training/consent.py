@@ -1,4 +1,4 @@
-"""What a run's folder may not start by itself: code of the user's own, and trackers that send results elsewhere."""
+"""What a run's folder may not start by itself: the user's code, and trackers that send results elsewhere."""
 
 import shlex
 from collections.abc import Collection, Mapping
@@ -13,11 +13,11 @@ LOCAL = ("tensorboard",)
 """Trackers that only write files."""
 
 Needs = dict[str, tuple[str, ...]]
-"""Setting → those of its values that take consent."""
+"""Setting → its values that need consent."""
 
 
 def needs_consent(config: TrainConfig | DistillConfig) -> Needs:
-    """Return the settings of a run that name code of the user's own, or a tracker that starts a program.
+    """Return the settings of a run that name the user's code, or a tracker that starts a program.
 
     >>> needs_consent(TrainConfig(model="mypackage.nets:small", out=Path("run")))
     {'model': ('mypackage.nets:small',)}
@@ -30,50 +30,50 @@ def needs_consent(config: TrainConfig | DistillConfig) -> Needs:
 
 
 def require_consent(
-    run: Path, config: TrainConfig | DistillConfig, named: Mapping[str, object], *, brought: Collection[str] = ()
+    run: Path, config: TrainConfig | DistillConfig, named: Mapping[str, object], *, provided: Collection[str] = ()
 ) -> None:
-    """Raise where a run would start what its folder alone names.
+    """Raise if a run would start code or a tracker that only its folder names.
 
     Args:
         run: the run's folder.
         config: its settings, as the folder holds them.
-        named: setting → what the user has named now: a network's name, or trackers; empty or None: nothing.
-        brought: networks that the user brings as modules, so that their names build nothing.
+        named: setting → what the user names in this call: a network, or trackers; empty or None: nothing.
+        provided: networks that the user passes as modules, so that their names build nothing.
 
     Raises:
-        UsageError: something is not named, with the line that names it; or what is named is not the run's.
+        UsageError: code or a tracker is not named (the message gives the command that names it), or another is named.
     """
     for setting, value in named.items():
-        own = config.training.tracker if setting == "tracker" else getattr(config, setting, None)
-        if value and value != own:
+        saved = config.training.tracker if setting == "tracker" else getattr(config, setting, None)
+        if value and value != saved:
             raise UsageError(
-                f"the run in {str(run)!r} {f'has {setting} {own}' if own else f'has no {setting}'}, received "
+                f"the run in {str(run)!r} {f'has {setting} {saved}' if saved else f'has no {setting}'}, received "
                 f"--{setting} {_joined(value)}: a run keeps its settings when it is resumed"
             )
     needs = needs_consent(config)
-    missing = [setting for setting in needs if setting not in brought and not named.get(setting)]
+    missing = [setting for setting in needs if setting not in provided and not named.get(setting)]
     if not missing:
         return
     name = _joined(needs[missing[0]])
-    kind = "which starts a program" if missing[0] == "tracker" else "which is code of your own"
+    kind = "which starts a program" if missing[0] == "tracker" else "which is your own code"
     raise UsageError(
-        f"the run in {str(run)!r} has {missing[0]} {name}, {kind}: nothing is started only because a run's folder "
-        f"names it. If you trust it, resume with: {resume_command(run, config)}"
+        f"the run in {str(run)!r} has {missing[0]} {name}, {kind}: a run's folder alone starts neither. "
+        f"If you trust it, resume with: {resume_command(run, config)}"
     )
 
 
-def require_same_code(run: Path, begun: TrainConfig | DistillConfig, today: TrainConfig | DistillConfig) -> None:
-    """Raise where a run's folder names code, or trackers, that the settings of today do not name.
+def require_same_code(run: Path, saved: TrainConfig | DistillConfig, current: TrainConfig | DistillConfig) -> None:
+    """Raise if a run's folder names code, or trackers, that the current settings do not name.
 
     Raises:
-        UsageError: saying which.
+        UsageError: it does.
     """
-    now = needs_consent(today)
-    for setting, names in needs_consent(begun).items():
-        if names != now.get(setting):
+    current_needs = needs_consent(current)
+    for setting, names in needs_consent(saved).items():
+        if names != current_needs.get(setting):
             raise UsageError(
-                f"the run in {str(run)!r} was begun with {setting} {_joined(names)}, which is not the suite's: nothing "
-                "is started only because a run's folder names it. Remove the folder, or name another --out"
+                f"the run in {str(run)!r} began with {setting} {_joined(names)}, which is not the suite's: a run's "
+                "folder alone starts no code. Remove the folder, or name another --out"
             )
 
 

@@ -11,10 +11,10 @@ from wcord.models.network import Network
 
 
 class Distiller(nn.Module):
-    """What is trained: the student, and the objective's heads, which a distributed wrapper must see too.
+    """The trainable module: the student and the objective's heads, both inside a distributed wrapper.
 
-    The objective's memories and moments change alike in all processes, so the wrapper need not send them at each step
-    (DDP sends all buffers); `copy_buffers_from_first` makes them alike before the first.
+    The objective's buffers (memories, moments) change alike in all processes, so DDP, which sends all buffers at each
+    step, ignores them; `copy_buffers_from_first` makes them equal before the first step.
 
     Args:
         student: the network to be trained.
@@ -29,17 +29,17 @@ class Distiller(nn.Module):
         self.objective = objective
         self._tap = tap
         self.several_labels = several_labels
-        # Where DDP looks for what it leaves alone.
+        # DDP reads this attribute.
         self._ddp_params_and_buffers_to_ignore = [f"objective.{name}" for name, _ in objective.named_buffers()]
 
     def copy_buffers_from_first(self) -> None:
-        """Take the first process's buffers, to be called once all are where they are trained."""
+        """Copy the first process's buffers; call it once all buffers are on their devices."""
         collectives.copy_from_first(self.objective.buffers())
 
     def forward(self, batch: Batch, teacher: Features | None, stage: Stage = "main") -> tuple[LossReport, Tensor]:
-        """Return the loss and the number of samples classified rightly; without a teacher the terms see the student.
+        """Return the loss and the number of correct samples; without a teacher the student takes its place.
 
-        In the preparation stage the student runs only if it trains, and nothing is counted.
+        In the preparation stage the student runs only if it trains, and the number is 0.
         """
         preparation = self.objective.preparation
         if stage == "preparation":
@@ -49,12 +49,12 @@ class Distiller(nn.Module):
             return self.objective.prepare(student, teacher, batch), batch.target.new_zeros(())
         student = self._tap(batch.student_input)
         report = self.objective(student, student if teacher is None else teacher, batch)
-        return report, self._right(student.logits.detach(), batch.target)
+        return report, self._correct(student.logits.detach(), batch.target)
 
-    def _right(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return how many samples are classified rightly; of a mixture the class with the largest share counts.
+    def _correct(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the number of correct samples; the label of a mixture is the class with the largest share.
 
-        With several labels a sample counts by the share of them that are answered rightly.
+        With several labels a sample counts by its share of correct labels.
         """
         if self.several_labels:
             return ((logits > 0) == (target > 0.5)).float().mean(dim=1).sum()

@@ -1,4 +1,4 @@
-"""What a run computes with: device, Accelerate's engine, seeds, the optimiser."""
+"""What a run computes with: device, Accelerate's engine, seeds, the optimizer."""
 
 import random
 import warnings
@@ -28,22 +28,21 @@ from wcord.models.network import unwrap
 from wcord.training.config import TrainingConfig
 
 PARALLEL = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
-"""Ways of working together in which each process has the networks whole."""
+"""Kinds of parallelism in which each process holds the whole networks."""
 PATIENCE = timedelta(hours=6)
-"""How long processes wait for the first one, which evaluates and writes what was reached alone."""
+"""How long processes wait for the first one, which evaluates and writes alone."""
 
 
 def make_accelerator(config: TrainingConfig, out: Path) -> Accelerator:
-    """Return the engine for a configuration, once all processes that train together have come.
+    """Return the engine for a configuration, once all processes that train together have started.
 
     Args:
         config: how to train.
         out: folder of the run, which need not exist yet.
 
     Raises:
-        UsageError: where a tracker is not installed, CUDA (or fp16, which needs it) is asked for and there is none, all
-            processes would take one
-            GPU, or they are to share the networks' weights.
+        UsageError: a tracker is not installed, CUDA (or fp16, which needs it) is requested but not available, all
+            processes would use one GPU, or a process would hold only a part of the weights.
     """
     require_trackers(config.tracker)
     device = resolve_device(config.device)
@@ -51,10 +50,10 @@ def make_accelerator(config: TrainingConfig, out: Path) -> Accelerator:
         raise UsageError(f"--precision fp16 needs a CUDA GPU, received device {device.type}: use bf16 or fp32")
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
-    # Accelerate keeps its settings per process; a second run in one process may ask for others.
+    # Accelerate keeps its settings per process; a second run in one process may need others.
     AcceleratorState._reset_state()
     accelerator = Accelerator(
-        # A stage before the main one, and many a network of one's own, leaves parameters without a gradient.
+        # A preparation stage, and many custom networks, leave parameters without a gradient.
         kwargs_handlers=[
             DistributedDataParallelKwargs(find_unused_parameters=True),
             InitProcessGroupKwargs(timeout=PATIENCE),
@@ -77,47 +76,47 @@ def make_accelerator(config: TrainingConfig, out: Path) -> Accelerator:
 
 
 def require_trackers(names: Iterable[str]) -> None:
-    """Raise unless all trackers are installed, of which Accelerate would leave out the others in silence."""
+    """Raise unless all trackers are installed; Accelerate would leave out the others silently."""
     installed = {"tensorboard": is_tensorboard_available, "wandb": is_wandb_available, "mlflow": is_mlflow_available}
     missing = [name for name in dict.fromkeys(names) if not installed[name]()]
     if missing:
-        told = " ".join(missing)
-        raise UsageError(f"--tracker {told}: not installed; pip install {told}, or leave it out")
+        trackers = " ".join(missing)
+        raise UsageError(f"--tracker {trackers}: not installed; pip install {trackers}, or leave it out")
 
 
 def start_trackers(accelerator: Accelerator, config: dict[str, str], run: Path) -> None:
-    """Let the trackers begin, which may want an account or a server.
+    """Start the trackers, which may need an account or a server.
 
     Raises:
-        RunError: where one of them cannot.
+        RunError: one of them cannot start.
     """
     try:
         accelerator.init_trackers("wcord", config=config)
-    except Exception as error:  # whatever a library of others raises
+    except Exception as error:  # each tracker raises its own kinds
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         trackers = " or ".join(str(name) for name in accelerator.log_with)
         raise RunError(
-            f"--tracker: {trackers} could not start ({reason}): set it up and go on with --resume {run}, "
-            "or begin anew without it"
+            f"--tracker: {trackers} could not start ({reason}): set it up and resume with --resume {run}, "
+            "or start a new run without it"
         ) from error
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device that a name such as `auto` or `cuda:1` means.
+    """Return the device of a name such as `auto` or `cuda:1`.
 
     Raises:
-        UsageError: where it does not exist on this machine.
+        UsageError: it does not exist on this machine.
     """
     convert("device", name, Device)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"device {name!r} was asked for, but no CUDA device is visible: use --device cpu")
+        raise UsageError(f"device {name!r} was requested, but no CUDA device is visible: use --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device {name!r} was asked for, but there are {torch.cuda.device_count()} CUDA devices")
+        raise UsageError(f"device {name!r} was requested, but there are {torch.cuda.device_count()} CUDA devices")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("device 'mps' was asked for, but it is not available: use --device cpu")
+        raise UsageError("device 'mps' was requested, but it is not available: use --device cpu")
     return device
 
 
@@ -129,7 +128,7 @@ def seed_everything(seed: int) -> None:
 
 
 def student_groups(student: nn.Module, body_rate: float) -> dict[float, list[nn.Parameter]]:
-    """Return what trains of a student by the factor of its learning rate: 1 for its head, `body_rate` for the rest."""
+    """Return a student's trainable parameters by learning rate factor: 1 for its head, `body_rate` for the rest."""
     if body_rate == 1:
         return {1.0: [parameter for parameter in student.parameters() if parameter.requires_grad]}
     body, head = split_head(unwrap(student))
@@ -139,13 +138,13 @@ def student_groups(student: nn.Module, body_rate: float) -> dict[float, list[nn.
 def make_optimizer(
     groups: Mapping[float, list[nn.Parameter]], config: TrainingConfig, lr: float, device: torch.device
 ) -> torch.optim.Optimizer:
-    """Return the configured optimiser; a group's key is the factor of its learning rate, kept as `factor`.
+    """Return the configured optimizer; a group's key is the factor of its learning rate, stored as `factor`.
 
-    On a GPU it is one launch for all weights, and the rate is a tensor, which a captured step reads anew each time. Not
-    with fp16: such a launch leaves out a step that overflows by itself, and nobody could count it.
+    On a GPU it updates all weights in one launch, and the rate is a tensor, which a captured step reads each time. Not
+    with fp16: such a launch skips a step that overflows without counting it.
     """
     on_gpu = device.type == "cuda" and config.precision != "fp16"
-    given: list[dict[str, Any]] = [
+    parameter_groups: list[dict[str, Any]] = [
         {"params": group, "factor": factor, "lr": torch.tensor(lr * factor, device=device) if on_gpu else lr * factor}
         for factor, group in groups.items()
         if group
@@ -154,8 +153,10 @@ def make_optimizer(
     match config.optimizer:
         case "sgd":
             momentum, decay = config.momentum, config.weight_decay
-            return torch.optim.SGD(given, lr=lr, momentum=momentum, weight_decay=decay, fused=fused)
+            return torch.optim.SGD(parameter_groups, lr=lr, momentum=momentum, weight_decay=decay, fused=fused)
         case "adamw":
-            # Steps before the capture, and last batches of another size, run without it on purpose.
+            # Steps before the capture, and smaller last batches, run eagerly on purpose.
             warnings.filterwarnings("ignore", "This instance was constructed with capturable=True", UserWarning)
-            return torch.optim.AdamW(given, lr=lr, weight_decay=config.weight_decay, fused=fused, capturable=on_gpu)
+            return torch.optim.AdamW(
+                parameter_groups, lr=lr, weight_decay=config.weight_decay, fused=fused, capturable=on_gpu
+            )

@@ -17,11 +17,11 @@ def failing(run: RunFolder, step: Callable[[], int]) -> Iterator[None]:
     """Turn an unreadable sample, and NaN in a loss or a measure, into the failure of a run.
 
     Args:
-        run: the run's folder, which notes that a sample may be replaced.
+        run: the run's folder, which records that a sample may be replaced.
         step: returns the number of the current step.
 
     Raises:
-        RunError: in place of either.
+        RunError: in its place.
     """
     try:
         yield
@@ -43,7 +43,7 @@ def resumable(run: RunFolder) -> Iterator[None]:
         run: the run's folder.
 
     Raises:
-        RunError: in place of either.
+        RunError: in its place.
     """
     try:
         yield

@@ -16,10 +16,10 @@ TIME_IS_UP = 1
 class Interrupt:
     """Context in which SIGINT and SIGTERM set a flag; a second one raises as usual.
 
-    Outside the main thread signals cannot be caught and the flag stays down.
+    Outside the main thread signals cannot be caught, and the flag is never set.
 
     Args:
-        deadline: when the time is up, on the monotonic clock; None: no limit.
+        deadline: time limit, on the monotonic clock; None: no limit.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -54,5 +54,5 @@ class Interrupt:
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)  # pyright: ignore[reportArgumentType]  # what signal.signal itself returned
+            signal.signal(number, handler)  # pyright: ignore[reportArgumentType]  # what signal.signal returned
         self._previous = {}

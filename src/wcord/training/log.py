@@ -1,4 +1,4 @@
-"""A log of JSON lines, which is read as far as it is whole, whatever has befallen the file."""
+"""A log of JSON lines, read up to the first damaged line."""
 
 import json
 import os
@@ -15,8 +15,8 @@ Entry = dict[str, Any]
 class Log:
     """A file with one JSON object a line.
 
-    The process that writes it keeps its entries in memory: a file that is cut, emptied or removed meanwhile is written
-    again with the next entry.
+    The process that writes it keeps its entries in memory: a file that is cut, emptied or removed meanwhile is restored
+    with the next entry.
 
     Args:
         path: the file, which need not exist.
@@ -28,11 +28,11 @@ class Log:
 
     @property
     def entries(self) -> list[Entry]:
-        """All entries so far: those that this process has written, else those in the file."""
+        """All entries so far: those of this process, or else those in the file."""
         return read_lines(self.path) if self._entries is None else list(self._entries)
 
     def append(self, entry: Mapping[str, Any]) -> None:
-        """Add an entry; it is on the disk when this returns.
+        """Add an entry; it is on disk when this returns.
 
         Raises:
             RunError: the file cannot be written.
@@ -40,18 +40,18 @@ class Log:
         before, self._entries = self.entries, [*self.entries, _as_read(entry)]
         try:
             with self.path.open("ab") as file:
-                whole = file.tell() == len(_lines(before))
-                if whole:
+                intact = file.tell() == len(_lines(before))
+                if intact:
                     file.write(_lines([entry]))
                     file.flush()
                     os.fsync(file.fileno())
         except OSError as error:
             raise RunError(f"cannot write {str(self.path)!r} ({error.strerror}): free some space") from None
-        if not whole:
+        if not intact:
             self.replace(self._entries)
 
     def replace(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Write the whole file anew.
+        """Replace the whole file.
 
         Raises:
             RunError: it cannot be written.
@@ -61,7 +61,7 @@ class Log:
 
 
 def read_lines(path: Path) -> list[Entry]:
-    """Return the entries before the first line that is damaged or cut short; none where the file cannot be read."""
+    """Return the entries before the first line that is damaged or cut short; none if the file cannot be read."""
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
     except OSError:
@@ -79,23 +79,23 @@ def read_lines(path: Path) -> list[Entry]:
 
 
 def counting_up(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries of a log of epochs before the first that does not follow the one before it.
+    """Return the entries of an epoch log before the first that is out of sequence.
 
-    Two processes that write one log, or lines that are lost, leave such entries.
+    Two processes that write one log, or lost lines, leave such entries.
 
     >>> counting_up([{"epoch": 1}, {"epoch": 2}, {"epoch": 2}, {"epoch": 3}])
     [{'epoch': 1}, {'epoch': 2}]
     """
-    kept: list[Entry] = []
+    result: list[Entry] = []
     for entry in entries:
-        last = kept[-1] if kept else {"epoch": 0, "stage": entry.get("stage")}
+        last = result[-1] if result else {"epoch": 0, "stage": entry.get("stage")}
         begins_main = last.get("stage") is not None and entry.get("stage") is None
         same_stage = last.get("stage") == entry.get("stage")
         expected = 1 if begins_main else last["epoch"] + 1
         if entry.get("epoch") != expected or not (same_stage or begins_main):
             break
-        kept.append(entry)
-    return kept
+        result.append(entry)
+    return result
 
 
 def _lines(entries: Sequence[Mapping[str, Any]]) -> bytes:
@@ -103,5 +103,5 @@ def _lines(entries: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def _as_read(entry: Mapping[str, Any]) -> Entry:
-    """Return an entry as it comes back from the file: plain values, such as a checkpoint may hold."""
+    """Return an entry as the file holds it: plain values, which a checkpoint may hold."""
     return json.loads(json.dumps(entry))

@@ -43,7 +43,7 @@ from wcord.training.teaching import Teacher, teaching
 from wcord.training.update import Update
 
 FLUSH_EVERY = 20
-"""Steps between looks at the loss on an accelerator; on the CPU every step is looked at."""
+"""Steps between checks of the loss on an accelerator; on the CPU every step is checked."""
 
 
 class Trainer:
@@ -57,12 +57,13 @@ class Trainer:
         test: evaluation batches.
         config: how to train.
         base_lr: learning rate before the schedule.
-        run: folder that takes the checkpoints and the metrics.
+        run: folder for the checkpoints and the metrics.
         accelerator: devices, precision, processes and trackers.
-        cache: the teacher's outputs from other runs over the same batches; only of use without maps of the teacher.
+        cache: the teacher's outputs from other runs over the same batches; ignored if the method reads maps of the
+            teacher.
         recorder: captures the step; None: all steps run eagerly.
-        deadline: moment, of the monotonic clock, from which on the run saves itself and stops.
-        state: the checkpoint to go on from, which is emptied when that is done; None: begin at the first step.
+        deadline: time of the monotonic clock after which the run saves its state and stops.
+        state: the checkpoint to resume from, which is emptied once it is loaded; None: begin at the first step.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class Trainer:
         return self.average.module
 
     def ship(self) -> Shipped:
-        """Return the network that is saved, its running statistics measured where those of training will not do."""
+        """Return the network to be saved, with running statistics measured if those of training do not suffice."""
         device = self.accelerator.device
         return ship(self.shipped, self.train, self.config, updates=self.at.stage_batches, device=device)
 
@@ -126,7 +127,7 @@ class Trainer:
         """Train to the last epoch, or until a time limit or a signal, saving the state either way.
 
         Raises:
-            RunError: where a loss part becomes NaN or infinite, or the state cannot be written.
+            RunError: a loss part becomes NaN or infinite, or the state cannot be written.
         """
         with ExitStack() as stack:
             student_tap = stack.enter_context(capture(self.student, maps=self.objective.student_map_names))
@@ -147,7 +148,7 @@ class Trainer:
             return self._stages(stack.enter_context(Interrupt(self.deadline)))
 
     def _prepare(self, distiller: Distiller) -> None:
-        """Move everything to its device, wrap for several processes."""
+        """Move everything to its device, and wrap it for several processes."""
         distiller.to(self.accelerator.device)
         distiller.copy_buffers_from_first()
         if self.config.channels_last:
@@ -166,7 +167,7 @@ class Trainer:
         self.meter = EpochMeter(parts, diagnostics, device=self.accelerator.device)
 
     def _make_step(self) -> None:
-        """Make the optimiser of the stage, over what trains in it, and the step around it."""
+        """Create the optimizer of the stage's trainable parameters, and the step around it."""
         with_student = self.at.stage == "main" or (self.preparation is not None and self.preparation.student)
         groups = student_groups(self.student, self.config.body_rate) if with_student else {}
         for factor, parameters in self.objective.stage_groups(self.at.stage).items():
@@ -189,17 +190,17 @@ class Trainer:
         return self._epochs(interrupt, started) or Outcome("finished", "", None, self.seconds)
 
     def _epochs(self, interrupt: Interrupt, started: float) -> Outcome | None:
-        """Train to the end of the stage, or return how it was stopped."""
+        """Train to the end of the stage, or return how it stopped."""
         while self.at.epoch < self.at.stage_epochs:
             epoch_started = time.monotonic()
             self.trainable.train()
-            for batch, taught in self._batches():
-                wish = self._wish_to_stop(interrupt) if self.at.between_steps else None
-                if wish is not None:
+            for batch, teacher_features in self._batches():
+                request = self._stop_request(interrupt) if self.at.between_steps else None
+                if request is not None:
                     self.seconds = time.monotonic() - started
                     self._save()
-                    return Outcome("stopped", *wish, self.seconds)
-                self._step(batch, taught)
+                    return Outcome("stopped", *request, self.seconds)
+                self._step(batch, teacher_features)
                 self.seconds = time.monotonic() - started
                 if not self.at.between_steps:
                     continue
@@ -210,45 +211,45 @@ class Trainer:
         return None
 
     def _batches(self) -> Iterator[tuple[Batch, Features | None]]:
-        """Yield the batches that are left of the epoch, with the teacher's features where these are known already."""
+        """Yield the remaining batches of the epoch, with the teacher's features if these are already known."""
         start = self.at.batch
         with failing(self.run, lambda: self.at.steps_done):
             for group in self.train.groups(epoch=self.at.order, start=start):
                 whole = group.whole.to(self.accelerator.device)
-                taught: Sequence[Features | None] = [None] * len(group.sizes)
-                if self.teaching is not None:  # also of batches that are done: a pass over fewer has other bits
-                    taught = self.teaching.before_steps(whole, group.sizes)
-                yield from list(zip(whole.split(group.sizes), taught, strict=True))[max(0, start - group.first) :]
+                features: Sequence[Features | None] = [None] * len(group.sizes)
+                if self.teaching is not None:  # with finished batches: a smaller pass has other bits
+                    features = self.teaching.before_steps(whole, group.sizes)
+                yield from list(zip(whole.split(group.sizes), features, strict=True))[max(0, start - group.first) :]
 
-    def _step(self, batch: Batch, taught: Features | None) -> None:
-        """Teacher once, student once, backward; the last batch of an optimiser step moves the weights."""
+    def _step(self, batch: Batch, teacher_features: Features | None) -> None:
+        """Teacher once, student once, backward; the last batch of an optimizer step moves the weights."""
         self.update.set_rate(self._learning_rate())
-        if taught is None and self.teaching is not None:
+        if teacher_features is None and self.teaching is not None:
             last = self.at.batch + 1 == len(self.train)
-            taught = self.teaching.remembered(self.at.order, self.at.batch, batch, last=last)
+            teacher_features = self.teaching.cached(self.at.order, self.at.batch, batch, last=last)
         device = self.accelerator.device
         try:
             with failing(self.run, lambda: self.at.steps_done), without_waiting(device):
-                row = self._trained(batch, taught)
+                row = self._trained(batch, teacher_features)
         except RunError:
-            self.meter.flush()  # an earlier step may have gone wrong before
+            self.meter.flush()  # an earlier step may have failed first
             raise
         self.meter.add(self.at.steps_done, row, len(batch))
         self.at.batch += 1
         if device.type == "cpu" or self.at.batch % FLUSH_EVERY == 0:
             self.meter.flush()
 
-    def _trained(self, batch: Batch, taught: Features | None) -> Tensor:
+    def _trained(self, batch: Batch, teacher_features: Features | None) -> Tensor:
         if self.captured is not None and len(batch) == self.train.samples_in(0):
             try:
-                return self.captured(batch, taught)
+                return self.captured(batch, teacher_features)
             except CaptureError as error:
-                self.update.forget()  # what the attempt has made of gradients
+                self.update.forget()  # drop the gradients of the attempt
                 self.captured = None
                 if self.config.capture == "on":
                     raise refusal(error) from error
                 self.progress.line(f"note: the step cannot be captured ({error}): it runs eagerly")
-        return self.step(batch, taught, share=self._share(len(batch)), closes=self.at.closes_step)
+        return self.step(batch, teacher_features, share=self._share(len(batch)), closes=self.at.closes_step)
 
     def _learning_rate(self, step: int | None = None) -> float:
         if self.at.stage == "preparation":
@@ -257,12 +258,12 @@ class Trainer:
         return learning_rate_at(step, steps_per_epoch=self.at.epoch_steps, base=self.base_lr, config=self.config)
 
     def _share(self, local: int) -> float:
-        """Weight of this process's mean of a batch in the mean over all samples of an optimiser step.
+        """Weight of this process's mean of a batch in the mean over all samples of an optimizer step.
 
-        The gradients are then added up over the batches of the step and averaged over the processes.
+        Gradients are summed over the batches of the step and averaged over the processes.
         """
-        of_step = sum(self.train.samples_in(number) for number in self.at.batches_of_step)
-        return self.accelerator.num_processes * local / of_step
+        samples = sum(self.train.samples_in(number) for number in self.at.batches_of_step)
+        return self.accelerator.num_processes * local / samples
 
     def _show(self, epoch_started: float) -> None:
         elapsed = max(time.monotonic() - epoch_started, 1e-9)
@@ -307,10 +308,10 @@ class Trainer:
         self._save()
 
     def _evaluate(self) -> float:
-        """Return the top-1 accuracy (or mAP) of the network to be shipped; other processes wait for the first."""
+        """Return the top-1 accuracy (or mAP) of the shipped network; other processes wait for the first."""
         result = 0.0
         with failing(self.run, lambda: self.at.steps_done - 1), statistics_restored(tracking_layers(self.shipped)):
-            network = self.ship().network  # in all processes; training then goes on with its own statistics
+            network = self.ship().network  # in all processes; training continues with its statistics
             if self.accelerator.is_main_process:
                 predictions = predict(network, self.test.batches(), device=self.accelerator.device)
                 result = accuracy(predictions)[self.named.measure]
@@ -318,23 +319,23 @@ class Trainer:
         return result
 
     def _require_finite(self) -> None:
-        """Raise where a step so far, or the state that it has left, is not finite."""
+        """Raise if a loss part or a weight is not finite."""
         self.meter.flush()
         require_finite_weights("weights", self.update.parameters, step=self.at.steps_done - 1)
         if self.average is not None:
             require_finite_weights("averaged weights", [*self.average.parameters()], step=self.at.steps_done - 1)
 
-    def _wish_to_stop(self, interrupt: Interrupt) -> tuple[str, signal.Signals | None] | None:
-        """Return why to stop, and by which signal; all processes stop at one step, whichever was told to.
+    def _stop_request(self, interrupt: Interrupt) -> tuple[str, signal.Signals | None] | None:
+        """Return why to stop, and by which signal; all processes stop at the same step.
 
-        On an accelerator they agree every few steps only, since it waits for that.
+        On an accelerator they agree only every few steps, since agreeing waits for the device.
         """
         if collectives.count() > 1 and self.accelerator.device.type != "cpu" and self.at.steps_done % FLUSH_EVERY:
             return None
-        wish = interrupt.request(self.accelerator.device)
-        if wish == TIME_IS_UP:
+        request = interrupt.request(self.accelerator.device)
+        if request == TIME_IS_UP:
             return f"reached --max-time of {self.config.max_time or 0:g} minutes", None
-        return (f"received {signal.Signals(wish).name}", signal.Signals(wish)) if wish else None
+        return (f"received {signal.Signals(request).name}", signal.Signals(request)) if request else None
 
     def _save(self) -> None:
         """Write a checkpoint, of a finite state only."""
@@ -359,7 +360,7 @@ class Trainer:
         save_checkpoint(self.run.checkpoints, self.at.steps_done, state)
 
     def _resume(self) -> None:
-        """Seed everything, or go back to where the last checkpoint left it."""
+        """Seed everything, or restore the last checkpoint."""
         rank = self.accelerator.process_index
         seed_everything(self.config.seed + rank)
         state = self.state
@@ -373,7 +374,7 @@ class Trainer:
         if state.get("batches", len(self.train)) != len(self.train):
             raise UsageError(
                 f"the run has {state['batches']} batches an epoch, in {self.accelerator.num_processes} process(es) it "
-                f"would have {len(self.train)}: resume it in as many as it was started with"
+                f"would have {len(self.train)}: resume it in as many processes as it was started with"
             )
         try:
             self._restore(state, rank)
@@ -381,9 +382,9 @@ class Trainer:
             reason = str(error).splitlines()[-1].strip() if str(error) else type(error).__name__
             raise RunError(
                 f"the checkpoint does not fit the network or {', '.join(self.objective.weights)} as this code builds "
-                f"them ({reason}): resume with the code that the run began with, or begin anew in another folder"
+                f"them ({reason}): resume with the code that the run began with, or start a new run in another folder"
             ) from None
-        state.clear()  # whoever has passed it would keep its memory until the run is over
+        state.clear()  # the caller's reference would keep its memory until the run ends
 
     def _restore(self, state: Mapping[str, Any], rank: int) -> None:
         self.student.backbone.load_state_dict(state["student"])

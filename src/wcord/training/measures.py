@@ -1,4 +1,4 @@
-"""Names of a run's accuracies; mixed samples and samples with several labels have separate measures."""
+"""Names of a run's accuracies; mixed samples, and samples with several labels, have their own."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class Measures:
     Attributes:
         train: entry of the training data.
         test: entry of the evaluation data.
-        measure: the latter's name among the values of `accuracy`.
+        measure: name of the evaluation's measure among the values of `accuracy`.
         several_labels: whether samples have several labels.
     """
 

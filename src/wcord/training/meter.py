@@ -1,4 +1,4 @@
-"""Running means of the loss parts over an epoch, and the watch for values that are not finite."""
+"""Running means of the loss parts over an epoch, and the check that values are finite."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +10,11 @@ from wcord import collectives
 from wcord.checks import RunError
 from wcord.losses import LossReport
 
-REMEDY = "lower --lr, set --clip-norm, or look at the data; the last good checkpoint is kept"
+REMEDY = "lower --lr, set --clip-norm, or check the data; the last good checkpoint is kept"
 
 
 def measured(report: LossReport, correct: Tensor, samples: int) -> Tensor:
-    """Return what is noted of a step: total, parts, diagnostics and training accuracy, on their device.
+    """Return the values of a step: total, parts, diagnostics and training accuracy, on their device.
 
     >>> measured(LossReport(torch.tensor(2.0), {"kd": torch.tensor(1.0)}), torch.tensor(1), 4)
     tensor([ 2.,  1., 25.])
@@ -24,16 +24,15 @@ def measured(report: LossReport, correct: Tensor, samples: int) -> Tensor:
 
 
 class EpochMeter:
-    """Sample-weighted means of the total, each part, what is logged beside them, and the training accuracy.
+    """Sample-weighted means of the total, the parts, the diagnostics and the training accuracy.
 
     Values stay on their device until `flush`, one transfer for many steps, so that an accelerator is not stalled.
-    Each process notes its own part of the batches; `means` and `state_dict` are over all of them, and are to be asked
-    for in all of them.
+    Each process meters its part of the batches; `means` and `state_dict` cover all processes, which must all call them.
 
     Args:
         parts: names of the loss parts.
-        diagnostics: names of what the report holds beside them.
-        device: through which the processes talk.
+        diagnostics: names of the report's diagnostics.
+        device: device of the collective operations.
     """
 
     def __init__(self, parts: tuple[str, ...], diagnostics: tuple[str, ...] = (), *, device: torch.device) -> None:
@@ -50,11 +49,11 @@ class EpochMeter:
         self._pending: list[tuple[int, int, Tensor]] = []
 
     def add(self, step: int, row: Tensor, samples: int) -> None:
-        """Note one step: what `measured` says of it, and how many samples it had."""
+        """Add one step: its `measured` values and its number of samples."""
         self._pending.append((step, samples, row))
 
     def flush(self) -> None:
-        """Fetch what was noted.
+        """Read the values of the steps since the last call.
 
         Raises:
             RunError: at the first value that is NaN or infinite, naming the part and the step.
@@ -80,7 +79,7 @@ class EpochMeter:
         return {"sums": sums, "samples": samples}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint, which holds what all processes noted: in one of them only."""
+        """Continue from a checkpoint, which covers all processes: call it in only one of them."""
         self.reset()
         self.sums, self.samples = state["sums"], state["samples"]
 
@@ -92,17 +91,17 @@ class EpochMeter:
     def _refuse_non_finite(self, step: int, row: Tensor) -> None:
         if bool(row.isfinite().all()):
             return
-        # The total is listed first but is only the sum: the part that went wrong is the one to name.
+        # The total comes first but is only the sum: name the part at fault.
         order = [*range(1, len(self.names)), 0]
         bad = next(i for i in order if not bool(row[i].isfinite()))
         raise RunError(f"{self.names[bad]} became {row[bad].item()} at step {step}: {REMEDY}")
 
 
 def require_finite_weights(name: str, tensors: Sequence[Tensor], *, step: int) -> None:
-    """Raise where a step has left NaN or infinity in weights, or such as no network computes with.
+    """Raise if a step has left NaN, infinity or useless magnitudes in weights.
 
     Args:
-        name: what they are, for the message.
+        name: name of the weights, for the message.
         tensors: the weights.
         step: number of the step.
 

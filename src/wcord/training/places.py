@@ -1,6 +1,5 @@
-"""Files that a run's settings name: found again when it goes on from another folder, and kept while it needs them."""
+"""Files in a run's settings: located when the run resumes from another folder, and protected while it needs them."""
 
-import dataclasses
 import importlib.util
 import json
 from pathlib import Path
@@ -9,17 +8,17 @@ from typing import Any, TypeVar
 from wcord.checks import UsageError
 from wcord.files import sha256
 from wcord.scope import Affects, scopes
-from wcord.training.config import DistillConfig, TrainConfig, setting_values
+from wcord.training.config import DistillConfig, TrainConfig, changed, setting_values
 
 Config = TypeVar("Config", bound=TrainConfig | DistillConfig)
 
 FOLDERS = ("audiofolder", "hub", "imagefolder", "npz", "parquet", "table")
-"""Kinds of sources with a path after the colon; of the hub, a data set that lies in a folder."""
+"""Kinds of sources with a path after the colon; of hub, a data set in a folder."""
 SETTINGS = scopes(TrainConfig, DistillConfig)
 
 
 def lasting(config: DistillConfig | TrainConfig) -> dict[str, Any]:
-    """Return the settings that a run keeps to its end, as JSON holds them; contents of files are compared elsewhere."""
+    """Return the settings that a run cannot change, as JSON values; contents of files are compared elsewhere."""
     values = {name: value for name, value in setting_values(config).items() if _lasts(SETTINGS[name])}
     return json.loads(json.dumps(values))
 
@@ -29,19 +28,19 @@ def _lasts(affects: Affects) -> bool:
 
 
 def as_started(config: Config, folder: Path) -> tuple[Config, list[str]]:
-    """Return a configuration with the relative paths that lead somewhere from the folder where the run was started.
+    """Return a configuration with its relative paths resolved in the folder where the run was started, if they exist.
 
-    Other paths stay as they are, and so are looked for in the present folder.
+    Other paths are unchanged, and so refer to the current folder.
 
     Args:
         config: the settings of the run.
-        folder: where it was started.
+        folder: folder where it was started.
 
     Returns:
-        The configuration, and a line on each path that was found there.
+        The configuration, and a line on each resolved path.
 
     Raises:
-        UsageError: it names code that lies there, where Python does not look for it today.
+        UsageError: it names code in that folder, which is not on Python's path.
     """
     if folder == Path.cwd():
         return config, []
@@ -49,33 +48,22 @@ def as_started(config: Config, folder: Path) -> tuple[Config, list[str]]:
     for name, value in values.items():
         if "code" in SETTINGS[name].facts:
             _require_code(name, str(value), folder)
-    notes: list[str] = []
-    return _as_started(config, folder, notes), notes
+    changes = {name: path for name, value in values.items() if (path := _resolved(name, value, folder)) is not None}
+    changes.pop("out", None)
+    lines = [f"--{name.replace('_', '-')}: {str(path)!r}" for name, path in changes.items()]
+    return changed(config, changes), [f"{line} is used, as the run was started in {str(folder)!r}" for line in lines]
 
 
 def digests_of_files(config: TrainConfig | DistillConfig) -> dict[str, str]:
-    """Return the digest of each file that a setting of text names, by the setting."""
+    """Return setting → digest of each file that a text setting names."""
     values = setting_values(config).items()
     named = {name: Path(value) for name, value in values if isinstance(value, str) and "file" in SETTINGS[name].facts}
     return {name: sha256(path) for name, path in named.items() if path.is_file()}
 
 
-def _as_started(config: Any, folder: Path, notes: list[str]) -> Any:
-    changes: dict[str, Any] = {}
-    for item in dataclasses.fields(config):
-        value = getattr(config, item.name)
-        if dataclasses.is_dataclass(value):
-            changes[item.name] = _as_started(value, folder, notes)
-        elif item.name != "out" and (found := _found(item.name, value, folder)) is not None:
-            changes[item.name] = found
-            flag = item.name.replace("_", "-")
-            notes.append(f"--{flag}: {str(found)!r} is used, as the run was started in {str(folder)!r}")
-    return dataclasses.replace(config, **changes)
-
-
 def needed(config: TrainConfig | DistillConfig) -> list[tuple[str, Path]]:
-    """Return the files and folders that a run reads: the flag that names each, and its path."""
-    named = [(name, _named(name, value)) for name, value in setting_values(config).items() if name != "out"]
+    """Return the files and folders that a run reads, each with its flag."""
+    named = [(name, _path_in(name, value)) for name, value in setting_values(config).items() if name != "out"]
     return [(f"--{name.replace('_', '-')}", place[1]) for name, place in named if place and place[1].exists()]
 
 
@@ -95,17 +83,17 @@ def _holds(folder: Path, module: str) -> bool:
     return (folder / f"{module}.py").is_file() or (folder / module).is_dir()
 
 
-def _found(name: str, value: object, folder: Path) -> str | Path | None:
-    """Return a setting as an absolute path below a folder; None where it names nothing there, or nothing relative."""
-    named = _named(name, value)
+def _resolved(name: str, value: object, folder: Path) -> str | Path | None:
+    """Return a setting with its relative path resolved in a folder; None if it has none, or it does not exist there."""
+    named = _path_in(name, value)
     if named is None or named[1].is_absolute() or not (folder / named[1]).exists():
         return None
     before, path = named
     return folder / path if isinstance(value, Path) else f"{before}{folder / path}"
 
 
-def _named(name: str, value: object) -> tuple[str, Path] | None:
-    """Return the path that a setting names, and the text before it; None where it names none."""
+def _path_in(name: str, value: object) -> tuple[str, Path] | None:
+    """Return the path in a setting, and the text before it; None without a path."""
     if isinstance(value, Path):
         return "", value
     if not isinstance(value, str):

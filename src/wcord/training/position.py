@@ -1,4 +1,4 @@
-"""Where a run stands: stage, epoch and batch, and the optimiser steps that these amount to."""
+"""Where a run stands: stage, epoch and batch, and the optimizer steps that these amount to."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from wcord.methods.term import Stage
 
 @dataclass
 class Position:
-    """Counts batches, of which `accumulation` make a step of the optimiser; the last step of an epoch may have fewer.
+    """Counts batches, of which `accumulation` make an optimizer step; the last step of an epoch may have fewer.
 
     >>> at = Position(batches=5, accumulation=2, epochs=3)
     >>> at.epoch_steps, at.total_steps, at.batches_of_step
@@ -17,13 +17,13 @@ class Position:
     (2, range(4, 5), True)
 
     Attributes:
-        batches: of an epoch.
-        accumulation: batches whose gradients are added up for one step.
+        batches: batches of an epoch.
+        accumulation: batches whose gradients are summed for one step.
         epochs: length of the main stage.
-        prepared_epochs: length of the preparation stage, 0 where there is none.
-        stage: the present stage.
-        epoch: epochs of it that are done.
-        batch: batches of the present epoch that are done.
+        prepared_epochs: length of the preparation stage, 0 for none.
+        stage: the current stage.
+        epoch: finished epochs of the stage.
+        batch: finished batches of the current epoch.
     """
 
     batches: int
@@ -36,17 +36,17 @@ class Position:
 
     @property
     def stage_epochs(self) -> int:
-        """Length of the present stage."""
+        """Length of the current stage."""
         return self.epochs if self.stage == "main" else self.prepared_epochs
 
     @property
     def stage_name(self) -> str:
-        """What an epoch of the stage is called."""
+        """The stage's name for an epoch."""
         return "epoch" if self.stage == "main" else "preparation"
 
     @property
     def order(self) -> int:
-        """Number of the epoch whose order and augmentation are used; the main stage's are the same for all methods."""
+        """Number that sets the epoch's order and augmentation; the main stage has the same numbers for all methods."""
         return self.epoch if self.stage == "main" else self.epochs + self.epoch
 
     @property
@@ -61,13 +61,13 @@ class Position:
 
     @property
     def stage_steps(self) -> int:
-        """Steps of the present stage so far."""
+        """Steps of the current stage so far."""
         within = self.epoch_steps if self.batch == self.batches else self.batch // self.accumulation
         return self.epoch * self.epoch_steps + within
 
     @property
     def stage_batches(self) -> int:
-        """Batches of the present stage so far: how often normalization layers have seen one."""
+        """Batches of the current stage so far: how often normalization layers have been updated."""
         return self.epoch * self.batches + self.batch
 
     @property
@@ -78,7 +78,7 @@ class Position:
 
     @property
     def batches_of_step(self) -> range:
-        """Numbers of the batches that make the present step."""
+        """Numbers of the batches that make the current step."""
         first = self.batch - self.batch % self.accumulation
         return range(first, min(first + self.accumulation, self.batches))
 
@@ -89,5 +89,5 @@ class Position:
 
     @property
     def between_steps(self) -> bool:
-        """Whether no gradients wait for those of more batches."""
+        """Whether no accumulated gradients are waiting."""
         return self.batch == self.batches or self.batch % self.accumulation == 0

@@ -1,4 +1,4 @@
-"""What is shown while a run is under way: live bars in a terminal, plain lines elsewhere."""
+"""Progress of a run: live bars in a terminal, plain lines elsewhere."""
 
 import sys
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ class RunProgress:
 
     Args:
         total_steps: steps of the whole run.
-        done: steps done before this call, when a run is resumed.
+        done: steps done before a run is resumed.
         visible: False in all processes but the first.
     """
 
@@ -47,12 +47,12 @@ class RunProgress:
         self._progress.stop()
 
     def show(self, done: int, *, epoch: str, values: dict[str, float], images_per_second: float) -> None:
-        """Show how many steps are done, and what was measured last."""
+        """Show the number of finished steps, and the latest values."""
         if not self.live:
             return
-        shown = printable(" ".join(f"{name} {value:.3g}" for name, value in values.items()))
+        text = printable(" ".join(f"{name} {value:.3g}" for name, value in values.items()))
         self._progress.update(
-            self._task, completed=done, epoch=epoch, rate=f"{images_per_second:,.0f} images/s", values=shown
+            self._task, completed=done, epoch=epoch, rate=f"{images_per_second:,.0f} images/s", values=text
         )
 
     def line(self, text: str) -> None:
@@ -61,7 +61,7 @@ class RunProgress:
 
 
 def epoch_line(stage: str, epoch: int, epochs: int, entry: Mapping[str, Any]) -> str:
-    """Return what is told of an epoch that has ended.
+    """Return the line on a finished epoch.
 
     >>> epoch_line("epoch", 3, 10, {"loss": 1.5, "parts": {"ce": 1.5}, "train_top1": 40.0, "seconds": 60.0})
     'epoch   3/10  loss 1.500 (ce 1.500)  train 40.00 %  60.0 s, about 7 min 00 s left'
@@ -83,7 +83,7 @@ def epoch_line(stage: str, epoch: int, epochs: int, entry: Mapping[str, Any]) ->
 
 
 def clock_text(seconds: float) -> str:
-    """Return a duration as one says it.
+    """Return a duration in words.
 
     >>> clock_text(40), clock_text(125), clock_text(7500)
     ('40 s', '2 min 05 s', '2 h 05 min')

@@ -1,4 +1,4 @@
-"""The folder of a run: who may write it, its configuration, how it was started and its log of metrics."""
+"""The folder of a run: its configuration, its starts, its log of metrics, and the files that it may hold."""
 
 import tomllib
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ RECORD = "record.json"
 ANALYSIS = "analysis.npz"
 REPORT = "report.html"
 DAMAGED = "damaged_data"
-"""Entry of a start during which a sample could not be read."""
+"""Key in a start's entry: a sample could not be read."""
 CHECKPOINTS = "checkpoints"
 TRACKER = "tracker"
 FAILED = "failed.txt"
@@ -37,7 +37,7 @@ class RunFolder:
         path: the folder; it must hold a configuration.
 
     Raises:
-        UsageError: where the folder is missing or is not a run.
+        UsageError: the folder is missing or is not a run.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,16 +53,16 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: str, *, overwrite: bool = False, needed: Needed = ()) -> "RunFolder":
-        """Make a new run folder that holds its resolved configuration.
+        """Create a run folder that holds its resolved configuration.
 
         Args:
             path: the folder.
             config: the configuration, as TOML.
             overwrite: whether a run in the folder is replaced.
-            needed: what the run reads, which must not be removed for it.
+            needed: files that the run reads, which must not be removed.
 
         Raises:
-            UsageError: where the folder exists and may not be replaced, or cannot be written.
+            UsageError: the folder exists and may not be replaced, or cannot be written.
         """
         if path.exists() and not path.is_dir():
             raise UsageError(f"--out {str(path)!r} is a file: name a folder")
@@ -81,7 +81,7 @@ class RunFolder:
         return cls(path)
 
     def tidy(self) -> None:
-        """Remove what killed writes have left, and mark a run of an earlier version; its claim must be held."""
+        """Remove the remains of killed writes, and mark a run of an earlier version; the caller holds the claim."""
         mark(self.path, RUN)
         remove_left_over(self.path, RUN)
 
@@ -90,11 +90,11 @@ class RunFolder:
         self._metrics.append(entry)
 
     def logs(self) -> dict[str, list[Entry]]:
-        """Return what a checkpoint keeps of the logs, so that `restore` may write them again."""
+        """Return the logs for a checkpoint, from which `restore` writes them again."""
         return {METRICS: self.metrics(), STARTS: self.starts()}
 
     def configuration(self) -> tuple[TrainConfig | DistillConfig, list[str]]:
-        """Return the run's settings, and notes on files that lie where it was started, not in the present folder."""
+        """Return the run's settings, and notes on files that are used from the folder where the run was started."""
         config = read_config(self.path / CONFIG)
         folder = next((start["folder"] for start in self.starts() if "folder" in start), None)
         return (config, []) if folder is None else as_started(config, Path(folder))
@@ -108,13 +108,13 @@ class RunFolder:
         data: Mapping[str, object] | None = None,
         config: TrainConfig | DistillConfig | None = None,
     ) -> None:
-        """Note how the run begins, or goes on.
+        """Log a start or resumption of the run.
 
         Args:
-            commit: of the code.
+            commit: commit of the code.
             environment: the machine and its software.
             teacher: digest of the teacher's weights.
-            data: digests of the data, of `contents_of`.
+            data: digests of the data, from `contents_of`.
             config: the run's settings.
         """
         start: Entry = {
@@ -127,88 +127,88 @@ class RunFolder:
         self._starts.append(start | ({} if config is None else {"settings": lasting(config)}))
 
     def note_damage(self) -> None:
-        """Note that a sample could not be read, so that the run may go on with a whole one in its place."""
+        """Log that a sample could not be read, so that the run may resume with an intact copy of it."""
         *before, last = self.starts() or [{}]
         self._starts.replace([*before, last | {DAMAGED: True}])
 
     def origin(self) -> tuple[str | None, dict[str, Any]]:
-        """Return the commits and the environment of all starts; where they changed, one after the other."""
+        """Return the commits and the environments of all starts, distinct values joined by ", then "."""
         starts = self.starts()
         commits = list(dict.fromkeys(str(start["commit"]) for start in starts if start.get("commit")))
         environments: list[dict[str, Any]] = [start.get("environment", {}) for start in starts]
         environment: dict[str, Any] = {}
         for name, last in (environments[-1] if starts else {}).items():
-            values = list(dict.fromkeys(str(one.get(name)) for one in environments))
+            values = list(dict.fromkeys(str(each.get(name)) for each in environments))
             environment[name] = last if len(values) == 1 else ", then ".join(values)
         return ", then ".join(commits) or None, environment
 
     @property
     def teacher_digest(self) -> str | None:
-        """Digest of the weights of the teacher that the run began with; None where there was none."""
+        """Digest of the teacher's weights at the run's first start; None without a teacher."""
         return next((start.get("teacher") for start in self.starts()), None)
 
     def require_settings(self, config: TrainConfig | DistillConfig) -> None:
-        """Raise where settings are others than those that the run began with; one of an earlier version noted none.
+        """Raise if settings differ from those at the first start; earlier versions did not log them.
 
         Raises:
-            ChangedInputError: naming the first that has changed.
+            ChangedInputError: a setting has changed; the message names the first.
         """
-        begun = next((start["settings"] for start in self.starts() if isinstance(start.get("settings"), dict)), {})
+        initial = next((start["settings"] for start in self.starts() if isinstance(start.get("settings"), dict)), {})
         for name, value in lasting(config).items():
-            if name in begun and begun[name] != value:
+            if name in initial and initial[name] != value:
                 raise ChangedInputError(
                     f"{str(self.path / CONFIG)!r} has changed: {name} is {shown(value)}, but the run began with "
-                    f"{shown(begun[name])}; put it back, or begin anew in another folder"
+                    f"{shown(initial[name])}; restore it, or start a new run in another folder"
                 )
 
     def require_teacher(self, weights: Path | None) -> None:
-        """Raise where a teacher's weights are others than those that the run began with.
+        """Raise if the teacher's weights differ from those at the first start.
 
         Raises:
-            ChangedInputError: saying so.
+            ChangedInputError: they differ.
         """
-        begun = self.teacher_digest
-        if begun is None or weights is None or not weights.is_file():
+        initial = self.teacher_digest
+        if initial is None or weights is None or not weights.is_file():
             return
-        from wcord.models.weights import digest  # imports torch, which a look at a run's state does without
+        from wcord.models.weights import digest  # imports torch, which other uses of a run folder do not need
 
-        # Runs of earlier versions noted a digest of the whole file, which two equal teachers do not share.
-        if begun not in (sha256(weights), digest(weights)):
+        # Earlier versions logged a digest of the whole file.
+        if initial not in (sha256(weights), digest(weights)):
             raise ChangedInputError(
-                f"the run in {str(self.path)!r} began with another teacher than {str(weights)!r}: "
-                "give the one that it began with, or begin anew in another folder"
+                f"the run in {str(self.path)!r} began with a teacher other than {str(weights)!r}: "
+                "give the one that it began with, or start a new run in another folder"
             )
 
     def require_data(self, contents: Mapping[str, object]) -> None:
-        """Raise where data are others than those that the run began with; one of an earlier version noted none.
+        """Raise if data differ from those at the first start; earlier versions did not log them.
 
         Args:
-            contents: what `contents_of` gives of the data.
+            contents: digests of the data, from `contents_of`.
 
         Raises:
-            ChangedInputError: naming what has changed.
+            ChangedInputError: data have changed; the message says which.
         """
         from wcord.data.contents import difference  # imports torch, as above
 
-        noted = [start for start in self.starts() if "data" in start]
-        if not noted:
+        logged = [start for start in self.starts() if "data" in start]
+        if not logged:
             return
-        but = ("content",) if noted[-1].get(DAMAGED) else ()
+        ignored = ("content",) if logged[-1].get(DAMAGED) else ()
         try:
-            changed = difference(noted[-1]["data"], contents, but=but)
+            changed = difference(logged[-1]["data"], contents, but=ignored)
         except (LookupError, TypeError, AttributeError):
             raise UsageError(
                 f"{str(self.path / STARTS)!r} is damaged, so the data cannot be compared with those that the run began "
-                "with: remove that file to go on without the comparison, or begin anew in another folder"
+                "with: remove that file to resume without the comparison, or start a new run in another folder"
             ) from None
         if changed is not None:
             raise ChangedInputError(
                 f"the data of the run in {str(self.path)!r} have changed since it began: the {changed}. "
-                "Put them back as they were and resume again, or begin anew in another folder"
+                "Restore them and resume again, or start a new run in another folder"
             )
 
     def starts(self) -> list[Entry]:
-        """Return how the run began and went on; where that log is lost, what the last checkpoint keeps of it."""
+        """Return the log of starts; if it is lost, the last checkpoint's copy."""
         starts = self._starts.entries
         if starts or not self.checkpoints.is_dir():
             return starts
@@ -216,46 +216,46 @@ class RunFolder:
 
         with suppress(RunError):  # resuming the run will report it
             state = load_checkpoint(self.checkpoints, lambda line: None) or {}
-            return kept_logs(state).get(STARTS, [])
+            return logs_in(state).get(STARTS, [])
         return []
 
     def metrics(self) -> list[Entry]:
-        """Return the logged epochs before the first line that is damaged or does not count up."""
+        """Return the logged epochs before the first line that is damaged or out of sequence."""
         return counting_up(self._metrics.entries)
 
     def restore(self, state: Mapping[str, Any]) -> list[str]:
-        """Bring the logs back to what they held at a checkpoint, from which the run goes on.
+        """Restore the logs to their state at a checkpoint, from which the run resumes.
 
         Args:
-            state: the checkpoint's; one of an earlier version knows the number of epochs alone.
+            state: the checkpoint's; in earlier versions it holds only the number of epochs.
 
         Returns:
-            A line on each log of which something was lost or changed.
+            A line on each log that has lost or changed entries.
         """
-        logs = kept_logs(state)
+        logs = logs_in(state)
         return [*self._restore_metrics(logs.get(METRICS), state), *self._restore_starts(logs.get(STARTS))]
 
-    def _restore_metrics(self, kept: list[Entry] | None, state: Mapping[str, Any]) -> list[str]:
+    def _restore_metrics(self, saved: list[Entry] | None, state: Mapping[str, Any]) -> list[str]:
         epochs, notes = self.metrics(), []
-        if kept is None:
+        if saved is None:
             number = int(state.get("metrics_lines", 0))
-            kept = epochs[:number]
-            if len(kept) < number:
-                notes.append(f"{METRICS} is damaged: of {number} epochs it holds {len(kept)}, and so will the record")
-        elif epochs[: len(kept)] != kept:
-            notes.append(f"{METRICS} was damaged: its {len(kept)} lines are restored from the checkpoint")
-        self._metrics.replace(kept)
+            saved = epochs[:number]
+            if len(saved) < number:
+                notes.append(f"{METRICS} is damaged: it and the record hold only {len(saved)} of {number} epochs")
+        elif epochs[: len(saved)] != saved:
+            notes.append(f"{METRICS} was damaged: its {len(saved)} lines are restored from the checkpoint")
+        self._metrics.replace(saved)
         return notes
 
-    def _restore_starts(self, kept: list[Entry] | None) -> list[str]:
+    def _restore_starts(self, saved: list[Entry] | None) -> list[str]:
         starts = self._starts.entries
-        if kept is None:
-            lost = f"{STARTS} is lost: whether data and teacher are those that the run began with is not known"
+        if saved is None:
+            lost = f"{STARTS} is lost: data and teacher cannot be compared with those that the run began with"
             return [] if starts else [lost]
-        # That a sample was damaged is noted in the last line, after the checkpoint.
-        if [start | {DAMAGED: None} for start in starts[: len(kept)]] == [start | {DAMAGED: None} for start in kept]:
+        # That a sample was damaged is logged in the last line, after the checkpoint.
+        if [start | {DAMAGED: None} for start in starts[: len(saved)]] == [start | {DAMAGED: None} for start in saved]:
             return []
-        self._starts.replace(kept)
+        self._starts.replace(saved)
         return [f"{STARTS} was damaged: it is restored from the checkpoint"]
 
     def forget_epochs(self) -> None:
@@ -263,21 +263,21 @@ class RunFolder:
         self._metrics.replace([])
 
 
-def kept_logs(state: Mapping[str, Any]) -> dict[str, list[Entry]]:
-    """Return the logs that a checkpoint keeps; those of earlier versions keep none."""
+def logs_in(state: Mapping[str, Any]) -> dict[str, list[Entry]]:
+    """Return the logs in a checkpoint; earlier versions saved none."""
     logs = state.get("logs")
     return logs if isinstance(logs, dict) else {}
 
 
 def exists(path: Path) -> UsageError:
-    """Return the error for a folder that is taken."""
-    return UsageError(f"--out {str(path)!r} exists: name another folder, give --overwrite, or go on with --resume")
+    """Return the error for an --out that exists."""
+    return UsageError(f"--out {str(path)!r} exists: name another folder, give --overwrite, or resume with --resume")
 
 
 def settings_of(path: Path) -> dict[str, Any] | None:
-    """Return what a run's `config.toml` holds, or None where the file is missing or another program's.
+    """Return the settings in a run's `config.toml`, or None if the file is missing or another program's.
 
-    A run writes all of its settings, so that some of them tell a configuration of wcord.
+    A run writes all of its settings, so a few of them identify a configuration of wcord.
     """
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -291,7 +291,7 @@ def settings_of(path: Path) -> dict[str, Any] | None:
 
 
 def is_config(path: Path) -> bool:
-    """Tell whether a marked run's `config.toml` is its own; one that is damaged beyond reading is taken for it."""
+    """Return whether a marked folder's `config.toml` is a run's; an unreadable one counts as a run's."""
     try:
         tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -300,15 +300,15 @@ def is_config(path: Path) -> bool:
 
 
 def _is_older_run(folder: Path) -> bool:
-    """Tell whether a folder without a mark is the run of an earlier version: it has settings and has begun."""
-    begun = any((folder / name).exists() for name in (STARTS, METRICS, RECORD, FAILED, CHECKPOINTS))
-    return begun and not (folder / CONFIG).is_symlink() and settings_of(folder / CONFIG) is not None
+    """Return whether an unmarked folder is a run of an earlier version: it has settings and other files of a run."""
+    started = any((folder / name).exists() for name in (STARTS, METRICS, RECORD, FAILED, CHECKPOINTS))
+    return started and not (folder / CONFIG).is_symlink() and settings_of(folder / CONFIG) is not None
 
 
 RUN = Kind(
     "run",
     {
-        # A kill after the first leaves what can neither be resumed nor be taken for a finished run.
+        # After the removal of the first, the rest can neither be resumed nor read as a finished run.
         RECORD: by_name,
         CONFIG: is_config,
         f"{CHECKPOINTS}/step-[0-9]*.pt": by_name,
@@ -329,4 +329,4 @@ RUN = Kind(
     stays=(INSIDE,),
     older=_is_older_run,
 )
-"""What a run writes into its folder."""
+"""The files that a run writes."""

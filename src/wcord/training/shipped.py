@@ -18,9 +18,9 @@ class Shipped:
 
     Attributes:
         network: the student, or its moving average.
-        notes: what its user has to know about normalization layers, one sentence each.
-        statistics: the same for programs: number of layers with measured running statistics, number of samples, and
-            number of layers whose statistics have not settled; None where all are those of training.
+        notes: what its user must know about normalization layers, one sentence each.
+        statistics: the same for programs: numbers of layers with measured running statistics, of samples, and of layers
+            whose statistics have not settled; None if all are those of training.
     """
 
     network: Network
@@ -29,14 +29,14 @@ class Shipped:
 
 
 def ship(network: Network, train: Loader, config: TrainingConfig, *, updates: int, device: torch.device) -> Shipped:
-    """Set the running statistics of a network, in place, to what inference needs.
+    """Set the running statistics of a network, in place, for inference.
 
-    They are measured on batches that depend on the seed alone, equal in all processes.
+    They are measured on batches that depend on the seed alone and are equal in all processes.
 
     Args:
         network: the student, or its moving average.
         train: training batches.
-        config: says whether statistics are measured.
+        config: whether statistics are measured.
         updates: batches that the student has been trained on.
         device: where the network is.
     """
@@ -56,9 +56,9 @@ def ship(network: Network, train: Loader, config: TrainingConfig, *, updates: in
 
 
 def _reason(config: TrainingConfig, unsettled: Sequence[NormLayer], updates: int) -> str:
-    """Return why the running statistics of training do not suffice; empty where they do."""
+    """Return why the running statistics of training do not suffice; empty if they do."""
     if config.ema is not None and config.norm_statistics != "always":
-        return "averaged weights need statistics measured for them"
+        return "averaged weights need measured statistics"
     if not unsettled:
         return ""
     momenta = sorted({f"{layer.momentum:g}" if layer.momentum is not None else "1/n" for layer in unsettled})

@@ -20,14 +20,14 @@ from wcord.training.update import Update
 
 @dataclass(frozen=True)
 class Step:
-    """Teacher, student, terms, backward, clipping, optimiser, moving average and memories, in one call.
+    """Teacher, student, terms, backward, clipping, optimizer, moving average and memories, in one call.
 
     Attributes:
         trainable: student and objective as one module, wrapped for several processes.
         student: the student inside it.
-        update: the optimiser.
+        update: the optimizer.
         average: the student's moving average, or None.
-        teacher: None where no term looks at it.
+        teacher: None if no term uses it.
         stage: which stage of the objective trains.
         accelerator: the engine.
     """
@@ -41,21 +41,21 @@ class Step:
     accelerator: Accelerator
 
     def __call__(
-        self, batch: Batch, taught: Features | None = None, *, share: float = 1.0, closes: bool = True
+        self, batch: Batch, teacher_features: Features | None = None, *, share: float = 1.0, closes: bool = True
     ) -> Tensor:
-        """Train on a batch, and return what the meter notes of it.
+        """Train on a batch, and return its values for the meter.
 
         Args:
             batch: on the device.
-            taught: the teacher's features where they are known already; else the teacher runs here.
-            share: weight of the batch's mean in the step of the optimiser.
-            closes: whether the weights move; otherwise the gradients wait for those of more batches.
+            teacher_features: the teacher's features if they are already known; else the teacher runs here.
+            share: weight of the batch's mean in the optimizer step.
+            closes: whether the weights move; otherwise the gradients accumulate.
         """
-        if taught is None and self.teacher is not None:
-            taught = self.teacher(batch.teacher_input)
-        # Processes need the gradients of all only when the weights move.
+        if teacher_features is None and self.teacher is not None:
+            teacher_features = self.teacher(batch.teacher_input)
+        # Processes exchange gradients only when the weights move.
         with nullcontext() if closes else self.accelerator.no_sync(self.trainable):
-            report, correct = self.trainable(batch, taught, self.stage)
+            report, correct = self.trainable(batch, teacher_features, self.stage)
             self.update.backward(report.total if share == 1 else report.total * share)
         if closes and self.update.step() and self.average is not None:
             self.average.update(self.student)
@@ -63,8 +63,8 @@ class Step:
 
 
 def without_waiting(device: torch.device) -> AbstractContextManager[None]:
-    """Return the context of a step in which the host never waits for an accelerator; on a CPU nothing changes.
+    """Return the context of a step in which the host never waits for an accelerator; on a CPU it has no effect.
 
-    Captured and eager steps then do the same. Row numbers need no check: a loader's fit its memory.
+    Captured and eager steps are then the same. Row numbers need no check: a loader's numbers fit the memories.
     """
     return nullcontext() if device.type == "cpu" else no_reads()

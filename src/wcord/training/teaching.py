@@ -1,4 +1,4 @@
-"""The frozen teacher of a run: what it says to a batch, to several batches at once, or said to them in another run."""
+"""The frozen teacher of a run: its features of one batch, of several at once, or from the cache of another run."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,9 +21,9 @@ class Teacher:
 
     Attributes:
         tap: runs it and reads its features.
-        accelerator: says in which precision it runs.
-        ahead: batches that it sees in one pass; 1: each by itself, as a part of the training step.
-        cache: its outputs from other runs over the same batches, which each batch then takes; or None.
+        accelerator: sets the precision.
+        ahead: batches in one pass; 1: each by itself, as part of the training step.
+        cache: its outputs from other runs over the same batches, or None.
     """
 
     tap: Tap
@@ -33,12 +33,12 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Features:
-        """Return its features of what it sees."""
+        """Return its features of a batch of inputs."""
         with self.accelerator.autocast():
             return self.tap(images)
 
     def before_steps(self, whole: Batch, sizes: Sequence[int]) -> Sequence[Features | None]:
-        """Return its features of each batch of a group, where it sees several in one pass; None for each otherwise.
+        """Return its features of each batch of a group if one pass takes several; otherwise None for each.
 
         Args:
             whole: the batches, one after the other.
@@ -48,19 +48,19 @@ class Teacher:
             return [None] * len(sizes)
         return self(whole.teacher_input).split(sizes)
 
-    def remembered(self, epoch: int, number: int, batch: Batch, *, last: bool) -> Features | None:
-        """Return its features of a batch through the cache; None where there is no cache.
+    def cached(self, epoch: int, number: int, batch: Batch, *, last: bool) -> Features | None:
+        """Return its features of a batch through the cache; None without a cache.
 
         Args:
-            epoch: which order and augmentation.
-            number: of the batch in its epoch.
-            batch: on the device.
+            epoch: number that sets order and augmentation.
+            number: position of the batch in its epoch.
+            batch: the batch, on the device.
             last: whether it is the epoch's last.
         """
         if self.cache is None:
             return None
-        known = self.cache.features(epoch, number, lambda: self(batch.teacher_input), last=last)
-        return known.to(batch.target.device)
+        features = self.cache.features(epoch, number, lambda: self(batch.teacher_input), last=last)
+        return features.to(batch.target.device)
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def teaching(
     accelerator: Accelerator,
     cache: TeacherCache | None,
 ) -> Iterator[Teacher]:
-    """Freeze a teacher on the device of a run, and give what reads its features.
+    """Freeze a teacher on the device of a run, and yield its `Teacher`.
 
     Args:
         network: the teacher.

@@ -1,4 +1,4 @@
-"""One step of the optimiser: gradients of one batch or several, scaled, clipped and applied."""
+"""One optimizer step: gradients of one batch or several, scaled, clipped and applied."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,24 +11,24 @@ from wcord.training.config import TrainingConfig
 from wcord.training.engine import make_optimizer
 
 HOW = ("fused", "foreach", "capturable")
-"""Settings of a group of the optimiser that say how it computes, not what."""
+"""Settings of a parameter group that change how the optimizer computes, not what."""
 
 
 class Update:
     """Adds up gradients and moves the weights by them.
 
     With --precision fp16 the loss is multiplied by a scale before the backward pass, so that small gradients do not
-    vanish. A step whose scaled gradients overflow is left out, and the scale halved; that is how a scale is found, and
-    no failure.
+    vanish. A step whose scaled gradients overflow is skipped, and the scale is halved: this is how the scale adapts,
+    not a failure.
 
     Args:
-        groups: what trains, by the factor of its learning rate.
+        groups: trainable parameters by learning rate factor.
         config: how to train.
         base_lr: learning rate before the schedule.
-        accelerator: the engine; it has a gradient scaler where the precision is fp16.
+        accelerator: the engine; it has a gradient scaler if the precision is fp16.
 
     Attributes:
-        skipped: steps left out since the epoch began.
+        skipped: steps skipped in this epoch.
     """
 
     def __init__(
@@ -47,9 +47,10 @@ class Update:
         self._rate: float | None = None
 
     def _fill_momenta(self) -> None:
-        """Give every weight a momentum of zero, where it has none and the optimiser moves all in one launch.
+        """Give every weight a momentum of zero if it has none and the optimizer is fused.
 
-        That takes momenta of all or of none, and a weight may get its first gradient later than others.
+        A fused step needs momenta of all weights or of none, and weights may get their first gradients at different
+        steps.
         """
         for group in self.optimizer.param_groups:
             if not (group.get("fused") and group.get("momentum")):
@@ -65,7 +66,7 @@ class Update:
             rate = lr * group["factor"]
             if not isinstance(group["lr"], Tensor):
                 group["lr"] = rate
-            elif lr != self._rate:  # filling a tensor is a launch
+            elif lr != self._rate:  # filling a tensor costs a launch
                 group["lr"].fill_(rate)
         self._rate = lr
 
@@ -74,7 +75,7 @@ class Update:
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()
 
     def step(self) -> bool:
-        """Move the weights by the gradients and forget these; tell whether the weights moved."""
+        """Move the weights by the gradients, drop these, and return whether the weights moved."""
         if self.clip_norm is not None:
             if self.scaler is not None:
                 self.scaler.unscale_(self.optimizer.optimizer)
@@ -95,14 +96,14 @@ class Update:
         return {"optimizer": self.optimizer.state_dict(), "scaler": scaler, "skipped": self.skipped}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint; those of earlier versions hold the optimiser alone.
+        """Restore a checkpoint; in earlier versions it holds only the optimizer.
 
-        How the optimiser computes is its own matter: a run may go on on another device.
+        The groups keep how they compute (`HOW`), since a run may resume on another device.
         """
         rates = [group["lr"] for group in self.optimizer.param_groups]
-        own = [{name: group[name] for name in HOW if name in group} for group in self.optimizer.param_groups]
+        local = [{name: group[name] for name in HOW if name in group} for group in self.optimizer.param_groups]
         saved = state["optimizer"]
-        groups = [group | how for group, how in zip(saved["param_groups"], own, strict=True)]
+        groups = [group | how for group, how in zip(saved["param_groups"], local, strict=True)]
         self.optimizer.load_state_dict({**saved, "param_groups": groups})
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate

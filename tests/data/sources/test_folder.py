@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from wcord.checks import UsageError
-from wcord.data.config import DataConfig, PairingConfig
+from wcord.data.config import DataConfig
 from wcord.data.opening import open_data
 from wcord.data.samples import ReadRequest
 from wcord.data.sources.folder import folder_source
@@ -71,7 +71,7 @@ def test_an_order_of_classes_is_for_class_folders(tmp_path: Path) -> None:
             put(tmp_path / number / f"{i}.png")
     data = DataConfig(data=f"imagefolder:{tmp_path}", class_order="name")
     assert open_data(data).classes == ("10", "9")
-    assert open_data(data, PairingConfig(teacher_view="gray")).of_teacher.classes == ("10", "9")
+    assert open_data(data, {"view": "gray"}).of_teacher.classes == ("10", "9")
 
 
 @pytest.mark.parametrize("name", ["café", "Ångström", "プードル"])

@@ -67,7 +67,7 @@ def test_statistics_leave_gaps_out(tmp_path: Path) -> None:
 
 
 def test_embedded_tables() -> None:
-    data = open_data(DataConfig(data="sklearn:breast_cancer"), PairingConfig(teacher_input=("mean radius",)))
+    data = open_data(DataConfig(data="sklearn:breast_cancer"), {"input": ("mean radius",)})
     assert data.classes == ("benign", "malignant")
     assert data.train.shape == (30, 1, 1)
     assert data.of_teacher.train.shape == (1, 1, 1)
@@ -78,7 +78,7 @@ def test_embedded_tables() -> None:
 def test_visits_of_a_subject_are_one_sample(tmp_path: Path) -> None:
     source = written(visits(), tmp_path / "t.csv")
     config = DataConfig(data=source, label="kind", visits_of="who", order_by="visit", view="visits=1")
-    data = open_data(config, PairingConfig(teacher_view="visits=3"))
+    data = open_data(config, {"view": "visits=3"})
     assert len(data.train) + len(data.test) == 40
     assert (data.train.shape, data.of_teacher.train.shape) == ((2, 1, 1), (2, 3, 1))
     taught = data.of_teacher.train.read(torch.arange(len(data.train)))
@@ -146,18 +146,18 @@ def test_the_test_file_may_lack_what_the_teacher_sees_and_not_what_the_student_s
     written(frame[["id", "cheap", "label"]].assign(id=range(8, 16)).head(6), tmp_path / "test.csv")
     place = f"table:{tmp_path}"
     config = DataConfig(data=place, input=("cheap",))
-    for taught in (PairingConfig(teacher_input=("dear",)), PairingConfig(teacher_data=place, join="id")):
-        data = open_data(config, taught)
-        assert data.of_teacher.columns == (taught.teacher_input or ("dear", "cheap"))
+    for taught in (({"input": ("dear",)}, None), ({"data": place}, PairingConfig(join="id"))):
+        data = open_data(config, *taught)
+        assert data.of_teacher.columns == taught[0].get("input", ("dear", "cheap"))
         assert (len(data.train), len(data.test), len(data.of_teacher.train), len(data.of_teacher.test)) == (8, 6, 8, 0)
         assert any(note.startswith("the teacher sees none of the test samples") for note in data.notes)
         assert "teacher: the test file lacks column 'dear', and is skipped" in data.notes
     message = "the test file lacks column 'dear': add it, or hold out a part .* by --holdout 0.2"
     for seen in (("dear",), ()):
         with pytest.raises(UsageError, match=message):
-            open_data(DataConfig(data=place, input=seen), PairingConfig(teacher_input=("cheap",)))
+            open_data(DataConfig(data=place, input=seen), {"input": ("cheap",)})
     with pytest.raises(UsageError, match=message):  # by label the teacher is measured on its own test samples
-        open_data(config, PairingConfig(teacher_data=place, pair_by="label"))
+        open_data(config, {"data": place}, PairingConfig(pair_by="label"))
     # A teacher is trained on such a table by holding out a part of what is whole.
     held = open_data(DataConfig(data=place, input=("dear",), holdout=0.25))
     assert (len(held.train), len(held.test)) == (6, 2)
@@ -172,7 +172,7 @@ def test_later_visits_of_the_test_file_are_not_the_teachers_if_it_has_no_label_t
     visits = DataConfig(data=f"table:{tmp_path}", label="label", input=("x",), visits_of="who", order_by="when")
     alone = open_data(dataclasses.replace(visits, label="fine", holdout=0.25))
     for config in (visits, dataclasses.replace(visits, holdout=0.25)):
-        data = open_data(config, PairingConfig(teacher_label="fine", teacher_input=("x",)))
+        data = open_data(config, {"label": "fine", "input": ("x",)})
         assert data.of_teacher.train.shape == alone.train.shape == (1, 3, 1)
         assert data.train.shape == (1, 5, 1)
         own, taught = (part.read(torch.arange(len(data.train))) for part in (data.train, data.of_teacher.train))
@@ -191,14 +191,14 @@ def test_a_test_file_is_the_teachers_unless_something_that_it_is_asked_for_is_mi
         written(test, tmp_path / "t" / "test.csv")
         no_labels = {"no_labels": True} if settings.pop("no_labels", False) else {"label": "label"}
         config = DataConfig(data=f"table:{tmp_path / 's'}", input=("x",), **no_labels)
-        pairing = PairingConfig(teacher_data=f"table:{tmp_path / 't'}", join="id", teacher_input=("x",), **settings)
-        return len(open_data(config, pairing).of_teacher.test)
+        teacher = {"data": f"table:{tmp_path / 't'}", "input": ("x",), **settings}
+        return len(open_data(config, teacher, PairingConfig(join="id")).of_teacher.test)
 
     assert seen(tests) == 8
     assert seen(tests.drop(columns="label"), no_labels=True) == 8
-    assert seen(tests.drop(columns="label"), teacher_label="fine") == 8
-    assert seen(tests.drop(columns="fine"), teacher_label="fine") == 0
-    assert seen(tests.assign(fine=np.nan), teacher_label="fine") == 0
+    assert seen(tests.drop(columns="label"), label="fine") == 8
+    assert seen(tests.drop(columns="fine"), label="fine") == 0
+    assert seen(tests.assign(fine=np.nan), label="fine") == 0
 
 
 def test_a_group_on_both_sides_of_a_given_split_is_refused(tmp_path: Path) -> None:
@@ -254,10 +254,10 @@ def test_bad_files_are_told(tmp_path: Path) -> None:
 def test_labels_of_neither_network_are_seen(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": range(20), "fine": list("abcd") * 5, "coarse": list("uuvv") * 5})
     config = DataConfig(data=written(frame, tmp_path / "t.csv"), label="coarse")
-    data = open_data(config, PairingConfig(teacher_label="fine"))
+    data = open_data(config, {"label": "fine"})
     assert data.columns == data.of_teacher.columns == ("x",)
     with pytest.raises(UsageError, match="column 'fine' is a label and cannot be an input"):
-        open_data(dataclasses.replace(config, input=("x", "fine")), PairingConfig(teacher_label="fine"))
+        open_data(dataclasses.replace(config, input=("x", "fine")), {"label": "fine"})
     bare = frame.rename(columns={"coarse": "label"}).drop(columns="fine")
     assert open_data(DataConfig(data=written(bare, tmp_path / "b.csv"), no_labels=True)).columns == ("x",)
 
