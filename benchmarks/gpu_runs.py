@@ -1,4 +1,4 @@
-"""The rows of `benchmarks/gpu.py`: what is open, how fast it goes, and one run after the other while time lasts."""
+"""The rows of `benchmarks/gpu.py`: open runs, their speeds, and one run after the other until the time is over."""
 
 import shutil
 import tarfile
@@ -25,28 +25,28 @@ Say = Callable[[str], None]
 Attempted = Literal["settled", "taken", "stopped"]
 
 POLL = 2.0
-"""Seconds between looks at a teacher that another process trains."""
+"""Seconds between checks of a teacher that another process trains."""
 PART = 15 * 2**20
-"""Bytes of each file that is to be brought back, at most."""
+"""Most bytes of each file of the bundle."""
 BUNDLE = "bring_back.tar"
 
 
 @dataclass
 class Rows:
-    """The runs in their order, where they lie, and what became of them.
+    """The runs by priority, with their folders, speeds and results.
 
     Attributes:
-        runs: in the order of worth, teachers' trainings included.
+        runs: the runs by priority, with the trainings of the teachers.
         place: folder of the runs, data and device.
-        out: folder that takes records and the bundle.
+        out: output folder of records and bundle.
         committed: folder of the records under version control.
         places: folders of teachers, or NAME=FILE.
         samples: size of the training set.
-        table: steps measured on this machine, or on one like it.
-        recorded_table: steps of the committed tables.
-        overhead: seconds that a run takes beside its training, until the first has told.
-        failed: key → reason, of the runs that are not to be tried again by this call.
-        overheads: these seconds, of the runs so far.
+        table: step times of this machine, or of one like it.
+        recorded_table: step times of the committed tables.
+        overhead: seconds of a run besides its training, until the first is measured.
+        failed: key → reason of the runs that this call does not repeat.
+        overheads: these seconds, measured.
     """
 
     runs: Sequence[Run]
@@ -66,7 +66,7 @@ class Rows:
         self.teachers = {suite.name: self._teachers(suite) for suite in self.suites}
         self.items = {key: item_of(run, self.place, self.samples) for key, run in self.by_key.items()}
         self.recorded = self._recorded()
-        self.before = {*self.there()}
+        self.finished_before = {*self.finished()}
 
     @property
     def suites(self) -> list[Suite]:
@@ -75,14 +75,14 @@ class Rows:
 
     @property
     def records(self) -> Path:
-        """Folder of the records that this call and those before it have written."""
+        """Folder of the records that this and earlier calls wrote."""
         return self.out / "records"
 
     def open_items(self) -> list[Item]:
-        """Return what is still to be done, in order: neither recorded nor settled, and no teacher that is there."""
+        """Return the open runs, by priority: neither recorded nor settled; teachers without weights."""
         items = []
         for key, run in self.by_key.items():
-            if key in self.failed or self._is_there(run):
+            if key in self.failed or self._is_finished(run):
                 continue
             state = read_state(run.folder(self.place.out))
             if not state.settled and state.status != "running":
@@ -90,33 +90,34 @@ class Rows:
                 items.append(replace(self.items[key], left=left))
         return items
 
-    def there(self) -> list[str]:
-        """Return the keys of the runs that are over: rows with a record, teachers whose weights are there."""
-        return [key for key, run in self.by_key.items() if self._is_there(run)]
+    def finished(self) -> list[str]:
+        """Return the keys of the finished runs: rows with a record, teachers with weights."""
+        return [key for key, run in self.by_key.items() if self._is_finished(run)]
 
     def failures(self) -> dict[str, str]:
-        """Return why runs have failed, in this call or an earlier one over the same folder."""
+        """Return why runs failed, in this call or an earlier one over the same folder."""
         states = {key: read_state(run.folder(self.place.out)) for key, run in self.by_key.items()}
         return {key: state.reason for key, state in states.items() if state.status == "failed"}
 
     def trains_a_teacher(self) -> bool:
-        """Tell whether another process trains a teacher, after which there may be more to do."""
+        """Return whether another process trains a teacher, so that more runs may become ready."""
         teachers = (run for run in self.runs if isinstance(run, TeacherRun))
         return any(read_state(run.folder(self.place.out)).status == "running" for run in teachers)
 
     def speeds(self) -> Speeds:
-        """Return what the runs and the tables tell, those of this machine apart from the committed ones."""
-        made, recorded = (
-            {name: median(seconds) for name, seconds in found.items()} for found in (self._made(), self.recorded)
+        """Return the speeds from runs and tables, those of this machine apart from the committed ones."""
+        measured, recorded = (
+            {name: median(seconds) for name, seconds in steps.items()}
+            for steps in (self._measured_steps(), self.recorded)
         )
         overhead = max(self.overheads, default=self.overhead)
-        return Speeds(made, self.table.steps, recorded, self.recorded_table.steps, overhead)
+        return Speeds(measured, self.table.steps, recorded, self.recorded_table.steps, overhead)
 
     def sources(self) -> str:
-        """Return in words where the speeds come from, in the order in which they count."""
-        made, recorded = (sum(map(len, found.values())) for found in (self._made(), self.recorded))
+        """Return the sources of the speeds in words, by precedence."""
+        measured, recorded = (sum(map(len, steps.values())) for steps in (self._measured_steps(), self.recorded))
         named = [
-            f"runs in {shown(self.place.out)} ({made})" if made else "",
+            f"runs in {shown(self.place.out)} ({measured})" if measured else "",
             self.table.source,
             f"records in {shown(self.committed)} ({recorded})" if recorded else "",
             self.recorded_table.source,
@@ -125,12 +126,12 @@ class Rows:
         return "; else ".join(name for name in named if name)
 
     def missing_teachers(self) -> list[str]:
-        """Return the names of the teachers that have to be trained."""
+        """Return the names of the teachers to train."""
         return [*dict.fromkeys(item.pair for item in self.open_items() if item.label == TEACHER)]
 
     def planned(self, seconds_left: float) -> list[Planned]:
-        """Return the plan for the time that is left."""
-        return plan(self.open_items(), self.speeds(), seconds_left, ready=self.there())
+        """Return the plan for the time left."""
+        return plan(self.open_items(), self.speeds(), seconds_left, ready=self.finished())
 
     def weights(self, run: Run) -> Path:
         """Return the file of a run's teacher."""
@@ -138,13 +139,13 @@ class Rows:
         return self.teachers[run.suite.name].weights(teacher)
 
     def catch_up(self) -> None:
-        """Record what an earlier call over the same folder has ended and was stopped before it could record it."""
+        """Record the runs that an earlier call over the same folder finished but did not record."""
         for run in self.runs:
-            if read_state(run.folder(self.place.out)).settled and not self._is_there(run):
+            if read_state(run.folder(self.place.out)).settled and not self._is_finished(run):
                 self.record(run)
 
     def record(self, run: Run) -> None:
-        """Write what became of a run in the committed form; a failure is only noted, so that it is tried elsewhere."""
+        """Write the record of a run in its committed form; a failure is only noted, to be tried elsewhere."""
         state = read_state(run.folder(self.place.out))
         if state.status == "failed":
             self.failed[key_of(run)] = state.reason
@@ -153,33 +154,33 @@ class Rows:
             if key_of(entry.row) == key_of(run) and entry.status != "failed":
                 keep(entry, self.records)
         if isinstance(run, TeacherRun) and state.status == "done":
-            kept = self.out / "teachers" / run.suite.name / f"{run.key}.safetensors"
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.weights(run), kept)
+            weights = self.out / "teachers" / run.suite.name / f"{run.key}.safetensors"
+            weights.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.weights(run), weights)
 
     def _teachers(self, suite: Suite) -> Teachers:
-        wanted = [run for run in self.runs if isinstance(run, TeacherRun) and run.suite.name == suite.name]
-        mine = [place for place in self.places if "=" not in place or place.partition("=")[0] in suite.teachers]
-        return find_teachers(suite, wanted, mine, self.place.out)
+        needed = [run for run in self.runs if isinstance(run, TeacherRun) and run.suite.name == suite.name]
+        places = [place for place in self.places if "=" not in place or place.partition("=")[0] in suite.teachers]
+        return find_teachers(suite, needed, places, self.place.out)
 
-    def _is_there(self, run: Run) -> bool:
-        """Tell whether nothing is to be done: a row has its record, a teacher its weights."""
+    def _is_finished(self, run: Run) -> bool:
+        """Return whether a run is finished: a row has a record, a teacher has weights."""
         if isinstance(run, TeacherRun):
             return self.weights(run).is_file()
         name = run.folder(Path())
         return any((root / name).with_name(f"{name.name}.json").is_file() for root in (self.committed, self.records))
 
-    def _made(self) -> dict[tuple[str, str], list[float]]:
-        """Return what a step took in the runs that are there, of all suites: they share their pairs."""
-        found: dict[tuple[str, str], list[float]] = {}
+    def _measured_steps(self) -> dict[tuple[str, str], list[float]]:
+        """Return the seconds of a step in the runs of this folder, over all suites, which share pairs."""
+        steps: dict[tuple[str, str], list[float]] = {}
         for key, run in self.by_key.items():
             state, item = read_state(run.folder(self.place.out)), self.items[key]
             if state.seconds is not None:
-                found.setdefault((item.pair, item.label), []).append(state.seconds / item.steps)
-        return found
+                steps.setdefault((item.pair, item.label), []).append(state.seconds / item.steps)
+        return steps
 
     def _recorded(self) -> dict[tuple[str, str], list[float]]:
-        found: dict[tuple[str, str], list[float]] = {}
+        steps: dict[tuple[str, str], list[float]] = {}
         device = self.place.device.partition(":")[0]
         for suite in self.suites:
             for entry in entries_of_records(suite, self.committed):
@@ -187,25 +188,25 @@ class Rows:
                 if record is None or not str(record.environment.get("device")).startswith(device):
                     continue
                 item = item_of(entry.row, self.place, self.samples)
-                found.setdefault((item.pair, item.label), []).append(record.wall_seconds / item.steps)
-        return found
+                steps.setdefault((item.pair, item.label), []).append(record.wall_seconds / item.steps)
+        return steps
 
 
-def go_through(
+def run_rows(
     rows: Rows,
     attempt: Callable[[Run], Attempted],
     seconds_left: Callable[[], float],
     say: Say,
     wait: Callable[[float], object] = time.sleep,
 ) -> None:
-    """Start one run after the other, the first of the plan that can end, until none can.
+    """Start the first run of the plan that can finish, again and again, until none can.
 
     Args:
         rows: the runs.
-        attempt: brings a run to its end.
+        attempt: trains a run.
         seconds_left: seconds that are left.
-        say: takes the lines that tell what happens.
-        wait: lets some seconds pass.
+        say: takes the lines that report progress.
+        wait: waits some seconds.
     """
     while True:
         left = seconds_left()
@@ -221,11 +222,11 @@ def go_through(
         if ended == "stopped":
             return
         if ended == "settled" and key in {item.key for item in rows.open_items()}:
-            rows.failed[key] = "it ended without a result"  # it must not be started for ever
+            rows.failed[key] = "it ended without a result"  # do not start it again forever
 
 
-def attempt_with(rows: Rows, attempts: Attempts, after: Callable[[], object]) -> Callable[[Run], Attempted]:
-    """Return what brings a run to its end, records it, and does what has to be done after each."""
+def make_attempt(rows: Rows, attempts: Attempts, after: Callable[[], object]) -> Callable[[Run], Attempted]:
+    """Return a function that trains a run, records it and calls `after`."""
 
     def attempt(run: Run) -> Attempted:
         started = time.monotonic()
@@ -247,7 +248,7 @@ def attempt_with(rows: Rows, attempts: Attempts, after: Callable[[], object]) ->
 
 
 def bundle(out: Path) -> list[Path]:
-    """Put all that has to be brought back into one archive, in parts: `cat bring_back.tar.* | tar x`.
+    """Write all results into one archive, in parts: `cat bring_back.tar.* | tar x`.
 
     Returns:
         The parts.

@@ -1,4 +1,4 @@
-"""What `benchmarks/gpu.py` does before its rows: the GPU tests and the speed tables, each within its share of time."""
+"""The GPU tests and speed tables of `benchmarks/gpu.py`, each within its time limit."""
 
 import json
 import os
@@ -18,22 +18,22 @@ ROOT = Path(__file__).resolve().parents[1]
 SPEED = ROOT / "benchmarks" / "speed"
 TESTS_SECONDS = 75.0
 KILLED = 124
-"""Exit code of a program that ran out of its time, as timeout(1) has it."""
+"""Exit code of a program that timed out, as of timeout(1)."""
 MARKED = re.compile(r"pytest\.mark\.gpu\b")
 CAPTURED_TESTS = "test_captured_gpu.py"
 OUTCOME = re.compile(r"^\S+::.*? (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b.*\[ *\d+%\]$", re.MULTILINE)
-"""A line of pytest on a test that is over."""
+"""A line of pytest about a finished test."""
 
 
 @dataclass(frozen=True)
 class Script:
-    """A speed table, the most seconds that it may take on a GPU, and what writes it there.
+    """A speed table, its time limit on a GPU, and its script.
 
     Attributes:
-        name: of the table.
-        seconds: within which it must be there.
-        arguments: of the script.
-        script: its name, where it is another than the table's.
+        name: name of the table.
+        seconds: its time limit.
+        arguments: arguments of the script.
+        script: name of the script, if different.
     """
 
     name: str
@@ -52,9 +52,9 @@ SCRIPTS = (
     Script("data", 60.0),
     Script("cache", 60.0),
 )
-"""In the order of worth."""
+"""The speed tables by priority."""
 STEPS = ("step", "methods")
-"""The tables that tell how long a step takes."""
+"""The tables of step times."""
 
 
 def machine_line(device: torch.device) -> str:
@@ -73,7 +73,7 @@ def machine_line(device: torch.device) -> str:
 
 
 def run_tests(out: Path, seconds: float, say: Callable[[str], None]) -> None:
-    """Run the tests that need a GPU, write what they say to tests.txt, and say how they ended."""
+    """Run the tests that need a GPU, write their output to tests.txt, and report the result."""
     command = [
         sys.executable, "-m", "pytest", "-m", "gpu", "-vv", "-rs", "-p", "no:cacheprovider",
         *(path.relative_to(ROOT).as_posix() for path in gpu_tests()),
@@ -85,19 +85,19 @@ def run_tests(out: Path, seconds: float, say: Callable[[str], None]) -> None:
 
 
 def gpu_tests() -> list[Path]:
-    """Return the files of tests that need a GPU, first the one that compares captured steps with eager ones."""
-    found = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if MARKED.search(path.read_text("utf-8"))]
+    """Return the test files that need a GPU; the one that compares captured with eager steps comes first."""
+    files = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if MARKED.search(path.read_text("utf-8"))]
 
-    def worth(path: Path) -> int:
+    def priority(path: Path) -> int:
         if path.name == CAPTURED_TESTS:
             return 0
         return 1 if path.parent == ROOT / "tests" and path.name.startswith("test_gpu") else 2
 
-    return sorted(found, key=worth)
+    return sorted(files, key=priority)
 
 
 def outcomes(text: str) -> str:
-    """Return how many tests had passed and how many had failed by what pytest has said so far."""
+    """Return the numbers of passed and failed tests in an output of pytest."""
     counts = Counter(OUTCOME.findall(text))
     return f"{counts['PASSED']} passed, {counts['FAILED'] + counts['ERROR']} failed"
 
@@ -106,15 +106,15 @@ def run_script(
     script: Script, out: Path, device: torch.device, seconds_left: float, say: Callable[[str], None],
     committed: Path | None = None,
 ) -> None:  # fmt: skip
-    """Write a speed table if it is not there yet, and its share of time is left.
+    """Write a speed table if it is missing and enough time is left.
 
     Args:
-        script: what writes it.
-        out: folder that takes it, below speed/.
-        device: where it computes.
-        seconds_left: seconds that are left for tables.
-        say: takes the line that tells how it went.
-        committed: folder of committed tables; one that is of this GPU and version of torch is not measured again.
+        script: the table.
+        out: output folder; the table is in its speed/.
+        device: the device.
+        seconds_left: seconds left for tables.
+        say: takes the line that reports the result.
+        committed: folder of committed tables; one of this GPU model and torch version is not measured again.
     """
     file, source = out / "speed" / f"{script.name}.json", SPEED / f"{script.script or script.name}.py"
     if file.exists() or not source.exists():
@@ -137,7 +137,7 @@ def run_script(
 
 
 def is_current(file: Path, device: torch.device) -> bool:
-    """Tell whether a table was measured on this model of GPU with this version of torch, and captured steps too."""
+    """Return whether a table is of this GPU model and torch version, with captured steps if it has steps."""
     gpu = gpu_name(device)
     if gpu is None or not file.is_file():
         return False
@@ -147,18 +147,18 @@ def is_current(file: Path, device: torch.device) -> bool:
 
 
 def gpu_name(device: torch.device) -> str | None:
-    """Return the model of GPU, or None where there is none."""
+    """Return the GPU model, or None without a GPU."""
     is_gpu = device.type == "cuda" and torch.cuda.is_available()
     return torch.cuda.get_device_name(device) if is_gpu else None
 
 
 @dataclass(frozen=True)
 class StepTable:
-    """What a step takes.
+    """Step times.
 
     Attributes:
         steps: method → seconds of its fastest form.
-        source: the files, in words; empty where there are none.
+        source: the files, in words; empty without files.
     """
 
     steps: Mapping[str, float] = field(default_factory=dict)
@@ -166,7 +166,7 @@ class StepTable:
 
 
 def step_table(files: Iterable[Path]) -> StepTable:
-    """Return what those of the files that are there tell of steps."""
+    """Return the step times in the files that exist."""
     steps: dict[str, float] = {}
     sources: list[str] = []
     for file in files:
@@ -182,7 +182,7 @@ def step_table(files: Iterable[Path]) -> StepTable:
 
 
 def step_tables(out: Path, committed: Path, device: torch.device) -> tuple[StepTable, StepTable]:
-    """Return the steps of this machine, measured in `out` or committed from one like it, and those of others."""
+    """Return the step times of this machine, from `out` or committed ones of a machine like it, and those of others."""
     here, others = [], []
     for name in STEPS:
         measured, known = (folder / f"{name}.json" for folder in (out, committed))
@@ -193,7 +193,7 @@ def step_tables(out: Path, committed: Path, device: torch.device) -> tuple[StepT
 
 
 def shown(path: Path) -> str:
-    """Return a path as a reader of the project would write it."""
+    """Return a path relative to the project, if it is in it."""
     whole = path.resolve()
     return whole.relative_to(ROOT).as_posix() if whole.is_relative_to(ROOT) else str(path)
 
@@ -207,7 +207,7 @@ def _last_line(text: str) -> str:
 
 
 def _run(command: Sequence[str], seconds: float) -> tuple[int, str]:
-    """Run a program in the project's folder for so long at most; return its exit code and what it said."""
+    """Run a program in the project's folder with a time limit; return its exit code and output."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -216,7 +216,7 @@ def _run(command: Sequence[str], seconds: float) -> tuple[int, str]:
         try:
             text, _ = process.communicate(timeout=max(1.0, seconds))
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)  # its own session: what it has started ends with it
+            os.killpg(process.pid, 9)  # its session includes its children
             text, _ = process.communicate()
             return KILLED, text
     return process.returncode, text
@@ -224,10 +224,10 @@ def _run(command: Sequence[str], seconds: float) -> tuple[int, str]:
 
 def _first_line(command: Sequence[str]) -> str:
     try:
-        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return told.stdout.strip().partition("\n")[0]
+    return result.stdout.strip().partition("\n")[0]
 
 
 def _version(name: str) -> str:

@@ -1,16 +1,16 @@
-"""Change one place of the source at a time and see whether a test fails: `python benchmarks/mutants.py --count 200`.
+"""Change the source in one place at a time and check that a test fails: `python benchmarks/mutants.py --count 200`.
 
 A mutant is a copy of the source with one comparison, operator, constant, boolean, pair of arguments or statement
-changed. It is killed where a test of its file fails: tests/FOLDER/test_FILE.py, the doctests of the file, and the rows
-of the loss contract; where none fails, the tests of the whole folder and of all arguments are tried as well. What
-survives is printed as a diff: a hole in the tests, or a change that makes no difference. The working tree is never
-touched. (mutmut 3 rewrites every function of the package and runs whole suites; here a mutant needs a few seconds.)
+changed. It is killed if a test of its file fails: tests/FOLDER/test_FILE.py, the doctests of the file, and the rows
+of the loss contract; if none fails, the tests of the whole folder and of all arguments run as well. Survivors are
+printed as diffs: a gap in the tests, or a change without effect. The working tree is never touched. (mutmut 3 rewrites
+every function of the package and runs whole suites; here a mutant needs a few seconds.)
 
-Changes that make no difference, and why they are no holes:
+Changes without effect, which are not gaps:
 
-- a bound of a block size or of a memory limit: it decides how much is computed at once, not what;
+- a bound of a block size or of a memory limit: it changes how much is computed at once, not the result;
 - a tolerance, a floor under a square root or a logarithm, times 2 or divided by 2: both keep values finite;
-- `detach()` or a check that a caller has made before.
+- `detach()` or a check that a caller has already made.
 """
 
 import argparse
@@ -34,7 +34,7 @@ FOLDERS = "losses,transport,contrast,data"
 LINKED = ("tests", "benchmarks", "docs", "examples", "conftest.py", "pyproject.toml", "README.md", "CONTRIBUTING.md")
 EVERYWHERE = ("tests/test_arguments.py", "tests/test_doors.py", "tests/test_dtypes.py")
 ROWS = {"reviewkd": "reviewkd or hcl", "ttm": "ttm", "bce": "bce", "maps": "", "logits": ""}
-"""File of losses → rows of the contract, where these are not those of its name."""
+"""File of losses → rows of the contract, if not those of its name."""
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
@@ -64,7 +64,7 @@ class Mutant:
 
 
 def mutants(file: Path, source: str) -> Iterator[Mutant]:
-    """Give every mutant of a file."""
+    """Yield every mutant of a file."""
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
@@ -84,7 +84,7 @@ def mutants(file: Path, source: str) -> Iterator[Mutant]:
 
 
 def places(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
-    """Give each node whose change can matter: no annotation, no docstring, no text and nothing within a message."""
+    """Yield each node whose change can matter: no annotation, no docstring, no text and nothing within a message."""
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_params"):
             continue
@@ -98,7 +98,7 @@ def places(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
 
 
 def changes(node: ast.AST) -> Iterator[ast.AST]:
-    """Give each changed form of a node."""
+    """Yield each changed form of a node."""
     other = copy.deepcopy(node)
     match node, other:
         case ast.Compare(), ast.Compare() if type(node.ops[0]) in COMPARISONS:
@@ -178,7 +178,7 @@ def run_tests(copied: Path, calls: list[list[str]]) -> None:
 
 
 def import_others() -> None:
-    """Import what the tests need besides wcord, once for all forks."""
+    """Import the other libraries of the tests once for all forks."""
     import hypothesis  # noqa: F401
     import ot  # noqa: F401
     import pytest  # noqa: F401

@@ -1,4 +1,4 @@
-"""Bring published data sets to the forms that wcord reads: digits for the cross-modal and cross-domain suites.
+"""Convert published data sets to formats that wcord reads: digits for the cross-modal and cross-domain suites.
 
     python benchmarks/prepare.py mnist t10k-images-idx3-ubyte.gz t10k-labels-idx1-ubyte.gz mnist.npz
     python benchmarks/prepare.py usps USPS.mat usps.npz
@@ -28,24 +28,24 @@ def mnist(images: str, labels: str, out: str) -> None:
 
 
 def usps(matrix: str, out: str) -> None:
-    """Write USPS's matrix, rows of 16×16 in [0, 1] or [−1, 1] and labels from 1 on, as x_train and y_train."""
-    held = loadmat(matrix)
-    pixels = np.asarray(held["fea"], np.float64).reshape(-1, 16, 16)
+    """Write USPS's matrix, rows of 16×16 in [0, 1] or [−1, 1] and labels from 1, as x_train and y_train."""
+    content = loadmat(matrix)
+    pixels = np.asarray(content["fea"], np.float64).reshape(-1, 16, 16)
     pixels = (pixels - pixels.min()) / (pixels.max() - pixels.min())
-    np.savez_compressed(out, x_train=np.rint(255 * pixels).astype(np.uint8), y_train=held["gnd"].ravel() - 1)
+    np.savez_compressed(out, x_train=np.rint(255 * pixels).astype(np.uint8), y_train=content["gnd"].ravel() - 1)
 
 
 def fsdd(archive: str, out: str) -> None:
-    """Sort the recordings into train/ and test/ with a folder a digit."""
-    with tarfile.open(archive) as held:
-        for member in held.getmembers():
+    """Sort the recordings into train/ and test/ with a folder per digit."""
+    with tarfile.open(archive) as files:
+        for member in files.getmembers():
             name = PurePath(member.name)
             if name.suffix != ".wav":
                 continue
             digit, _, take = name.stem.split("_")
             folder = Path(out, "test" if int(take) in TEST_TAKES else "train", digit)
             folder.mkdir(parents=True, exist_ok=True)
-            sound = held.extractfile(member)
+            sound = files.extractfile(member)
             assert sound is not None
             (folder / name.name).write_bytes(sound.read())
 

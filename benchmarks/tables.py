@@ -1,4 +1,4 @@
-"""Write the generated tables of the documents from the catalogue, the suites and the committed records.
+"""Write the generated tables of the documents from the catalog, the suites and the committed records.
 
     python benchmarks/tables.py
 
@@ -38,7 +38,7 @@ FRESH_SEEDS = {"mini": (3, 4, 5, 6, 7), "mini_hard": (0, 1, 2, 3, 4)}
 """Suite → seeds that were run once, after all choices."""
 BASELINES = ("crd", "crd-std", "crd+kd", "crd-std+kd")
 TASKS = ("privileged", "crossmodal", "crossdomain", "classes")
-"""Prefixes of the suites in which teacher and student see or know different things."""
+"""Prefixes of the suites in which teacher and student have different inputs or classes."""
 TASK_ROWS = ("kd", "crd", "wcord", "wcord-a", "wcord+kd")
 ORDER = ("mini", "mini_hard", "cifar100_60", "crd13", "strong", "imagenet")
 """Suites in the order of the documents; others follow by name."""
@@ -93,7 +93,7 @@ def _headline_table(table: SuiteTable) -> str:
 
 
 def tasks_table() -> str:
-    """Return the gain over labels alone where teacher and student see or know different things."""
+    """Return the gain over labels alone where teacher and student have different inputs or classes."""
     lines = []
     for table in _tables():
         if table.suite.name.startswith(TASKS) and table.pairs[0].started:
@@ -136,12 +136,12 @@ def confirmation_tables() -> str:
 
 
 def results_tables() -> str:
-    """Return all rows of all suites with a finished run, missing rows included."""
+    """Return the tables of all suites with a finished run."""
     return "\n".join(markdown(table, level=3) for table in _tables() if any(pair.started for pair in table.pairs))
 
 
 def transfer_tables() -> str:
-    """Return the accuracies of probes on frozen students: a table for each file that `wcord probe --out` wrote."""
+    """Return the accuracies of probes on frozen students: a table for each file of `wcord probe --out`."""
     return "\n".join(map(_transfer_table, sorted((RECORDS / "transfer").glob("*.json")))) or "Not measured yet.\n"
 
 

@@ -67,7 +67,7 @@ def without_pages(request: pytest.FixtureRequest) -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         if request.path.parent.name in MAKE_RUNS and request.node.get_closest_marker("pages") is None:
-            patch.setattr("wcord.api.conclude.write_own_report", lambda run: (run / "report.html").write_text("<html>"))
+            patch.setattr("wcord.api.conclude.write_run_report", lambda run: (run / "report.html").write_text("<html>"))
         yield
 
 

@@ -60,7 +60,7 @@ def test_a_program_that_differs_is_not_written(run: Path, tmp_path: Path, monkey
 
 def test_unfinished_runs_are_told(run: Path, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text((run / "config.toml").read_text())
-    with pytest.raises(UsageError, match=r"holds no student\.safetensors: finish it"):
+    with pytest.raises(UsageError, match=r"has no student\.safetensors: finish it"):
         export(tmp_path, "onnx")
 
 

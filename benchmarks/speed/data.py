@@ -14,7 +14,7 @@ SAMPLES, BATCH, WORKERS, TOGETHER, TARGET = 50_000, 64, 2, 16, 5.0
 
 
 class Pictures(Dataset[tuple[torch.Tensor, int]]):
-    """The usual way: an array, an image and three transforms for each sample."""
+    """The usual pipeline: an array, an image and three transforms for each sample."""
 
     def __init__(self, images: np.ndarray) -> None:
         self.images = images
@@ -48,7 +48,7 @@ def main() -> None:
     )
     usual_name = f"torchvision, {WORKERS} workers"
     cases = {
-        usual_name: lambda: sum(len(seen.to(device, non_blocking=True)) for seen, _ in usual),
+        usual_name: lambda: sum(len(batch.to(device, non_blocking=True)) for batch, _ in usual),
         "wcord, in memory": lambda: sum(len(batch) for batch in ours.batches()),
         f"wcord, in memory, {TOGETHER} batches together": lambda: sum(len(batch) for batch in together.batches()),
     }

@@ -2,7 +2,7 @@
 
     python benchmarks/speed/draw.py --out benchmarks/records/speed/draw.json
 
-Shows where `LARGEST_CLASS` should lie: `draw_other_class` takes the first form up to it.
+Shows the best `LARGEST_CLASS`, up to which `draw_other_class` uses the first form.
 """
 
 from collections.abc import Callable

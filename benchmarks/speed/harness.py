@@ -1,4 +1,4 @@
-"""What every speed benchmark shares: interleaved timing, peak memory, and the table with its JSON file."""
+"""Shared by the speed benchmarks: interleaved timing, peak memory, and tables with JSON files."""
 
 import argparse
 import gc
@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before any profiling: its notices hide the table
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before any profiling; its notices would hide the table
 
 import torch
 from rich.console import Console
@@ -34,37 +34,36 @@ def options(
     argv: list[str] | None = None,
     more: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
 ) -> argparse.Namespace:
-    """Return a script's `out`, `repeats`, `device` and what `more` adds; a CPU computes in one thread."""
+    """Return a script's `out`, `repeats`, `device` and the arguments of `more`; a CPU computes in one thread."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.add_argument(
-        "--repeats", type=int, default=repeats, help=f"timed rounds, the least time counts (default: {repeats})"
+        "--repeats", type=int, default=repeats, help=f"timed rounds, of which the fastest counts (default: {repeats})"
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     more(parser)
     torch.set_num_threads(1)
-    given = parser.parse_args(argv)
-    given.device = resolve_device(given.device)
-    return given
+    args = parser.parse_args(argv)
+    args.device = resolve_device(args.device)
+    return args
 
 
 def interleaved(
     cases: Mapping[str, Callable[[], object]], *, repeats: int, warmup: int = 1, device: torch.device = CPU
 ) -> dict[str, float]:
-    """Return the least seconds that each case took, the cases running in turn.
+    """Return the least seconds of each case; the cases run in turn.
 
-    Taking turns gives every case the same share of a noisy neighbour's load; the minimum is the run that was
-    disturbed least.
+    Taking turns spreads a varying load of the machine over all cases; the minimum is the least disturbed run.
 
     Args:
-        cases: name → a callable without arguments, whose whole duration is measured.
+        cases: name → a callable without arguments; its whole duration is measured.
         repeats: timed rounds; in each round every case runs once.
-        warmup: rounds before these that are not timed.
-        device: where they compute; a GPU's work counts until it is done.
+        warmup: untimed rounds before these.
+        device: the device; a GPU is synchronized.
     """
     done = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     least = dict.fromkeys(cases, float("inf"))
-    gc.freeze()  # what is there now is not looked through at every collection
+    gc.freeze()  # speeds up the collections below
     for turn in range(warmup + repeats):
         for name, case in cases.items():
             gc.collect()
@@ -79,10 +78,10 @@ def interleaved(
 
 
 def peak_bytes(case: Callable[[], object], device: torch.device = CPU) -> int:
-    """Return the most bytes of tensors that live at once on the device and were allocated during `case()`.
+    """Return the peak bytes of tensors on the device that were allocated during `case()`.
 
     Buffers inside an operation count too; tensors that exist before the call do not. On a CPU the profiler's
-    allocation events are counted. The case runs once beforehand, so that lazy set-up is not charged to it.
+    allocation events are counted. The case runs once beforehand, to exclude lazy initialization.
     """
     case()
     gc.collect()
@@ -97,18 +96,18 @@ def peak_bytes(case: Callable[[], object], device: torch.device = CPU) -> int:
     recorded = [] if results is None else cast("list[Any]", results.events())  # the stubs lack nbytes
     events = [event for event in recorded if event.name() == "[memory]"]
     if not events:
-        raise RuntimeError("the profiler recorded no allocation: this version of torch reports memory in another way")
+        raise RuntimeError("the profiler recorded no allocation: this version of torch reports memory differently")
     events.sort(key=lambda event: event.start_ns())
     return max(0, *accumulate(event.nbytes() for event in events))
 
 
 def place(device: torch.device) -> str:
-    """Return what a title says of where was measured."""
+    """Return the device as text for a title."""
     return "one thread" if device.type == "cpu" else f"one {torch.cuda.get_device_name(device)}"
 
 
 def report(title: str, rows: Sequence[Row], out: Path | None) -> None:
-    """Print the rows as a table and, given `out`, write them with the machine and the versions as JSON.
+    """Print the rows as a table and, with `out`, write them with the machine and the versions as JSON.
 
     Args:
         title: heading of the table.
@@ -142,12 +141,12 @@ def _cell(value: object) -> str:
 def _command(argv: Sequence[str], out: Path) -> str:
     """Return the command that writes such a table where tables are kept, whatever folders it was written through."""
     script = Path(argv[0])
-    given = list(argv[1:])
-    if "--out" in given:
-        at = given.index("--out")
-        del given[at : at + 2]
-    folder = "benchmarks/records/speed" + ("/gpu" if "cuda" in given else "")
-    return " ".join(["python", f"benchmarks/speed/{script.name}", *given, "--out", f"{folder}/{out.name}"])
+    args = list(argv[1:])
+    if "--out" in args:
+        at = args.index("--out")
+        del args[at : at + 2]
+    folder = "benchmarks/records/speed" + ("/gpu" if "cuda" in args else "")
+    return " ".join(["python", f"benchmarks/speed/{script.name}", *args, "--out", f"{folder}/{out.name}"])
 
 
 def _machine() -> dict[str, object]:

@@ -1,9 +1,9 @@
-"""Each GPU kernel beside its torch path, in the loss (eager and as one CUDA graph) and alone, and whether it is kept.
+"""Each GPU kernel against its torch path, in the loss (eager and as a CUDA graph) and alone, and whether to keep it.
 
     python benchmarks/speed/kernels.py --device cuda --out benchmarks/records/speed/gpu/kernels.json
 
-A kernel is kept at a size where the captured loss, forward and backward, is faster with it, or where it alone is three
-times as fast. The last line is what `wcord.kernels.KEPT` may then say.
+A kernel is kept at a size if it speeds up the captured loss, forward and backward, or is three times as fast alone.
+The last line is a value for `wcord.kernels.KEPT`.
 """
 
 import os
@@ -33,16 +33,16 @@ from wcord.transport.sinkhorn import _alternate, uniform
 SINKHORN_WIDTH, EPSILON, ITERATIONS = 512, 0.05, 10
 SIZES = (64, 128, 256, 512, 1024)
 CALLS = 20
-"""Calls that are timed together: one takes less than the host needs to wait for it."""
+"""Calls that are timed together; one is shorter than a synchronization."""
 FASTER, ALONE = 1.02, 3.0
-"""How many times as fast a kernel has to be in the captured loss, where less is noise, or alone, to be kept."""
+"""Least speed-up to keep a kernel: in the captured loss (less is noise), or alone."""
 
 Run = Callable[[], tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One size of one loss: what is timed, with kernels on or off around it."""
+    """One size of one loss, timed with kernels on or off."""
 
     name: str
     kernel: str
@@ -50,7 +50,7 @@ class Case:
     loss: Run
     """Forward and backward; returns the loss and the gradients."""
     alone: Run
-    """What the kernel takes the place of."""
+    """The computation that the kernel replaces."""
 
 
 def transport_case(batch: int, device: torch.device) -> Case:
@@ -113,7 +113,7 @@ def nce_case(name: str, data: NCEData, index: Tensor | None) -> Case:
 
 @dataclass(frozen=True)
 class Form:
-    """A way to compute: by torch, or by a kernel in one of its precisions."""
+    """An implementation: torch, or a kernel in one of its precisions."""
 
     name: str
     kernels: str = "on"
@@ -121,7 +121,7 @@ class Form:
 
     @contextmanager
     def chosen(self) -> Iterator[None]:
-        """Compute this way within; a kernel that fails there raises its warning, and is tried again elsewhere."""
+        """Use this form in the context; a failing kernel raises its warning, and is tried again in the next context."""
         with ExitStack() as stack:
             stack.enter_context(patch.dict(os.environ, {VARIABLE: self.kernels}))
             stack.enter_context(patch("wcord.kernels._failed", set()))
@@ -138,7 +138,7 @@ FORMS = {"sinkhorn": (TORCH, KERNEL), "nce": (TORCH, KERNEL, Form("kernel, tf32x
 
 
 def captured(run: Run) -> Callable[[], object]:
-    """Return what replays a run as one CUDA graph."""
+    """Return a function that replays a run as a CUDA graph."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -152,14 +152,14 @@ def captured(run: Run) -> Callable[[], object]:
 
 
 def ways(form: Form, runs: dict[str, Run], device: torch.device) -> dict[str, Callable[[], object]]:
-    """Return what is timed of one form: each run eager and, on a GPU, captured."""
-    found: dict[str, Callable[[], object]] = {}
+    """Return the calls to time for one form: each run eager and, on a GPU, captured."""
+    calls: dict[str, Callable[[], object]] = {}
     for name, run in runs.items():
-        found[name] = partial(_repeat, run, form.chosen)
+        calls[name] = partial(_repeat, run, form.chosen)
         if device.type == "cuda":
             with form.chosen():
-                found[f"captured {name}"] = partial(_repeat, captured(run))
-    return found
+                calls[f"captured {name}"] = partial(_repeat, captured(run))
+    return calls
 
 
 def _repeat(call: Callable[[], object], within: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
@@ -168,14 +168,14 @@ def _repeat(call: Callable[[], object], within: Callable[[], AbstractContextMana
             call()
 
 
-def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
+def difference(ours: Sequence[Tensor], reference: Sequence[Tensor]) -> float:
     """Return the largest error of a tensor relative to its norm."""
-    pairs = zip(ours, theirs, strict=True)
-    return max(float((mine - other).norm() / other.norm().clamp(min=1e-30)) for mine, other in pairs)
+    pairs = zip(ours, reference, strict=True)
+    return max(float((our - other).norm() / other.norm().clamp(min=1e-30)) for our, other in pairs)
 
 
 def verdict(in_loss: float | None, alone: float | None) -> str:
-    """Return whether a kernel is kept, given its speed-up over torch in the captured loss and alone."""
+    """Return whether to keep a kernel, by its speed-up over torch in the captured loss and alone."""
     if in_loss is None or alone is None:
         return "not measured"
     return "keep" if in_loss >= FASTER or alone >= ALONE else "drop"
@@ -190,16 +190,16 @@ def rows_of(case: Case, repeats: int, device: torch.device) -> list[dict[str, ob
         try:
             with form.chosen():
                 outcome[form.name] = difference(case.loss(), exact)
-            found = ways(form, {"loss": case.loss, "alone": case.alone}, device)
+            calls = ways(form, {"loss": case.loss, "alone": case.alone}, device)
         except RuntimeWarning as error:
             outcome[form.name] = str(error)
             continue
-        timed |= {f"{form.name}: {name}": call for name, call in found.items()}
+        timed |= {f"{form.name}: {name}": call for name, call in calls.items()}
     seconds = interleaved(timed, repeats=repeats, warmup=2, device=device)
 
     def ms(form: Form, name: str) -> float | None:
-        taken = seconds.get(f"{form.name}: {name}")
-        return None if taken is None else 1e3 * taken / CALLS
+        duration = seconds.get(f"{form.name}: {name}")
+        return None if duration is None else 1e3 * duration / CALLS
 
     def gain(form: Form, name: str) -> float | None:
         before, now = ms(TORCH, name), ms(form, name)
@@ -226,25 +226,25 @@ def rows_of(case: Case, repeats: int, device: torch.device) -> list[dict[str, ob
 
 
 def gathering_row(data: NCEData, index: Tensor, repeats: int, device: torch.device) -> dict[str, object]:
-    """Return the row of CRD's own form, which gathers the drawn rows of both banks."""
+    """Return the row of CRD's form, which gathers the drawn rows of both banks."""
     run = partial(data.step, partial(gathered_direction, index=index))
     seconds = interleaved(ways(TORCH, {"loss": run}, device), repeats=repeats, warmup=2, device=device)
-    ms = {name: 1e3 * taken / CALLS for name, taken in seconds.items()}
-    given = {"eager ms": ms["loss"], "captured ms": ms.get("captured loss")}
+    ms = {name: 1e3 * duration / CALLS for name, duration in seconds.items()}
+    times = {"eager ms": ms["loss"], "captured ms": ms.get("captured loss")}
     empty = dict.fromkeys(("alone ms", "times as fast", "alone", "difference"))
-    return {"case": f"NCE sampled B={len(index)}", "form": "gather both banks (CRD)", **given, **empty, "verdict": ""}
+    return {"case": f"NCE sampled B={len(index)}", "form": "gather both banks (CRD)", **times, **empty, "verdict": ""}
 
 
-def kept(rows: Sequence[dict[str, object]], cases: Sequence[Case]) -> dict[str, int]:
-    """Return kernel → the largest size up to which it won in every case that was measured."""
-    won = {row["case"]: row["verdict"] == "keep" for row in rows if row["form"] == KERNEL.name}
-    found: dict[str, int] = {}
+def sizes_to_keep(rows: Sequence[dict[str, object]], cases: Sequence[Case]) -> dict[str, int]:
+    """Return kernel → the largest size up to which it is kept in every measured case."""
+    keeps = {row["case"]: row["verdict"] == "keep" for row in rows if row["form"] == KERNEL.name}
+    sizes: dict[str, int] = {}
     for kernel in {case.kernel for case in cases}:
-        lost = [case.size for case in cases if case.kernel == kernel and not won[case.name]]
-        below = [case.size for case in cases if case.kernel == kernel and case.size < min(lost, default=inf)]
-        if below:
-            found[kernel] = max(below)
-    return found
+        dropped = [case.size for case in cases if case.kernel == kernel and not keeps[case.name]]
+        smaller = [case.size for case in cases if case.kernel == kernel and case.size < min(dropped, default=inf)]
+        if smaller:
+            sizes[kernel] = max(smaller)
+    return sizes
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -254,7 +254,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.exit(f"kernels.py: {error}")
     device = arguments.device
     if device.type != "cuda":
-        sys.exit("kernels.py: kernels are measured on a GPU only: add --device cuda on a machine that has one")
+        sys.exit("kernels.py: kernels run only on a GPU: add --device cuda on a machine with one")
     torch.manual_seed(0)
     draw = draw_rows(ROWS, DRAWN, batch=BATCH, device=device)
     cases = [transport_case(batch, device) for batch in SIZES]
@@ -268,7 +268,7 @@ def main(argv: list[str] | None = None) -> int:
         f"N={ROWS}, K={DRAWN}; forward + backward, {place(device)}"
     )
     report(title, rows, arguments.out)
-    print(f"KEPT = {kept(rows, cases)}")
+    print(f"KEPT = {sizes_to_keep(rows, cases)}")
     return 0
 
 

@@ -20,7 +20,7 @@ BATCH, DRAWN, WIDTH, ROWS, TEMPERATURE = 64, 16384, 128, 50_000, 0.07
 LOG_MEAN_EXP = 1 / (2 * WIDTH * TEMPERATURE**2)
 MIB = 2**20
 TARGETS = {"sampled": (15.0, 32.0), "expected": (15.0, 8.0), "shared": (15.0, 32.0)}
-"""estimator → least speed-up over the reference, most peak MiB"""
+"""Estimator → least speed-up over the reference, largest peak in MiB."""
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     }
     reference = next(iter(steps))
     seconds = interleaved(dict(steps), repeats=arguments.repeats, device=device)
-    # CRD's 1e-7 inside both logarithms shifts its loss by 2e-7·N, and no gradient: it is left out of the comparison.
+    # CRD's 1e-7 in both logarithms shifts its loss by 2e-7·N, without effect on gradients; the comparison omits it.
     expected_loss, expected_grad = Step(partial(gathered_direction, eps=0.0), index, device)()
     rows: list[dict[str, object]] = []
     failed = []

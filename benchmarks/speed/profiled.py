@@ -1,4 +1,4 @@
-"""The parts of a training step in milliseconds, as the trainer makes it: `step.py --profile`."""
+"""The parts of a training step in milliseconds, as in the trainer: `step.py --profile`."""
 
 import gc
 from collections.abc import Callable
@@ -21,14 +21,14 @@ from wcord.training.step import without_waiting
 
 METHODS = ("kd", "wcord")
 WARM_UP = 3
-"""Steps before those that count."""
+"""Untimed first steps."""
 
 
 class Stopwatch:
-    """Adds up the seconds of each part of a step; a GPU's work counts where it is launched.
+    """Adds up the seconds of each part of a step, including the GPU's work.
 
     Args:
-        device: where the parts compute.
+        device: the device.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -46,9 +46,9 @@ class Stopwatch:
     def around(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function whose duration is added to a part."""
 
-        def run(*given: Any, **named: Any) -> Any:
+        def run(*args: Any, **named: Any) -> Any:
             since = self.now()
-            result = function(*given, **named)
+            result = function(*args, **named)
             self.add(part, since)
             return result
 
@@ -56,9 +56,9 @@ class Stopwatch:
 
     def watch(self, part: str, module: nn.Module) -> None:
         """Add the duration of each forward pass of a module to a part."""
-        begun: list[float] = []
-        module.register_forward_pre_hook(lambda *_: begun.append(self.now()))
-        module.register_forward_hook(lambda *_: self.add(part, begun.pop()))
+        starts: list[float] = []
+        module.register_forward_pre_hook(lambda *_: starts.append(self.now()))
+        module.register_forward_hook(lambda *_: self.add(part, starts.pop()))
 
 
 class TimedUpdate:
@@ -82,7 +82,7 @@ def watched(training: Training, watch: Stopwatch) -> Training:
 
 
 class Trained:
-    """Goes through an epoch of random images as the trainer does, a step a call."""
+    """Trains on random images as the trainer does, one step per call."""
 
     def __init__(self, training: Training, watch: Stopwatch) -> None:
         images = torch.randint(256, (SAMPLES, 3, 32, 32), dtype=torch.uint8)
@@ -113,7 +113,7 @@ class Trained:
 
 
 def parts_of(steps: list[dict[str, float]]) -> dict[str, float]:
-    """Return the least milliseconds of each part, and of what is left of the whole beside them.
+    """Return the least milliseconds of each part, and of the rest of the whole.
 
     >>> parts_of([{"data": 0.001, "whole": 0.003}, {"data": 0.002, "whole": 0.005}])
     {'data': 1.0, 'rest': 2.0, 'whole': 3.0}
@@ -124,12 +124,13 @@ def parts_of(steps: list[dict[str, float]]) -> dict[str, float]:
 
 
 def print_profile(device: torch.device, pair: tuple[str, ...], repeats: int) -> None:
-    """Print the parts of a step of each method side by side, the methods taking turns."""
-    used = engine(device)
+    """Print the parts of a step of each method side by side; the methods take turns."""
+    engine_and_settings = engine(device)
     with ExitStack() as stack:
         watches = {name: Stopwatch(device) for name in METHODS}
         trained = {
-            name: Trained(make_training(name, {}, (pair[0], pair[1]), used, stack), watches[name]) for name in METHODS
+            name: Trained(make_training(name, {}, (pair[0], pair[1]), engine_and_settings, stack), watches[name])
+            for name in METHODS
         }
         for _ in range(WARM_UP + repeats):
             for one in trained.values():

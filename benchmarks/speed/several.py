@@ -1,10 +1,10 @@
-"""Several runs on one device: what 1, 2, 4 and 8 processes of `wcord distill` get done in an hour.
+"""Several runs on one device: runs per hour of 1, 2, 4 and 8 processes of `wcord distill`.
 
     python benchmarks/speed/several.py --device cuda --out benchmarks/records/speed/gpu/several.json
 
-Each process trains resnet56 → resnet20 on its own, on random images; what they get done is counted while all of them
-are at it, checkpoints included. Start `nvidia-cuda-mps-control -d` before, and their kernels run side by side; without
-it processes take turns.
+Each process trains resnet56 → resnet20 on random images; epochs are counted while all processes train, checkpoints
+included. With `nvidia-cuda-mps-control -d`, started before, their kernels run in parallel; otherwise the processes take
+turns.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from wcord.checks import RunError
 from wcord.training.run import METRICS
 
 BATCH, EPOCHS, IMAGES = 64, 60, 50_000
-"""A run as it is counted: 60 epochs of 50,000 images."""
+"""The size of a run: 60 epochs of 50,000 images."""
 TARGET = {4: 2.0}
 PATIENCE, POLL = 120.0, 0.02
 WARM_UP = 1
@@ -36,24 +36,26 @@ WARM_UP = 1
 
 @dataclass
 class Worker:
-    """A process, its folder, and the moments at which its epochs ended."""
+    """A process, its folder, and the times at which its epochs ended."""
 
     process: subprocess.Popen[bytes]
     folder: Path
     ends: list[float] = field(default_factory=list)
 
     def read_state(self) -> None:
-        """Note the epochs that have ended since the last look."""
+        """Add the epochs that ended since the last call."""
         metrics = self.folder / "run" / METRICS
         lines = metrics.read_bytes().count(b"\n") if metrics.is_file() else 0
         self.ends += [time.monotonic()] * (lines - len(self.ends))
         if self.process.poll() is not None:
-            told = (self.folder / "log").read_text(errors="replace").strip().splitlines()
-            raise RunError(f"a process ended with code {self.process.returncode}: {told[-1] if told else 'no output'}")
+            output = (self.folder / "log").read_text(errors="replace").strip().splitlines()
+            raise RunError(
+                f"a process ended with code {self.process.returncode}: {output[-1] if output else 'no output'}"
+            )
 
 
 def rate_of(ends: Sequence[float]) -> float:
-    """Return epochs a second between the first and the last of these moments.
+    """Return epochs per second between the first and the last of these times.
 
     >>> rate_of([10.0, 12.0, 14.0])
     0.5
@@ -62,9 +64,9 @@ def rate_of(ends: Sequence[float]) -> float:
 
 
 def epochs_a_second(workers: Sequence[Worker], seconds: float) -> float:
-    """Return what all processes do together, from when the last one is warm, for so long and two epochs at least."""
-    begun = time.monotonic()
-    _watch(workers, lambda: all(len(worker.ends) > WARM_UP for worker in workers), begun + PATIENCE)
+    """Return epochs per second of all processes after their warm-up, over some seconds and at least two epochs."""
+    start_of_warmup = time.monotonic()
+    _watch(workers, lambda: all(len(worker.ends) > WARM_UP for worker in workers), start_of_warmup + PATIENCE)
     start = time.monotonic()
 
     def counted(worker: Worker) -> list[float]:
@@ -86,23 +88,23 @@ def _watch(workers: Sequence[Worker], enough: Callable[[], bool], until: float) 
         time.sleep(POLL)
 
 
-def measured(count: int, images: Path, folder: Path, given: argparse.Namespace) -> float:
-    """Return how many epochs a second a number of processes make together."""
-    workers = [_start(folder / f"{count}-{number}", images, number, given) for number in range(count)]
+def measured(count: int, images: Path, folder: Path, args: argparse.Namespace) -> float:
+    """Return the epochs per second of a number of processes together."""
+    workers = [_start(folder / f"{count}-{number}", images, number, args) for number in range(count)]
     try:
-        return epochs_a_second(workers, given.seconds)
+        return epochs_a_second(workers, args.seconds)
     finally:
         for worker in workers:
-            worker.process.send_signal(signal.SIGKILL)  # what they have reached is thrown away
+            worker.process.send_signal(signal.SIGKILL)  # their results are not needed
         for worker in workers:
             worker.process.wait()
 
 
-def _start(folder: Path, images: Path, seed: int, given: argparse.Namespace) -> Worker:
-    teacher, student = given.pair.split(":")
-    settings = {"teacher": teacher, "student": student, "method": given.method, "data": f"npz:{images}",
+def _start(folder: Path, images: Path, seed: int, args: argparse.Namespace) -> Worker:
+    teacher, student = args.pair.split(":")
+    settings = {"teacher": teacher, "student": student, "method": args.method, "data": f"npz:{images}",
                 "augment": "crop-flip", "epochs": 10**6, "eval-every": 10**6, "seed": seed,
-                "device": given.device.type, "out": folder / "run"}  # fmt: skip
+                "device": args.device.type, "out": folder / "run"}  # fmt: skip
     flags = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
     folder.mkdir()
     with (folder / "log").open("wb") as log:
@@ -114,47 +116,47 @@ def _start(folder: Path, images: Path, seed: int, given: argparse.Namespace) -> 
 
 
 def mps() -> str:
-    """Return whether CUDA's multi-process service runs, so that kernels of several processes run side by side."""
+    """Return whether CUDA's multi-process service runs, with which kernels of several processes run in parallel."""
     program = shutil.which("nvidia-cuda-mps-control")
     if program is None:
         return "not installed"
-    told = subprocess.run([program], input=b"get_server_list\n", capture_output=True, check=False, timeout=20)
-    return "runs" if told.returncode == 0 else "does not run"
+    output = subprocess.run([program], input=b"get_server_list\n", capture_output=True, check=False, timeout=20)
+    return "runs" if output.returncode == 0 else "does not run"
 
 
 def more(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", default="1,2,4,8", help="numbers of processes (default: %(default)s)")
     parser.add_argument("--samples", type=int, default=200 * BATCH, help="training images (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="how long each is watched (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="measured seconds of each (default: %(default)s)")
     parser.add_argument("--pair", default="resnet56:resnet20", help="teacher:student (default: %(default)s)")
     parser.add_argument("--method", default="wcord+kd")
 
 
 def main(argv: list[str]) -> int:
-    given = options(__doc__, repeats=1, argv=argv, more=more)
-    device: torch.device = given.device
+    args = options(__doc__, repeats=1, argv=argv, more=more)
+    device: torch.device = args.device
     service = mps() if device.type == "cuda" else "no GPU"
     draw = np.random.default_rng(0)
     rows: list[dict[str, object]] = []
-    with tempfile.TemporaryDirectory() as place_of_runs:
-        folder, images = Path(place_of_runs), Path(place_of_runs, "images.npz")
-        shape = (given.samples + BATCH, 32, 32, 3)
-        drawn, labels = draw.integers(0, 256, shape, np.uint8), np.arange(given.samples) % min(100, given.samples)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, images = Path(scratch), Path(scratch, "images.npz")
+        shape = (args.samples + BATCH, 32, 32, 3)
+        drawn, labels = draw.integers(0, 256, shape, np.uint8), np.arange(args.samples) % min(100, args.samples)
         np.savez(images, x_train=drawn[BATCH:], y_train=labels, x_test=drawn[:BATCH], y_test=labels[:BATCH])
         one = 0.0
-        for count in (int(text) for text in given.processes.split(",")):
+        for count in (int(text) for text in args.processes.split(",")):
             try:
-                done = measured(count, images, folder, given)
+                rate = measured(count, images, folder, args)
             except RunError as error:
                 print(f"{count} at once: {error}")
                 continue
-            hourly = 3600 * done * given.samples / (EPOCHS * IMAGES)
+            hourly = 3600 * rate * args.samples / (EPOCHS * IMAGES)
             one = one or hourly / count
             target = TARGET.get(count) if device.type == "cuda" else None
             rows.append(
                 {
                     "processes": count,
-                    "images/s": round(done * given.samples),
+                    "images/s": round(rate * args.samples),
                     "runs an hour": round(hourly, 2),
                     "times one": round(hourly / one, 2),
                     "MPS": service,
@@ -164,8 +166,8 @@ def main(argv: list[str]) -> int:
             )
     if not rows:
         return 1
-    what = f"{given.pair.replace(':', ' → ')}, `{given.method}`, {EPOCHS} epochs of {IMAGES:,} images"
-    report(f"Runs on one device at once: {what}, {place(device)}", rows, given.out)
+    what = f"{args.pair.replace(':', ' → ')}, `{args.method}`, {EPOCHS} epochs of {IMAGES:,} images"
+    report(f"Runs on one device at once: {what}, {place(device)}", rows, args.out)
     return 0
 
 

@@ -1,12 +1,12 @@
-"""A whole training step of resnet56 → resnet20 at 32×32, B=64: what a method costs over plain KD, and where it goes.
+"""A whole training step of resnet56 → resnet20 at 32×32, B=64: the cost of a method over plain KD, and of its parts.
 
     python benchmarks/speed/step.py --out benchmarks/records/speed/step.json
     python benchmarks/speed/step.py --profile
     python benchmarks/speed/step.py --device cuda --methods all --out benchmarks/records/speed/gpu/methods.json
 
 On a GPU every method is timed eagerly, as a CUDA graph, and as one with the teacher ahead by 16 batches. `MB over kd`
-is the peak of an eager step's memory with all that the method keeps, banks of 50,000 rows included. A method that does
-not fit the pair or cannot be captured has a row without `ms`, whose note says why.
+is the peak memory of an eager step with the method's state, such as banks of 50,000 rows. A method that does not fit
+the pair or cannot be captured has a row without `ms`; its note gives the reason.
 """
 
 import argparse
@@ -34,7 +34,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "wcord-a": ("wcord-a", {}),
     "crd": ("crd", {}),
 }
-"""Name → method, and options of its first summand."""
+"""Name → method, and options of its first term."""
 ALL = "all"
 RATIOS: dict[tuple[str, str, str], float] = {
     ("cpu", "wcord", EAGER): 1.08,
@@ -56,7 +56,7 @@ def chosen(methods: str) -> dict[str, tuple[str, dict[str, object]]]:
 
 
 def row_of(name: str, form: str, ms: dict[str, float], extra: float | None, device: str) -> dict[str, object]:
-    """Return a line of the table; `extra` is the memory in MB beside that of kd, where it was measured."""
+    """Return a row of the table; `extra` is the memory in MB over kd, if measured."""
     ratio = ms[name] / ms["kd"] if "kd" in ms else None
     limits = []
     if ratio is not None and (limit := RATIOS.get((device, name, form))) is not None:
@@ -78,7 +78,7 @@ def row_of(name: str, form: str, ms: dict[str, float], extra: float | None, devi
 
 
 def row_without(name: str, form: str, reason: str) -> dict[str, object]:
-    """Return the line of a method that is not timed in a form."""
+    """Return the row of a method that is not timed in a form."""
     empty = {"ms": None, "ratio to kd": None, "MB over kd": None, "target": "", "met": ""}
     return {"method": name, "form": form, **empty, "note": reason}
 
@@ -86,9 +86,9 @@ def row_without(name: str, form: str, reason: str) -> dict[str, object]:
 def timed(
     cases: dict[str, tuple[str, dict[str, object]]], forms: list[str], arguments: argparse.Namespace
 ) -> list[dict[str, object]]:
-    """Return a line for each method and form; one that does not fit the pair, or cannot be captured, says so."""
+    """Return a row for each method and form; its note says why one is not timed."""
     device = arguments.device
-    used, whole = engine(device), make_batches(arguments.ahead, device)
+    engine_and_settings, whole = engine(device), make_batches(arguments.ahead, device)
     pair = tuple(arguments.pair.split(":"))
     rows: list[dict[str, object]] = []
     peaks: dict[str, float] = {}
@@ -97,7 +97,7 @@ def timed(
         trainings: dict[str, Training] = {}
         for name, (method, settings) in cases.items():
             try:
-                trainings[name] = make_training(method, settings, pair, used, stack)
+                trainings[name] = make_training(method, settings, pair, engine_and_settings, stack)
             except UsageError as error:
                 left_out[name] = f"left out: {error}"
         for form in forms:
@@ -108,7 +108,7 @@ def timed(
             seconds = interleaved(steps, repeats=arguments.repeats, device=device)
             if form == EAGER:
                 peaks = {name: peak_bytes(steps[name], device) + trainings[name].memories for name in steps}
-            ms = {name: 1e3 * took / arguments.ahead for name, took in seconds.items()}
+            ms = {name: 1e3 * duration / arguments.ahead for name, duration in seconds.items()}
             for name in cases:
                 if name in reasons:
                     rows.append(row_without(name, form, reasons[name]))
@@ -121,7 +121,7 @@ def timed(
 def prepared(
     trainings: Mapping[str, Training], form: str, whole: Batch
 ) -> tuple[dict[str, Callable[[], None]], dict[str, str]]:
-    """Return what makes steps in a form, and the reasons of the methods that cannot be captured."""
+    """Return the steps in a form, and why methods cannot be captured."""
     steps: dict[str, Callable[[], None]] = {}
     reasons: dict[str, str] = {}
     for name, training in trainings.items():
@@ -137,9 +137,9 @@ def prepared(
 
 def more(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", action="store_true", help="print the parts of a step of kd and wcord instead")
-    parser.add_argument("--methods", default="", help="methods, a,b,…, or all of the catalogue (default: the usual)")
+    parser.add_argument("--methods", default="", help="methods, a,b,…, or all of the catalog (default: a selection)")
     parser.add_argument("--pair", default="resnet56:resnet20", help="teacher:student (default: %(default)s)")
-    parser.add_argument("--ahead", type=int, help="batches of a pass of the teacher (default: 16 on a GPU, else 1)")
+    parser.add_argument("--ahead", type=int, help="batches per pass of the teacher (default: 16 on a GPU, else 1)")
 
 
 def main(argv: list[str]) -> int:

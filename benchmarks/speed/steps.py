@@ -1,4 +1,4 @@
-"""A method's training step as a run makes it, on random images: eager, captured, and with the teacher ahead of it."""
+"""A method's training step as in a run, on random images: eager, captured, and with the teacher ahead."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -25,21 +25,21 @@ from wcord.training.update import Update
 
 BATCH, SAMPLES, CLASSES, RATE = 64, 50_000, 100, 0.05
 LONGEST = 100
-"""Passes within which a step must have been captured."""
+"""Most passes until a step is captured."""
 MEAN, STD = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
 EAGER, CAPTURED, AHEAD = "eager", "captured", "teacher ahead"
-"""Ways of making a step; on a GPU the last one is captured as well."""
+"""Forms of a step; on a GPU the last tensor is captured as well."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What trains by one method.
+    """The training of tensor method.
 
     Attributes:
-        step: the trainer's.
+        step: the trainer's step.
         objective: the method.
-        student: the network to be trained.
-        device: where it computes.
+        student: the trained network.
+        device: the device.
     """
 
     step: Step
@@ -51,12 +51,13 @@ class Training:
     def memories(self) -> int:
         """Bytes of heads, critics and memories."""
         return sum(
-            one.numel() * one.element_size() for one in (*self.objective.parameters(), *self.objective.buffers())
+            tensor.numel() * tensor.element_size()
+            for tensor in (*self.objective.parameters(), *self.objective.buffers())
         )
 
 
 def engine(device: torch.device) -> tuple[Accelerator, TrainingConfig]:
-    """Return what all trainings of a process compute with."""
+    """Return the engine and the settings of all trainings of a process."""
     config = TrainingConfig(device=str(device))
     return make_accelerator(config, Path()), config
 
@@ -65,19 +66,19 @@ def make_training(
     method: str,
     settings: dict[str, object],
     pair: tuple[str, str],
-    used: tuple[Accelerator, TrainingConfig],
+    engine_and_settings: tuple[Accelerator, TrainingConfig],
     stack: ExitStack,
 ) -> Training:
-    """Return networks, objective and optimiser of a method in its main stage.
+    """Return networks, objective and optimizer of a method in its main stage.
 
     Args:
         method: the method.
-        settings: options of its first summand.
+        settings: options of its first term.
         pair: teacher and student.
-        used: the engine and the settings of the training.
-        stack: keeps the taps open.
+        engine_and_settings: the engine and the settings of the training.
+        stack: closes the taps at its end.
     """
-    accelerator, config = used
+    accelerator, config = engine_and_settings
     torch.manual_seed(0)
     teacher, plain = (Network(wcord.create_model(name), Preprocess(MEAN, STD)) for name in pair)
     images = torch.rand(2, 3, 32, 32)
@@ -97,23 +98,23 @@ def make_training(
     for factor, parameters in objective.stage_groups("main").items():
         groups.setdefault(factor, []).extend(parameters)
     update = Update(groups, config, RATE, accelerator)
-    taught = Teacher(teacher_tap, accelerator) if objective.uses_teacher else None
-    step = Step(trainable, student, update, None, taught, "main", accelerator)
+    teaching = Teacher(teacher_tap, accelerator) if objective.uses_teacher else None
+    step = Step(trainable, student, update, None, teaching, "main", accelerator)
     return Training(step, objective, student, device)
 
 
 def make_batches(count: int, device: torch.device) -> Batch:
-    """Return some batches of random images as one."""
+    """Return some batches of random images as tensor batch."""
     images = torch.rand(count * BATCH, 3, 32, 32, device=device)
     target = torch.randint(CLASSES, (count * BATCH,), device=device)
     return Batch(images, images, target, torch.randint(SAMPLES, (count * BATCH,), device=device))
 
 
 def make_case(training: Training, form: str, whole: Batch) -> Callable[[], None]:
-    """Return what makes a step of each batch in one of the forms; the first call prepares it.
+    """Return a function that makes a step of each batch in tensor of the forms, captured if the form needs it.
 
     Raises:
-        CaptureError: where the step cannot be captured.
+        CaptureError: if the step cannot be captured.
     """
     step, device = training.step, training.device
     sizes = [BATCH] * (len(whole) // BATCH)
@@ -127,10 +128,10 @@ def make_case(training: Training, form: str, whole: Batch) -> Callable[[], None]
         ahead: list[Features | None] = [None] * len(batches)
         if form == AHEAD and step.teacher is not None:
             ahead = [*step.teacher(whole.teacher_input).split(sizes)]
-        for batch, taught in zip(batches, ahead, strict=True):
+        for batch, outputs in zip(batches, ahead, strict=True):
             step.update.set_rate(RATE)
             with without_waiting(device):
-                (step if captured is None else captured)(batch, taught)
+                (step if captured is None else captured)(batch, outputs)
 
     try:
         for _ in range(LONGEST):
@@ -138,6 +139,6 @@ def make_case(training: Training, form: str, whole: Batch) -> Callable[[], None]
             if captured is None or captured.is_captured:
                 return run
     except CaptureError:
-        step.update.delete_run()  # what the attempt has made of gradients
+        step.update.delete_run()  # the gradients of the attempt
         raise
     raise CaptureError("the step does not settle")

@@ -18,11 +18,11 @@ TARGETS = {(256, "POT"): 2.5, (256, "geomloss"): 2.0, (1024, "POT"): 4.0, (1024,
 
 
 def features(batch: int, *, seed: int) -> tuple[Tensor, Tensor]:
-    """Return penultimate features of two networks on one batch: 20 classes, after a ReLU, teacher and student apart."""
+    """Return penultimate features of two networks on one batch, after a ReLU: 20 classes, independent noise."""
     generator = torch.Generator().manual_seed(seed)
-    centres = torch.randn(20, WIDTH, generator=generator)[torch.randint(20, (batch,), generator=generator)]
+    centers = torch.randn(20, WIDTH, generator=generator)[torch.randint(20, (batch,), generator=generator)]
     noise = [0.7 * torch.randn(batch, WIDTH, generator=generator) for _ in range(3)]
-    return (centres + noise[0] + noise[1]).relu_(), (centres + noise[0] + noise[2]).relu_()
+    return (centers + noise[0] + noise[1]).relu_(), (centers + noise[0] + noise[2]).relu_()
 
 
 def ours(gradient: str) -> Callable[[Tensor, Tensor], Tensor]:
@@ -37,7 +37,7 @@ def pot(x: Tensor, y: Tensor) -> Tensor:
 
 
 def geomloss(x: Tensor, y: Tensor) -> Tensor:
-    # On unit vectors |x − y|²/2 is the cosine cost, and blur² its epsilon; the number of steps is geomloss's own.
+    # On unit vectors |x − y|²/2 is the cosine cost, and blur² its epsilon; geomloss chooses the number of steps.
     criterion = SamplesLoss("sinkhorn", p=2, blur=EPSILON**0.5, debias=False, backend="tensorized")
     return criterion(unit_rows(x), unit_rows(y))
 

@@ -1,4 +1,4 @@
-"""The whole product on the embedded digits: a teacher, four students, a table and a page, in about two minutes."""
+"""A demo on the embedded digits: a teacher, four students, a table and a page, in about two minutes."""
 
 from dataclasses import replace
 from functools import partial
@@ -28,26 +28,26 @@ STUDENT_SETTINGS: dict[str, object] = {
     "batch_size": 32,
     "eval_every": 5,
 }
-"""Students see 20 images a class, so that there is something to learn from a teacher that saw them all."""
+"""Students train on 20 images per class, so that they can learn from a teacher trained on all."""
 
 
 def run_demo(out: Path, *, seed: int, say: Reporter) -> tuple[list[Record], Path]:
-    """Run the demo in a folder of its own and return the students' records and the page.
+    """Run the demo in a folder and return the students' records and the page.
 
     An earlier demo in the folder, finished or not, is replaced.
 
     Raises:
-        UsageError: where the folder holds anything else, or another demo is at work in it.
-        RunError: where a run is stopped.
+        UsageError: if the folder contains anything else, or another demo runs in it.
+        RunError: if a run is stopped.
     """
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {str(out)!r} is a file: name a folder")
     if not is_free(out, DEMO):
-        require_removable(out, DEMO)  # before anything is left beside it
-    with claim(out) as mine:
-        busy = next((run for run in (out / name for name in RUNS) if is_claimed(run)), None) if mine else out
+        require_removable(out, DEMO)  # before the lock is written
+    with claim(out) as claimed:
+        busy = next((run for run in (out / name for name in RUNS) if is_claimed(run)), None) if claimed else out
         if busy is not None:
-            raise UsageError(f"{str(busy)!r} is being run by {holder(busy)}: wait until that has ended, or stop it")
+            raise UsageError(f"{str(busy)!r} is being run by {holder(busy)}: wait for it to end, or stop it")
         if not is_free(out, DEMO):
             clear(out, DEMO)
         mark(out, DEMO)
@@ -55,7 +55,7 @@ def run_demo(out: Path, *, seed: int, say: Reporter) -> tuple[list[Record], Path
 
 
 def _run(out: Path, *, seed: int, say: Reporter) -> tuple[list[Record], Path]:
-    # Networks this small gain nothing from threads, and lose much when another program makes the threads wait.
+    # Threads do not speed up networks this small, and slow them down on a busy machine.
     torch.set_num_threads(1)
     say(f"1. a teacher, {TEACHER}, on all training digits")
     teacher = configure(TrainConfig, {"model": TEACHER, "out": out / "teacher", "seed": seed} | TEACHER_SETTINGS)
@@ -84,7 +84,7 @@ def _finished(config: TrainConfig | DistillConfig, say: Reporter) -> Record:
 
 
 def _is_config_of(name: str, path: Path) -> bool:
-    """Tell whether a file holds the settings of one of the demo's runs, or is damaged beyond reading."""
+    """Return whether a file contains the settings of one of the demo's runs, or is too damaged to tell."""
     settings = settings_of(path)
     if settings is None or name == "teacher":
         return is_config(path) and (settings is None or settings.get("model") == TEACHER)
@@ -97,4 +97,4 @@ DEMO = Kind(
     | {REPORT: is_page_of("report")},
     stays=tuple(f".{name}.lock" for name in RUNS),
 )
-"""What the demo makes in its folder."""
+"""The output of the demo in its folder."""

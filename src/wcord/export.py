@@ -1,4 +1,4 @@
-"""The student as a file that other programs run: ONNX or torch.export, checked against PyTorch before it counts."""
+"""Export of the student to ONNX or torch.export, checked against PyTorch."""
 
 import tempfile
 from collections.abc import Callable
@@ -20,9 +20,9 @@ from wcord.training.run import STUDENT, RunFolder
 from wcord.usage import Format, describe_export, export_metadata
 
 TOLERANCE = 1e-4
-"""Largest difference of a logit, relative to the largest logit, that counts as the same."""
+"""Largest allowed difference of a logit, relative to the largest logit."""
 BATCHES = (8, 3)
-"""Sizes of the real batches that are compared; two, so that the free batch axis is tried."""
+"""Sizes of the batches that are compared; two, to test the dynamic batch dimension."""
 
 OUTPUT: dict[Format, Output] = {
     "onnx": Output("a model of wcord export", (".onnx",), is_exported_onnx),
@@ -33,12 +33,12 @@ DESCRIPTION = Output("a description of wcord export", (".md",), is_description)
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written and checked.
+    """An exported file.
 
     Attributes:
         path: the file.
         samples: images on which it was compared with PyTorch.
-        data: where they came from.
+        data: their source.
         difference: largest absolute difference of a logit.
     """
 
@@ -51,39 +51,37 @@ class Exported:
 def export(
     run: Path, format: Format, *, out: Path | None = None, data: str | None = None, model: str | None = None
 ) -> Exported:
-    """Write a run's student in a format that other programs run, with a card that describes it.
+    """Export a run's student, with a description.
 
-    The input, `images`, is a batch of what the student sees after its view, B×C×H×W with free B: pictures in [0, 1], or
-    the columns of a table as they are; normalization is inside. The output is `logits`. The file holds the student's
-    card as metadata, and `student.onnx.md` (`student.pt2.md`) beside it says how records are prepared.
+    The input, `images`, is a batch of the student's view, B×C×H×W with dynamic B: images in [0, 1], or the columns of
+    a table; normalization is part of the model. The output is `logits`. The file contains the student's card as
+    metadata; `student.onnx.md` (`student.pt2.md`) beside it describes the preprocessing.
 
-    The file counts only after it has given PyTorch's logits, within 1e-4 of the largest, on real images; else nothing
-    is left behind.
+    The file is written only if its logits equal PyTorch's, within 1e-4 of the largest, on real images.
 
     Args:
         run: folder of a finished run.
         format: "onnx" or "torch" (torch.export).
-        out: file to write; default: beside the student. Existing files are replaced only if they are such exports.
-        data: source of the images for the check; default: the run's own.
-        model: the student's architecture, where that is code of your own.
+        out: file to write; default: beside the student. An existing file is replaced only if it is an export.
+        data: source of the images for the check; default: the run's.
+        model: the student's architecture, if it is user code.
 
     Raises:
-        UsageError: where the run is not finished, `out` or the file of the description is another file, or a needed
-            library is missing.
-        RunError: where the exported program differs from PyTorch.
+        UsageError: if the run is not finished, `out` or its description is another file, or a library is missing.
+        RunError: if the exported program differs from PyTorch.
     """
     folder = RunFolder(run)
     if not (run / STUDENT).is_file():
         raise UsageError(
-            f"{str(run)!r} holds no {STUDENT}: finish it with {resume_command(run, folder.configuration()[0])}"
+            f"{str(run)!r} has no {STUDENT}: finish it with {resume_command(run, folder.configuration()[0])}"
         )
     network, card = open_network(run / STUDENT, model=model), read_card(run / STUDENT)
     assert card is not None, "open_network refuses a file without a card"
     suffix = OUTPUT[format].suffixes[0]
     target = out or run / f"student{suffix}"
-    described = target.with_name(f"{target.name}.md")
+    description = target.with_name(f"{target.name}.md")
     require_writable(target, OUTPUT[format])
-    require_writable(described, DESCRIPTION, flag="the description")
+    require_writable(description, DESCRIPTION, flag="the description")
     source, batches = _real_batches(folder, data)
     write = {"onnx": _write_onnx, "torch": _write_torch}[format]
     channels, height, width = batches[0].shape[1:]
@@ -96,7 +94,7 @@ def export(
     write_output(target, content, OUTPUT[format])
     parameters = sum(p.numel() for p in network.parameters())
     text = describe_export(target.name, format, card, (channels, height, width), parameters=parameters)
-    write_output(described, text.encode(), DESCRIPTION, flag="the description")
+    write_output(description, text.encode(), DESCRIPTION, flag="the description")
     return Exported(target, sum(len(images) for images in batches), source, difference)
 
 
@@ -104,9 +102,7 @@ def _real_batches(run: RunFolder, source: str | None) -> tuple[str, list[Tensor]
     config = run.configuration()[0].data
     opened = open_for_network(config if source is None else replace(config, data=source), run.path / STUDENT)
     if len(opened.test) < sum(BATCHES):
-        raise UsageError(
-            f"{opened.name} holds {len(opened.test)} evaluation images, but the check needs {sum(BATCHES)}"
-        )
+        raise UsageError(f"{opened.name} has {len(opened.test)} evaluation images, but the check needs {sum(BATCHES)}")
     images = next(Loader(opened.test, batch_size=sum(BATCHES)).batches()).student_input
     return opened.name, list(images.split(list(BATCHES)))
 
@@ -121,7 +117,7 @@ def _compare(network: Network, runner: Callable[[Tensor], Tensor], images: Tenso
 
 
 def _write_torch(network: Network, images: Tensor, path: Path, metadata: dict[str, str]) -> Callable[[Tensor], Tensor]:
-    program = torch.export.export(network, (images,), dynamic_shapes=_free_batch())
+    program = torch.export.export(network, (images,), dynamic_shapes=_dynamic_batch())
     torch.export.save(program, path, extra_files=metadata)
     return torch.export.load(path).module()
 
@@ -136,7 +132,7 @@ def _write_onnx(network: Network, images: Tensor, path: Path, metadata: dict[str
         (images,),
         input_names=["images"],
         output_names=["logits"],
-        dynamic_shapes=_free_batch(),
+        dynamic_shapes=_dynamic_batch(),
         dynamo=True,
         external_data=False,
         verbose=False,
@@ -148,5 +144,5 @@ def _write_onnx(network: Network, images: Tensor, path: Path, metadata: dict[str
     return lambda batch: torch.from_numpy(session.run(["logits"], {"images": batch.numpy()})[0])
 
 
-def _free_batch() -> tuple[dict[int, torch.export.Dim]]:
+def _dynamic_batch() -> tuple[dict[int, torch.export.Dim]]:
     return ({0: torch.export.Dim("batch", min=1)},)

@@ -102,7 +102,7 @@ def test_from_the_first_line_to_the_last(
     assert command.main([*again, "--plan"]) == 0
     lines = said(capsys)
     assert lines[0] == "speeds: records in committed (3); else guesses"
-    assert lines[1].endswith(" minutes are left for rows; * marks what can end in them and is started")
+    assert lines[1].endswith(" minutes are left for rows; * marks runs that fit and are started")
     assert lines[2].endswith("tiny/resnet8-resnet8/bad/seed0")
     assert lines[3].startswith("1 open, 1 (*)")
     assert not (tmp_path / "later").exists()
@@ -117,7 +117,7 @@ def test_the_plan_says_what_it_is_made_from(
     assert command.main([*flags(data, tmp_path), "--plan"]) == 0
     lines = said(capsys)
     assert lines[0] == f"speeds: {table} (NVIDIA H200, eager: captured steps are faster); else guesses"
-    assert lines[1] == "--teachers gives no resnet8: trained first, before the rows that need it"
+    assert lines[1] == "--teachers lacks resnet8: trained before the rows that need it"
     assert lines[3].endswith("min  tiny/teachers/resnet8")
 
 
@@ -130,7 +130,7 @@ def test_tests_and_tables_are_brought_back_without_any_row(
         with tarfile.open(tmp_path / "out" / "bring_back.tar.00") as archive:
             held.append(archive.getnames())
 
-    monkeypatch.setattr(command, "go_through", stopped)
+    monkeypatch.setattr(command, "run_rows", stopped)
     monkeypatch.setattr(command, "run_script", lambda script, *given: (stopped(), tables.run_script(script, *given)))
     assert command.main(flags(data, tmp_path)) == 0
     assert "tests.txt" in held[0]
@@ -141,11 +141,11 @@ def test_tests_and_tables_are_brought_back_without_any_row(
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"data": "nowhere"}, "--data 'nowhere' is no folder"),
+        ({"data": "nowhere"}, "--data 'nowhere' is not a folder"),
         ({"minutes": 0}, "--minutes must be above 0, received 0"),
         ({"minutes": "nan"}, "--minutes must be above 0, received nan"),
         ({"device": "cuda"}, "no CUDA device is visible"),
-        ({"device": "cuda:1"}, "--device cuda:1: choose the GPU by CUDA_VISIBLE_DEVICES and give cuda"),
+        ({"device": "cuda:1"}, "--device cuda:1: choose the GPU by CUDA_VISIBLE_DEVICES and use cuda"),
         ({"device": "gpu"}, "unknown device 'gpu'"),
         ({"skip": "test"}, "unknown phase to skip 'test': did you mean 'tests'"),
         ({"workers": 0}, "--workers must be 1 or more"),
@@ -183,10 +183,10 @@ def test_several_processes_share_the_rows(
     started: list[list[str]] = []
     monkeypatch.setattr(command.subprocess, "Popen", started.append)
     argv = flags(data, tmp_path, workers=3, teachers="a=b")
-    command.start_others(command.parsed(argv), argv, 4.5)
+    command.start_others(command.parse_args(argv), argv, 4.5)
     assert len(started) == 2
-    other = command.parsed(started[0][2:])
-    assert (other.workers, other.skip, other.minutes, other.helps) == (1, "tests,speed", 4.5, True)
+    other = command.parse_args(started[0][2:])
+    assert (other.workers, other.skip, other.minutes, other.worker) == (1, "tests,speed", 4.5, True)
     assert other.out == tmp_path / "out"
 
 
@@ -223,26 +223,26 @@ class Fake:
 
 def test_rows_are_started_in_order_while_they_can_end(script: Callable[[str], ModuleType]) -> None:
     fake = Fake(script("gpu_plan"), {"long": 500, "a": 30, "b": 40, "c": 25, "d": 100})
-    script("gpu_runs").go_through(fake, fake.attempt, lambda: 110 - fake.now, lambda line: None, fake.wait)
+    script("gpu_runs").run_rows(fake, fake.attempt, lambda: 110 - fake.now, lambda line: None, fake.wait)
     assert fake.begun == ["a", "b", "c"]
     assert fake.now <= 110
 
 
 def test_a_row_without_a_result_is_not_started_for_ever(script: Callable[[str], ModuleType]) -> None:
     fake = Fake(script("gpu_plan"), {"a": 1, "b": 1})
-    script("gpu_runs").go_through(fake, lambda run: "settled", lambda: 50.0, lambda line: None, fake.wait)
+    script("gpu_runs").run_rows(fake, lambda run: "settled", lambda: 50.0, lambda line: None, fake.wait)
     assert list(fake.failed) == ["a", "b"]
     fake = Fake(script("gpu_plan"), {"a": 1, "b": 1})
-    script("gpu_runs").go_through(fake, lambda run: "stopped", lambda: 50.0, lambda line: None, fake.wait)
+    script("gpu_runs").run_rows(fake, lambda run: "stopped", lambda: 50.0, lambda line: None, fake.wait)
     assert not fake.failed
 
 
 def test_a_teacher_that_another_process_trains_is_waited_for(script: Callable[[str], ModuleType]) -> None:
     fake = Fake(script("gpu_plan"), {}, training=3)
-    script("gpu_runs").go_through(fake, fake.attempt, lambda: 50 - fake.now, lambda line: None, fake.wait)
+    script("gpu_runs").run_rows(fake, fake.attempt, lambda: 50 - fake.now, lambda line: None, fake.wait)
     assert fake.now == 6.0
     fake = Fake(script("gpu_plan"), {}, training=10**6)
-    script("gpu_runs").go_through(fake, fake.attempt, lambda: 50 - fake.now, lambda line: None, fake.wait)
+    script("gpu_runs").run_rows(fake, fake.attempt, lambda: 50 - fake.now, lambda line: None, fake.wait)
     assert fake.now == 50.0
 
 

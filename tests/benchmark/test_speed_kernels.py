@@ -52,7 +52,7 @@ def test_its_cases_are_computed_in_every_form(script):
     # On a CPU every form is torch's.
     assert {row["difference"] for row in rows[:-1]} == {0.0}
     assert {row["verdict"] for row in rows} == {"", "not measured"}
-    assert script.kept(rows, cases) == {}
+    assert script.sizes_to_keep(rows, cases) == {}
 
 
 @pytest.mark.parametrize(("in_loss", "alone", "expected"), [
@@ -69,7 +69,7 @@ def test_a_kernel_is_kept_up_to_the_size_at_which_it_first_lost(script):
         {"case": case.name, "form": "kernel", "verdict": found}
         for case, found in zip(cases, verdicts.values(), strict=True)
     ]
-    assert script.kept(rows, cases) == {"a": 128}
+    assert script.sizes_to_keep(rows, cases) == {"a": 128}
 
 
 def test_a_kernel_that_fails_is_a_row_that_says_so(script, monkeypatch):

@@ -93,7 +93,7 @@ def test_a_file_of_ones_own_may_build_on_another_beside_it(tmp_path: Path) -> No
         (MINIMAL.replace("[0]", "[0, 0]"), "seeds must be whole numbers of 0 or more, each once"),
         (MINIMAL.replace("[0]", "[true]"), "seeds must be a whole number of at least 0, received True"),
         (MINIMAL.replace('["resnet14", "resnet8"]', '["resnet14"]'), r'a pair is \["TEACHER", "STUDENT"\]'),
-        (MINIMAL.replace("]]", '], ["resnet14", "resnet8"]]'), "holds a pair twice"),
+        (MINIMAL.replace("]]", '], ["resnet14", "resnet8"]]'), "has a pair twice"),
         (MINIMAL.replace('"kd"', '"kdd"'), "unknown method 'kdd': did you mean 'kd'"),
         (MINIMAL + 'baseline = "wcrod"\n', "unknown method 'wcrod': did you mean 'wcord'"),
         (MINIMAL + '[variants.warm]\nmethod = "kd"\nsets = []\n', "unknown entry of variants.warm 'sets': did you"),

@@ -38,7 +38,7 @@ def test_a_network_at_chance_is_told_beside_the_numbers(collapsed: Path, capsys:
     assert main(["evaluate", "--weights", str(collapsed), "--data", "sklearn:iris", "--device", "cpu", "--json"]) == 0
     told = capsys.readouterr()
     assert "note: the network is at chance: 33.33 % are right" in told.err
-    assert "'setosa', is named for 100.00 %" in told.err
+    assert "'setosa', is predicted for 100.00 %" in told.err
     values = json.loads(told.out)
     assert (values["balanced"], values["commonest"]) == (pytest.approx(100 / 3), pytest.approx(100 / 3))
 

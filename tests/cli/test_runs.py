@@ -96,7 +96,7 @@ def test_mistakes_get_one_line(run: Path, tmp_path: Path, capsys: pytest.Capture
     assert "exists: name another folder" in mistake(capsys, *TRAIN, "--out", str(run))
     assert "does not exist: check the path" in mistake(capsys, "distill", "--resume", str(tmp_path / "none"))
     assert "is not a run folder" in mistake(capsys, "distill", "--resume", str(tmp_path))
-    assert "is no run" in mistake(capsys, "report", str(tmp_path))
+    assert "is not a run" in mistake(capsys, "report", str(tmp_path))
     assert "name files or folders" in mistake(capsys, "predict", "--weights", "x.safetensors")
     assert "nothing to evaluate" in mistake(capsys, "evaluate")
     (tmp_path / "file").write_text("")

@@ -38,7 +38,7 @@ def test_groups_that_leave_nothing_of_a_class_to_train_on_are_told(tmp_path: Pat
         else:
             assert 1 in data.train.targets
     assert told
-    assert all("all samples of class '1', so that none is left to train on" in line for line in told)
+    assert all("all samples of class '1', so that none is left for training" in line for line in told)
 
 
 @pytest.mark.parametrize("labels", ["merge", "none"])

@@ -164,7 +164,7 @@ def test_what_does_not_fit_sixteen_bits_is_told() -> None:
 def test_damage_is_told() -> None:
     with pytest.raises(BadImageError, match="not an image, or damaged"):
         open_upright(lambda: Image.open(io.BytesIO(b"nothing")), "x")
-    with pytest.raises(BadImageError, match="the file is gone"):
+    with pytest.raises(BadImageError, match="the file is missing"):
         open_upright(lambda: Image.open("/none/none.png"), "x")
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(buffer, "PNG")
@@ -190,7 +190,7 @@ def test_a_fraction_keeps_the_middle_of_the_resized_picture() -> None:
 def test_a_fraction_that_is_none_is_refused() -> None:
     with pytest.raises(UsageError, match=r"crop_fraction must be a finite number above 0 and at most 1, received 1\.5"):
         open_data(DataConfig(crop_fraction=1.5, image_size=8))
-    with pytest.raises(UsageError, match="give --image-size too"):
+    with pytest.raises(UsageError, match="--crop-fraction needs --image-size"):
         open_data(DataConfig(crop_fraction=0.875))
 
 

@@ -95,7 +95,7 @@ def test_labels_of_any_kind_are_classes(values: object, expected: tuple[str, ...
         (np.array(["2020-01-01", "2021-01-01"] * 30, "datetime64[D]"), "names no class"),
         (np.array([1j, 2j] * 30), "names no class"),
         ([Decimal("1.5"), Decimal(2)] * 30, "names no class"),
-        (np.array([0.5, 1.5, 2] * 20), "3 different numbers, such as 0.5: classes are wanted; regression"),
+        (np.array([0.5, 1.5, 2] * 20), "3 different numbers, such as 0.5: expected classes; regression"),
         (np.random.default_rng(0).normal(size=60), "60 different numbers"),
         (np.random.default_rng(0).integers(0, 10**6, 60), "different numbers, .*regression is not supported"),
         (np.array([-1, 0, 1, 2] * 15), "15 samples labeled -1, which beside 0 … 2 means unlabeled.*write the labels"),

@@ -183,7 +183,7 @@ def test_a_larger_picture_of_the_same_scene_is_mixed_alike(kind: str) -> None:
 
 @pytest.mark.parametrize("pairs", ["separate", "label"])
 def test_pictures_that_are_not_alike_are_not_mixed(pairs: Pairs) -> None:
-    with pytest.raises(UsageError, match="mix what both networks see alike, but here each has pictures"):
+    with pytest.raises(UsageError, match="need the same pictures and augmentation for both networks"):
         Loader(split(8), batch_size=4, partner=Partner(split(8), pairs=pairs), mixing=BOTH)
 
 

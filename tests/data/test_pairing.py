@@ -349,7 +349,7 @@ def test_a_column_is_refused_where_there_are_none() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"pair_by": "label"}, "--pair-by says how samples of --teacher-data find their partners"),
+        ({"pair_by": "label"}, "--pair-by needs --teacher-data"),
         ({"join": "id", "pair_by": "row"}, "--join and --pair-by are two ways"),
     ],
 )
@@ -368,7 +368,7 @@ def npz(path: Path, count: int, *, labels: int = 2, turned: bool = False, test: 
 
 def test_rows_whose_labels_say_otherwise_are_refused(tmp_path: Path) -> None:
     config = DataConfig(data=npz(tmp_path / "s.npz", 20))
-    with pytest.raises(UsageError, match=r"20 of 20 train pairs have different labels: .*in other orders"):
+    with pytest.raises(UsageError, match=r"20 of 20 train pairs have different labels: .*in different orders"):
         open_data(config, {"data": npz(tmp_path / "t.npz", 20, turned=True)})
 
 
@@ -431,7 +431,7 @@ def test_a_partner_of_a_training_sample_is_none_of_a_test_sample_of_its_name(tmp
     assert unseen(open_data(config, {"data": teacher}, pairing)) == (6, 3)
     folder(tmp_path / "s", {"test/a/9.png": 9})
     folder(tmp_path / "t", {"train/a/9.png": 9})
-    with pytest.raises(UsageError, match="; 3 of them have a training sample's name, and so no partner of their own"):
+    with pytest.raises(UsageError, match="; 3 of them have a training sample's name and thus no partner"):
         open_data(config, {"data": teacher}, pairing)
     data = open_data(config, {"data": teacher}, replace(pairing, unpaired="drop"))
     assert (len(data.train), len(data.test), len(data.of_teacher.test)) == (6, 1, 1)
@@ -613,7 +613,7 @@ def test_the_teachers_pictures_have_a_size_of_their_own(tmp_path: Path) -> None:
     assert (data.train.shape, taught.train.shape, taught.crop_fraction) == ((3, 4, 4), (3, 16, 16), 0.5)
     with pytest.raises(UsageError, match="--teacher-image-size and --teacher-crop-fraction go with --teacher-data"):
         open_data(config, {"image_size": 16})
-    with pytest.raises(UsageError, match="--teacher-crop-fraction says what is kept where images are resized"):
+    with pytest.raises(UsageError, match="--teacher-crop-fraction needs --teacher-image-size"):
         open_data(config, other | {"crop_fraction": 0.5}, by_stem)
     with pytest.raises(UsageError, match="teacher_crop_fraction must be a finite number above 0"):
         open_data(config, other | {"image_size": 16, "crop_fraction": 0.0}, by_stem)

@@ -229,13 +229,13 @@ def test_labels_that_do_not_go_together_are_told_and_refused_where_nobody_said_r
     for name, labels in (("sorted", [0] * 6 + [1] * 6), ("interleaved", [0, 1] * 6)):
         np.savez(tmp_path / f"{name}.npz", x_train=images, y_train=labels)
     notes = opened(student, f"npz:{tmp_path / 'sorted.npz'}").notes
-    assert not any("pairs join" in note or "go together" in note for note in notes)
+    assert not any("pairs join" in note or "correspond" in note for note in notes)
     with pytest.raises(
-        UsageError, match=r"at least 6 of 12 train pairs do not go together: samples of 'cat' are paired"
+        UsageError, match=r"at least 6 of 12 train pairs do not correspond: samples of 'cat' are paired"
     ):
         opened(student, f"npz:{tmp_path / 'interleaved.npz'}")
     data = opened(student, f"npz:{tmp_path / 'interleaved.npz'}", pair_by="row")
-    assert any("at least 6 of 12 train pairs do not go together" in note for note in data.notes)
+    assert any("at least 6 of 12 train pairs do not correspond" in note for note in data.notes)
 
 
 def test_in_python_classes_of_other_names_that_pairs_join_are_told() -> None:

@@ -13,8 +13,9 @@ from wcord.checks import UsageError
 from wcord.data.augment import to_unit
 from wcord.data.config import DataConfig
 from wcord.data.images import Frame
+from wcord.data.opening import open_data
 from wcord.data.records import find_files, kind_of_records, read_picture, read_records
-from wcord.data.sources import audio, open_data
+from wcord.data.sources import audio
 from wcord.data.walk import Skipped, pictures
 
 
@@ -101,7 +102,7 @@ def test_a_sound_is_the_spectrogram_that_its_data_set_would_hold(tmp_path: Path)
         ("t.csv", (2, 1, 1), (), "not of which columns"),
         ("t.csv", (2, 1, 1), ("x", "z"), "unknown column 'z'"),
         ("words.csv", (2, 1, 1), ("x", "y"), "column .y. holds .low. in row 1, which is no number"),
-        ("s.wav", (1, 32, 32), (), "becomes 1×64×128, but the network wants 1×32×32"),
+        ("s.wav", (1, 32, 32), (), "becomes 1×64×128, but the network needs 1×32×32"),
     ],
 )
 def test_files_of_another_kind_are_refused(

@@ -32,7 +32,7 @@ def test_whole_numbers_are_tried_in_both_orders(classes: int, rate: float) -> No
     assert found is not None
     assert found.by == "number"
     assert found.reached == pytest.approx(100 * float((predicted == targets).double().mean()))
-    assert found.remedy == "give --class-order number"
+    assert found.remedy == "add --class-order number"
     number = torch.tensor([int(name) for name in as_text(classes)])
     back = other_order(made(place[predicted], targets, classes), [str(k) for k in range(classes)])
     assert back is not None

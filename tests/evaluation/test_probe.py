@@ -57,7 +57,7 @@ def test_few_shots_grow_with_their_number() -> None:
 
 def test_mistakes_are_told() -> None:
     x = seen()
-    with pytest.raises(UsageError, match="shots must lie between 1 and 40"):
+    with pytest.raises(UsageError, match="shots must be between 1 and 40"):
         few_shot(x, 41)
     with pytest.raises(UsageError, match="neighbours must be a whole number between 1 and 120"):
         nearest_neighbours(x, neighbours=121)

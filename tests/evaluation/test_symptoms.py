@@ -24,12 +24,12 @@ def test_chance_and_one_class_are_told_apart() -> None:
     (constant,) = doubts(found(torch.zeros_like(targets), targets), "the student", ["well", "ill"], "causes")
     assert constant == (
         "the student is at chance: 95.00 % are right (balanced accuracy 50.00 %); the commonest class alone reaches "
-        "95.00 %; one class, 'well', is named for 100.00 % of the samples. Usual causes: causes"
+        "95.00 %; one class, 'well', is predicted for 100.00 % of the samples. Usual causes: causes"
     )
     rare = torch.arange(2000) // 1900
     nearly = torch.where(torch.arange(2000) > 1985, 1, 0)
     (sentence,) = doubts(found(nearly, rare), "the teacher", [], "causes")
-    assert sentence.startswith("the teacher names one class, '0', for 99.30 % of the samples, of which 95.00 % are of")
+    assert sentence.startswith("the teacher predicts one class, '0', for 99.30 % of the samples; 95.00 % belong to it")
     assert doubts(found(rare, rare), "the student", [], "causes") == []
 
 

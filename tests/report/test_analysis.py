@@ -7,7 +7,7 @@ import torch
 from wcord.checks import UsageError
 from wcord.evaluation.accuracy import Predictions
 from wcord.report import analysis as module
-from wcord.report.analysis import Analysis, analyse
+from wcord.report.analysis import Analysis, analyze
 
 SAMPLES, CLASSES = 300, 10
 
@@ -31,7 +31,7 @@ def images(rows):
 @pytest.fixture(scope="module")
 def pair():
     student, teacher = predictions(0, skill=1.0), predictions(1, skill=4.0, width=20)
-    return student, teacher, analyse(student, teacher, images)
+    return student, teacher, analyze(student, teacher, images)
 
 
 def test_predictions_are_kept_exactly_and_logits_nearly(pair):
@@ -71,7 +71,7 @@ def test_the_plan_is_a_plan_that_finds_samples_and_classes(pair):
 def test_a_plan_of_unrelated_embeddings_finds_nothing():
     student, teacher = predictions(0, skill=1.0), predictions(1, skill=4.0)
     noise = torch.randn(SAMPLES, 16, generator=torch.Generator().manual_seed(5))
-    kept = analyse(dataclasses.replace(student, embeddings=noise), teacher, images)
+    kept = analyze(dataclasses.replace(student, embeddings=noise), teacher, images)
     assert np.trace(kept.plan) < 0.1
 
 
@@ -83,7 +83,7 @@ def test_an_analysis_survives_the_file(tmp_path, pair):
 
 
 def test_without_a_teacher_only_the_student_is_kept(tmp_path):
-    kept = analyse(predictions(0, skill=1.0), None, images)
+    kept = analyze(predictions(0, skill=1.0), None, images)
     kept.save(tmp_path / "analysis.npz")
     again = Analysis.load(tmp_path / "analysis.npz")
     assert again.teacher_top1 is again.teacher_logits is again.teacher_embeddings is again.plan is None
@@ -91,7 +91,7 @@ def test_without_a_teacher_only_the_student_is_kept(tmp_path):
 
 
 def test_a_teacher_of_other_classes_keeps_embeddings_and_plan():
-    kept = analyse(predictions(0, skill=1.0), predictions(1, skill=4.0, classes=14), images)
+    kept = analyze(predictions(0, skill=1.0), predictions(1, skill=4.0, classes=14), images)
     assert kept.teacher_top1 is None
     assert kept.teacher_logits is None
     assert kept.teacher_embeddings is not None
@@ -99,7 +99,7 @@ def test_a_teacher_of_other_classes_keeps_embeddings_and_plan():
 
 
 def test_a_perfect_student_has_an_empty_gallery(tmp_path):
-    kept = analyse(predictions(0, skill=50.0), predictions(1, skill=50.0), images)
+    kept = analyze(predictions(0, skill=50.0), predictions(1, skill=50.0), images)
     assert len(kept.gallery_rows) == len(kept.gallery) == 0
     kept.save(tmp_path / "analysis.npz")
     assert len(Analysis.load(tmp_path / "analysis.npz").gallery) == 0
@@ -109,7 +109,7 @@ def test_large_logits_and_test_sets_are_kept_within_bounds(monkeypatch):
     monkeypatch.setattr(module, "LOGIT_ENTRIES", 500)
     student = predictions(0, skill=1.0, samples=1200)
     student.logits[0, 0] = 1e6
-    kept = analyse(student, None, images)
+    kept = analyze(student, None, images)
     assert kept.student_logits.shape == (50, CLASSES)
     assert np.isfinite(kept.student_logits).all()
     assert kept.student_embeddings.shape[0] == 1000
@@ -119,14 +119,14 @@ def test_large_logits_and_test_sets_are_kept_within_bounds(monkeypatch):
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_thumbnails_of_any_image(channels):
-    kept = analyse(predictions(0, skill=1.0), None, lambda rows: torch.full((len(rows), channels, 200, 100), 0.5))
+    kept = analyze(predictions(0, skill=1.0), None, lambda rows: torch.full((len(rows), channels, 200, 100), 0.5))
     assert kept.gallery.shape[1:] == (96, 48, 3 if channels == 3 else 1)
     assert set(np.unique(kept.gallery)) <= {127, 128}  # half of 255, by the resizing in float
 
 
 def test_other_samples_are_refused():
     with pytest.raises(UsageError, match="must hold the same samples, received 300 and 200 rows"):
-        analyse(predictions(0, skill=1.0), predictions(1, skill=1.0, samples=200), images)
+        analyze(predictions(0, skill=1.0), predictions(1, skill=1.0, samples=200), images)
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut"])

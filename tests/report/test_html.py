@@ -8,7 +8,7 @@ import torch
 
 from wcord.checks import UsageError
 from wcord.evaluation.accuracy import Predictions
-from wcord.report.analysis import Analysis, analyse
+from wcord.report.analysis import Analysis, analyze
 from wcord.report.html import write_report
 from wcord.report.record import Record
 
@@ -26,7 +26,7 @@ def make_run(folder: Path, method: str, *, teacher: bool = True, analysed: bool 
     student, master = predicted(2.0), predicted(0.5) if teacher else None
     if analysed:
         images = torch.randint(0, 256, (240, 3, 8, 8), dtype=torch.uint8, generator=generator)
-        analyse(student, master, lambda rows: images[rows]).save(folder / "analysis.npz")
+        analyze(student, master, lambda rows: images[rows]).save(folder / "analysis.npz")
     epochs = [
         {"epoch": e, "lr": 0.1, "loss": 3 / e, "parts": {"ce": 1 / e}, "test_top1": 60.0 + e, "seconds": 1.0}
         for e in range(1, 5)
@@ -80,7 +80,7 @@ def test_folders_that_are_no_runs_are_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         write_report([tmp_path / "none"], tmp_path / "x.html")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"is no run: it holds no record\.json"):
+    with pytest.raises(UsageError, match=r"is not a run: it has no record\.json"):
         write_report([tmp_path / "empty"], tmp_path / "x.html")
     assert not (tmp_path / "x.html").exists()
 

@@ -10,7 +10,7 @@ from PIL import Image
 from wcord.evaluation.accuracy import Predictions
 from wcord.evaluation.agreement import class_correlation_difference
 from wcord.report import pictures
-from wcord.report.analysis import analyse
+from wcord.report.analysis import analyze
 
 
 def predictions(seed, classes, noise=2.0):
@@ -24,7 +24,7 @@ def predictions(seed, classes, noise=2.0):
 
 def made_up(classes=10):
     student, teacher = predictions(0, classes), predictions(1, classes, 0.5)
-    return analyse(student, teacher, lambda rows: torch.zeros(len(rows), 1, 4, 4, dtype=torch.uint8))
+    return analyze(student, teacher, lambda rows: torch.zeros(len(rows), 1, 4, 4, dtype=torch.uint8))
 
 
 def names(classes):
@@ -66,7 +66,7 @@ def test_gains_leave_out_classes_without_samples():
 
 def test_nothing_confused_is_nothing_drawn():
     sure = predictions(0, 4, noise=0.0)
-    kept = analyse(sure, None, lambda rows: rows)
+    kept = analyze(sure, None, lambda rows: rows)
     assert pictures.confused_pairs(pictures.confusions(kept, 4), names(4), "pairs") == ""
     assert pictures.plan_figure(kept, names(4), "plan") == ""
     assert pictures.plan_shares(kept) is None

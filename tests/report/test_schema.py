@@ -111,7 +111,7 @@ def test_settings_of_another_encoding(tmp_path: Path, content: bytes, capsys: py
     run = make_run(tmp_path / "run", "kd")
     (run / "config.toml").write_bytes(content)
     assert main(["report", str(run), "--out", str(tmp_path / "page.html")]) == 2
-    assert "run/config.toml' are no UTF-8" in capsys.readouterr().err
+    assert "run/config.toml' are not UTF-8" in capsys.readouterr().err
     for command in (["distill", "--resume", str(run)], ["export", str(run)]):
         assert main(command) == 2
         assert "run/config.toml' is not text in UTF-8, from byte" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import torch
 from wcord.evaluation.accuracy import Predictions
 from wcord.report import sections as module
 from wcord.report import tables
-from wcord.report.analysis import analyse
+from wcord.report.analysis import analyze
 from wcord.report.figures import Series
 from wcord.report.headline import Side
 from wcord.report.record import Record
@@ -31,7 +31,7 @@ def analysis(seed, *, teacher=True):
         logits = logits + noise * torch.randn(len(targets), CLASSES, generator=generator)
         return Predictions(logits, targets, torch.randn(len(targets), 6, generator=generator))
 
-    return analyse(
+    return analyze(
         predicted(2.0, seed), predicted(0.5, 100) if teacher else None, lambda rows: torch.zeros(len(rows), 1, 2, 2)
     )
 
@@ -82,7 +82,7 @@ def captions(section):
 
 def test_one_distilled_run_is_held_against_its_teacher():
     told = captions(classes(shown("kd")))
-    assert told[0].startswith("kd_s0 against its teacher, class by class: ")
+    assert told[0].startswith("kd_s0 against its teacher, by class: ")
     assert "pairs of classes" in told[2]
 
 
@@ -117,7 +117,7 @@ def test_each_run_has_its_correlations_and_the_subject_its_maps_and_plan():
 
 def test_a_network_without_teacher_shows_only_itself():
     page = shown("ce", teacher=None)
-    assert knowledge(page).title == "What the network sees"
+    assert knowledge(page).title == "Embeddings"
     assert [caption[:5] for caption in captions(knowledge(page))] == ["t-SNE"]
     assert captions(classes(page))[0].startswith("Confusion matrix of ce_s0")
 

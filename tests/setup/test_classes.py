@@ -20,7 +20,7 @@ from wcord.data.opening import from_arrays, open_data
 from wcord.data.split import ViewedSplit
 from wcord.data.view import View
 from wcord.models.network import merge_logits
-from wcord.report.html import write_own_report
+from wcord.report.html import write_run_report
 from wcord.setup.job import Provided, prepare
 from wcord.training.config import DistillConfig, TrainConfig, configure
 
@@ -259,7 +259,7 @@ def test_without_the_teachers_test_samples_the_student_alone_is_measured(
     assert record.metrics["top1_last"] > 50
     assert not {"agreement", "cka", "critic_information_nats"} & set(record.metrics)
     assert any(note.startswith("the teacher sees none of the test samples") for note in record.notes)
-    assert write_own_report(result.run).stat().st_size > 1000
+    assert write_run_report(result.run).stat().st_size > 1000
     pictures = np.zeros((20, 8, 8), np.uint8)
     np.savez(tmp_path / "s.npz", x_train=pictures, x_test=pictures)
     np.savez(tmp_path / "t.npz", x_train=pictures)

@@ -198,5 +198,5 @@ def test_pairs_by_label_refuse_mixtures() -> None:
     side = unbalanced().data
     assert side is not None
     own = Provided(data=side.beside(side, by_label=True))
-    with pytest.raises(UsageError, match="mixup and cutmix mix what both networks see alike"):
+    with pytest.raises(UsageError, match="mixup and cutmix need the same pictures"):
         ready(own, method="kd", mixup=0.2)

@@ -105,7 +105,7 @@ AS_TEXT = tuple(sorted(map(str, range(12))))
 def test_the_order_of_the_numbers_is_tried() -> None:
     targets = torch.arange(600) % 12
     answers = torch.tensor([int(name) for name in AS_TEXT])[targets]
-    with pytest.raises(UsageError, match=r"order of their numbers it reaches 100\.00 %: give --class-order number"):
+    with pytest.raises(UsageError, match=r"order of their numbers it reaches 100\.00 %: add --class-order number"):
         look(answers, targets, AS_TEXT)
     (note,) = look(answers, targets, AS_TEXT, allow_weak=True).notes
     assert "reaches 16.67 % with the classes as they are numbered" in note

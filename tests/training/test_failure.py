@@ -31,9 +31,9 @@ def test_nan_is_told_with_its_step_and_a_remedy(run: RunFolder) -> None:
 
 
 def test_a_sample_that_cannot_be_read_is_noted(run: RunFolder) -> None:
-    told = r"image 'a' cannot be read \(the file is gone\): replace the file by an intact copy and resume with wcord "
+    told = r"image 'a' cannot be read \(the file is missing\): replace the file by an intact copy and resume with "
     with pytest.raises(RunError, match=told), failing(run, lambda: 0):
-        raise UnreadableError("image 'a'", "the file is gone")
+        raise UnreadableError("image 'a'", "the file is missing")
     assert json.loads((run.path / "starts.jsonl").read_text())["damaged_data"]
 
 

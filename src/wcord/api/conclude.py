@@ -18,8 +18,8 @@ from wcord.methods.options import parse_options
 from wcord.models.card import SEVERAL_LABELS
 from wcord.models.network import Network
 from wcord.models.weights import save_weights
-from wcord.report.analysis import analyse
-from wcord.report.html import write_own_report
+from wcord.report.analysis import analyze
+from wcord.report.html import write_run_report
 from wcord.report.record import Record
 from wcord.setup.job import Job
 from wcord.setup.networks import describe
@@ -53,7 +53,7 @@ def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, devic
     pictures = job.data.test.read if min(job.data.test.shape[1:]) > 1 else None
     same_labels = job.same_labels and not job.data.several_labels
     if not job.data.several_labels:  # the analysis is about single classes: confusions, gains, misses
-        analysis = analyse(student_predictions, teacher_predictions, pictures, same_labels=same_labels)
+        analysis = analyze(student_predictions, teacher_predictions, pictures, same_labels=same_labels)
         analysis.save(run.path / ANALYSIS)
     epochs: list[dict[str, Any]] = [dict(entry) for entry in run.metrics() if entry.get("stage") != "preparation"]
     metrics = _metrics(student_predictions, teacher_predictions, epochs, same_labels=same_labels)
@@ -94,7 +94,7 @@ def conclude(job: Job, run: RunFolder, shipped: Shipped, outcome: Outcome, devic
         notes=[*job.notes, *shipped.notes, *_doubts(job, student_standing, all_teacher_predictions, metrics)],
     )
     record.to_json(run.path / RECORD)
-    write_own_report(run.path)
+    write_run_report(run.path)
     return record
 
 

@@ -102,7 +102,7 @@ FORMAT, OLD_FORMAT = 2, 1
 """The old format has only the accuracy of each epoch."""
 
 COLUMNS = ("lr", "loss", "train_top1", "test_top1", "seconds")
-"""Measures of each epoch that are kept, with the parts of the loss and the diagnostics."""
+"""Measures of each epoch that records contain, beside the parts of the loss and the diagnostics."""
 
 GROUPS = ("parts", "diagnostics")
 

@@ -86,10 +86,10 @@ def differing_settings(entry: Entry, record: Record) -> list[str]:
 
 
 def _differing_options(row: Row | TeacherRun, record: Record) -> list[str]:
-    """Return the options of a run's terms whose current value differs, by a new default or a new catalogue.
+    """Return the options of a run's terms whose current value differs, by a new default or a new catalog.
 
-    Records of earlier versions hold only options that were set explicitly. These are compared with the row's own
-    options; for all others the options of the suite count.
+    Records of earlier versions contain only the options that were set. They are compared with those of the row, with
+    and without the suite's for the pair.
     """
     if isinstance(row, TeacherRun):
         return []
@@ -119,7 +119,7 @@ class Line:
 
     Attributes:
         label: method or variant.
-        method: the method itself.
+        method: the method.
         mark: empty for runs under the pair's main conditions, else stars.
         lacking: seeds of the suite without a finished run, if there are fewer runs than the suite has seeds.
         runs: its finished runs, as in `run_frame`; failed ones are last.
@@ -227,7 +227,7 @@ def tabulate(suite: Suite, entries: Sequence[Entry], *, baseline: str | None = N
     for entry in entries:
         if isinstance(entry.row, TeacherRun):
             trainings.setdefault(entry.row.model, []).append(entry)
-    teachers = {model: (made, notes.mark(_provenances(made))) for model, made in trainings.items()}
+    teachers = {model: (trained, notes.mark(_provenances(trained))) for model, trained in trainings.items()}
     left_out = tuple(dict.fromkeys(runs.loc[~known, "row"]))
     return SuiteTable(suite, against, pairs, notes.notes, teachers, left_out)
 
@@ -236,13 +236,13 @@ def limited(
     suite: Suite, entries: Sequence[Entry], *, methods: Sequence[str] = (), seeds: Sequence[int] = ()
 ) -> tuple[Suite, list[Entry]]:
     """Return a suite and its runs restricted to some rows and seeds; default: all."""
-    kept = [
+    selected = [
         entry
         for entry in entries
         if isinstance(entry.row, TeacherRun)
         or ((not methods or entry.row.label in methods) and (not seeds or entry.row.seed in seeds))
     ]
-    return replace(suite, methods=tuple(methods) or suite.methods, seeds=tuple(seeds) or suite.seeds), kept
+    return replace(suite, methods=tuple(methods) or suite.methods, seeds=tuple(seeds) or suite.seeds), selected
 
 
 METRICS = ("top1_last", "top1_best", "top5", "ece", "agreement", "at_chance")

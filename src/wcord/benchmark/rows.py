@@ -148,7 +148,7 @@ class TeacherRun:
             UsageError: if the suite does not train its teachers.
         """
         if self.suite.teacher is None:
-            raise UsageError(f"suite {self.suite.name} trains no teachers: give --teachers ({self.suite.checkpoints})")
+            raise UsageError(f"suite {self.suite.name} trains no teachers: add --teachers ({self.suite.checkpoints})")
         values: dict[str, object] = {"model": self.model, "out": self.folder(place.out), "seed": self.seed}
         if self.suite.split_by_seed:
             values["split_seed"] = self.seed
@@ -219,7 +219,7 @@ def find_row(suite: Suite, name: str) -> Row | TeacherRun:
 def recipe(row: Row | TeacherRun, place: Place) -> str:
     """Return a run's settings as TOML for `wcord distill --recipe` (a teacher's: `wcord train --recipe`).
 
-    Settings of one machine, such as the folder, are left to flags.
+    Settings of one machine, such as the folder, are omitted; they are flags.
     """
     settings = to_settings(row.config(place) if isinstance(row, TeacherRun) else row.config(place, None))
     for name in FLAGS:

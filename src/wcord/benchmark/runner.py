@@ -20,7 +20,7 @@ from wcord.data.dataset import DataSet
 from wcord.data.opening import open_data
 from wcord.methods.build import parse_method, require_option
 from wcord.methods.options import parse_options
-from wcord.report.html import write_own_report
+from wcord.report.html import write_run_report
 from wcord.setup.as_trained import data_settings
 from wcord.setup.job import Provided
 from wcord.terminal import Reporter, tell
@@ -30,8 +30,8 @@ from wcord.training.engine import resolve_device
 from wcord.training.outcome import Outcome
 from wcord.training.run import CONFIG, REPORT
 
-Seen = tuple[DataConfig, TeacherData | None, PairingConfig | None]
-"""Data of the student, what the teacher has otherwise, and how they are paired."""
+DataSettings = tuple[DataConfig, TeacherData | None, PairingConfig | None]
+"""Settings of the student's data, of the teacher's where they differ, and of the pairing."""
 
 RESERVE, LONGEST_RESERVE = 0.1, 15.0
 """Share of a worker's time, and most seconds, reserved for the last checkpoint and the tables."""
@@ -76,7 +76,7 @@ class Clock:
 
 
 class Attempts:
-    """Makes runs one after the other and keeps the data set that they share.
+    """Runs rows one after the other and keeps the data set that they share.
 
     Args:
         place: folder, data source, device and overrides of the runs.
@@ -89,7 +89,7 @@ class Attempts:
         self.clock = clock
         self.say = say
         self.stop: Outcome | None = None
-        self._opened: tuple[Seen, DataSet] | None = None
+        self._opened: tuple[DataSettings, DataSet] | None = None
 
     def run(
         self,
@@ -98,13 +98,13 @@ class Attempts:
         *,
         announce: Callable[[], None] = lambda: None,
     ) -> Ended:
-        """Claim a run and make it, until it is finished or the time limit or a signal stops it.
+        """Claim a run and train it, until it is finished or the time limit or a signal stops it.
 
         Args:
             row: which run.
-            config: its current configuration; a run that has started keeps its own, except for the location of its
+            config: its current configuration; a run that has started keeps its settings, except for the location of its
                 files.
-            announce: called when the run is claimed and about to be made.
+            announce: called after the claim, before the training.
 
         Returns:
             settled: done, failed or not applicable, now or earlier by another process; taken: claimed by another
@@ -115,8 +115,8 @@ class Attempts:
                 differ from those that the run started with; on a folder that contains other files.
         """
         folder = config.out
-        with claim(folder) as mine:
-            if not mine:
+        with claim(folder) as claimed:
+            if not claimed:
                 return "taken"
             if read_state(folder).settled:
                 return "settled"
@@ -182,9 +182,9 @@ class Attempts:
 
     def data(self, config: TrainConfig | DistillConfig) -> DataSet:
         """Return the data of a run, opened once for all runs with the same data."""
-        seen = data_settings(config)
-        if self._opened is None or self._opened[0] != seen:
-            self._opened = (seen, open_data(*seen))
+        settings = data_settings(config)
+        if self._opened is None or self._opened[0] != settings:
+            self._opened = (settings, open_data(*settings))
         return self._opened[1]
 
 
@@ -216,7 +216,7 @@ def work(
     retry: bool = False,
     say: Reporter = tell,
 ) -> Ending:
-    """Make the missing runs, one after the other.
+    """Run the missing rows, one after the other.
 
     Any number of workers can share the folder and start at any time: each claims the run that it works on. A run that
     was stopped or killed is resumed from its checkpoint by the next worker that claims it.
@@ -285,8 +285,8 @@ def _delete_failed(rows: Sequence[Row], teachers: Teachers, out: Path) -> None:
     for row in [*trained, *rows]:
         folder = row.folder(out)
         if read_state(folder).status in ("failed", "not applicable"):
-            with claim(folder) as mine:
-                if mine and read_state(folder).status in ("failed", "not applicable"):
+            with claim(folder) as claimed:
+                if claimed and read_state(folder).status in ("failed", "not applicable"):
                     delete_run(folder)
 
 
@@ -296,10 +296,10 @@ def _write_missing_pages(rows: Sequence[Row], teachers: Teachers, out: Path, say
         folder = row.folder(out)
         if read_state(folder).status != "done" or (folder / REPORT).exists():
             continue
-        with claim(folder) as mine:
-            if mine and not (folder / REPORT).exists():
+        with claim(folder) as claimed:
+            if claimed and not (folder / REPORT).exists():
                 try:
-                    write_own_report(folder)
+                    write_run_report(folder)
                 except UsageError as error:  # damage in one folder does not stop the others
                     say(f"{row.name} gets no page: {error}")
 

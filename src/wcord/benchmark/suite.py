@@ -103,7 +103,7 @@ class Suite:
     options: dict[str, tuple[Name, ...]] = field(default_factory=dict)
 
     def settings(self, pair: Pair, label: str) -> Variant:
-        """Return the method and all options of a row: those of its pair, its own, then those of its variant.
+        """Return the method and all options of a row: those of its pair, of the row, then of its variant.
 
         Raises:
             UsageError: as `variant`.
@@ -214,7 +214,7 @@ def _checked(name: str, content: Mapping[str, Any], file: str) -> Suite:
         raise UsageError(f"suite {file!r}: {error}") from None
     pairs = [pair.flag for pair in suite.pairs]
     if len({pair.name for pair in suite.pairs}) < len(pairs):
-        raise UsageError(f"suite {file!r} holds a pair twice, or two that would share a folder: name each once")
+        raise UsageError(f"suite {file!r} has a pair twice, or two that would share a folder: name each once")
     for pair, values in suite.options.items():
         checks.require_choice(f"pair in [options] of suite {file!r}", _pair_of(pair, pairs), pairs)
         for method in parse_options(values):
@@ -250,5 +250,5 @@ def _pair(value: object) -> Pair:
 
 
 def _pair_of(key: str, flags: Sequence[str]) -> str:
-    """Return the pair in `PAIR` or `PAIR/ROW`; a network's name may hold a slash itself."""
+    """Return the pair in `PAIR` or `PAIR/ROW`; a network's name may contain a slash."""
     return key if key in flags else key.rpartition("/")[0] or key

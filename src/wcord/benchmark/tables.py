@@ -129,7 +129,7 @@ def describe(table: SuiteTable) -> dict[str, Any]:
     ]
     notes = [_legend(table, [pair["cells"].columns for pair in pairs])] if pairs else []
     shown = [
-        number for pair in started for number in (pair.teacher_published, *(line.published for line in pair.lines))
+        number for pair in started for number in (pair.teacher_published, *(line.published for line in _lines(pair)))
     ]
     notes += [f"{MARKS[doubt]} {doubt}." for doubt in dict.fromkeys(n.doubt for n in shown if n is not None) if doubt]
     notes += [f"[{number}] {source}" for source, number in sources.items()]
@@ -157,6 +157,11 @@ def _started(table: SuiteTable) -> list[PairTable]:
     return [pair for pair in table.pairs if pair.started]
 
 
+def _lines(pair: PairTable) -> list[Line]:
+    """Return the rows with a finished run."""
+    return [line for line in pair.lines if len(line.runs)]
+
+
 def _cells(pair: PairTable, baseline: str, sources: _Sources) -> Frame:
     cells = pd.DataFrame(
         {
@@ -172,12 +177,12 @@ def _cells(pair: PairTable, baseline: str, sources: _Sources) -> Frame:
             "minutes": f"{fmean(line.values('minutes')):.1f}" if line.top1 else MISSING,
             "runs": line.provenance or MISSING,
         }
-        for line in pair.lines
+        for line in _lines(pair)
     )
     shown = {
-        "published, %": any(line.published is not None for line in pair.lines),
-        "ours − published": any(line.published is not None for line in pair.lines),
-        # Of runs that were evaluated only once, no epoch was chosen.
+        "published, %": any(line.published is not None for line in _lines(pair)),
+        "ours − published": any(line.published is not None for line in _lines(pair)),
+        # Runs that were evaluated only once have no best epoch.
         "best, % (chosen on test)": any(max(line.values("evaluations"), default=0) > 1 for line in pair.lines),
         "on the diagonal, %": any(line.values("diagonal_mass") for line in pair.lines),
     }
@@ -258,7 +263,9 @@ def _remarks(pair: PairTable) -> list[str]:
         if len(seeds)
     ]
     partly = [f"{line.name} ({_seeds(line.lacking)})" for line in pair.lines if line.lacking and len(line.runs)]
-    return [*remarks, f"Missing in part: {', '.join(partly)}."] if partly else remarks
+    remarks += [f"Missing in part: {', '.join(partly)}."] if partly else []
+    missing = [line.name for line in pair.lines if not len(line.runs)]
+    return [*remarks, f"Not run yet: {', '.join(missing)}."] if missing else remarks
 
 
 def _seeds(seeds: Iterable[int]) -> str:

@@ -87,7 +87,7 @@ def assemble_pairs(
 
 def _paired_by_label(source: Source, other: Source, config: DataConfig, taught: DataConfig) -> DataSet:
     student, teacher = assemble(source, config), assemble(number_by_student(source, other), taught)
-    note = "paired by label: no sample has a partner of its own, so one of its class is drawn each time"
+    note = "paired by label: each time, a random sample of the same class is the partner"
     notes = (*student.notes, note, *(f"teacher: {line}" for line in teacher.notes))
     return replace(student, teacher=replace(teacher, source_classes=other.classes), pairs="label", notes=notes)
 
@@ -163,7 +163,7 @@ def teacher_config(config: DataConfig, teacher: TeacherData) -> DataConfig:
             "part; --teacher-size resizes what the teacher gets"
         )
     if "crop_fraction" in teacher and "image_size" not in teacher:
-        raise UsageError("--teacher-crop-fraction says what is kept where images are resized: --teacher-image-size")
+        raise UsageError("--teacher-crop-fraction needs --teacher-image-size: add it")
     if not other_data and teacher.keys() & {"visits_of", "order_by"}:
         raise UsageError("--teacher-visits-of and --teacher-order-by go with --teacher-data: give --visits-of for both")
     laid, default = replace(config, view=None), DataConfig()

@@ -36,7 +36,7 @@ def choose(source: Source, config: DataConfig) -> Source:
         kept = torch.arange(len(train))
         require_apart(train.groups, test.groups)
     if not len(test):
-        raise UsageError(f"no sample is left to evaluate on: {len(train)} in all are too few to hold some out")
+        raise UsageError(f"no sample is left to evaluate on: {len(train)} in all are too few for a held-out part")
     if config.subset is not None:
         taken, note = _subset(train.take(kept), config.subset, source.classes, config.split_seed)
         kept, notes = kept[taken], (*notes, note)
@@ -114,8 +114,8 @@ def _require_trained(train: Samples, kept: Tensor, held: Tensor, classes: tuple[
     if lost:
         whose = f" of class {classes[lost[0]]!r}" if classes and len(kept) else ""
         raise UsageError(
-            f"the groups that are held out have all samples{whose}, so that none is left to train on: "
-            "hold out others by another --split-seed, or give data with more groups"
+            f"the groups that are held out have all samples{whose}, so that none is left for training: "
+            "use a different --split-seed, or data with more groups"
         )
 
 

@@ -63,7 +63,7 @@ class Frame:
         require_number("crop_fraction", fraction, above=0, high=1)
         if image_size is None:
             if fraction != 1:
-                raise UsageError("--crop-fraction says what is kept where images are resized: give --image-size too")
+                raise UsageError("--crop-fraction needs --image-size: add it")
             return None
         height, cross, width = str(image_size).partition("x")
         sides = (height, width if cross else height)
@@ -145,7 +145,7 @@ class UnreadableError(UsageError):
     def __init__(self, name: str, reason: str) -> None:
         self.fault = f"{name} cannot be read ({reason})"
         self._arguments = name, reason
-        super().__init__(f"{self.fault}: replace it or remove it, or go on without such images by --skip-bad-images")
+        super().__init__(f"{self.fault}: replace it, remove it or add --skip-bad-images")
 
     def __reduce__(self) -> tuple[type["UnreadableError"], tuple[str, str]]:
         return UnreadableError, self._arguments  # it comes from other processes
@@ -249,7 +249,7 @@ def fit(image: Image.Image, frame: Frame, box: Box | None = None) -> Image.Image
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError):
-        return "the file is gone"
+        return "the file is missing"
     if isinstance(error, PermissionError):
         return "no permission"
     text = str(error).splitlines()[0] if str(error) else type(error).__name__

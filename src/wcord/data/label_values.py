@@ -221,7 +221,7 @@ def require_classes(what: str, values: Labels) -> None:
     if values.dtype.kind == "f" or many:
         shown = next((kind for kind in kinds.tolist() if kind != int(kind)), kinds[0])
         raise UsageError(
-            f"{what} holds {len(kinds)} different numbers, such as {shown:g}: classes are wanted; regression is not "
+            f"{what} holds {len(kinds)} different numbers, such as {shown:g}: expected classes; regression is not "
             "supported"
         )
 

@@ -34,7 +34,7 @@ def require_pixels(height: int, width: int, doing: str = "it has") -> None:
     """
     if height * width > most_pixels():
         raise UsageError(
-            f"{doing} {width}×{height} pixels, more than the {most_pixels():,} that are taken: make it smaller, or "
+            f"{doing} {width}×{height} pixels, more than the {most_pixels():,} allowed: make it smaller, or "
             f"raise the limit by the environment variable {VARIABLE}"
         )
 

@@ -333,8 +333,8 @@ def _left_over(samples: int, batch_size: int, world_size: int) -> int:
 def _require_mixable(mixing: Mixing | None, partner: Partner | None) -> None:
     if mixing is not None and partner is not None and partner.pairs != "shared":
         raise UsageError(
-            "mixup and cutmix mix what both networks see alike, but here each has pictures or augmentation of its own: "
-            "leave them out, or pair pictures of the same scenes"
+            "mixup and cutmix need the same pictures and augmentation for both networks, which differ here: "
+            "remove them, or pair pictures of the same scenes"
         )
 
 

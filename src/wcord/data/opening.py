@@ -75,10 +75,10 @@ def _open_pairs(config: DataConfig, teacher: TeacherData, pairing: PairingConfig
 def _refuse_unused(pairing: PairingConfig, *, other_data: bool) -> None:
     """Raise if a way to find partners is given that nothing uses."""
     if pairing.join is not None and pairing.pair_by is not None:
-        raise UsageError("--join and --pair-by are two ways to find partners: give one")
+        raise UsageError("--join and --pair-by are two ways to find partners: use one")
     for flag, value in (("pair-by", pairing.pair_by), ("join", pairing.join)):
         if value is not None and not other_data:
-            raise UsageError(f"--{flag} says how samples of --teacher-data find their partners: give that too")
+            raise UsageError(f"--{flag} needs --teacher-data: add it")
 
 
 def _read(config: DataConfig, request: ReadRequest, *, premerged: bool = False) -> Source:
@@ -105,7 +105,7 @@ def _read(config: DataConfig, request: ReadRequest, *, premerged: bool = False) 
     source: Source = getattr(import_module(module), function)(place, request)
     if config.no_labels:
         if config.merge:
-            raise UsageError("--merge takes classes together, of which --no-labels reads none: give one of the two")
+            raise UsageError("--merge needs labels, which --no-labels ignores: use one of them")
         return forget_labels(source)
     if request.known is None:
         require_several_classes(source.classes)
@@ -181,7 +181,7 @@ def _require_classes(classes: tuple[str, ...] | None) -> None:
         require_names("classes", classes)
     twice = [(name, count) for name, count in Counter(classes or ()).items() if count > 1]
     if twice:
-        raise UsageError(f"classes holds {twice[0][0]!r} {twice[0][1]} times: give each class a name of its own")
+        raise UsageError(f"classes holds {twice[0][0]!r} {twice[0][1]} times: give each class a unique name")
 
 
 def _require_rows(name: str, values: object) -> None:

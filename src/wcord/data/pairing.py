@@ -158,7 +158,7 @@ def _pair(
     repeated = [name for name in names if name in excluded]
     if repeated:
         problems.append(
-            f"{len(repeated)} of them have a training sample's name, and so no partner of their own: {listed(repeated)}"
+            f"{len(repeated)} of them have a training sample's name and thus no partner: {listed(repeated)}"
         )
     if problems and config.unpaired == "error":
         moved = config.way == "path" and not set(map(stem_of, alone["student"])).isdisjoint(map(stem_of, others))
@@ -222,7 +222,7 @@ def _label_notes(
         return []
     note = f"{wrong} of {len(samples)} {split} pairs have different labels"
     if config.way == "row":
-        raise UsageError(f"{note}: the rows of student and teacher are in other orders; pair them by name or key")
+        raise UsageError(f"{note}: the rows of student and teacher are in different orders; pair them by name or key")
     return [note]
 
 
@@ -289,7 +289,7 @@ def crossing(
         commonest = of_worst[counts[of_worst].argsort(descending=True, stable=True)][:SHOWN].tolist()
         with_ = ", ".join(f"{others[int(seconds[place])]!r} ({int(counts[place])})" for place in commonest)
         return Crossing(
-            f"the labels of at least {wrong} of {len(labels)} {split} pairs do not go together: samples of "
+            f"the labels of at least {wrong} of {len(labels)} {split} pairs do not correspond: samples of "
             f"{classes[worst]!r} are paired with those of {with_}",
             apart=True,
         )

@@ -103,7 +103,7 @@ def read_records(
             record = resize_all(record, Frame(shape[1], shape[2], fraction))
         elif record.shape[1:] != shape:
             sizes = "×".join(map(str, record.shape[1:])), "×".join(map(str, shape))
-            raise UsageError(f"sound {str(path)!r} becomes {sizes[0]}, but the network wants {sizes[1]}")
+            raise UsageError(f"sound {str(path)!r} becomes {sizes[0]}, but the network needs {sizes[1]}")
         return {str(path): to_unit(record)}
     return {str(path): read_picture(path, Frame(shape[1], shape[2], fraction))}
 

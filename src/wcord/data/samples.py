@@ -162,7 +162,9 @@ def named_by(column: str, values: Sequence[object]) -> Names:
     """
     missing = sum(value is None or value != value for value in values)
     if missing:
-        raise UsageError(f"{missing} rows have no value in column {column!r}, which tells whose they are: remove them")
+        raise UsageError(
+            f"{missing} rows have no value in column {column!r}, which identifies the subject: remove them"
+        )
     whole = (int(v) if isinstance(v, float) and v.is_integer() else v for v in values)
     return np.array([str(value) for value in whole])
 
@@ -180,7 +182,7 @@ def require_known(categories: Mapping[str, Sequence[str]], known: Mapping[str, S
         strange = [value for value, known_as in spelled if known_as not in set(trained)]
         if strange:
             raise UsageError(
-                f"column {column!r} holds {strange[0]!r}, which the network was not trained with "
+                f"column {column!r} holds {strange[0]!r}, which the network was not trained on "
                 f"({', '.join(known[column])}): write it as one of these, or leave it empty"
             )
 

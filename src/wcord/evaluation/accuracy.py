@@ -1,4 +1,4 @@
-"""What a network predicts on a test set, and how often and how surely it is right."""
+"""Predictions of a network on a test set, and their accuracy and calibration."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one network says about every sample of a test set, in the order of the samples.
+    """Predictions of one network for all samples of a test set, in their order.
 
     Attributes:
         logits: N×C, float32 on the CPU.
-        targets: true class numbers, N, int64 on the CPU; where samples have several labels, N×C of 0 and 1, float32.
+        targets: true class numbers, N, int64 on the CPU; for several labels per sample, N×C of 0 and 1, float32.
         embeddings: input of the classifier head, N×D, float32 on the CPU.
     """
 
@@ -37,7 +37,7 @@ class Predictions:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes that the network tells apart."""
+        """Number of classes of the network."""
         return self.logits.shape[1]
 
     @property
@@ -58,12 +58,12 @@ def predict(
     device: torch.device | str = "cpu",
     side: Literal["student", "teacher"] = "student",
 ) -> Predictions:
-    """Run a network over batches in eval mode and keep logits, targets and embeddings.
+    """Return logits, targets and embeddings of a network in eval mode.
 
     Args:
         network: the network, already on `device`; its training mode is restored afterwards.
         batches: batches of a test split, not shuffled.
-        device: where the network is.
+        device: its device.
         side: whether the network sees the student's or the teacher's input.
 
     Raises:
@@ -85,19 +85,19 @@ def predict(
 def accuracy(predictions: Predictions) -> dict[str, float]:
     """Return top-1, top-5, balanced accuracy, macro-F1, calibration error and negative log-likelihood of predictions.
 
-    In percent: `top1`; `top5`, left out below six classes, where it says nothing; `balanced`, the balanced accuracy,
-    which is the mean over the classes among the targets of the share of their samples that are right; `macro_f1`, the
+    In percent: `top1`; `top5`, omitted for fewer than six classes; `balanced`, the balanced accuracy,
+    the mean recall over the classes among the targets; `macro_f1`, the
     mean F1 score over the classes among targets or predictions; `commonest`, the share of the commonest class among
-    the targets, which naming that class alone reaches as top-1. `ece` is the expected calibration error as a fraction
-    in [0, 1] (15 equal bins, L1), `nll` the mean cross-entropy in nats. Where samples have several labels, what
-    `several_accuracy` returns.
+    the targets, the top-1 of a constant prediction. `ece` is the expected calibration error as a fraction
+    in [0, 1] (15 equal bins, L1), `nll` the mean cross-entropy in nats. For several labels per sample, the
+    result of `several_accuracy`.
 
     Raises:
-        UsageError: if the logits hold NaN or infinity, or a target is not a class of the network.
+        UsageError: if the logits contain NaN or infinity, or a target is not a class of the network.
 
     >>> logits = torch.tensor([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0], [4.0, 0.0]])
-    >>> told = accuracy(Predictions(logits, torch.tensor([0, 1, 0, 1]), torch.zeros(4, 1)))
-    >>> {name: round(value, 3) for name, value in told.items()}
+    >>> measures = accuracy(Predictions(logits, torch.tensor([0, 1, 0, 1]), torch.zeros(4, 1)))
+    >>> {name: round(value, 3) for name, value in measures.items()}
     {'top1': 75.0, 'balanced': 75.0, 'macro_f1': 73.333, 'commonest': 50.0, 'ece': 0.232, 'nll': 1.018}
     """
     logits, targets = predictions.logits, predictions.targets
@@ -109,34 +109,34 @@ def accuracy(predictions: Predictions) -> dict[str, float]:
     if int(targets.min()) < 0 or int(targets.max()) >= classes:
         raise UsageError(
             f"targets run from {int(targets.min())} to {int(targets.max())} but the network has {classes} classes: "
-            "evaluate it on the data whose classes it was trained for"
+            "evaluate it on data with the classes that it was trained on"
         )
-    rank, confidence, likelihood = _of_truth(logits, targets)
+    rank, confidence, likelihood = _rank_and_confidence(logits, targets)
     predicted = predictions.top1
-    told = {"top1": 100.0 * _mean(predicted == targets)}
+    measures = {"top1": 100.0 * _mean(predicted == targets)}
     if classes > 5:
-        told["top5"] = 100.0 * _mean(rank < 5)
-    told["balanced"] = 100.0 * float(class_recall(predicted, targets).nanmean())
-    told["macro_f1"] = 100.0 * float(_class_f1(predicted, targets, classes).nanmean())
-    told["commonest"] = 100.0 * float(targets.bincount().max()) / len(targets)
-    told["ece"] = _calibration_error(confidence, predicted == targets)
-    told["nll"] = -float(likelihood.double().mean())
-    return told
+        measures["top5"] = 100.0 * _mean(rank < 5)
+    measures["balanced"] = 100.0 * float(class_recall(predicted, targets).nanmean())
+    measures["macro_f1"] = 100.0 * float(_class_f1(predicted, targets, classes).nanmean())
+    measures["commonest"] = 100.0 * float(targets.bincount().max()) / len(targets)
+    measures["ece"] = _calibration_error(confidence, predicted == targets)
+    measures["nll"] = -float(likelihood.double().mean())
+    return measures
 
 
-def _of_truth(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return of each sample how many classes rank before its own, its largest probability and its log-likelihood.
+def _rank_and_confidence(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return for each sample the rank of its true class (0 is first), its largest probability and its log-likelihood.
 
-    Of equal logits the first counts as the larger one, as in `argmax`.
+    Of equal logits the first ranks higher, as in `argmax`.
     """
-    found = []
+    blocks = []
     for block, truth in row_blocks(logits, targets):
-        own = block.gather(1, truth[:, None])
+        true = block.gather(1, truth[:, None])
         before = torch.arange(block.shape[1]) < truth[:, None]
-        rank = ((block > own) | ((block == own) & before)).sum(dim=1)
+        rank = ((block > true) | ((block == true) & before)).sum(dim=1)
         shares = block.log_softmax(dim=1)
-        found.append((rank, shares.amax(dim=1).exp(), shares.gather(1, truth[:, None])[:, 0]))
-    rank, confidence, likelihood = (torch.cat(parts) for parts in zip(*found, strict=True))
+        blocks.append((rank, shares.amax(dim=1).exp(), shares.gather(1, truth[:, None])[:, 0]))
+    rank, confidence, likelihood = (torch.cat(parts) for parts in zip(*blocks, strict=True))
     return rank, confidence, likelihood
 
 
@@ -147,7 +147,7 @@ def _class_f1(predicted: Tensor, targets: Tensor, classes: int) -> Tensor:
 
 
 def _calibration_error(confidence: Tensor, right: Tensor) -> float:
-    """Return Σ over bins of confidence of |share that is right − mean confidence| × share of the samples."""
+    """Return Σ over bins of confidence of |accuracy − mean confidence| × share of the samples."""
     bins = (confidence.double() * CALIBRATION_BINS).long().clamp_max(CALIBRATION_BINS - 1)
     surplus = torch.zeros(CALIBRATION_BINS, dtype=torch.float64)
     return float(surplus.index_add(0, bins, right.double() - confidence.double()).abs().sum()) / len(right)
@@ -158,7 +158,7 @@ def _mean(right: Tensor) -> float:
 
 
 def class_recall(predicted: Tensor, targets: Tensor) -> Tensor:
-    """Return for each class up to the largest target the share of its samples that are right, NaN where it has none.
+    """Return the recall of each class up to the largest target, NaN for a class without samples.
 
     >>> class_recall(torch.tensor([0, 2, 2]), torch.tensor([0, 0, 2]))
     tensor([0.5000,    nan, 1.0000])

@@ -1,4 +1,4 @@
-"""How alike a student and its teacher are: in what they predict, and in how they see the samples and the classes."""
+"""Agreement of a student with its teacher: predictions, class correlations and embeddings."""
 
 import torch
 import torch.nn.functional as F
@@ -11,12 +11,12 @@ from wcord.numerics import evenly_spaced, row_blocks
 from wcord.transport import cosine_cost, sinkhorn
 
 TRANSPORTED = 256
-"""Samples of a side that are transported."""
+"""Most samples that are transported."""
 EPSILON = 0.05
-"""Regularisation of the transport, that of the local contrastive term."""
+"""Regularization of the transport, as in the local contrastive term."""
 ITERATIONS = 200
 CORRELATED = 1000
-"""Classes of which correlations are compared; of more, so many that are evenly spaced."""
+"""Most classes whose correlations are compared; of more, this many evenly spaced ones."""
 
 
 def agreement(student: Predictions, teacher: Predictions, *, same_labels: bool = True) -> dict[str, float]:
@@ -24,46 +24,45 @@ def agreement(student: Predictions, teacher: Predictions, *, same_labels: bool =
 
     `agreement` is the share of samples with the same top-1 class, in percent; `fidelity_kl` the mean
     KL(teacher‖student) of the class probabilities at temperature 1, in nats; `correlation_gap` the mean absolute entry
-    of `class_correlation_difference`; `cka` the linear CKA of the embeddings, in [0, 1]. Networks with different
-    numbers of classes, or (not `same_labels`) as many of others, share no logits, so only what compares embeddings is
-    left.
+    of `class_correlation_difference`; `cka` the linear CKA of the embeddings, in [0, 1]. For networks
+    with different classes (by number, or not `same_labels`), only the measures of embeddings are returned.
 
     A single sample has neither correlations nor `cka`. From 64 samples on, with the student's embeddings mapped into
     the teacher's space on one half of the samples (`map_to_teacher`) and compared by their cosine on the other:
     `information_nats`, see `information_bound`, and `transport_cost`, the cost of the entropic transport between at
-    most 256 samples of both. That is near 0 where they are the same, and not 0, since the regularisation blurs the
-    plan: the less the more the samples differ (0.02 in 2 dimensions, 0.0001 in 64).
+    most 256 samples of both. For identical embeddings it is near 0 but positive, because the regularization blurs the
+    plan (0.02 in 2 dimensions, 0.0001 in 64).
 
     Raises:
-        UsageError: if the two did not see the same number of samples.
+        UsageError: if the two have different numbers of samples.
 
     >>> same = Predictions(torch.eye(3), torch.arange(3), torch.eye(3))
     >>> {name: round(value, 3) for name, value in agreement(same, same).items()}
     {'agreement': 100.0, 'fidelity_kl': 0.0, 'correlation_gap': 0.0, 'cka': 1.0}
     """
     require_same_rows("the student's predictions", student.logits, "the teacher's predictions", teacher.logits)
-    told: dict[str, float] = {}
+    measures: dict[str, float] = {}
     if same_labels and student.num_classes == teacher.num_classes:
-        told["agreement"] = 100.0 * float((student.top1 == teacher.top1).double().mean())
-        told["fidelity_kl"] = max(_divergence(student.logits, teacher.logits), 0.0)
+        measures["agreement"] = 100.0 * float((student.top1 == teacher.top1).double().mean())
+        measures["fidelity_kl"] = max(_divergence(student.logits, teacher.logits), 0.0)
         if len(student) > 1:
-            told["correlation_gap"] = float(class_correlation_difference(student, teacher).abs().mean())
+            measures["correlation_gap"] = float(class_correlation_difference(student, teacher).abs().mean())
     if len(student) > 1:
-        told["cka"] = linear_cka(student.embeddings, teacher.embeddings)
+        measures["cka"] = linear_cka(student.embeddings, teacher.embeddings)
     if len(student) >= 2 * FEWEST:
         fitted, measured = halves(len(student))
-        mapped, wanted = map_to_teacher(student.embeddings, teacher.embeddings, fitted=fitted, measured=measured)
-        told["information_nats"] = information_bound(F.normalize(mapped, dim=1), F.normalize(wanted, dim=1))
-        cost = cosine_cost(mapped[:TRANSPORTED], wanted[:TRANSPORTED])
-        told["transport_cost"] = float(sinkhorn(cost, epsilon=EPSILON, iterations=ITERATIONS).cost)
-    return told
+        mapped, expected = map_to_teacher(student.embeddings, teacher.embeddings, fitted=fitted, measured=measured)
+        measures["information_nats"] = information_bound(F.normalize(mapped, dim=1), F.normalize(expected, dim=1))
+        cost = cosine_cost(mapped[:TRANSPORTED], expected[:TRANSPORTED])
+        measures["transport_cost"] = float(sinkhorn(cost, epsilon=EPSILON, iterations=ITERATIONS).cost)
+    return measures
 
 
 def _divergence(student: Tensor, teacher: Tensor) -> float:
     """Return the mean KL(teacher‖student) of the class probabilities, in nats."""
     total = sum(
-        float(F.kl_div(own.double().log_softmax(1), other.double().log_softmax(1), reduction="sum", log_target=True))
-        for own, other in row_blocks(student, teacher)
+        float(F.kl_div(ours.double().log_softmax(1), other.double().log_softmax(1), reduction="sum", log_target=True))
+        for ours, other in row_blocks(student, teacher)
     )
     return total / len(student)
 
@@ -73,11 +72,11 @@ def linear_cka(x: Tensor, y: Tensor) -> float:
 
     |Yᵀ X|²_F / (|Xᵀ X|_F |Yᵀ Y|_F) with the columns of X (N×D₁) and Y (N×D₂) centered: 1 for representations that are
     equal up to rotation and scale, near 0 for unrelated ones (Kornblith et al., ICML 2019, equation 1 with the linear
-    kernel). Computed in float64; the N×N Gram matrices are used where there are fewer samples than columns. Zero when
-    one of the two is the same for all samples, where the ratio is undefined.
+    kernel). Computed in float64; the N×N Gram matrices are used where there are fewer samples than columns. 0 if one
+    of the two is constant and the ratio undefined.
 
     Raises:
-        UsageError: if the inputs are no matrices with the same number of rows, at least two.
+        UsageError: if the inputs are not matrices with the same number of rows, at least two.
 
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 1.0]])
     >>> round(linear_cka(x, x @ torch.tensor([[0.0, 5.0], [-5.0, 0.0]])), 6)
@@ -109,9 +108,9 @@ def class_correlation(logits: Tensor) -> Tensor:
     logits = logits[:, evenly_spaced(logits.shape[1], CORRELATED)].double()
     centered = logits - logits.mean(dim=0)
     spread = centered.norm(dim=0)
-    # A constant column keeps a spread of rounding noise only, whose direction means nothing.
-    alive = spread > 1e-9 * (1.0 + logits.abs().amax(dim=0)) * logits.shape[0] ** 0.5
-    unit = centered * torch.where(alive, 1.0 / spread.clamp_min(1e-300), 0.0)
+    # The norm of a constant column is rounding noise.
+    varies = spread > 1e-9 * (1.0 + logits.abs().amax(dim=0)) * logits.shape[0] ** 0.5
+    unit = centered * torch.where(varies, 1.0 / spread.clamp_min(1e-300), 0.0)
     return (unit.T @ unit).float()
 
 
@@ -120,8 +119,8 @@ def class_correlation_difference(student: Predictions, teacher: Predictions) -> 
 
     The classes are those of `class_correlation`.
 
-    This is the figure of the CRD paper (Tian et al., ICLR 2020, figure 2): a student that has learned which classes
-    the teacher thinks alike has a difference near zero everywhere.
+    This is the figure of the CRD paper (Tian et al., ICLR 2020, figure 2): a student that has learned the
+    teacher's similarities of classes has a difference near zero everywhere.
 
     Raises:
         UsageError: if the two have different numbers of classes or samples.

@@ -1,4 +1,4 @@
-"""How often each class is taken for which: counts of the pairs that occur, since a table of all would be C×C."""
+"""Counts of the pairs of true and predicted class that occur, without the C×C table."""
 
 from dataclasses import dataclass
 
@@ -34,16 +34,16 @@ class Confusions:
         return cls(*np.divmod(pairs, classes), counts, classes)
 
     def table(self) -> NDArray[np.int64]:
-        """Return the C×C table, true classes down."""
+        """Return the C×C table; rows are true classes."""
         table = np.zeros((self.classes, self.classes), np.int64)
         table[self.true, self.predicted] = self.counts
         return table
 
     def most_confused(self, limit: int) -> list[tuple[int, int, int, int]]:
-        """Return the pairs of classes that are most often taken for each other, the worst first.
+        """Return the pairs of classes that are most often confused, the worst first.
 
         Returns:
-            Of each pair the smaller class, the larger, and how often the smaller is taken for the larger and back.
+            For each pair the smaller class, the larger, and the counts of smaller as larger and of larger as smaller.
 
         >>> Confusions.of(np.array([0, 0, 2, 1]), np.array([0, 1, 0, 0]), 3).most_confused(1)
         [(0, 1, 1, 1)]
@@ -52,7 +52,7 @@ class Confusions:
         true, predicted, counts = self.true[wrong], self.predicted[wrong], self.counts[wrong]
         small, large = np.minimum(true, predicted), np.maximum(true, predicted)
         pairs, place = np.unique(small * self.classes + large, return_inverse=True)
-        there = np.bincount(place, counts * (true == small), minlength=len(pairs)).astype(int)
-        back = np.bincount(place, counts * (true == large), minlength=len(pairs)).astype(int)
-        worst = np.argsort(-(there + back), kind="stable")[:limit]
-        return [(*divmod(int(pairs[i]), self.classes), int(there[i]), int(back[i])) for i in worst]
+        forward = np.bincount(place, counts * (true == small), minlength=len(pairs)).astype(int)
+        backward = np.bincount(place, counts * (true == large), minlength=len(pairs)).astype(int)
+        worst = np.argsort(-(forward + backward), kind="stable")[:limit]
+        return [(*divmod(int(pairs[i]), self.classes), int(forward[i]), int(backward[i])) for i in worst]

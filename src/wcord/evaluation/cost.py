@@ -1,4 +1,4 @@
-"""What a network costs: parameters, multiply-accumulates, latency and size."""
+"""The cost of a network: parameters, multiply-accumulates, latency and size."""
 
 import statistics
 import time
@@ -18,13 +18,13 @@ _SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Cost:
-    """What one network costs.
+    """The cost of one network.
 
     Attributes:
         parameters: number of parameters; a shared one counts once.
         macs: multiply-accumulates of the matrix products and convolutions of one sample.
         latency_ms: median time of a forward pass of one sample, in milliseconds, preprocessing included.
-        size_bytes: bytes of parameters and buffers with floating-point numbers stored as float32.
+        size_bytes: bytes of parameters and buffers, with floating-point numbers as float32.
     """
 
     parameters: int
@@ -36,17 +36,17 @@ class Cost:
 def measure_cost(network: nn.Module, input_shape: tuple[int, int, int], *, device: torch.device | str = "cpu") -> Cost:
     """Measure a network on one sample of the given shape.
 
-    MACs are half the floating-point operations of `torch.utils.flop_counter`, which counts what matters (products and
-    convolutions) and leaves out normalization, activation and pooling, as the field's tables do. Latency is the median
-    of at most 15 forward passes within about two seconds, with as many threads as torch has now.
+    MACs are half the floating-point operations of `torch.utils.flop_counter`, which counts matrix products and
+    convolutions and omits normalization, activation and pooling, as is usual in the literature. Latency is the median
+    of at most 15 forward passes within about two seconds, with torch's current number of threads.
 
     Args:
         network: the network, already on `device`; its training mode is restored.
         input_shape: channels, height, width of one image.
-        device: where the network is.
+        device: its device.
 
     Raises:
-        UsageError: if the network does not take such an input.
+        UsageError: if the network does not accept such an input.
 
     >>> cost = measure_cost(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Flatten(), nn.Linear(256, 10)), (3, 8, 8))
     >>> cost.parameters, cost.macs, cost.size_bytes
@@ -81,16 +81,16 @@ def _latency_ms(network: nn.Module, image: Tensor) -> float:
         network(image)
     times: list[float] = []
     while len(times) < _REPEATS and (len(times) < 3 or sum(times) < _SECONDS):
-        _synchronise(image)
+        _synchronize(image)
         start = time.perf_counter()
         network(image)
-        _synchronise(image)
+        _synchronize(image)
         times.append(time.perf_counter() - start)
     return 1000.0 * statistics.median(times)
 
 
-def _synchronise(tensor: Tensor) -> None:
-    # Accelerators work ahead of Python: without waiting, only the launch would be timed.
+def _synchronize(tensor: Tensor) -> None:
+    # Accelerators run asynchronously: without waiting, only the launch would be timed.
     if tensor.device.type != "cpu":
         torch.accelerator.synchronize(tensor.device)
 

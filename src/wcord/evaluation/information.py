@@ -1,4 +1,4 @@
-"""How much a student's embeddings tell about its teacher's, on samples that neither was trained on."""
+"""Mutual information between the embeddings of student and teacher, on samples that neither was trained on."""
 
 import math
 
@@ -11,9 +11,9 @@ from wcord.methods.term import Objective
 from wcord.models.network import evaluating
 
 FEWEST = 32
-"""Samples of a half from which a mapping is worth fitting, and a bound worth measuring."""
+"""Fewest samples of a half to fit a mapping or measure a bound."""
 BATCH = 2048
-"""Samples that are told apart at a time: the bound cannot say more than log B, 7.6 nats."""
+"""Samples that are contrasted at a time; the bound is at most log B, 7.6 nats."""
 TEMPERATURES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 
 
@@ -22,13 +22,12 @@ def map_to_teacher(student: Tensor, teacher: Tensor, *, fitted: Tensor, measured
 
     W = argmin ‖X W − Y‖² + λ ‖W‖², λ a hundredth of the mean sum of squares of the student's columns, on centered
     embeddings X (N×D) and Y (N×D'). The two spaces have different axes, and not every method learns a map between them.
-    What is returned was not fitted on.
 
     Args:
         student: embeddings X of all samples.
         teacher: embeddings Y of the same samples.
         fitted: rows that W is fitted on.
-        measured: rows that are returned, others than those.
+        measured: rows that are returned, not among `fitted`.
 
     Returns:
         X W and Y of the rows `measured`, float64.
@@ -45,12 +44,12 @@ def information_bound(x: Tensor, y: Tensor) -> float:
 
     InfoNCE (van den Oord et al. 2018): I ≥ log B − mean over i of −log softmax_j(⟨x_i, y_j⟩ / τ)_i over batches of
     B ≤ 2048 samples, at most log B. Any score gives a bound, here the inner product, with the best τ of a grid of eight
-    chosen on the first half of the samples and the bound measured on the second. With the images of a critic it is
-    that critic's bound.
+    chosen on the first half of the samples and the bound measured on the second. For the projections of a
+    critic it is the bound of that critic.
 
     Args:
         x: N×D.
-        y: N×D, of the same samples in the same space, in an order that does not sort them by class.
+        y: N×D, of the same samples in the same space, not sorted by class.
     """
     half = len(x) // 2
     best = min(TEMPERATURES, key=lambda temperature: _contrast(x[:half], y[:half], temperature))
@@ -59,29 +58,29 @@ def information_bound(x: Tensor, y: Tensor) -> float:
 
 
 def critic_information(objective: Objective, student: Predictions, teacher: Predictions) -> float | None:
-    """Return the `information_bound` of the critic that a method has trained, on samples that it was not trained on.
+    """Return the `information_bound` of a method's critic, on samples that it was not trained on.
 
-    Comparable between methods only with care: another critic may find more in the same embeddings.
+    Comparable between methods only with care: a different critic may extract more from the same embeddings.
 
     Args:
-        objective: the method after training; its state stays as it is.
-        student: what the student says of the samples.
-        teacher: what the teacher says of the same samples.
+        objective: the method after training; not modified.
+        student: predictions of the student.
+        teacher: predictions of the teacher for the same samples.
 
     Returns:
-        The bound in nats; None where the method has no critic, or with fewer than 64 samples.
+        The bound in nats; None if the method has no critic, or for fewer than 64 samples.
     """
     device = next((p.device for p in objective.parameters()), torch.device("cpu"))
     order = torch.cat(halves(len(student)))
     with evaluating(objective):
-        images = objective.embed(student.embeddings[order].to(device), teacher.embeddings[order].to(device))
-    if images is None or len(student) < 2 * FEWEST:
+        projections = objective.embed(student.embeddings[order].to(device), teacher.embeddings[order].to(device))
+    if projections is None or len(student) < 2 * FEWEST:
         return None
-    return information_bound(images[0].double().cpu(), images[1].double().cpu())
+    return information_bound(projections[0].double().cpu(), projections[1].double().cpu())
 
 
 def halves(count: int) -> tuple[Tensor, Tensor]:
-    """Return a fixed random half of the rows, and the other half: test sets come sorted by class."""
+    """Return a fixed random half of the rows, and the other half, because test sets are often sorted by class."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     return order[: count // 2], order[count // 2 :]
 

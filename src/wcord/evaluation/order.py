@@ -1,4 +1,4 @@
-"""Whether a network numbers its classes in another order than the data: right answers under wrong numbers."""
+"""Whether a network numbers its classes in a different order than the data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from wcord.evaluation.accuracy import Predictions
 from wcord.evaluation.confusions import Confusions
 
 EVIDENCE, ENOUGH = 3.0, 2 / 3
-"""A matching of classes says something of their order where it reaches three times the share of the commonest class, or
-two thirds; one that itself reaches little says that the network does not know these samples."""
+"""A matching of classes is evidence of a different order if its accuracy is three times the share of the commonest
+class, or two thirds; below that, the network does not know these samples."""
 
 
 @dataclass(frozen=True)
 class OtherOrder:
-    """An order of the classes in which a network would clearly be right more often.
+    """An order of the classes in which a network is clearly more accurate.
 
     Attributes:
-        by: the order of the classes' names as numbers, or as text, or that to which its answers are matched.
-        top1: percent that are right as the classes are numbered.
-        reached: percent that would be right; classes are matched on other samples than those that are counted.
+        by: order by the classes' names as numbers, as text, or by matching predictions to classes.
+        top1: accuracy in the data's order, in percent.
+        reached: accuracy in this order; classes are matched on samples other than those that are counted.
     """
 
     by: Literal["number", "name", "match"]
@@ -35,7 +35,7 @@ class OtherOrder:
 
     @property
     def text(self) -> str:
-        """What is said of it, to go on after the network's name."""
+        """A verb phrase to follow the network's name."""
         reached = f"{self.reached:.2f} %"
         orders = {
             "number": f"with the classes in the order of their numbers it reaches {reached}",
@@ -46,30 +46,30 @@ class OtherOrder:
 
     @property
     def remedy(self) -> str:
-        """What brings that order about."""
+        """How to use this order."""
         if self.by == "match":
             return (
                 "bring the classes of the data into the network's order, or save its weights with the names of its "
                 "classes"
             )
-        return f"give --class-order {self.by}"
+        return f"add --class-order {self.by}"
 
 
 def other_order(predictions: Predictions, classes: Sequence[str] = ()) -> OtherOrder | None:
-    """Return the order in which predictions are clearly better than in that of the data, if there is one.
+    """Return an order in which predictions are clearly better than in the data's, or None.
 
-    Clearly: it halves the errors or doubles the hits, of the samples and of the classes on the mean, by more than three
-    standard errors of the difference. Names that are whole numbers are tried in the order of the numbers and of the
-    text. Else the classes are matched one to one by the confusions on half of the samples, and measured on the other
-    half, where they have to reach `EVIDENCE` or `ENOUGH`.
+    Clearly: it halves the errors or doubles the accuracy, over samples and as the mean over classes, by more than three
+    standard errors of the difference. Names that are whole numbers are tried in numeric and in text order. Otherwise
+    the classes are matched one to one by the confusions on half of the samples; on the other half, the accuracy must
+    reach `EVIDENCE` or `ENOUGH`.
 
     Args:
         predictions: of samples of a test split.
         classes: names of the data's classes.
 
     >>> logits, targets = torch.eye(3).repeat(20, 1), torch.arange(60) % 3
-    >>> found = other_order(Predictions(logits, (targets + 1) % 3, torch.zeros(60, 1)))
-    >>> found.by, found.top1, found.reached
+    >>> order = other_order(Predictions(logits, (targets + 1) % 3, torch.zeros(60, 1)))
+    >>> order.by, order.top1, order.reached
     ('match', 0.0, 100.0)
     """
     predicted, targets = predictions.top1, predictions.targets
@@ -88,7 +88,7 @@ def other_order(predictions: Predictions, classes: Sequence[str] = ()) -> OtherO
 
 
 def _other_sorting(classes: Sequence[str]) -> tuple[Literal["number", "name"] | None, Tensor]:
-    """Return the sorting of whole numbers that the classes do not have, and the class that each place then means."""
+    """Return the other order of whole numbers as names, and the class at each position of it."""
     if not classes or not all(name.isdecimal() for name in classes):
         return None, torch.empty(0, dtype=torch.long)
     by_name, by_number = sorted(classes), sorted(classes, key=int)
@@ -103,7 +103,7 @@ def _other_sorting(classes: Sequence[str]) -> tuple[Literal["number", "name"] | 
 def _matched(predicted: Tensor, targets: Tensor, classes: int) -> Tensor | None:
     """Return which samples are right once classes are matched on the other half of the samples.
 
-    None where the classes fit as they are, or too few samples are there to match them.
+    None if the classes fit as they are, or if there are too few samples to match them.
     """
     if len(targets) < 2 * classes:
         return None
@@ -122,45 +122,45 @@ def _confusions(predicted: Tensor, targets: Tensor, classes: int) -> Confusions:
     return Confusions.of(targets.numpy(), predicted.numpy(), classes)
 
 
-def _fits(found: Confusions) -> bool:
-    """Tell whether no class is taken for another one more often than for itself."""
-    most, own = (np.zeros(found.classes, np.int64) for _ in range(2))
-    np.maximum.at(most, found.true, found.counts)
-    same = found.true == found.predicted
-    own[found.true[same]] = found.counts[same]
-    return bool((own >= most).all())
+def _fits(confusions: Confusions) -> bool:
+    """Return whether each class is predicted correctly at least as often as it is predicted as any other."""
+    most, correct = (np.zeros(confusions.classes, np.int64) for _ in range(2))
+    np.maximum.at(most, confusions.true, confusions.counts)
+    same = confusions.true == confusions.predicted
+    correct[confusions.true[same]] = confusions.counts[same]
+    return bool((correct >= most).all())
 
 
-def _matching(found: Confusions) -> NDArray[np.int64]:
-    """Return for each class that a network may name the class that it is matched to, so that most samples are right.
+def _matching(confusions: Confusions) -> NDArray[np.int64]:
+    """Return the class that each predicted class is matched to, so that most samples are right.
 
-    The best matching leaves classes free that share no sample with a free one. So that each finds a partner, every
-    class is given a stand-in on the other side, at no gain, and where both of a pair are matched their stand-ins are
-    each other's. Of equally good ones, that in which classes keep their numbers is preferred.
+    The best matching leaves classes without a partner if they share no sample with a free one. To make the matching
+    full, every class gets a dummy on the other side, at no gain; the dummies of a matched pair match each other. Of
+    equally good matchings, the one in which most classes keep their numbers is preferred.
     """
-    count = found.classes
+    count = confusions.classes
     numbers = np.arange(count)
-    gain = csr_array((found.counts.astype(float), (found.true, found.predicted)), (count, count))
+    gain = csr_array((confusions.counts.astype(float), (confusions.true, confusions.predicted)), (count, count))
     gain = (gain + csr_array((np.full(count, 1e-3), (numbers, numbers)), (count, count))).tocoo()
     rows = np.concatenate([gain.row, numbers, count + numbers, count + gain.col])
     columns = np.concatenate([gain.col, count + numbers, numbers, count + gain.row])
-    # The solver takes an entry of 0 for none; 1 more for each of the 2 C pairs of a matching changes nothing.
+    # The solver ignores entries of 0; adding 1 to each of the 2 C pairs of a matching does not change the optimum.
     values = np.concatenate([gain.data, np.zeros(2 * count + gain.nnz)]) + 1.0
     graph = csr_array((values, (rows, columns)), (2 * count, 2 * count))
-    true, said = min_weight_full_bipartite_matching(graph, maximize=True)
-    matched = (true < count) & (said < count)
+    true, predicted = min_weight_full_bipartite_matching(graph, maximize=True)
+    matched = (true < count) & (predicted < count)
     number = np.full(count, -1)
-    number[said[matched]] = true[matched]
+    number[predicted[matched]] = true[matched]
     number[number < 0] = np.setdiff1d(numbers, number)
     return number
 
 
-def _clearly_better(other: Tensor, own: Tensor, targets: Tensor) -> bool:
-    """Tell whether more samples are right, and more of each class on the mean: a constant fits the commonest class."""
-    won, lost = int((other & ~own).sum()), int((own & ~other).sum())
+def _clearly_better(other: Tensor, current: Tensor, targets: Tensor) -> bool:
+    """Return whether accuracy and mean recall both rise: a constant prediction raises only the former."""
+    won, lost = int((other & ~current).sum()), int((current & ~other).sum())
     balanced = [float((targets[right].bincount(minlength=int(targets.max()) + 1) / targets.bincount()).nanmean())
-                for right in (other, own)]  # fmt: skip
-    plain = [float(right.double().mean()) for right in (other, own)]
+                for right in (other, current)]  # fmt: skip
+    plain = [float(right.double().mean()) for right in (other, current)]
     return won - lost > 3 * (won + lost) ** 0.5 and all(
         would >= 2 * is_now or 1 - would <= (1 - is_now) / 2 for would, is_now in (plain, balanced)
     )

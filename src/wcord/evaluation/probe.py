@@ -1,4 +1,4 @@
-"""What a frozen representation is worth on other data: a linear probe, nearest neighbours, and a few labels a class."""
+"""Probes of a frozen representation on other data: linear, nearest neighbors, and a few labels per class."""
 
 import math
 import warnings
@@ -13,17 +13,17 @@ from torch import Tensor
 from wcord.checks import UsageError, require_counts, require_finite, require_matrix, require_number, require_same_rows
 
 ITERATIONS = 1000
-"""Steps of L-BFGS at most: without weight decay a separable set has no optimum, only ever larger weights."""
+"""Most steps of L-BFGS; without weight decay the weights of a separable set grow forever."""
 DRAWS = 10
-"""Draws of a few samples a class."""
+"""Draws of a few samples per class."""
 
 
 @dataclass(frozen=True)
 class Representation:
-    """Embeddings of labelled samples, computed once by a network in eval mode.
+    """Embeddings of labeled samples by a network in eval mode.
 
     Raises:
-        UsageError: no or unequally many samples, NaN, a single class, or a test class that no training sample has.
+        UsageError: no samples, unequal numbers of them, NaN, a single class, or a test class without training samples.
 
     Attributes:
         train: embeddings of the samples that a probe is fitted on, N×D.
@@ -44,88 +44,88 @@ class Representation:
             require_finite(name, x)
         if self.train_targets.unique().numel() < 2:
             raise UsageError("a probe needs training samples of at least 2 classes")
-        strange = self.test_targets[~torch.isin(self.test_targets, self.train_targets)].unique().tolist()
-        if strange:
+        untrained = self.test_targets[~torch.isin(self.test_targets, self.train_targets)].unique().tolist()
+        if untrained:
             raise UsageError(
-                f"{len(strange)} classes of the test samples have no training sample, which no probe can learn: "
-                f"{', '.join(map(str, strange[:5]))}"
+                f"{len(untrained)} classes of the test samples have no training sample: "
+                f"{', '.join(map(str, untrained[:5]))}"
             )
 
 
-def linear_probe(seen: Representation) -> float:
+def linear_probe(samples: Representation) -> float:
     """Return the top-1 accuracy, in percent, of multinomial logistic regression on the embeddings.
 
     min over W, b of the mean cross-entropy of softmax(W x + b), without weight decay, as in the transfer table of the
-    CRD paper (Tian et al., ICLR 2020, table 4); fitted by L-BFGS where theirs is by SGD. Embeddings are standardized
-    by the training samples, which does not move the optimum and lets L-BFGS find it.
+    CRD paper (Tian et al., ICLR 2020, table 4); fitted by L-BFGS instead of SGD. Embeddings are standardized
+    by the training samples, which keeps the optimum and helps L-BFGS converge.
 
     >>> x, y = torch.tensor([[0.0], [1.0], [10.0], [11.0]]), torch.tensor([0, 0, 1, 1])
     >>> linear_probe(Representation(x, y, x + 0.5, y))
     100.0
     """
-    from sklearn.linear_model import LogisticRegression  # scikit-learn takes a second to load
+    from sklearn.linear_model import LogisticRegression  # slow to import
 
-    train, test = _standardized(seen)
-    fitted: Any = LogisticRegression(C=math.inf, max_iter=ITERATIONS)
+    train, test = _standardized(samples)
+    model: Any = LogisticRegression(C=math.inf, max_iter=ITERATIONS)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the last step was not converged, which separable sets cannot be
-        fitted.fit(train, seen.train_targets.numpy())
-    return _accuracy(fitted.predict(test), seen)
+        warnings.simplefilter("ignore")  # separable sets do not converge
+        model.fit(train, samples.train_targets.numpy())
+    return _accuracy(model.predict(test), samples)
 
 
-def nearest_neighbours(seen: Representation, *, neighbours: int = 20) -> float:
+def nearest_neighbours(samples: Representation, *, neighbours: int = 20) -> float:
     """Return the top-1 accuracy, in percent, of a vote of the nearest training samples by cosine.
 
-    A vote weighs exp(cos / 0.07), as in Wu et al. (CVPR 2018) and after them in self-supervised learning.
+    A vote weighs exp(cos / 0.07), as in Wu et al. (CVPR 2018).
 
     Raises:
-        UsageError: fewer training samples than neighbours.
+        UsageError: fewer training samples than neighbors.
     """
-    require_number("neighbours", neighbours, low=1, high=len(seen.train), whole=True)
+    require_number("neighbours", neighbours, low=1, high=len(samples.train), whole=True)
     from sklearn.neighbors import KNeighborsClassifier
 
-    fitted: Any = KNeighborsClassifier(
+    model: Any = KNeighborsClassifier(
         neighbours,
         metric="cosine",
-        weights=lambda distance: np.exp(-distance / 0.07),  # pyright: ignore[reportArgumentType]  # may be a function
+        weights=lambda distance: np.exp(-distance / 0.07),  # pyright: ignore[reportArgumentType]  # a function is valid
     )
-    fitted.fit(seen.train.double().numpy(), seen.train_targets.numpy())
-    return _accuracy(fitted.predict(seen.test.double().numpy()), seen)
+    model.fit(samples.train.double().numpy(), samples.train_targets.numpy())
+    return _accuracy(model.predict(samples.test.double().numpy()), samples)
 
 
-def few_shot(seen: Representation, shots: int, *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
-    """Return mean and standard deviation, in percent, of linear probes on `shots` samples a class, over several draws.
+def few_shot(samples: Representation, shots: int, *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
+    """Return mean and standard deviation, in percent, of linear probes on `shots` samples per class over several draws.
 
     Raises:
         UsageError: a class has fewer training samples.
     """
     require_counts(shots=shots, draws=draws)
     require_number("seed", seed, low=-(2**63), high=2**63 - 1, whole=True)
-    counts = torch.bincount(seen.train_targets)
-    poorest = int(torch.where(counts > 0, counts, counts.max()).argmin())
-    if not 1 <= shots <= int(counts[poorest]):
-        raise UsageError(f"shots must lie between 1 and {int(counts[poorest])}, the samples of class {poorest}")
+    counts = torch.bincount(samples.train_targets)
+    smallest = int(torch.where(counts > 0, counts, counts.max()).argmin())
+    if not 1 <= shots <= int(counts[smallest]):
+        raise UsageError(f"shots must be between 1 and {int(counts[smallest])}, the samples of class {smallest}")
     generator = torch.Generator().manual_seed(seed)
-    reached = []
+    accuracies = []
     for _ in range(draws):
         chosen = torch.cat(
             [
                 rows[torch.randperm(len(rows), generator=generator)[:shots]]
-                for rows in (torch.where(seen.train_targets == label)[0] for label in seen.train_targets.unique())
+                for rows in (torch.where(samples.train_targets == label)[0] for label in samples.train_targets.unique())
             ]
         )
-        drawn = Representation(seen.train[chosen], seen.train_targets[chosen], seen.test, seen.test_targets)
-        reached.append(linear_probe(drawn))
-    return float(np.mean(reached)), float(np.std(reached, ddof=1)) if draws > 1 else 0.0
+        few = Representation(samples.train[chosen], samples.train_targets[chosen], samples.test, samples.test_targets)
+        accuracies.append(linear_probe(few))
+    return float(np.mean(accuracies)), float(np.std(accuracies, ddof=1)) if draws > 1 else 0.0
 
 
-def _standardized(seen: Representation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    train, test = seen.train.double().numpy(), seen.test.double().numpy()
+def _standardized(samples: Representation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    train, test = samples.train.double().numpy(), samples.test.double().numpy()
     spread = train.std(axis=0)
     spread[spread < 1e-12] = 1.0
     mean = train.mean(axis=0)
     return (train - mean) / spread, (test - mean) / spread
 
 
-def _accuracy(predicted: NDArray[np.int64], seen: Representation) -> float:
-    return 100.0 * float((predicted == seen.test_targets.numpy()).mean())
+def _accuracy(predicted: NDArray[np.int64], samples: Representation) -> float:
+    return 100.0 * float((predicted == samples.test_targets.numpy()).mean())

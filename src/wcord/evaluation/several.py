@@ -1,4 +1,4 @@
-"""How good predictions are where a sample may have several labels."""
+"""Accuracy for samples with several labels."""
 
 import numpy as np
 import torch
@@ -9,14 +9,14 @@ from wcord.checks import UsageError, require_finite, require_same_shape
 
 
 def several_accuracy(logits: Tensor, targets: Tensor) -> dict[str, float]:
-    """Return mean average precision and F1 scores in percent, and the binary cross-entropy in nats a label.
+    """Return mean average precision and F1 scores in percent, and the binary cross-entropy in nats per label.
 
     `map` is the mean over the labels that occur of the average precision; `macro_f1` the mean over these of the F1
     score of "probability of 0.5 or more", `micro_f1` that of all labels of all samples together; `nll` the mean binary
-    cross-entropy. Labels that no sample has are left out of the means, since nothing could be found of them.
+    cross-entropy. Labels that no sample has are excluded from the means.
 
     Raises:
-        UsageError: NaN or infinity, targets of another shape, or without a single label.
+        UsageError: NaN or infinity, targets of a different shape, or without any label.
 
     >>> scores = several_accuracy(torch.tensor([[2.0, -1.0], [1.0, 3.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
     >>> {name: round(value, 2) for name, value in scores.items()}
@@ -26,16 +26,16 @@ def several_accuracy(logits: Tensor, targets: Tensor) -> dict[str, float]:
     require_same_shape("logits", logits, "targets", targets)
     present = torch.where(targets.sum(0) > 0)[0]
     if not len(present):
-        raise UsageError("no sample has any label: nothing can be measured")
-    from sklearn.metrics import average_precision_score, f1_score  # takes a second, which few commands need
+        raise UsageError("no sample has a label, so that accuracy is undefined")
+    from sklearn.metrics import average_precision_score, f1_score  # slow to import
 
     true, shares = targets.bool().numpy(), logits.sigmoid().numpy()
-    said = shares >= 0.5
+    predicted = shares >= 0.5
     precision = [average_precision_score(true[:, label], shares[:, label]) for label in present]
-    f1 = [f1_score(true[:, label], said[:, label]) for label in present]
+    f1 = [f1_score(true[:, label], predicted[:, label]) for label in present]
     return {
         "map": 100.0 * float(np.mean(precision)),
         "macro_f1": 100.0 * float(np.mean(f1)),
-        "micro_f1": 100.0 * float(f1_score(true.ravel(), said.ravel())),
+        "micro_f1": 100.0 * float(f1_score(true.ravel(), predicted.ravel())),
         "nll": float(F.binary_cross_entropy_with_logits(logits, targets)),
     }

@@ -1,103 +1,104 @@
-"""What makes a result doubtful, each in one plain sentence with its usual causes."""
+"""Warnings about doubtful results, each one sentence with the usual causes."""
 
 import math
 from collections.abc import Sequence
 
 from wcord.evaluation.chance import Standing
 
-KEPT = 2 / 3
-"""Share of what training reached beyond chance that should be left on the test split."""
+RETAINED = 2 / 3
+"""Share of the training accuracy beyond chance that the test accuracy should retain."""
 FAR = 5.0
-"""Points by which a network has to miss what it reached in its own training for that to be said."""
+"""Points by which accuracy must fall short of that in training for a warning."""
 ERRORS = 3
-"""Standard errors by which a difference has to exceed its limit."""
+"""Standard errors by which a difference must exceed its limit."""
 
 STUDENT_CAUSES = (
-    "a learning rate that does not suit, too few epochs, unbalanced classes (--class-weights), or labels that cannot "
-    "be told from the input"
+    "an unsuitable learning rate, too few epochs, unbalanced classes (--class-weights), or labels that cannot be "
+    "predicted from the input"
 )
 TEACHER_CAUSES = (
-    "another normalization of its input (--teacher-mean, --teacher-std), another order of the classes, another input "
+    "a different normalization of its input (--teacher-mean, --teacher-std), order of the classes or input "
     "size (--teacher-size), or no --teacher-weights"
 )
 NETWORK_CAUSES = (
-    "another normalization of its input (--mean, --std), another order of the classes, or other data than it was "
+    "a different normalization of its input (--mean, --std) or order of the classes, or data other than it was "
     "trained on"
 )
 
 
-def doubts(found: Standing, who: str, classes: Sequence[str], causes: str) -> list[str]:
-    """Return what has to be said of predictions that are at or near chance, nearly constant, or of one class's samples.
+def doubts(result: Standing, network: str, classes: Sequence[str], causes: str) -> list[str]:
+    """Return warnings about predictions at or near chance, nearly constant ones, or samples of one class.
 
     >>> import torch
     >>> from wcord.evaluation.accuracy import Predictions
     >>> from wcord.evaluation.chance import standing
     >>> logits = torch.tensor([[1.0, 0.0]]).expand(100, 2)
-    >>> found = standing(Predictions(logits, torch.arange(100) // 95, logits))
-    >>> doubts(found, "the student", ["well", "ill"], "too few epochs")[0].split("; ")[-1]
-    "one class, 'well', is named for 100.00 % of the samples. Usual causes: too few epochs"
+    >>> result = standing(Predictions(logits, torch.arange(100) // 95, logits))
+    >>> doubts(result, "the student", ["well", "ill"], "too few epochs")[0].split("; ")[-1]
+    "one class, 'well', is predicted for 100.00 % of the samples. Usual causes: too few epochs"
     """
-    if found.kinds == 1:
+    if result.kinds == 1:
         return [
-            f"all {found.samples} samples on which {who} is measured are of one class: whether it tells classes apart "
-            "is not measured, and its accuracy says nothing of the others"
+            f"all {result.samples} samples on which {network} is measured are of one class: its accuracy says nothing "
+            "about the others"
         ]
-    if not found.informed or (found.weak and not found.one_class):
-        near = "at" if not found.informed else "near"
-        return [f"{who} is {near} chance: {against_chance(found, classes)}. Usual causes: {causes}"]
-    if not found.one_class:
+    if not result.informed or (result.weak and not result.one_class):
+        near = "at" if not result.informed else "near"
+        return [f"{network} is {near} chance: {against_chance(result, classes)}. Usual causes: {causes}"]
+    if not result.one_class:
         return []
     return [
-        f"{who} names one class, {_name(found, classes)}, for {100 * found.named_share:.2f} % of the samples, of which "
-        f"{100 * found.true_share:.2f} % are of it. Usual causes: {causes}"
+        f"{network} predicts one class, {_name(result, classes)}, for {100 * result.named_share:.2f} % of the samples; "
+        f"{100 * result.true_share:.2f} % belong to it. Usual causes: {causes}"
     ]
 
 
-def against_chance(found: Standing, classes: Sequence[str]) -> str:
+def against_chance(result: Standing, classes: Sequence[str]) -> str:
     """Return how predictions compare with chance, as a clause."""
-    constant = f"; one class, {_name(found, classes)}, is named for {100 * found.named_share:.2f} % of the samples"
+    constant = (
+        f"; one class, {_name(result, classes)}, is predicted for {100 * result.named_share:.2f} % of the samples"
+    )
     return (
-        f"{100 * found.top1:.2f} % are right (balanced accuracy {100 * found.balanced:.2f} %); the commonest class "
-        f"alone reaches {100 * found.commonest:.2f} %{constant if found.one_class else ''}"
+        f"{100 * result.top1:.2f} % are right (balanced accuracy {100 * result.balanced:.2f} %); the commonest class "
+        f"alone reaches {100 * result.commonest:.2f} %{constant if result.one_class else ''}"
     )
 
 
-def _name(found: Standing, classes: Sequence[str]) -> str:
-    return repr(classes[found.named] if found.named < len(classes) else str(found.named))
+def _name(result: Standing, classes: Sequence[str]) -> str:
+    return repr(classes[result.named] if result.named < len(classes) else str(result.named))
 
 
-def training_gap(found: Standing, train_top1: float) -> list[str]:
-    """Return a sentence where more than a third of what training reached beyond chance is lost on the test split.
+def training_gap(result: Standing, train_top1: float) -> list[str]:
+    """Return a warning if the test split loses more than a third of the training accuracy beyond chance.
 
     Args:
-        found: the student on the test split.
+        result: the student on the test split.
         train_top1: its accuracy in the last epoch of training, in percent.
     """
     trained = train_top1 / 100
-    noise = ERRORS * math.sqrt(found.top1 * (1 - found.top1) / found.samples)
-    if found.top1 + noise >= found.commonest + KEPT * (trained - found.commonest) or trained <= found.commonest:
+    noise = ERRORS * math.sqrt(result.top1 * (1 - result.top1) / result.samples)
+    if result.top1 + noise >= result.commonest + RETAINED * (trained - result.commonest) or trained <= result.commonest:
         return []
     return [
-        f"training accuracy is {train_top1:.2f} % (last epoch, as trained with augmentation), but test accuracy "
-        f"{100 * found.top1:.2f} %. Usual causes: too few training samples or too little augmentation, test samples of "
-        "another kind than the training samples, or running statistics of a normalization layer of your own that have "
-        "not settled"
+        f"training accuracy is {train_top1:.2f} % (last epoch, augmented), but test accuracy "
+        f"{100 * result.top1:.2f} %. Usual causes: too few training samples or too little augmentation, test samples "
+        "unlike the training samples, or unsettled running statistics of a custom normalization layer"
     ]
 
 
-def below_training(found: Standing, who: str, reached: float) -> list[str]:
-    """Return a sentence where a network is far below what its file says that it reached.
+def below_training(result: Standing, network: str, reached: float) -> list[str]:
+    """Return a warning if a network is far below the accuracy in its file.
 
     Args:
-        found: the network on these data.
-        who: what to call it.
-        reached: top-1 at the end of its own training, in percent.
+        result: the network on these data.
+        network: name of the network in the warning.
+        reached: top-1 at the end of its training, in percent.
     """
-    told = min(max(reached / 100, 0.0), 1.0)
-    noise = 100 * ERRORS * math.sqrt(max(told * (1 - told), found.top1 * (1 - found.top1)) / found.samples)
-    if reached - 100 * found.top1 <= max(FAR, noise):
+    trained = min(max(reached / 100, 0.0), 1.0)
+    noise = 100 * ERRORS * math.sqrt(max(trained * (1 - trained), result.top1 * (1 - result.top1)) / result.samples)
+    if reached - 100 * result.top1 <= max(FAR, noise):
         return []
     return [
-        f"{who} reached {reached:.2f} % on the test split of its own training, but {100 * found.top1:.2f} % here: "
-        "check that its input is normalized and framed, and its classes are numbered, as they were there"
+        f"{network} reached {reached:.2f} % on the test split of its training, but {100 * result.top1:.2f} % here: "
+        "check that its input is normalized and cropped, and its classes are numbered, as in training"
     ]

@@ -250,7 +250,7 @@ def _load(path: Path, *, mappings: bool) -> tuple[object, list[str]]:
                 raise _refused(path, "TorchScript or a very old format") from error
             if isinstance(error, (KeyError, IndexError, AttributeError, TypeError)):  # the reader itself stumbled
                 raise damaged(path, ValueError("not what torch.save writes")) from error
-            # PyTorch's reason goes on with advice about its own internals after the first sentence.
+            # After the first sentence, PyTorch's reason gives advice on its internals.
             reason = str(error).split(". ")[0] or "not what torch.save writes"
             raise damaged(path, ValueError(reason)) from error
 

@@ -1,4 +1,4 @@
-"""Records of runs, and the tables, figures and pages made from them."""
+"""Records of runs, and their tables, figures and pages."""
 
 import lazy_loader
 

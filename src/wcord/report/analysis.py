@@ -1,4 +1,4 @@
-"""What a run keeps so that its report needs neither the data nor the networks."""
+"""What a run saves so that its report needs neither data nor networks."""
 
 import io
 import math
@@ -23,7 +23,7 @@ from wcord.seal import damage_of_archive, seal_archive
 from wcord.transport import cosine_cost, sinkhorn
 
 LOGIT_ENTRIES = 20_000_000
-"""Logits kept of one network: 40 MB as float16. Larger test sets keep evenly spaced rows; predictions are all kept."""
+"""Most logits saved per network: 40 MB as float16. Of larger test sets, evenly spaced rows are saved."""
 EMBEDDING_ROWS = 1000
 PLAN_CLASSES, PLAN_ROWS = 8, 64
 PLAN_EPSILON, PLAN_ITERATIONS = 0.05, 200
@@ -38,16 +38,16 @@ class Analysis:
     Attributes:
         targets: true classes, N.
         student_top1: classes predicted by the student, N.
-        teacher_top1: classes predicted by the teacher, N; None without a teacher or when its classes are others.
-        logit_rows: rows of the test set whose logits are kept, L.
+        teacher_top1: classes predicted by the teacher, N; None without a teacher or if its classes differ.
+        logit_rows: rows of the test set whose logits are saved, L.
         student_logits: L×C, float16.
         teacher_logits: L×C, float16, or None as for `teacher_top1`.
-        embedding_rows: rows whose embeddings are kept, E ≤ 1000.
+        embedding_rows: rows whose embeddings are saved, E ≤ 1000.
         student_embeddings: E×D, float16.
         teacher_embeddings: E×D', float16, or None without a teacher.
-        plan: transport plan of one batch, student's samples down, teacher's across, B×B with B ≤ 64, summing to 1.
+        plan: transport plan of one batch, B×B with B ≤ 64 and sum 1: student's samples by teacher's.
         plan_rows: the samples of that batch, sorted by class, B.
-        gallery_rows: samples that the student gets wrong (and the teacher right, where that can be said), G ≤ 24.
+        gallery_rows: samples that the student gets wrong and the teacher, if comparable, right, G ≤ 24.
         gallery: their thumbnails, G×H×W×(1 or 3), uint8.
     """
 
@@ -87,12 +87,12 @@ class Analysis:
             return cls(**read_npz(file))
         except Exception as error:  # a file of another kind may raise anything
             raise UsageError(
-                f"analysis {str(file)!r} cannot be read ({error}): evaluate the run again, or delete the file and "
-                "the report will do without it"
+                f"analysis {str(file)!r} cannot be read ({error}): evaluate the run again, or delete the file for "
+                "a report without it"
             ) from error
 
 
-def analyse(
+def analyze(
     student: Predictions,
     teacher: Predictions | None,
     images: Callable[[Tensor], Tensor] | None,
@@ -104,12 +104,12 @@ def analyse(
     Args:
         student: predictions of the student on the test set.
         teacher: predictions of the teacher on the same samples in the same order, or None.
-        images: returns the images of given rows, B×C×H×W, uint8 or floating-point in [0, 1]; None: the samples are
-            no pictures.
-        same_labels: whether the logits of both mean the same classes, where there are as many.
+        images: returns the images of given rows, B×C×H×W, uint8 or floating-point in [0, 1]; None if the
+            samples are not images.
+        same_labels: whether equal numbers of classes mean the same classes.
 
     Raises:
-        UsageError: if the two networks did not see the same number of samples.
+        UsageError: if the two have different numbers of samples.
     """
     if teacher is not None:
         require_same_rows("the student's predictions", student.logits, "the teacher's predictions", teacher.logits)
@@ -117,7 +117,7 @@ def analyse(
     comparable = teacher if same_labels else None
     logit_rows = evenly_spaced(len(student), max(1, LOGIT_ENTRIES // student.num_classes))
     embedding_rows = evenly_spaced(len(student), EMBEDDING_ROWS)
-    missed = torch.zeros(0, dtype=torch.long) if images is None else _missed(student, comparable)
+    missed = torch.zeros(0, dtype=torch.long) if images is None else _mistakes(student, comparable)
     plan_rows = None if teacher is None else _batch_of_few_classes(student.targets)
     plan = None if teacher is None or plan_rows is None else _plan(student, teacher, plan_rows)
     return Analysis(
@@ -141,7 +141,7 @@ def _half(x: Tensor) -> NDArray[Any]:
     return x.clamp(-65504.0, 65504.0).half().numpy()  # float16 would turn larger numbers into infinity
 
 
-def _missed(student: Predictions, teacher: Predictions | None) -> Tensor:
+def _mistakes(student: Predictions, teacher: Predictions | None) -> Tensor:
     """Return the samples that the student misses by most: teacher's minus student's probability of the truth."""
     truth = student.targets
     gap = 1.0 - _share_of_truth(student.logits, truth)
@@ -154,33 +154,32 @@ def _missed(student: Predictions, teacher: Predictions | None) -> Tensor:
 
 
 def _share_of_truth(logits: Tensor, truth: Tensor) -> Tensor:
-    """Return the probability of each sample's own class."""
+    """Return the probability of each sample's true class."""
     pairs = row_blocks(logits, truth)
-    return torch.cat([block.softmax(dim=1).gather(1, own[:, None])[:, 0] for block, own in pairs])
+    return torch.cat([block.softmax(dim=1).gather(1, classes[:, None])[:, 0] for block, classes in pairs])
 
 
 def _batch_of_few_classes(targets: Tensor) -> Tensor:
-    """Return up to 64 samples of up to 8 evenly spaced classes, sorted by class: blocks that an eye can see."""
+    """Return up to 64 samples of up to 8 evenly spaced classes, sorted by class, for visible blocks."""
     present = targets.unique(sorted=True)
     chosen = present[evenly_spaced(len(present), PLAN_CLASSES)]
-    each = PLAN_ROWS // len(chosen)
-    return torch.cat([(targets == label).nonzero().flatten()[:each] for label in chosen])
+    per_class = PLAN_ROWS // len(chosen)
+    return torch.cat([(targets == label).nonzero().flatten()[:per_class] for label in chosen])
 
 
 def _plan(student: Predictions, teacher: Predictions, rows: Tensor) -> Tensor | None:
-    """Return the entropic plan between the student's samples, brought into the teacher's space, and the teacher's.
+    """Return the entropic plan between the student's embeddings, mapped to the teacher's space, and the teacher's.
 
-    The student's embeddings are mapped by `map_to_teacher`, fitted on the *other* test samples only: what matches here
-    was not fitted here. The cost is the cosine cost of the centered embeddings, with the temperature that the local
-    contrastive term starts from.
+    `map_to_teacher` is fitted on the *other* test samples only. The cost is the cosine cost of the centered embeddings,
+    at the initial temperature of the local contrastive term.
     """
     others = torch.ones(len(student), dtype=torch.bool)
     others[rows] = False
     if int(others.sum()) < 2 or len(rows) < 2:
         return None
     fitted = torch.where(others)[0]
-    mapped, wanted = map_to_teacher(student.embeddings, teacher.embeddings, fitted=fitted, measured=rows)
-    cost = cosine_cost(mapped, wanted)
+    mapped, expected = map_to_teacher(student.embeddings, teacher.embeddings, fitted=fitted, measured=rows)
+    cost = cosine_cost(mapped, expected)
     return sinkhorn(cost, epsilon=PLAN_EPSILON, iterations=PLAN_ITERATIONS).plan
 
 

@@ -1,4 +1,4 @@
-"""How every figure looks: colors, type, paper; and how it becomes text for a page."""
+"""The style of every figure, and its conversion to SVG."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from wcord.terminal import printable
 
 RUN_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's palette, told apart with every common color blindness; black and grey are the teacher's."""
+"""Okabe and Ito's palette, distinguishable with every common color blindness; black and gray are the teacher's."""
 RUN_MARKERS = ("o", "s", "^", "D", "v", "P")
 RUN_DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
 TEACHER_COLOR = "#444444"
@@ -24,9 +24,9 @@ TEXT, MUTED, GRID = "#1a1a1a", "#555555", "#dddddd"
 SEQUENTIAL, DIVERGING = "cividis", "PuOr_r"
 
 HALF, THIRD = 4.6, 3.05
-"""Widths in inches (96 pixels each): two or three beside each other fill a page 1000 pixels wide."""
+"""Widths in inches (96 pixels each): two or three in a row fill a page 1000 pixels wide."""
 POINTS = 11.5
-"""Type size: on a phone 390 pixels wide the wider figures are shown at four fifths of their size, with 9 points."""
+"""Font size; a phone 390 pixels wide scales the wider figures to four fifths, 9 points."""
 
 _STYLE: Any = {
     "font.family": "sans-serif",
@@ -39,7 +39,7 @@ _STYLE: Any = {
 
 
 def color(position: int) -> str:
-    """Return the color of the run at a position; it repeats after six, with another dash and marker."""
+    """Return the color of the run at a position; it repeats after six, with a different dash."""
     return RUN_COLORS[position % len(RUN_COLORS)]
 
 
@@ -54,17 +54,17 @@ def marker(position: int) -> str:
 
 
 def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return a figure of a size in inches and its axes in a row, with no state kept by pyplot."""
+    """Return a figure of a size in inches and its axes in a row, without pyplot's global state."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         axes = [figure.add_subplot(1, columns, number + 1) for number in range(columns)]
         for ax in axes:
-            _quiet(ax)
+            _set_style(ax)
     return figure, axes
 
 
-def _quiet(ax: Axes) -> None:
+def _set_style(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(MUTED)
     ax.tick_params(colors=MUTED, labelcolor=TEXT, labelsize=POINTS)
@@ -73,7 +73,7 @@ def _quiet(ax: Axes) -> None:
 
 
 def frame(ax: Axes) -> None:
-    """Make the axes a picture: no grid, no spines, no ticks."""
+    """Remove grid, spines and ticks."""
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     ax.set_xticks([])
@@ -99,7 +99,7 @@ def class_ticks(names: Sequence[str], longest: int = 14) -> list[str]:
 
 
 def legend_name(name: str) -> str:
-    """Return a name for a legend, which leaves out those that start with an underscore.
+    """Return a name that a legend shows even if it starts with an underscore.
 
     >>> legend_name("_first"), legend_name("second")
     (' _first', 'second')
@@ -112,11 +112,11 @@ def svg(figure: Figure, key: str) -> str:
 
     Args:
         figure: the figure.
-        key: unique on the page. Every identifier in the drawing starts with it, or the clip paths and glyphs of one
-            figure would be taken for those of another.
+        key: unique on the page; prefixes every identifier in the drawing, so that figures do not share clip paths and
+            glyphs.
     """
     out = io.BytesIO()
-    for text in figure.findobj(Text):  # a name with a $ is no formula, wherever on the figure it stands
+    for text in figure.findobj(Text):  # a $ in a name does not start a formula
         cast("Text", text).set_parse_math(False)
     with mpl.rc_context(_STYLE):
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, dpi=160)

@@ -20,7 +20,7 @@ class Series:
     Attributes:
         name: what the legend says.
         position: which color, dash and marker.
-        records: one a seed.
+        records: one per seed.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Series:
 
 
 def accuracy_curves(series: Sequence[Series], teachers: Sequence[ResultRow]) -> str:
-    """Draw top-1 on the test set over epochs, thinner in training, and the teachers' as a line; empty without tests."""
+    """Draw test top-1 over epochs, training top-1 as thin lines, teachers as horizontal ones; empty without tests."""
     figure, (ax,) = canvas.new_figure(canvas.HALF, 3.7)
     drawn = [_curve(ax, one, lambda epoch: epoch.get("test_top1")) for one in series]
     if not any(drawn):
@@ -44,14 +44,14 @@ def accuracy_curves(series: Sequence[Series], teachers: Sequence[ResultRow]) -> 
                 linestyle=(0, (4, 3)),
                 label=canvas.legend_name(f"teacher {row.student}"),
             )
-    _look_at_the_end(ax)
+    _focus_on_late_epochs(ax)
     canvas.label(ax, x="epoch", y="test top-1, %")
     _legend(ax)
     return canvas.svg(figure, "accuracy")
 
 
 def loss_curves(series: Sequence[Series]) -> str:
-    """Draw the whole training loss over epochs; empty if none was kept."""
+    """Draw the total training loss over epochs; empty without one."""
     figure, (ax,) = canvas.new_figure(canvas.HALF, 3.7)
     drawn = [_curve(ax, one, lambda epoch: epoch.get("loss")) for one in series]
     if not any(drawn):
@@ -63,7 +63,7 @@ def loss_curves(series: Sequence[Series]) -> str:
 
 
 def part_curves(series: Sequence[Series]) -> dict[str, str]:
-    """Draw each part of the loss over epochs in a figure of its own."""
+    """Draw a figure for each part of the loss over epochs."""
     names = list(
         dict.fromkeys(
             name for one in series for r in one.records for epoch in r.epochs for name in epoch.get("parts") or {}
@@ -82,7 +82,7 @@ def _part(series: Sequence[Series], name: str, number: int) -> str:
 
 
 def accuracy_against_size(rows: Sequence[ResultRow]) -> str:
-    """Draw last-epoch top-1 against the number of parameters; empty where fewer than two can be placed.
+    """Draw last-epoch top-1 against the number of parameters; empty for fewer than two points.
 
     Args:
         rows: the teachers' rows first, then one row per series in the series' order.
@@ -125,7 +125,7 @@ def _place(ax: Axes, row: ResultRow, position: int) -> None:
 
 
 def _values(one: Series, read: Callable[[dict[str, Any]], Any]) -> np.ndarray:
-    """Return runs × epochs, NaN where a run measured nothing."""
+    """Return runs × epochs, NaN where a run has no value."""
     length = max((len(record.epochs) for record in one.records), default=0)
     table = np.full((len(one.records), length), np.nan)
     for row, record in enumerate(one.records):
@@ -136,9 +136,9 @@ def _values(one: Series, read: Callable[[dict[str, Any]], Any]) -> np.ndarray:
 
 
 def _curve(ax: Axes, one: Series, read: Callable[[dict[str, Any]], Any], *, main: bool = True) -> bool:
-    """Draw the mean over seeds and, for several, the range between them; False if there is nothing to draw.
+    """Draw the mean over seeds and, for several, the range between them; return whether there was any.
 
-    What is not the main curve of its series is a thin line without a name.
+    A secondary curve is a thin line that the legend omits.
     """
     table = _values(one, read)
     table = table[:, ~np.isnan(table).all(axis=0)] if table.size else table
@@ -161,13 +161,13 @@ def _curve(ax: Axes, one: Series, read: Callable[[dict[str, Any]], Any], *, main
 
 def _epochs(one: Series, read: Callable[[dict[str, Any]], Any]) -> list[int]:
     """Return the epoch numbers, from 1, in which any seed measured the value."""
-    found = {
+    measured_epochs = {
         epoch.get("epoch", number)
         for record in one.records
         for number, epoch in enumerate(record.epochs, 1)
         if read(epoch) is not None
     }
-    return sorted(found)
+    return sorted(measured_epochs)
 
 
 def _logarithmic_if_wide(ax: Axes) -> None:
@@ -176,8 +176,8 @@ def _logarithmic_if_wide(ax: Axes) -> None:
         ax.set_yscale("log")
 
 
-def _look_at_the_end(ax: Axes) -> None:
-    """Let the first epochs, near chance, leave the frame: they must not squeeze the ones that matter."""
+def _focus_on_late_epochs(ax: Axes) -> None:
+    """Cut off the first epochs, near chance, so that the later ones are readable."""
     curves = [y for line in ax.lines if len(y := np.asarray(line.get_ydata(), float))]
     late = [y[len(y) // 2 :].min() for y in curves if len(y) > 3]
     low, top = ax.get_ylim()[0], max(y.max() for y in curves)
@@ -189,7 +189,7 @@ def _look_at_the_end(ax: Axes) -> None:
 
 
 def _legend(ax: Axes, columns: int = 3) -> None:
-    """Name the lines above the frame, where they hide nothing, in as many columns as their names leave room for."""
+    """Put the legend above the frame, in as many columns as fit."""
     longest = max((len(text) for text in ax.get_legend_handles_labels()[1]), default=1)
     ax.legend(
         fontsize=canvas.POINTS - 0.5,

@@ -10,12 +10,12 @@ from wcord.report.record import Record
 from wcord.report.tables import ResultRow
 
 ALONE = "ce"
-"""Plain training: the method that a distilled student is first of all measured against."""
+"""Training without a teacher, the first choice of baseline for a distilled student."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One configuration as the headline sees it: its row, and the record and analysis of its first seed."""
+    """One configuration: its row, and the record and analysis of its first seed."""
 
     row: ResultRow
     record: Record
@@ -23,9 +23,9 @@ class Side:
 
     @property
     def doubt(self) -> str:
-        """Why its accuracy is not what the method gives, to follow the network's name; empty where nothing says so.
+        """Why its accuracy is doubtful, as a verb phrase after the network's name; empty if it is not.
 
-        Records of older versions do not tell whether a student is at chance; their predictions do in part.
+        Records of older versions lack `at_chance`; it is then estimated from the predictions.
         """
         at_chance = self.row.at_chance
         if "at_chance" not in self.record.metrics and self.analysis is not None:
@@ -43,9 +43,9 @@ def main_side(sides: Sequence[Side]) -> int:
 
 
 def baseline_side(sides: Sequence[Side], main: int) -> int | None:
-    """Return what the main one is measured against: the same network and data with `ce`, else `kd`, else the first."""
-    wanted = (sides[main].record.student, sides[main].record.data)
-    others = [i for i, side in enumerate(sides) if i != main and (side.record.student, side.record.data) == wanted]
+    """Return the position of the baseline: the same network and data with `ce`, else `kd`, else the first."""
+    task = (sides[main].record.student, sides[main].record.data)
+    others = [i for i, side in enumerate(sides) if i != main and (side.record.student, side.record.data) == task]
     preference = {ALONE: 0, "kd": 1}
     return min(others, key=lambda i: preference.get(sides[i].row.method, 2), default=None)
 
@@ -53,14 +53,14 @@ def baseline_side(sides: Sequence[Side], main: int) -> int | None:
 def headline(main: Side, baseline: Side | None, teacher: ResultRow | None) -> str:
     """Return one sentence on the last epoch's accuracy, against the baseline and the teacher, and on the size.
 
-    No gain is stated where one of the two students is doubtful.
+    It states no gain if the accuracy of one of the two students is doubtful.
     """
     row = main.row
     if row.values("map_last"):
         return _of_several_labels(main, teacher)
     if row.top1 is None:
         return f"{row.student} was trained on {main.record.data}, but its accuracy was not measured."
-    told = f"{row.student} {_by(main)} reaches {row.top1:.1f} % on {main.record.data}"
+    text = f"{row.student} {_by(main)} reaches {row.top1:.1f} % on {main.record.data}"
     against: list[str] = []
     gain = None
     if baseline is not None and baseline.row.top1 is not None:
@@ -69,16 +69,16 @@ def headline(main: Side, baseline: Side | None, teacher: ResultRow | None) -> st
     if teacher is not None and teacher.top1 is not None:
         against.append(f"{_points(row.top1 - teacher.top1)} its teacher {teacher.student} ({teacher.top1:.1f} %)")
     if against:
-        told += ", " + " and ".join(against)
+        text += ", " + " and ".join(against)
     if teacher is not None and teacher.parameters and row.parameters and teacher.parameters > 1.05 * row.parameters:
-        told += f", with {_fraction(teacher.parameters / row.parameters)} of the teacher's parameters"
+        text += f", with {_fraction(teacher.parameters / row.parameters)} of the teacher's parameters"
     doubtful = [side for side in (main, baseline) if side is not None and side.doubt]
     if doubtful and gain is None:
-        return f"{told}; it {doubtful[0].doubt}."
+        return f"{text}; it {doubtful[0].doubt}."
     if doubtful:
         which = " and ".join(f"the network {_by(side)} {side.doubt}" for side in doubtful)
-        return f"No statement about a gain is possible because {which}: {told}."
-    return ("No gain: " if gain is not None and round(gain, 1) <= 0 else "") + told + "."
+        return f"No statement about a gain is possible because {which}: {text}."
+    return ("No gain: " if gain is not None and round(gain, 1) <= 0 else "") + text + "."
 
 
 def _of_several_labels(main: Side, teacher: ResultRow | None) -> str:
@@ -87,26 +87,26 @@ def _of_several_labels(main: Side, teacher: ResultRow | None) -> str:
     precision, macro, micro = (
         float(np.mean(values)) for values in (row.values("map_last"), row.values("macro_f1"), row.values("micro_f1"))
     )
-    told = f"{row.student} {_by(main)} reaches a mean average precision of {precision:.1f} % on {main.record.data}"
-    told += f" (macro-F1 {macro:.1f} %, micro-F1 {micro:.1f} %)"
+    text = f"{row.student} {_by(main)} reaches a mean average precision of {precision:.1f} % on {main.record.data}"
+    text += f" (macro-F1 {macro:.1f} %, micro-F1 {micro:.1f} %)"
     if teacher is not None and teacher.values("map_last"):
         above = f"{_points(precision - teacher.values('map_last')[0])} its teacher {teacher.student}"
-        told += f", {above} ({teacher.values('map_last')[0]:.1f} %)"
-    return f"{told}."
+        text += f", {above} ({teacher.values('map_last')[0]:.1f} %)"
+    return f"{text}."
 
 
 def certainty(main: Side, baseline: Side | None) -> list[str]:
-    """Return what a careful reader asks next: how many seeds, and how many test samples decide the difference."""
+    """Return sentences on the number of seeds and on the test samples that decide the difference."""
     values = main.row.values("top1_last") or main.row.values("map_last")
     seeds = len(values)
-    told = []
+    sentences = []
     if seeds > 1:
-        told.append(f"Mean of {seeds} seeds; standard deviation {np.std(values, ddof=1):.2f} points.")
+        sentences.append(f"Mean of {seeds} seeds; standard deviation {np.std(values, ddof=1):.2f} points.")
     else:
-        told.append("One seed: another seed may change the result as much as another method does.")
+        sentences.append("One seed: a different seed may change the result as much as a different method.")
     if baseline is not None and (paired := _paired(main.analysis, baseline.analysis, baseline.row.run)):
-        told.append(paired)
-    return told
+        sentences.append(paired)
+    return sentences
 
 
 def _paired(main: Analysis | None, baseline: Analysis | None, name: str) -> str | None:
@@ -114,12 +114,12 @@ def _paired(main: Analysis | None, baseline: Analysis | None, name: str) -> str 
     if main is None or baseline is None or not np.array_equal(main.targets, baseline.targets):
         return None
     right, base = main.student_top1 == main.targets, baseline.student_top1 == baseline.targets
-    won, lost, total = int((right & ~base).sum()), int((base & ~right).sum()), len(right)
-    difference = (won - lost) / total
-    reach = 1.96 * max((won + lost) / total - difference**2, 0.0) ** 0.5 / total**0.5
-    low, high = 100 * (difference - reach), 100 * (difference + reach)
+    gained, lost, total = int((right & ~base).sum()), int((base & ~right).sum()), len(right)
+    difference = (gained - lost) / total
+    margin = 1.96 * max((gained + lost) / total - difference**2, 0.0) ** 0.5 / total**0.5
+    low, high = 100 * (difference - margin), 100 * (difference + margin)
     return (
-        f"Of the same {total:,} test samples, {won} are right here and wrong in {name}, {lost} the reverse "
+        f"Of the same {total:,} test samples, {gained} are right here and wrong in {name}, {lost} the reverse "
         f"(first seed of each): a difference of {_signed(low)} to {_signed(high)} points, 95 % interval over the "
         "choice of test samples."
     )

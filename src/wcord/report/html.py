@@ -29,7 +29,7 @@ PAGE = Output("a page of wcord report", (".html", ".htm"), is_page_of("report"))
 
 @dataclass(frozen=True)
 class Run:
-    """What a run folder holds that a report needs."""
+    """The contents of a run folder that a report needs."""
 
     folder: Path
     record: Record
@@ -41,19 +41,23 @@ def load_run(folder: str | Path) -> Run:
     """Read a finished run.
 
     Raises:
-        UsageError: if the folder is missing, or holds no finished run; the message names what is missing.
+        UsageError: if the folder is missing or contains no finished run; the message names the missing file.
     """
     path = require_folder(folder, "run folder")
     if not (path / RECORD).is_file():
         if (path / CONFIG).is_file():
-            raise UsageError(f"run {str(path)!r} is not finished: it holds no {RECORD} yet; resume it first")
-        raise UsageError(f"{str(path)!r} is no run: it holds no {RECORD} (and no {CONFIG}); name the run's own folder")
+            raise UsageError(f"run {str(path)!r} is not finished: it has no {RECORD} yet; resume it first")
+        raise UsageError(f"{str(path)!r} is not a run: it has no {RECORD} (and no {CONFIG}); name the run's folder")
     record = Record.from_json(path / RECORD)
     return Run(folder=path, record=record, analysis=_analysis(path / ANALYSIS, record), config=_config(path, record))
 
 
 def _analysis(path: Path, record: Record) -> Analysis | None:
-    """Return what a run kept for its figures, where it belongs to the run's record."""
+    """Return the analysis of a run, if it has one.
+
+    Raises:
+        UsageError: if it is damaged or does not fit the record.
+    """
     if not path.is_file():
         return None
     analysis = Analysis.load(path)
@@ -61,40 +65,39 @@ def _analysis(path: Path, record: Record) -> Analysis | None:
         require_sound_analysis(analysis, record.num_classes)
     except UsageError as error:
         raise UsageError(
-            f"analysis {str(path)!r} is damaged, or of another run: {error}; delete the file, and the report will do "
-            "without it"
+            f"analysis {str(path)!r} is damaged or of another run: {error}; delete the file for a report without it"
         ) from None
     return analysis
 
 
 def _config(folder: Path, record: Record) -> str:
-    """Return the settings of a run as text: those of its file, else those of its record."""
+    """Return the settings of a run as text, from its file, else from its record."""
     path = folder / CONFIG
     try:
         return path.read_text(encoding="utf-8") if path.is_file() else tomli_w.dumps(_without_none(record.config))
     except UnicodeDecodeError:
         raise UsageError(
-            f"settings {str(path)!r} are no UTF-8: the file is damaged; delete it, and the report takes the settings "
-            "from the record"
+            f"settings {str(path)!r} are not UTF-8: the file is damaged; delete it, and the report uses the settings "
+            "in the record"
         ) from None
     except (TypeError, ValueError) as error:
         raise UsageError(
-            f"record {str(folder / RECORD)!r} is damaged: its config is no table of settings ({error})"
+            f"record {str(folder / RECORD)!r} is damaged: its config is not a table of settings ({error})"
         ) from None
 
 
 def write_report(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
-    """Write one HTML file about runs, which asks nothing of the network or of other files, and return its path.
+    """Write one HTML file about runs, which loads nothing from the network or other files, and return its path.
 
-    Runs that differ in nothing but the seed are shown as one, as mean ± standard deviation.
+    Runs that differ only in the seed are one configuration, shown as mean ± standard deviation.
 
     Args:
         run_dirs: folders of finished runs, at least one.
-        out: the file to write, complete or untouched at any moment; an existing one is replaced only if it is such a
+        out: the file to write, complete or untouched at any moment; an existing file is replaced only if it is such a
             page.
 
     Raises:
-        UsageError: if a folder is no finished run, is named twice, or `out` is another file, a folder or lies in none.
+        UsageError: if a folder is not a finished run or is named twice, or `out` cannot be written.
         RunError: if the file cannot be written.
     """
     if not run_dirs:
@@ -108,7 +111,7 @@ def write_report(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     return target
 
 
-def write_own_report(run: Path) -> Path:
+def write_run_report(run: Path) -> Path:
     """Write the page of a finished run into its folder, and return its path."""
     write_atomically(run / REPORT, _page([run]))
     return run / REPORT
@@ -140,12 +143,12 @@ def render(runs: Sequence[Run]) -> str:
         subject=subject,
         runs=runs,
         without_analysis=[run.record.name for run in runs if run.analysis is None],
-        svg=Markup,  # the drawings are ours; everything else is escaped
+        svg=Markup,  # drawings come from matplotlib; all other text is escaped
     )
 
 
 def _arrange(runs: Sequence[Run]) -> Shown:
-    """Group the runs by configuration and choose what the page is about."""
+    """Group the runs by configuration and choose the subject and its baseline."""
     records = [run.record for run in runs]
     groups = tables.group(records)
     rows = [tables.group_row([records[i] for i in positions]) for positions in groups]
@@ -185,7 +188,7 @@ def _table(shown: Shown, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _gallery(side: Side) -> list[dict[str, str]]:
-    """Return the samples that the student misses: picture, truth, what the student says."""
+    """Return the samples that the student gets wrong: picture, true class, predicted class."""
     analysis, names = side.analysis, side.record.classes
     if analysis is None:
         return []
@@ -200,7 +203,7 @@ def _gallery(side: Side) -> list[dict[str, str]]:
 
 
 def _without_none(value: Any) -> Any:
-    """Return settings as TOML can say them: it knows no null."""
+    """Return settings without None, which TOML lacks."""
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):

@@ -19,11 +19,11 @@ from wcord.report import canvas
 from wcord.report.analysis import Analysis
 
 FEW_CLASSES = 20
-"""Up to so many classes every one is named; beyond, the ends of the order are."""
+"""Most classes that are all named; of more, only the ends of the order are."""
 SHOWN_ENDS = 10
 PAIRS = 12
-TABLED = 1000
-"""Up to so many classes the confusions are drawn as a table; of more, nothing could be made out."""
+MATRIX_CLASSES = 1000
+"""Most classes of a confusion matrix; a larger one is unreadable."""
 HIGHLIGHTED = 8
 
 
@@ -61,18 +61,18 @@ def class_gains(gains: NDArray[np.float64], classes: Sequence[str], key: str, ag
 
 
 def confusions(analysis: Analysis, num_classes: int) -> Confusions:
-    """Return how many samples of each true class the student takes for each class."""
+    """Return how many samples of each true class the student assigns to each class."""
     return Confusions.of(analysis.targets, analysis.student_top1, num_classes)
 
 
-def confusion(found: Confusions, classes: Sequence[str], key: str) -> str:
+def confusion(errors: Confusions, classes: Sequence[str], key: str) -> str:
     """Draw the confusion matrix, each row as shares of its class in percent; empty beyond 1000 classes."""
-    if len(classes) > TABLED:
+    if len(classes) > MATRIX_CLASSES:
         return ""
-    counts = found.table()
+    counts = errors.table()
     shares = 100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, (ax,) = canvas.new_figure(canvas.HALF, 3.9 if len(classes) <= FEW_CLASSES else 3.6)
-    # The square root lets the errors show beside the diagonal.
+    # The square root makes the errors visible beside the diagonal.
     mesh = ax.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=10, interpolation="nearest", rasterized=True)
     canvas.frame(ax)
     if len(classes) <= FEW_CLASSES:
@@ -89,15 +89,15 @@ def confusion(found: Confusions, classes: Sequence[str], key: str) -> str:
     return canvas.svg(figure, key)
 
 
-def confused_pairs(found: Confusions, classes: Sequence[str], key: str) -> str:
-    """Draw the pairs of classes most often taken for each other; empty if nothing was confused."""
-    worst = found.most_confused(PAIRS)
+def confused_pairs(errors: Confusions, classes: Sequence[str], key: str) -> str:
+    """Draw the pairs of classes that are most often confused; empty without errors."""
+    worst = errors.most_confused(PAIRS)
     if not worst:
         return ""
     figure, (ax,) = canvas.new_figure(canvas.HALF, 4.6)
-    pairs, there, back = [pair[:2] for pair in worst], *np.array(worst).T[2:]
-    ax.barh(range(len(pairs)), there, color=canvas.RUN_COLORS[0], label="1st taken for 2nd")
-    ax.barh(range(len(pairs)), back, left=there, color=canvas.RUN_COLORS[5], label="2nd for 1st")
+    pairs, first, second = [pair[:2] for pair in worst], *np.array(worst).T[2:]
+    ax.barh(range(len(pairs)), first, color=canvas.RUN_COLORS[0], label="1st predicted as 2nd")
+    ax.barh(range(len(pairs)), second, left=first, color=canvas.RUN_COLORS[5], label="2nd as 1st")
     names = canvas.class_ticks(classes, 12)
     ax.set_yticks(range(len(pairs)), [f"{names[i]} – {names[j]}" for i, j in pairs])
     ax.margins(y=0.02)
@@ -139,7 +139,7 @@ def correlations(difference: NDArray[np.float32], limit: float, title: str, key:
 
 @dataclass(frozen=True)
 class Map:
-    """A plane picture of embeddings: who is drawn, where, and in which class."""
+    """Embeddings in the plane: title, points and classes."""
 
     title: str
     points: NDArray[np.float32]
@@ -147,12 +147,12 @@ class Map:
 
 
 def embedding_map(title: str, embeddings: NDArray[Any], targets: NDArray[Any]) -> Map:
-    """Lay embeddings out in the plane by t-SNE, from a PCA start and with a fixed seed: the same picture every time."""
+    """Map embeddings to the plane by t-SNE with PCA initialization and a fixed seed."""
     x = np.nan_to_num(embeddings.astype(np.float32))
     scale = float(np.abs(x).max())
     x = x - x.mean(axis=0)
     if float(x.std()) <= 1e-6 * scale:
-        # A network that has collapsed: all at one point. The PCA start would divide by zero, and NaN crashes t-SNE.
+        # A collapsed network: PCA initialization would divide by zero, and NaN crashes t-SNE.
         return Map(title, np.zeros((len(x), 2), np.float32), targets)
     x = x / float(x.std())
     perplexity = min(30.0, max(2.0, (len(x) - 1) / 3.0))
@@ -162,14 +162,14 @@ def embedding_map(title: str, embeddings: NDArray[Any], targets: NDArray[Any]) -
 
 
 def embedding_figure(drawn: Map, classes: Sequence[str], key: str) -> str:
-    """Draw a map of embeddings; of many classes eight are colored and named, the others grey."""
+    """Draw a map of embeddings; of many classes eight are colored and named, the others gray."""
     figure, (ax,) = canvas.new_figure(canvas.HALF, 4.4)
     canvas.frame(ax)
     present = np.unique(drawn.targets)
     many = len(present) > 10
     named = present[np.linspace(0, len(present) - 1, HIGHLIGHTED).round().astype(int)] if many else present
-    grey = ~np.isin(drawn.targets, named)
-    ax.scatter(*drawn.points[grey].T, s=9, color="#cfcfcf", linewidths=0, rasterized=True)
+    gray = ~np.isin(drawn.targets, named)
+    ax.scatter(*drawn.points[gray].T, s=9, color="#cfcfcf", linewidths=0, rasterized=True)
     palette = (*canvas.RUN_COLORS, "#000000", "#8c8c00", "#7a5195", "#7f7f7f")
     for number, name in enumerate(named):
         points = drawn.points[drawn.targets == name]
@@ -183,7 +183,7 @@ def embedding_figure(drawn: Map, classes: Sequence[str], key: str) -> str:
 
 
 def _tag(ax: Axes, points: NDArray[Any], name: str, color: str, *, above: float) -> None:
-    """Write a class's name some points above its sample that is nearest to all of its others."""
+    """Write a class's name some points above its medoid."""
     middle = points[np.abs(points[:, None] - points[None]).sum(axis=(1, 2)).argmin()]
     box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": color, "alpha": 0.85, "linewidth": 0.8}
     look = {"ha": "center", "va": "center", "fontsize": canvas.POINTS - 0.5, "color": canvas.TEXT, "bbox": box}
@@ -217,7 +217,7 @@ def plan_figure(analysis: Analysis, classes: Sequence[str], key: str) -> str:
 
 
 def plan_shares(analysis: Analysis) -> tuple[float, float] | None:
-    """Return the mass that a plan leaves with the same sample, and within the same class, in percent."""
+    """Return the mass of a plan on the same sample and within the same class, in percent."""
     if analysis.plan is None or analysis.plan_rows is None:
         return None
     labels, total = analysis.targets[analysis.plan_rows], analysis.plan.sum()

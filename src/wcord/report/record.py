@@ -1,4 +1,4 @@
-"""The record of one run: everything that a table or a page says about it, as one JSON file."""
+"""The record of one run: all that tables and pages show, as one JSON file."""
 
 import dataclasses
 import json
@@ -43,23 +43,23 @@ class Record:
         data: name of the data set.
         seed: the seed.
         config: the resolved configuration.
-        objective: of each summand of the method its weight and its options, defaults included.
+        objective: weight and options of each term of the method, defaults included.
         teacher_digest: digest of the teacher's weights and card (of the whole file, in records of earlier versions), or
-            None where there was none.
+            None without a teacher.
         num_classes: number of classes.
         classes: their names.
-        epochs: one dict an epoch: epoch, lr, loss, parts (name to mean), test_top1 in percent, seconds, …
-        metrics: top1_last, top1_best, train_top1_last (over the last epoch, as trained), top5, balanced, macro_f1,
-            commonest (percent, see `accuracy`), at_chance (whether the student knows nothing of the data), ece, nll,
-            agreement (percent), …; norm_statistics, where running statistics were measured for the saved student (see
-            `Shipped`). With several labels a sample map_last, map_best, macro_f1, micro_f1 (percent), nll, …
+        epochs: a dictionary for each epoch: epoch, lr, loss, parts (name to mean), test_top1 in percent, seconds, …
+        metrics: top1_last, top1_best, train_top1_last (last epoch, on augmented samples), top5, balanced, macro_f1,
+            commonest (percent, see `accuracy`), at_chance (whether the student is no better than chance), ece, nll,
+            agreement (percent), …; norm_statistics, if running statistics were measured for the saved student (see
+            `Shipped`). For samples with several labels, map_last, map_best, macro_f1, micro_f1 (percent), nll, …
         teacher_metrics: top1, top5, balanced, macro_f1, commonest, ece, nll of the teacher, or None.
         cost: "student" and "teacher" (or None) to parameters, macs, latency_ms, size_bytes.
         environment: versions and hardware.
         commit: git commit of the working directory, or None.
         wall_seconds: duration of the run.
         created: time of writing, ISO 8601.
-        notes: what a reader has to know, one sentence each.
+        notes: what readers need to know, one sentence each.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -149,7 +149,7 @@ def describe_environment(device: torch.device | str = "cpu") -> dict[str, Any]:
 
 
 def processor_name() -> str:
-    """Return the processor's model, or its architecture where the system does not tell."""
+    """Return the processor's model, or its architecture if the system does not report it."""
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -157,7 +157,7 @@ def processor_name() -> str:
 
 
 def working_commit(folder: str | Path = ".") -> str | None:
-    """Return the git commit of a folder, with "+changes" where files differ from it; None outside of git."""
+    """Return the git commit of a folder, with "+changes" if files differ from it; None outside git."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(

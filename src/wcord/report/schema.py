@@ -1,4 +1,4 @@
-"""Checks of measures, settings and arrays that a record or an analysis holds, before a page shows them."""
+"""Checks of the measures, settings and arrays of records and analyses, before a page shows them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from wcord.checks import UsageError, shown
 from wcord.report.analysis import Analysis
 
 LARGEST = 1e30
-"""Numbers beyond this are no measure of anything, and no figure can show them."""
+"""Larger numbers are not plausible measures, and figures cannot show them."""
 LARGEST_THUMBNAIL = 1024
 TEXTS = frozenset({"stage"})
 """Measures of an epoch that are text."""
@@ -20,7 +20,7 @@ TABLES = frozenset({"parts", "diagnostics", "norm_statistics"})
 
 
 def require_measures(name: str, values: Mapping[str, Any]) -> None:
-    """Raise unless a table holds measures of a run: numbers, or tables of numbers."""
+    """Raise unless a table contains only measures of a run: numbers, or tables of numbers."""
     for key, value in values.items():
         place = f"{name}.{key}"
         if key in TABLES:
@@ -33,7 +33,7 @@ def require_measures(name: str, values: Mapping[str, Any]) -> None:
 
 
 def require_epochs(name: str, epochs: Sequence[Mapping[str, Any]]) -> None:
-    """Raise unless each epoch holds measures, and a whole number as its own."""
+    """Raise unless each epoch contains measures and has a whole number."""
     for number, epoch in enumerate(epochs, start=1):
         require_measures(f"{name}.{number}", epoch)
         numbered = epoch.get("epoch", number)
@@ -41,7 +41,7 @@ def require_epochs(name: str, epochs: Sequence[Mapping[str, Any]]) -> None:
 
 
 def require_settings(name: str, config: Mapping[str, Any]) -> None:
-    """Raise unless what a table says of a run's settings has their form: tables, and a path of weights."""
+    """Raise unless the settings of a run have the expected types: tables, and a path of weights."""
     for table in ("data", "teacher_data", "training", "pairing"):
         _require(f"{name}.{table}", isinstance(config.get(table, {}), dict), "a table", config.get(table))
     weights = config.get("teacher_weights")
@@ -56,25 +56,25 @@ def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
-def _require(name: str, right: bool, expected: str, value: object) -> None:
-    if not right:
+def _require(name: str, valid: bool, expected: str, value: object) -> None:
+    if not valid:
         raise UsageError(f"{name} must be {expected}, received {shown(value)}")
 
 
 def require_sound_analysis(analysis: Analysis, num_classes: int) -> None:
-    """Raise where arrays of an analysis do not belong together, or to a record of so many classes.
+    """Raise if the arrays of an analysis do not fit each other or the record's number of classes.
 
     Raises:
         UsageError: naming the array.
     """
-    _require("targets", len_of(analysis.targets) > 0, "whole numbers, one a sample", _form(analysis.targets))
-    samples, kept, embedded = len_of(analysis.targets), len_of(analysis.logit_rows), len_of(analysis.embedding_rows)
+    _require("targets", len_of(analysis.targets) > 0, "whole numbers, one per sample", _form(analysis.targets))
+    samples, logits, embedded = len_of(analysis.targets), len_of(analysis.logit_rows), len_of(analysis.embedding_rows)
     for name in ("targets", "student_top1", "teacher_top1"):
         _require_numbers(name, getattr(analysis, name), samples, num_classes)
     for name in ("logit_rows", "embedding_rows", "gallery_rows", "plan_rows"):
         _require_numbers(name, getattr(analysis, name), None, samples)
     for role in ("student", "teacher"):
-        _require_floats(f"{role}_logits", getattr(analysis, f"{role}_logits"), (kept, None))
+        _require_floats(f"{role}_logits", getattr(analysis, f"{role}_logits"), (logits, None))
         _require_floats(f"{role}_embeddings", getattr(analysis, f"{role}_embeddings"), (embedded, None))
     if analysis.teacher_logits is not None:
         same = analysis.teacher_logits.shape == analysis.student_logits.shape
@@ -88,16 +88,16 @@ def require_sound_analysis(analysis: Analysis, num_classes: int) -> None:
 
 
 def len_of(array: NDArray[Any] | None) -> int:
-    """Return the length of an array; 0 of one without a dimension, or of none."""
+    """Return the length of an array; 0 for a scalar or None."""
     return 0 if array is None or array.ndim == 0 else len(array)
 
 
 def _require_numbers(name: str, array: NDArray[Any] | None, count: int | None, below: int) -> None:
-    """Raise unless an array is a list of whole numbers from 0 to below a number."""
+    """Raise unless an array is a vector of whole numbers from 0 to below a number."""
     if array is None:
         return
     whole = array.ndim == 1 and array.dtype.kind == "i" and (count is None or len(array) == count)
-    _require(name, whole, "whole numbers, one a sample", _form(array))
+    _require(name, whole, "whole numbers, one per sample", _form(array))
     inside = not array.size or bool(array.min() >= 0 and array.max() < below)
     _require(name, inside, f"whole numbers from 0 to below {below}", _form(array))
 
@@ -106,22 +106,22 @@ def _require_floats(name: str, array: NDArray[Any] | None, shape: Sequence[int |
     if array is None:
         return
     fits = array.ndim == len(shape) and all(
-        length == wanted if wanted is not None else length > 0
-        for length, wanted in zip(array.shape, shape, strict=True)
+        length == expected if expected is not None else length > 0
+        for length, expected in zip(array.shape, shape, strict=True)
     )
-    _require(name, fits and array.dtype.kind == "f", "a table of numbers, a row a sample", _form(array))
+    _require(name, fits and array.dtype.kind == "f", "a table of numbers, one row per sample", _form(array))
     _require(name, not bool(np.isinf(array).any()), "no infinite numbers", _form(array))
 
 
 def _require_pictures(gallery: NDArray[Any], count: int) -> None:
-    right = (
+    valid = (
         gallery.ndim == 4
         and gallery.dtype == np.uint8
         and len(gallery) == count
         and gallery.shape[3] in (1, 3)
         and all(1 <= side <= LARGEST_THUMBNAIL for side in gallery.shape[1:3])
     )
-    _require("gallery", right, "small pictures, one for each of gallery_rows", _form(gallery))
+    _require("gallery", valid, "small pictures, one for each of gallery_rows", _form(gallery))
 
 
 def _form(array: NDArray[Any]) -> str:

@@ -1,6 +1,6 @@
 """The figures of a page, in order, with their captions.
 
-A new figure is a function in `figures` or `pictures` that returns SVG, and a line in a section here.
+A new figure is a function in `figures` or `pictures` that returns SVG, and a line in a section.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from wcord.report.tables import ResultRow
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure: its drawing as SVG, and what it shows in one line."""
+    """One figure: its SVG, its caption and whether it takes a third of the width."""
 
     svg: str
     caption: str
@@ -35,7 +35,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Shown:
-    """The runs of a page: one `Side` and one `Series` per configuration, and which of them it is about."""
+    """The runs of a page: one `Side` and one `Series` per configuration, and which are its subject and its baseline."""
 
     sides: Sequence[Side]
     series: Sequence[figures.Series]
@@ -51,9 +51,9 @@ class Shown:
 
 
 def sections(shown: Shown) -> list[Section]:
-    """Return the sections of a page; those without a figure are left out."""
-    found = [training(shown), loss_parts(shown), classes(shown), knowledge(shown)]
-    return [section for section in found if section.pictures]
+    """Return the sections of a page; sections without a figure are omitted."""
+    parts = [training(shown), loss_parts(shown), classes(shown), knowledge(shown)]
+    return [section for section in parts if section.pictures]
 
 
 def training(shown: Shown) -> Section:
@@ -63,8 +63,8 @@ def training(shown: Shown) -> Section:
     drawn = [
         Picture(
             figures.accuracy_curves(shown.series, shown.teachers),
-            "Accuracy on the test set after each epoch; the last point is the result. Thin: on the augmented training "
-            f"batches of the epoch.{band}",
+            "Accuracy on the test set after each epoch; the last point is the result. Thin lines: augmented training "
+            f"batches.{band}",
         ),
         Picture(figures.loss_curves(shown.series), f"Total training loss; methods differ in its parts.{band}"),
         Picture(
@@ -95,28 +95,28 @@ def classes(shown: Shown) -> Section:
             f", the {pictures.SHOWN_ENDS} best and worst of {len(names)}" if len(names) > pictures.FEW_CLASSES else ""
         )
         better, worse = int((gains > 0).sum()), int((gains < 0).sum())
-        caption = f"{subject.row.run} against {against}, class by class{ends}: {better} gain, {worse} lose."
+        caption = f"{subject.row.run} against {against}, by class{ends}: {better} gain, {worse} lose."
         drawn.append(Picture(pictures.class_gains(gains, names, "gains", against), caption))
-    found = pictures.confusions(subject.analysis, len(names))
-    if table := pictures.confusion(found, names, "confusion"):
-        caption = f"Confusion matrix of {subject.row.run} (square-root color scale, which shows rare errors)."
+    errors = pictures.confusions(subject.analysis, len(names))
+    if table := pictures.confusion(errors, names, "confusion"):
+        caption = f"Confusion matrix of {subject.row.run} (square-root color scale, to show rare errors)."
         drawn.append(Picture(table, caption))
-    if len(names) > 10 and (pairs := pictures.confused_pairs(found, names, "pairs")):
+    if len(names) > 10 and (pairs := pictures.confused_pairs(errors, names, "pairs")):
         drawn.append(Picture(pairs, f"The pairs of classes that {subject.row.run} confuses most."))
     return Section("Classes", pictures=drawn)
 
 
 def _gains(shown: Shown) -> tuple[NDArray[np.float64], str] | None:
-    """Return points gained per class, against the baseline (mean over seeds) or, without one, against the teacher."""
+    """Return points gained per class, against the baseline (mean over seeds), else against the teacher."""
     subject = shown.subject
     count = subject.record.num_classes
-    own = _mean_class_accuracy(shown.seeds[shown.main], count)
+    accuracy = _mean_class_accuracy(shown.seeds[shown.main], count)
     if shown.baseline is not None and shown.seeds[shown.baseline]:
-        return own - _mean_class_accuracy(shown.seeds[shown.baseline], count), shown.sides[shown.baseline].row.run
+        return accuracy - _mean_class_accuracy(shown.seeds[shown.baseline], count), shown.sides[shown.baseline].row.run
     analysis = subject.analysis
     if analysis is None or analysis.teacher_top1 is None:
         return None
-    return own - pictures.class_accuracy(analysis.teacher_top1, analysis.targets, count), "its teacher"
+    return accuracy - pictures.class_accuracy(analysis.teacher_top1, analysis.targets, count), "its teacher"
 
 
 def _mean_class_accuracy(seeds: Sequence[Analysis], count: int) -> NDArray[np.float64]:
@@ -126,27 +126,27 @@ def _mean_class_accuracy(seeds: Sequence[Analysis], count: int) -> NDArray[np.fl
 def knowledge(shown: Shown) -> Section:
     """Return how closely the student's relations of classes and samples match the teacher's."""
     return Section(
-        "What the student learned from its teacher" if shown.subject.record.teacher else "What the network sees",
+        "What the student learned from its teacher" if shown.subject.record.teacher else "Embeddings",
         pictures=[*_correlations(shown), *_embeddings(shown), *_plan(shown)],
     )
 
 
 def _correlations(shown: Shown) -> list[Picture]:
-    found = {
+    differences = {
         number: difference
         for number, side in enumerate(shown.sides)
         if side.analysis is not None and (difference := pictures.correlation_difference(side.analysis)) is not None
     }
-    if not found:
+    if not differences:
         return []
-    limit = max(0.02, float(np.percentile(np.abs(np.concatenate([d.ravel() for d in found.values()])), 99)))
+    limit = max(0.02, float(np.percentile(np.abs(np.concatenate([d.ravel() for d in differences.values()])), 99)))
     return [
         Picture(
             pictures.correlations(difference, limit, shown.sides[number].row.run, f"correlation{number}"),
-            f"Correlation of class logits, student minus teacher: {np.abs(difference).mean():.3f} off on average.",
+            f"Correlation of class logits, student minus teacher: mean magnitude {np.abs(difference).mean():.3f}.",
             third=True,
         )
-        for number, difference in found.items()
+        for number, difference in differences.items()
     ]
 
 
@@ -175,7 +175,7 @@ def _plan(shown: Shown) -> list[Picture]:
     if analysis is None or (shares := pictures.plan_shares(analysis)) is None:
         return []
     caption = (
-        f"Transport plan of one batch, {shown.subject.row.run} to teacher: {shares[0]:.0f}\u00a0% stays with its "
-        f"sample, {shares[1]:.0f}\u00a0% with its class (mapped by ridge regression on other samples, cosine cost)."
+        f"Transport plan of one batch, {shown.subject.row.run} to teacher: {shares[0]:.0f}\u00a0% on the same "
+        f"sample, {shares[1]:.0f}\u00a0% within the class (mapped by ridge regression on other samples, cosine cost)."
     )
     return [Picture(pictures.plan_figure(analysis, shown.subject.record.classes, "plan"), caption)]

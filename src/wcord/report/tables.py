@@ -1,4 +1,4 @@
-"""Runs as rows: seeds of one configuration grouped, with their teachers, for pages and the terminal."""
+"""Runs as rows for pages and the terminal: one per configuration, over its seeds, and one per teacher."""
 
 import json
 import re
@@ -29,7 +29,7 @@ class ResultRow:
     """One configuration, or a teacher.
 
     Attributes:
-        run: name of the run, or what the names of its seeds share.
+        run: name of the run, or the common part of its seeds' names.
         method: the method.
         student: the network.
         cost: parameters, macs and latency_ms, if measured.
@@ -83,7 +83,7 @@ def rows(records: Sequence[Record]) -> list[ResultRow]:
     teachers: dict[tuple[object, ...], ResultRow] = {}
     for row in map(teacher_row, records):
         if row is not None:
-            # Without the latency, which is timed again in each run and would split one teacher into several.
+            # Without the latency, which differs between runs and would split one teacher into several rows.
             key = (row.student, row.parameters, row.values("top1_last"), row.values("map_last"))
             teachers.setdefault(key, row)
     return [*teachers.values(), *(group_row([records[i] for i in positions]) for positions in group(records))]
@@ -129,7 +129,7 @@ def _numbers(values: Sequence[object]) -> tuple[float, ...]:
 
 
 def group_name(names: Sequence[str]) -> str:
-    """Return what the names of several seeds share.
+    """Return the common part of the names of several seeds.
 
     >>> group_name(["r20_kd_seed0", "r20_kd_seed1"]), group_name(["a", "b"]), group_name(["r20"])
     ('r20_kd', 'a …', 'r20')
@@ -169,7 +169,7 @@ def counted(number: float | None) -> str:
 _MEASURES = {
     "top-1 last, %": ("top1_last", 2, {"one class"}),
     "top-1 best, % (chosen on test)": ("top1_best", 2, {"one class"}),
-    "train top-1, % (last epoch, as augmented)": ("train_top1", 2, {"one class"}),
+    "train top-1, % (last epoch, augmented)": ("train_top1", 2, {"one class"}),
     "balanced accuracy, %": ("balanced", 2, {"unbalanced"}),
     "macro-F1, %": ("macro_f1", 2, {"unbalanced", "several labels"}),
     "commonest class, %": ("commonest", 2, {"unbalanced"}),
@@ -180,7 +180,7 @@ _MEASURES = {
     "mAP best, % (chosen on test)": ("map_best", 2, {"several labels"}),
     "micro-F1, %": ("micro_f1", 2, {"several labels"}),
 }
-"""Heading → measure, its digits, and the data that it is shown for. ECE is a fraction, all others are in percent."""
+"""Heading → measure, digits and the kinds of data that it applies to. ECE is a fraction, all others are percentages."""
 _COLUMNS: dict[str, Callable[[ResultRow], str]] = {
     "run": lambda row: row.run,
     "method": lambda row: row.method,
@@ -194,7 +194,7 @@ TEXT_COLUMNS = 3
 
 
 def headings(table_rows: Sequence[ResultRow]) -> tuple[str, ...]:
-    """Return the headings of a table, without measures that do not suit the data of any row."""
+    """Return the headings of a table, without measures that apply to no row."""
     data = set()
     if any(row.unbalanced for row in table_rows):
         data.add("unbalanced")

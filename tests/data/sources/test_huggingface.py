@@ -15,8 +15,9 @@ from pyarrow import parquet
 
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
+from wcord.data.opening import open_data
 from wcord.data.samples import ReadRequest
-from wcord.data.sources import huggingface, open_data
+from wcord.data.sources import huggingface
 from wcord.data.sources.huggingface import (
     class_names,
     hub_source,

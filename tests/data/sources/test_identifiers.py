@@ -62,7 +62,7 @@ def test_what_tells_rows_apart_is_left_out_and_seen_where_it_is_named(tmp_path: 
     data = open_data(DataConfig(data=f"table:{tmp_path / 't.csv'}", label="label"))
     assert data.columns == ("width",)
     remedy = "--input" if name not in ("split", "fold") else "train.csv and test.csv"
-    assert any(f"not seen: {name!r} (" in note and remedy in note for note in data.notes)
+    assert any(f"not inputs: {name!r} (" in note and remedy in note for note in data.notes)
     if frame[name].dtype.kind in "if":
         assert open_data(DataConfig(data=f"table:{tmp_path / 't.csv'}", label="label", input=(name,))).columns == (
             name,
@@ -97,11 +97,11 @@ def test_columns_that_go_with_the_label_are_told_apart_from_rows() -> None:
     three["fine"] = three["kind"] + pd.Series([str(n // 3 % 2) for n in range(N)])
     out, (note,) = left_out(three, ["width", "is_a", "fine"], "kind")
     assert not out
-    assert "may give the label away: 'is_a' (is decided by it in every row), 'fine' (decides it in every row)" in note
+    assert "may reveal the label: 'is_a' (is decided by it in every row), 'fine' (decides it in every row)" in note
     two = pd.DataFrame({"label": LABEL, "y": width, "class": list("abc") * (N // 3)})
     out, (note,) = left_out(two, ["y", "class"], "label")
     assert not out
-    assert "seen, though they may give the label away: 'y' (is named as a label is), 'class'" in note
+    assert "input columns that may reveal the label: 'y' (is named as a label is), 'class'" in note
     few = pd.DataFrame({"label": [0, 1] * 4, "b": [True, False] * 4, "target": ["p", "q"] * 4})
     assert list(left_out(few, ["b", "target"], "label")[0]) == ["target"]
 
@@ -119,10 +119,10 @@ def test_a_table_of_nothing_else_is_refused_if_a_name_gives_it_away(tmp_path: Pa
     for name, columns in (("id", None), ("Unnamed: 0", None), ("when", ("when",))):
         pd.DataFrame({name: range(N), "label": LABEL}).to_csv(tmp_path / "t.csv", index=False)
         if columns is None:
-            with pytest.raises(UsageError, match=r"no column to be seen besides the label but .* \(counts the rows\)"):
+            with pytest.raises(UsageError, match=r"no input column besides the label but .* \(counts the rows\)"):
                 open_data(DataConfig(data=f"table:{tmp_path / 't.csv'}"))
         else:
             data = open_data(DataConfig(data=f"table:{tmp_path / 't.csv'}"))
             assert data.columns == columns
-            assert any("may say which row it is: 'when'" in note for note in data.notes)
+            assert any("may identify rows: 'when'" in note for note in data.notes)
     assert not is_identifier("number")

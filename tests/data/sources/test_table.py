@@ -215,7 +215,7 @@ def test_a_group_on_both_sides_of_a_given_split_is_refused(tmp_path: Path) -> No
         ({}, r"which column is the label\? Choose one: --label who \| visit \| age \| sex \| kind"),
         ({"label": "kin"}, "unknown column 'kin': did you mean 'kind'"),
         ({"label": "kind"}, "column 'who' holds 40 different texts, such as 'S.*'.*choose the columns by --input"),
-        ({"label": "kind", "input": ("kind", "age")}, "column 'kind' is a label and cannot be seen"),
+        ({"label": "kind", "input": ("kind", "age")}, "column 'kind' is a label and cannot be an input"),
         ({"label": "kind", "visits_of": "who"}, "visits_of and order_by go together"),
         (
             {"label": "sex", "visits_of": "kind", "order_by": "age", "input": ("age",)},
@@ -241,7 +241,7 @@ def test_bad_files_are_told(tmp_path: Path) -> None:
         ("bare.csv", "a,label\n", "holds no rows"),
         ("gap.csv", "a,label\n1,x\n2,\n", "1 rows have no label in column 'label'"),
         ("inf.csv", "a,label\n1,x\ninf,y\n", "column 'a' holds infinity"),
-        ("alone.csv", "label\nx\ny\n", "no column to be seen besides the label"),
+        ("alone.csv", "label\nx\ny\n", "no input column besides the label"),
     ]:
         if text is not None:
             (tmp_path / name).write_text(text)
@@ -256,7 +256,7 @@ def test_labels_of_neither_network_are_seen(tmp_path: Path) -> None:
     config = DataConfig(data=written(frame, tmp_path / "t.csv"), label="coarse")
     data = open_data(config, {"label": "fine"})
     assert data.columns == data.of_teacher.columns == ("x",)
-    with pytest.raises(UsageError, match="column 'fine' is a label and cannot be seen"):
+    with pytest.raises(UsageError, match="column 'fine' is a label and cannot be an input"):
         open_data(dataclasses.replace(config, input=("x", "fine")), {"label": "fine"})
     bare = frame.rename(columns={"coarse": "label"}).drop(columns="fine")
     assert open_data(DataConfig(data=written(bare, tmp_path / "b.csv"), no_labels=True)).columns == ("x",)
@@ -276,7 +276,7 @@ def test_whose_a_row_is_must_be_said_and_is_kept_whole(tmp_path: Path) -> None:
     assert torch.equal(whole.test.targets, floats.test.targets)
     frame.loc[frame.index[3], "who"] = np.nan
     for asked in ({"visits_of": "who", "order_by": "visit"}, {"group_by": "who", "input": ("age",)}):
-        with pytest.raises(UsageError, match="1 rows have no value in column 'who', which tells whose they are"):
+        with pytest.raises(UsageError, match="1 rows have no value in column 'who', which identifies the subject"):
             open_data(DataConfig(data=written(frame, tmp_path / "g.csv"), label="kind", **asked))
 
 

@@ -41,9 +41,9 @@ def test_no_category_vanishes(values: list[str | None], columns: list[str]) -> N
         (["True", "?", "False"], "taken for gaps: '?' in 4 rows"),
         (["2", "4", "more"], "column 'a' holds numbers and words ('more'), and is taken as categories"),
         (["M", "M ", "F"], "values of column 'a' differ by case or spaces alone"),
-        ([5, 5, 5], "1 columns are the same in every row, and tell nothing: a"),
-        (["EU", "EU", "EU"], "the same in every row, and tell nothing: a=EU"),
-        ([None, None, np.nan], "1 columns are empty, and tell nothing: a"),
+        ([5, 5, 5], "1 columns are the same in every row, not informative: a"),
+        (["EU", "EU", "EU"], "the same in every row, not informative: a=EU"),
+        ([None, None, np.nan], "1 columns are empty, not informative: a"),
     ],
 )
 def test_what_was_decided_is_noted(values: list[object], told: str) -> None:

@@ -71,7 +71,7 @@ def spectrogram(path: Path) -> NDArray[np.uint8]:
             warnings.filterwarnings("error", message="Reached EOF prematurely")
             rate, sound = wavfile.read(path)
         if not 1 <= rate <= FASTEST:
-            raise ValueError(f"it says that it has {rate:,} samples a second")
+            raise ValueError(f"it claims {rate:,} samples a second")
     except Exception as error:  # damaged files raise nearly anything there
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"sound {str(path)!r} cannot be read ({reason}): write it as a wav file") from None
@@ -83,9 +83,7 @@ def spectrogram(path: Path) -> NDArray[np.uint8]:
     wave = resample_poly(wave - mean, RATE, rate)[: FRAMES * WINDOW // 2] if len(wave) else wave
     if not len(wave) or np.ptp(wave) < 1e-9:
         seconds = FRAMES * WINDOW / 2 / RATE
-        raise UsageError(
-            f"sound {str(path)!r} holds nothing but silence in its first {seconds:.2f} s: cut or remove it"
-        )
+        raise UsageError(f"sound {str(path)!r} is silent in its first {seconds:.2f} s: cut or remove it")
     wave = np.pad(wave, (0, max(0, WINDOW - len(wave))))
     _, _, values = stft(wave, RATE, nperseg=WINDOW, noverlap=WINDOW // 2, boundary=None)  # pyright: ignore[reportArgumentType]  # None is documented
     power = np.abs(values[1:]) ** 2

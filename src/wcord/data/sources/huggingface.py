@@ -186,7 +186,7 @@ def image_column(features: Features, chosen: Sequence[str]) -> str:
         UsageError: there is none, or there are several.
     """
     if len(chosen) > 1:
-        raise UsageError(f"one image column can be seen, received {' and '.join(chosen)}: choose one of them")
+        raise UsageError(f"one image column can be the input, received {' and '.join(chosen)}: choose one of them")
     if chosen:
         return _existing("image", features, chosen[0])
     images = [name for name, feature in features.items() if _is_image(feature)]

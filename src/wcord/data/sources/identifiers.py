@@ -25,22 +25,22 @@ ALSO_FEATURES = frozenset({"class", "y"})
 """Usual names of labels that features have, too: the class of a ticket, a coordinate."""
 ROW, LABEL, SPLIT = "row", "label", "split"
 CAPTIONS = {
-    (ROW, True): ("columns that are not seen", "to see one, name the columns in --input"),
+    (ROW, True): ("columns that are not inputs", "to use one, name the columns in --input"),
     (LABEL, True): (
-        "columns that give the label away and are not seen",
-        "to see one nonetheless, name the columns in --input",
+        "columns that reveal the label and are not inputs",
+        "to use one anyway, name the columns in --input",
     ),
     (SPLIT, True): (
-        "columns that tell training from test rows and are not seen",
-        "to use such a split, write the rows of each to a file of its own, train.csv and test.csv in one folder",
+        "columns that distinguish training from test rows and are not inputs",
+        "to use such a split, write the rows to two files, train.csv and test.csv, in one folder",
     ),
     (ROW, False): (
-        "columns that are seen, though they may say which row it is",
+        "input columns that may identify rows",
         "if so, name the other columns in --input",
     ),
     (LABEL, False): (
-        "columns that are seen, though they may give the label away",
-        "if they would not be known of new samples, name the other columns in --input",
+        "input columns that may reveal the label",
+        "if they are unknown for new samples, name the other columns in --input",
     ),
 }
 """What a column reveals, and whether it is left out for that → the text of the note, and the remedy."""

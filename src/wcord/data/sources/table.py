@@ -178,15 +178,14 @@ def _inputs(
     if config.input:
         leaks = [column for column in map(_column_of(columns), config.input) if column in labels]
         if leaks:
-            raise UsageError(f"column {leaks[0]!r} is a label and cannot be seen: name other columns in --input")
+            raise UsageError(f"column {leaks[0]!r} is a label and cannot be an input: name other columns in --input")
         return list(config.input), ()
     others = [column for column in columns if column not in {*named, *labels}]
     out, notes = left_out(train, others, label)
     if out and len(out) == len(others):
         reasons = ", ".join(f"{name!r} ({reason})" for name, reason in out.items())
         raise UsageError(
-            f"the table has no column to be seen besides the label but {reasons}: name it in --input to see it "
-            "nonetheless"
+            f"the table has no input column besides the label but {reasons}: name it in --input to use it anyway"
         )
     return [column for column in others if column not in out], notes
 

@@ -268,7 +268,7 @@ def numeric_columns(
             parts[place], untrained = _category(texts, value, set(categories[name]))
         notes += [*_untrained_notes(name, untrained), *_category_notes(name, kinds)]
     if not parts:
-        raise UsageError("the table has no column to be seen besides the label: name some in --input")
+        raise UsageError("the table has no input column besides the label: name some in --input")
     for name, values in parts.items():
         _require_size(name, values)
     numbers: Frame = pd.DataFrame(parts, index=frame.index)
@@ -280,7 +280,7 @@ def _require_few(name: str, kinds: CellValues) -> tuple[str, ...]:
     if len(values) > FEW:
         raise UsageError(
             f"column {name!r} holds {len(values)} different texts, such as {values[0]!r}: numbers or at most {FEW} "
-            "categories can be seen; choose the columns by --input"
+            "categories are allowed; choose the columns by --input"
         )
     if "=" in name:
         raise UsageError(f"column {name!r} holds text and has = in its name, which marks categories: rename it")
@@ -323,8 +323,8 @@ def _require_size(name: str, values: NDArray[np.float64]) -> None:
     largest = sizes.max(initial=0.0)
     if largest > LARGEST or 0 < largest < SMALLEST:
         raise UsageError(
-            f"column {name!r} holds numbers as {'large' if largest > 1 else 'small'} as {largest:g}, with which "
-            "networks cannot compute: give them in another unit"
+            f"column {name!r} holds numbers as {'large' if largest > 1 else 'small'} as {largest:g}, which overflow in "
+            "networks: use a different unit"
         )
 
 
@@ -345,7 +345,7 @@ def _idle_notes(parts: dict[str, NDArray[np.float64]]) -> tuple[str, ...]:
         "are empty": [name for name, values in parts.items() if np.isnan(values).all()],
     }
     return tuple(
-        f"{len(names)} columns {what}, and tell nothing: {', '.join(names[:SHOWN])}{', …' * (len(names) > SHOWN)}"
+        f"{len(names)} columns {what}, not informative: {', '.join(names[:SHOWN])}{', …' * (len(names) > SHOWN)}"
         for what, names in idle.items()
         if names
     )

@@ -80,7 +80,7 @@ def find_head(path: Path, text: str, usual: str) -> Head:
     if separator != usual:
         notes.append(f"read with {NAMES.get(separator, repr(separator))} between the columns")
     if _are_places(rows[0]):
-        notes.append("its columns are called by numbers; if its first line holds values, write a header above it")
+        notes.append("its columns are called by numbers; if its first line contains values, add a header")
     return Head(text, separator, names, 1 + passed + bool(stated), notes)
 
 
@@ -211,7 +211,7 @@ def _column_names(path: Path, rows: list[list[str]]) -> list[str]:
         if any(cell.strip() for cell in row[len(names) :]):
             raise UsageError(
                 f"table {str(path)!r} cannot be read: row {number} has {len(row)} cells, but the header has "
-                f"{len(rows[0])}: put cells that hold a separator into quotes, or remove what is too much"
+                f"{len(rows[0])}: quote cells that contain a separator, or remove the extra cells"
             )
     return [name or f"Unnamed: {place}" for place, name in enumerate(names)]
 
