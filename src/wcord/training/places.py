@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wcord.checks import UsageError
+from wcord.data.sources.registry import path_in
 from wcord.files import sha256
 from wcord.scope import Affects, scopes
 from wcord.training.config import DistillConfig, TrainConfig, changed, setting_values
 
 Config = TypeVar("Config", bound=TrainConfig | DistillConfig)
 
-FOLDERS = ("audiofolder", "hub", "imagefolder", "npz", "parquet", "table")
-"""Kinds of sources with a path after the colon; of hub, a data set in a folder."""
 SETTINGS = scopes(TrainConfig, DistillConfig)
 
 
@@ -102,8 +101,5 @@ def _path_in(name: str, value: object) -> tuple[str, Path] | None:
         return "", Path(value)
     if "source" not in SETTINGS[name].facts:
         return None
-    kind, _, place = value.partition(":")
-    before, at, last = place.rpartition("@")
-    if kind == "torchvision" and at:
-        return f"{kind}:{before}@", Path(last)
-    return (f"{kind}:", Path(place)) if kind in FOLDERS and place else None
+    named = path_in(value)
+    return None if named is None else (named[0], Path(named[1]))

@@ -11,7 +11,8 @@ class SourceKind:
     """A kind of data source.
 
     Attributes:
-        place: what follows the colon in `--data KIND:PLACE`; empty for data that are embedded.
+        place: what follows the colon in `--data KIND:PLACE`: a path (DIR, FILE), a NAME, NAME@DIR, or NAME|DIR for
+            either; empty for data that are embedded. A run resolves and protects the path.
         about: what it is, for `wcord list`.
         reader: `module:function`, imported when the source is opened; called as `function(place, request)` with a
             `samples.ReadRequest`, it returns a `samples.Source`.
@@ -54,8 +55,8 @@ KINDS: dict[str, SourceKind] = {
         class_folders=True,
     ),
     "hub": SourceKind(
-        "NAME",
-        "a data set of the Hugging Face hub",
+        "NAME|DIR",
+        "a data set of the Hugging Face hub, by name or in a folder",
         "wcord.data.sources.huggingface:hub_source",
         "hub:uoft-cs/cifar100",
         IMAGE_COLUMNS,
@@ -105,6 +106,21 @@ def kind_of(data: str) -> str:
     ('table', True, False)
     """
     return data.partition(":")[0]
+
+
+def path_in(data: str) -> tuple[str, str] | None:
+    """Return the text before the path in the name of a data set, and the path; None without a path.
+
+    >>> path_in("table:patients.csv"), path_in("torchvision:MNIST@sets"), path_in("sklearn:iris")
+    (('table:', 'patients.csv'), ('torchvision:MNIST@', 'sets'), None)
+    """
+    kind, _, place = data.partition(":")
+    if kind not in KINDS or not place:
+        return None
+    before, at, path = place.rpartition("@")
+    if KINDS[kind].place.endswith("@DIR"):
+        return (f"{kind}:{before}@", path) if at else None
+    return (f"{kind}:", place) if KINDS[kind].place in ("DIR", "FILE", "NAME|DIR") else None
 
 
 def has_columns(data: str) -> bool:
