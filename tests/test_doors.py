@@ -224,7 +224,7 @@ TAKES = {
     "student_embedding none, student_embedding empty, options none",
     "save_weights": "path text of no meaning, card none",
     "evaluate": "embedding none, embedding text of no meaning, embedding empty",
-    "open_data": "pairing none",
+    "open_data": "teacher none, pairing none",
     "capture": "embedding none, embedding empty",
     "Network.forward": "images deeper, images empty, images short, images nan, images inf",
     "from_arrays": "classes none",

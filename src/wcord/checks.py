@@ -58,7 +58,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     "unknown method 'wcrod': did you mean 'wcord'? Known: kd, wcord"
     """
     options = sorted(known)
-    near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     listing = ", ".join(options[:LISTED]) + (f", … ({len(options)} in all)" if len(options) > LISTED else "")
     return UsageError(f"unknown {kind} {shown(name)}: {hint}Known: {listing}")

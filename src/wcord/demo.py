@@ -47,7 +47,7 @@ def run_demo(out: Path, *, seed: int, say: Reporter) -> tuple[list[Record], Path
     with claim(out) as claimed:
         busy = next((run for run in (out / name for name in RUNS) if is_claimed(run)), None) if claimed else out
         if busy is not None:
-            raise UsageError(f"{str(busy)!r} is being run by {holder(busy)}: wait for it to end, or stop it")
+            raise UsageError(f"{str(busy)!r} is in use by {holder(busy)}: wait until that has ended, or stop it first")
         if not is_free(out, DEMO):
             clear(out, DEMO)
         mark(out, DEMO)

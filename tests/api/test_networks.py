@@ -197,7 +197,7 @@ def test_settings_that_could_not_be_heeded_are_refused(flowers: Path, tmp_path: 
     with pytest.raises(UsageError, match="top must be"):
         api.predict_files(flowers, [tmp_path], top=0, device="cpu")
     for name, value in {"subset": 5.0, "holdout": 0.3, "augment": "none", "image_size": 4, "split_seed": 1}.items():
-        with pytest.raises(UsageError, match=f"{name} is a setting of data that are opened by name"):
+        with pytest.raises(UsageError, match=f"{name} applies only when data are opened by name"):
             wcord.distill("mlp16x1", "mlp16x1", out=tmp_path / "r", data=data, **QUICK, **{name: value})
     with pytest.raises(UsageError, match="the model is a Network, which has its weights"):
         wcord.evaluate(open_network(flowers), weights=flowers, data=data, device="cpu")

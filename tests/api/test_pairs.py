@@ -203,7 +203,7 @@ def test_a_student_of_the_same_view_shares_the_teachers_input(tmp_path: Path) ->
 
 def test_settings_of_data_are_refused_beside_data_that_are_given(digits_teacher: Path, tmp_path: Path) -> None:
     data = open_data(DataConfig())
-    with pytest.raises(UsageError, match=r"teacher_view is a setting of data that are opened by name: .*data\.beside"):
+    with pytest.raises(UsageError, match=r"teacher_view applies only when data are opened by name: .*data\.beside"):
         distilled(tmp_path / "run", digits_teacher, "resnet8", "resnet8", data=data, teacher_view="resize=4")
     result = distilled(
         tmp_path / "run", digits_teacher, "resnet8", "resnet8", data=data.through("resize=4").beside(data), epochs=1

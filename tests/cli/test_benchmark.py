@@ -58,7 +58,7 @@ def test_from_nothing_to_tables_and_records(suite: str, tmp_path: Path, capsys: 
     assert "1 done, 1 not applicable, 0 left of 2" in told.out
     assert "kdsvd: not applicable: " in told.err
     assert "| `kdsvd` | not applicable |" in (out / "little" / "tables.md").read_text()
-    assert "| `ce` | missing |" in (out / "little" / "tables.md").read_text()
+    assert "- Not run yet: ce." in (out / "little" / "tables.md").read_text()
     assert "<svg" in (out / "little" / "tables.html").read_text()
 
     assert main(["benchmark", suite, "--out", str(out), "--tables", "--baseline", "kd"]) == 0
@@ -106,7 +106,7 @@ def test_mistakes_get_one_line(suite: str, tmp_path: Path, capsys: pytest.Captur
     assert "unknown option '--metods': did you mean '--methods'" in mistake(capsys, suite, "--metods", "kd")
     assert "unknown setting to override 'epoch'" in mistake(capsys, suite, "--override", "epoch=1", *out)
     assert "a row is named little/TEACHER-STUDENT/METHOD" in mistake(capsys, suite, "--recipe-of", "kd")
-    assert "trains no teachers" in mistake(capsys, "imagenet", "--data", "imagefolder:none", *out)
+    assert "does not train its teachers" in mistake(capsys, "imagenet", "--data", "imagefolder:none", *out)
     assert "unknown method 'kdd'" in mistake(capsys, suite, "--baseline", "kdd", *out)
     assert "--max-time must be a finite number above 0, received nan" in mistake(
         capsys, suite, "--max-time", "nan", *out

@@ -62,7 +62,7 @@ def test_nll_is_the_loop_and_accuracy_tells_by_the_targets() -> None:
 @pytest.mark.parametrize(
     ("logits", "targets", "message"),
     [
-        (torch.zeros(2, 3), torch.zeros(2, 3), "no sample has any label"),
+        (torch.zeros(2, 3), torch.zeros(2, 3), "no sample has a label"),
         (torch.zeros(2, 3), torch.ones(2, 2), "same shape"),
         (torch.full((2, 3), math.nan), torch.ones(2, 3), "NaN or infinite"),
     ],

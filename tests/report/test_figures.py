@@ -115,7 +115,7 @@ def test_size_needs_two_networks():
 def test_the_first_epochs_do_not_squeeze_the_last():
     _, (ax,) = canvas.new_figure(4, 3)
     ax.plot(range(20), np.r_[np.linspace(1, 85, 10), np.linspace(90, 95, 10)])
-    figures._look_at_the_end(ax)
+    figures._focus_on_late_epochs(ax)
     low, high = ax.get_ylim()
     assert 80 < low < 90
     assert 95 < high < 97

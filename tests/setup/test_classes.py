@@ -230,7 +230,7 @@ def test_no_labels_at_all(folder: Path, teachers: dict[str, Path], tmp_path: Pat
     result = distilled(folder, tmp_path / "features", teachers["fine"], method="wcord", **short)
     assert result.record is not None
     assert set(result.record.epochs[-1]["parts"]) == {"gckt", "lckt"}
-    with pytest.raises(UsageError, match="method 'ce' learns from labels, of which there are none"):
+    with pytest.raises(UsageError, match="method 'ce' learns from labels, but there are none"):
         distilled(folder, tmp_path / "no", teachers["fine"], method="ce", **settings)
     made = {"model": "resnet8", "data": f"parquet:{bare}", "no_labels": True, "out": tmp_path / "no", "epochs": 1}
     config = configure(TrainConfig, made)

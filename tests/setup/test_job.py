@@ -50,7 +50,7 @@ def test_a_dropped_last_sample_is_reported() -> None:
 
 
 def test_batches_of_one_are_refused_where_samples_are_compared() -> None:
-    with pytest.raises(UsageError, match="wcord compares samples within a batch and needs at least 2"):
+    with pytest.raises(UsageError, match="gckt compares samples within a batch and needs at least 2"):
         ready(method="wcord", batch_size=1)
 
 
@@ -166,8 +166,8 @@ def test_mixtures_suit_methods_that_read_no_single_sample(method: str, mixed: di
         ("kd+crd-std", [], "crd-std keeps a row per training sample"),
         ("dkd", [], "dkd reads the class of each sample"),
         ("wkd-l", [], "wkd-l reads the class of each sample"),
-        ("wcord", ["wcord.negatives=other_class"], "wcord reads the class of each sample"),
-        ("wcord-a", ["wcord-a.anchor_to=class"], "wcord-a reads the class of each sample"),
+        ("wcord", ["wcord.negatives=other_class"], "gckt reads the class of each sample"),
+        ("wcord-a", ["wcord-a.anchor_to=class"], "lckt reads the class of each sample"),
     ],
 )
 @pytest.mark.parametrize("mixed", [{"mixup": 0.2}, {"cutmix": 1.0}])

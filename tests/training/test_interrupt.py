@@ -23,11 +23,13 @@ def test_first_signal_sets_the_flag(number: signal.Signals) -> None:
 
 
 def test_second_ctrl_c_raises() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a program in the background ignores Ctrl-C
     with Interrupt() as interrupt:
         signal.raise_signal(signal.SIGINT)
         assert interrupt.received is signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
 def test_other_threads_are_left_alone() -> None:

@@ -116,7 +116,7 @@ def test_settled_statistics_are_those_of_training(tmp_path: Path, settings: dict
 def test_a_moving_average_over_a_short_run_is_near_the_plain_student(tmp_path: Path, decay: float) -> None:
     averaged = train(tmp_path / "averaged", ema=decay, subset=60.0, epochs=6)
     assert logged(averaged, "test_top1")[-1] > 90
-    assert averaged.ship().notes[0].endswith("an average of weights needs statistics of its own")
+    assert averaged.ship().notes[0].endswith("averaged weights need measured statistics")
 
 
 def test_the_record_the_card_and_the_terminal_tell(tmp_path: Path) -> None:

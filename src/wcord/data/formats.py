@@ -81,7 +81,7 @@ def _open(file: IO[bytes], names: Sequence[str]) -> Image.Image:
 
     Pillow itself only warns up to twice its limit, which is set for the whole process.
     """
-    if Image.MAX_IMAGE_PIXELS is not None:  # where parts of pictures are cut out, it is asked again
+    if Image.MAX_IMAGE_PIXELS is not None:  # PIL checks it again where parts of pictures are cut out
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, most_pixels())
     begin = file.read(16)
     for name in names:

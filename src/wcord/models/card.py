@@ -139,12 +139,12 @@ def _require_types(place: str, values: Mapping[str, object], hints: Mapping[str,
 
 def _require_lengths(card: ModelCard) -> None:
     """Raise where the numbers of a card contradict each other."""
-    wanted: dict[str, tuple[Sequence[object], int, str]] = {
+    expected: dict[str, tuple[Sequence[object], int, str]] = {
         "classes": (card.classes, card.num_classes, "num_classes"),
         "mean": (card.mean, card.in_channels, "in_channels"),
         "std": (card.std, card.in_channels, "in_channels"),
     }
-    for name, (values, count, other) in wanted.items():
+    for name, (values, count, other) in expected.items():
         if len(values) not in (0, count):
             raise UsageError(f"{name} has {len(values)} entries, but {other} is {count}")
     if bool(card.mean) != bool(card.std):

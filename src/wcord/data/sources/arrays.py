@@ -162,7 +162,7 @@ def _require_one_form(labels: Mapping[str, Array]) -> None:
 def as_images(name: str, array: Array) -> Tensor:
     """Return an array of images as a tensor N×C×H×W: uint8, or float32 in [0, 1].
 
-    N×H×W is gray; N×C×H×W and N×H×W×C are told apart by having fewer channels than pixels a side; N×C×1×1 are rows
+    N×H×W is gray; N×C×H×W and N×H×W×C are distinguished by having fewer channels than pixels a side; N×C×1×1 are rows
     of C numbers. Whole numbers of any type in 0 … 255 become uint8.
 
     >>> as_images("x_train", np.zeros((5, 32, 32, 3), np.uint8)).shape
