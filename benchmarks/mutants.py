@@ -33,6 +33,10 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = "losses,transport,contrast,data"
 LINKED = ("tests", "benchmarks", "docs", "examples", "conftest.py", "pyproject.toml", "README.md", "CONTRIBUTING.md")
 EVERYWHERE = ("tests/test_arguments.py", "tests/test_doors.py", "tests/test_dtypes.py")
+OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+"""Of pytest; the other libraries are imported before it starts, so that it cannot rewrite their assertions."""
+BROKEN = 99
+"""Exit code of tests that did not run."""
 ROWS = {"reviewkd": "reviewkd or hcl", "ttm": "ttm", "bce": "bce", "maps": "", "logits": ""}
 """File of losses → rows of the contract, if not those of its name."""
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -149,7 +153,10 @@ def passes(copied: Path, calls: list[list[str]], seconds: float) -> bool:
     while time.monotonic() < limit:
         ended, status = os.waitpid(process, os.WNOHANG)
         if ended:
-            return os.waitstatus_to_exitcode(status) == 0
+            code = os.waitstatus_to_exitcode(status)
+            if code == BROKEN:
+                raise RuntimeError(f"pytest does not run: {' '.join(calls[0])}")
+            return code == 0
         time.sleep(0.05)
     os.killpg(process, signal.SIGKILL)
     os.waitpid(process, 0)
@@ -168,12 +175,10 @@ def run_tests(copied: Path, calls: list[list[str]]) -> None:
     sys.path[:0] = [str(copied), str(copied / "src")]
     os.environ["PYTHONPATH"] = str(copied / "src")
     sys.dont_write_bytecode = True
-    code = 1
+    code = BROKEN
     with contextlib.suppress(BaseException):
-        code = 0
-        for call in calls:
-            code = code or int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *call]))
-            code = 0 if code == pytest.ExitCode.NO_TESTS_COLLECTED else code
+        codes = (int(pytest.main([*OPTIONS, *call])) for call in calls)
+        code = next((one for one in codes if one not in (0, pytest.ExitCode.NO_TESTS_COLLECTED)), 0)
     os._exit(code)
 
 
