@@ -184,12 +184,12 @@ def run_tests(copied: Path, calls: list[list[str]]) -> None:
 
 def import_others() -> None:
     """Import the other libraries of the tests once for all forks."""
-    import hypothesis  # noqa: F401
-    import ot  # noqa: F401
-    import pytest  # noqa: F401
-    import torch.testing  # noqa: F401
+    import hypothesis  # noqa: F401  # to have it in memory
+    import ot  # noqa: F401  # to have it in memory
+    import pytest  # noqa: F401  # to have it in memory
+    import torch.testing  # noqa: F401  # to have it in memory
 
-    import wcord.api.runs  # noqa: F401
+    import wcord.api.runs  # noqa: F401  # to have it in memory
 
     for name in [name for name in sys.modules if name.partition(".")[0] == "wcord"]:
         del sys.modules[name]

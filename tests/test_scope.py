@@ -45,7 +45,7 @@ def test_what_never_changes_a_result() -> None:
     assert of["place"] == {"out", "data", "teacher_data", "teacher_weights", "teacher_cache"}
     assert of["machine"] == {
         *("device", "workers", "in_memory", "capture"),
-        *("tracker", "checkpoint_every", "skip_bad_images", "teacher_ahead"),
+        *("tracker", "checkpoint_every", "teacher_ahead"),
     }
     assert SETTINGS.keys() - of["result"] == PLACE
 

@@ -77,7 +77,10 @@ def test_right_values_are_read(arguments: list[str], values: dict[str, Any]) -> 
         (["--quick=no"], "--quick takes no value, received 'no'"),
         (["--label", ""], "--label must not be empty: give a value, or leave it out"),
         (["a", ""], "RUNS must not be empty: give a value, or leave it out"),
-        (["-q"], "unknown option '-q': options begin with two dashes; see wcord x --help"),
+        (
+            ["-q"],
+            "unknown option '-q': options begin with two dashes, and a file of this name is ./-q; see wcord x --help",
+        ),
         (["--runs", "a"], "unknown option '--runs': see wcord x --help"),
         (["--"], "unknown option '--': see wcord x --help"),
     ],

@@ -86,6 +86,7 @@ def test_states_of_earlier_versions_load(features):
 def test_options_that_were_removed_say_what_holds_instead(name):
     with pytest.raises(UsageError, match=f"option '{name}' of WCoRDLoss was removed: .*; leave it out"):
         _loss(**{name: "x"})
+    _loss(**{name: REMOVED[name][0]})
 
 
 @pytest.mark.parametrize(

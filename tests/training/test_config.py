@@ -200,3 +200,14 @@ def test_settings_that_the_teacher_has_as_the_student_are_not_set() -> None:
 def test_a_wrong_setting_of_the_teachers_data_is_named(settings: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         configure(DistillConfig, BASE | settings)
+
+
+def test_a_name_of_the_student_is_unknown_in_the_table_of_the_teacher() -> None:
+    settings = {"teacher": {"model": "resnet14", "student_view": "gray"}, "student": "resnet8", "out": "x"}
+    with pytest.raises(UsageError, match="unknown setting 'teacher_student_view'"):
+        configure(DistillConfig, settings)
+
+
+def test_a_number_in_place_of_a_table_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"\[training\] must be a table of settings, received 5"):
+        configure(DistillConfig, {"teacher": "a", "student": "b", "out": "x", "training": 5})

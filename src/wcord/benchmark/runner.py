@@ -321,5 +321,5 @@ def check(rows: Sequence[Row], teachers: Teachers, place: Place) -> None:
         terms = parse_method(variant.method)
         for term, options in parse_options(variant.set).items():
             checks.require_choice("term", term, terms)
-            for option in options:
-                require_option(term, option)
+            for option, value in options.items():
+                require_option(term, option, value)

@@ -24,6 +24,8 @@ COLUMN = 26
 """Where the explanations begin."""
 WIDEST = 110
 """Columns of a line that still reads well."""
+NARROWEST = 50
+"""Columns below which every word would have a line."""
 fill = functools.partial(textwrap.fill, break_on_hyphens=False, break_long_words=False)
 RECIPE = (
     "TOML file with any of these settings, flat or in tables such as [data]. Options override it; --no-NAME switches "
@@ -40,7 +42,7 @@ def help_text(kind: type, command: str, *, positional: str = "", note: str = "")
         positional: the setting that takes the words without an option, if any.
         note: what follows the first sentence.
     """
-    width = min(shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST)
+    width = max(NARROWEST, min(shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST))
     rows = list(_rows(kind, positional))
     usage = [option for option, text in rows if option[0] != "-" or text.endswith("(required)")]
     usage = [option for option in usage if option.split()[0] not in command]

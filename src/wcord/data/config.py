@@ -56,7 +56,7 @@ class DataConfig:
     """Hold the decoded split in memory; auto: if it takes less than 4 GiB."""
     workers: Annotated[Workers, Affects("machine", "opened data")] = 2
     """Worker processes that decode images if the split is not in memory."""
-    skip_bad_images: Annotated[bool, Affects("machine", "fixed")] = False
+    skip_bad_images: Annotated[bool, Affects("result")] = False
     """Leave out images that cannot be read, and count them, instead of stopping."""
 
 

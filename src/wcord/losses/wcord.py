@@ -19,13 +19,13 @@ GCKT_WEIGHT = 0.8
 LCKT_WEIGHT = 0.05
 """λ2, the paper's weight."""
 REMOVED = {
-    "constant": "the normalizing constant is that of the first training batch ('first')",
-    "features": "LCKT compares the networks' features ('raw')",
-    "gradient": "LCKT holds its plan constant ('entropic'); transport_loss still has gradient='sharp'",
-    "normalize": "features have unit length before the critic's maps ('before')",
-    "objective": "GCKT is noise-contrastive estimation ('nce')",
+    "constant": ("first", "the normalizing constant is that of the first training batch"),
+    "features": ("raw", "LCKT compares the networks' features"),
+    "gradient": ("entropic", "LCKT holds its plan constant; transport_loss still has gradient='sharp'"),
+    "normalize": ("before", "features have unit length before the critic's maps"),
+    "objective": ("nce", "GCKT is noise-contrastive estimation"),
 }
-"""Option of earlier versions → what holds instead."""
+"""Option of earlier versions → the value that it now always has, and what that means."""
 
 
 class WCoRDOptions(TypedDict, total=False):
@@ -92,8 +92,8 @@ class WCoRDLoss(FullPrecisionModule):
         if gckt_weight == lckt_weight == 0:
             raise UsageError("gckt_weight and lckt_weight must not both be 0: give one of them a weight")
         of_gckt, of_lckt = _options_of(GCKTLoss), _options_of(LCKTLoss)
-        for name in options:
-            require_option("WCoRDLoss", name, (*of_gckt, *of_lckt))
+        for name, value in options.items():
+            require_option("WCoRDLoss", name, value, (*of_gckt, *of_lckt))
         self.gckt_weight = gckt_weight
         self.lckt_weight = lckt_weight
         self.gckt = GCKTLoss(student_dim, teacher_dim, **_taken(options, of_gckt)) if gckt_weight else None
@@ -130,17 +130,21 @@ class WCoRDLoss(FullPrecisionModule):
         return LossReport(sum(weighted[1:], weighted[0]), parts, diagnostics)
 
 
-def require_option(what: str, name: str, known: Iterable[str]) -> None:
-    """Raise unless `name` is a known option of `what`; say what replaced one of an earlier version.
+def require_option(what: str, name: str, value: object, known: Iterable[str]) -> None:
+    """Raise unless `name` is a known option of `what`, or one of an earlier version with the value that still holds.
 
-    >>> require_option("wcord", "features", ["epsilon"])
+    >>> require_option("wcord", "features", "raw", ["epsilon"])
+    >>> require_option("wcord", "features", "critic", ["epsilon"])
     Traceback (most recent call last):
         ...
     wcord.checks.UsageError: option 'features' of wcord was removed: LCKT compares ...
     """
     known = tuple(known)
     if name in REMOVED and name not in known:
-        raise UsageError(f"option {name!r} of {what} was removed: {REMOVED[name]}; leave it out")
+        remaining, meaning = REMOVED[name]
+        if value == remaining:
+            return
+        raise UsageError(f"option {name!r} of {what} was removed: {meaning} ({remaining!r}); leave it out")
     require_choice(f"option of {what}", name, known)
 
 

@@ -125,12 +125,13 @@ def option_names(name: str) -> tuple[str, ...]:
     return (*_factors(name), *(parameter.name for parameter in _option_parameters(_terms(name))))
 
 
-def require_option(name: str, option: str) -> None:
-    """Raise unless a method has an option; say what replaced one of an earlier version."""
+def require_option(name: str, option: str, value: object) -> None:
+    """Raise unless a method has an option, or had it in an earlier version with the value that still holds."""
     known = (*option_names(name), WEIGHT)
     if METHODS[name].terms:
-        require_wcord_option(name, option, known)
-    checks.require_choice(f"option of {name}", option, known)
+        require_wcord_option(name, option, value, known)
+    else:
+        checks.require_choice(f"option of {name}", option, known)
 
 
 def resolved_options(method: str, options: Options | None = None) -> dict[str, dict[str, object]]:
@@ -173,8 +174,8 @@ def _build_terms(
     name: str, published: float, setting: Setting, options: Mapping[str, object]
 ) -> dict[str, tuple[float, Term]]:
     """Return the terms of a method with their weights; a term whose factor is 0 is left out."""
-    for option in options:
-        require_option(name, option)
+    for option, value in options.items():
+        require_option(name, option, value)
     weight = _weight(f"{name}.{WEIGHT}", options.get(WEIGHT, published))
     built: dict[str, tuple[float, Term]] = {}
     for term, (factor, kind) in _terms(name).items():

@@ -1,4 +1,4 @@
-"""What a weights file says about its network: how to build it, what it recognises and what input it wants."""
+"""What a weights file says about its network: how to build it, its classes and its input."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from wcord.checks import LARGEST_COUNT, UsageError, shown
 
 METADATA_KEY = "wcord"
 SEVERAL_LABELS = "several_labels"
-"""Entry of a card's `extra`: true where each logit is the answer to a question of its own (sigmoid, not softmax)."""
+"""Entry of a card's `extra`: true if each logit answers a separate question (sigmoid, not softmax)."""
 LONGEST_NAME = 1000
 """Characters of an architecture, a view or a path of a module: no real one comes near."""
 
@@ -21,13 +21,13 @@ Channels = Annotated[int, Bounds(1, LARGEST_COUNT)]
 
 @dataclass(frozen=True)
 class ModelCard:
-    """All that is needed, besides the weights, to use a network.
+    """Everything needed to use a network, except its weights.
 
     Attributes:
         architecture: its name for `create_model`.
         num_classes: number of logits.
         in_channels: channels of its input.
-        image_size: height and width of its own input in pixels, to which it resizes, or None where any will do.
+        image_size: height and width of its own input in pixels, to which it resizes, or None if any size suits.
         classes: names of the classes in the order of the logits; may be empty.
         mean: mean of each channel, in units of the [0, 1] image.
         std: standard deviation of each channel, same units.
@@ -37,7 +37,7 @@ class ModelCard:
             files hold it only where there was a view.
         crop_fraction: share of a resized picture's side that was kept in its middle.
         extra: anything else that JSON can hold, e.g. the accuracy reached.
-        embedding: path of the module whose input is the embedding, where that was said; empty: it is found.
+        embedding: path of the module whose input is the embedding, if it was set; empty: detected.
     """
 
     architecture: Word

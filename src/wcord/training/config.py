@@ -312,6 +312,8 @@ def flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
         elif name in places:
             flat[name] = convert(name, value, places[name])
         else:
+            if name in known:
+                raise UsageError(f"[{name}] must be a table of settings, received {checks.shown(value)}")
             raise checks.unknown("setting", name, places)
     return flat
 
@@ -319,7 +321,7 @@ def flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
 def _by_network(settings: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
     """Yield settings by their names, of tables [teacher] and [student] too: `data` in [teacher] is `teacher_data`."""
     for name, value in settings.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and name in ("data", "student"):
             value = {BESIDE_A_TEACHER.get(key, key): item for key, item in value.items()}
         if name in ("teacher", "student") and isinstance(value, Mapping):
             names = {key: name if key == "model" else f"{name}_{key}" for key in value}
