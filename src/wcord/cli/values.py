@@ -111,7 +111,8 @@ def _groups(arguments: Sequence[str], command: str) -> Iterator[Group]:
             group = (option.replace("_", "-"), [value] if equals else [], bool(equals))
         elif argument.startswith("-") and argument != "-" and not NEGATIVE.match(argument):
             raise UsageError(
-                f"unknown option {argument!r}: options begin with two dashes, and a file of this name is ./{argument}; see wcord {command} --help"
+                f"unknown option {argument!r}: options begin with two dashes, and a file of this name is ./{argument}; "
+                f"see wcord {command} --help"
             )
         else:
             group[1].append(argument)
