@@ -18,6 +18,7 @@ from wcord.data.label_values import (
     marks_several,
     plain_labels,
     refuse_several,
+    require_classes,
     unlabeled,
 )
 from wcord.data.labels import number_labels
@@ -223,3 +224,9 @@ def test_pairs_by_label_and_whatever_numbers_classes_are_refused() -> None:
     refuse_several(torch.tensor([0, 1]), "--merge")
     with pytest.raises(UsageError, match="--merge is for one class a sample, received samples with several labels"):
         refuse_several(data.train.targets, "--merge")
+
+
+def test_classes_without_gaps_are_no_quantity_wherever_they_begin() -> None:
+    require_classes("labels", np.arange(100, 150))
+    with pytest.raises(UsageError, match="labels holds 50 different numbers, such as 100"):
+        require_classes("labels", 2 * np.arange(50, 100))

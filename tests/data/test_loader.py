@@ -303,3 +303,11 @@ def test_both_networks_see_the_same_part_of_the_original(tmp_path) -> None:
     # Each its own crop: of what the pictures are brought to, since the originals are read once.
     (apart,) = Loader(student, **settings, partner=Partner(teacher, "resized-crop", pairs="separate")).batches()
     assert not torch.equal(apart.teacher_input, shared.teacher_input)
+
+
+@pytest.mark.parametrize("start", [-1, 3])
+def test_a_start_beyond_the_epoch_is_refused(start: int) -> None:
+    loader = Loader(split(32), batch_size=16, seed=0, shuffle=False)
+    assert len(loader) == 2
+    with pytest.raises(UsageError, match=f"start must lie between 0 and 2, the batches of an epoch, received {start}"):
+        next(loader.batches(0, start))

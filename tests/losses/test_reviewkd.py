@@ -4,6 +4,7 @@ import pytest
 import torch
 from tests.support.criteria import fused_maps, review_criterion
 from tests.support.loss_contract import wave
+from torch import nn
 
 from wcord.checks import UsageError
 from wcord.losses.reviewkd import AttentionFusion, ReviewKDLoss, hcl_loss
@@ -43,6 +44,18 @@ def test_all_its_parameters_train():
     criterion = review_criterion()
     criterion(*fused_maps().values()).backward()
     assert all(parameter.grad is not None for parameter in criterion.parameters())
+
+
+def test_its_convolutions_have_no_bias_as_normalization_follows():
+    fusion = AttentionFusion(3, 4, 5, fuse=True)
+    convolutions = [layer for part in (fusion.narrow, fusion.widen) for layer in part if isinstance(layer, nn.Conv2d)]
+    assert [layer.bias for layer in convolutions] == [None, None]
+
+
+def test_maps_of_other_batches_are_refused_by_name():
+    student, teacher = fused_maps().values()
+    with pytest.raises(UsageError, match=r"student_maps\[0\]"):
+        review_criterion()(student, [torch.cat([x, x]) for x in teacher])
 
 
 def test_errors_of_its_parameters():
