@@ -26,7 +26,7 @@ def problems(new: str, changelog: str, citation: str, status: str, tags: list[st
     []
     >>> problems("0.3.0", changelog, "version: 0.2.0\\n", " M README.md", ["v0.3.0"])
     ['the tree has changes that are not committed:  M README.md', 'CHANGELOG.md has no section ## [0.3.0] - YYYY-MM-DD',
-     'CITATION.cff has another version than 0.3.0', 'the tag v0.3.0 exists']
+     'CITATION.cff does not have version 0.3.0', 'the tag v0.3.0 exists']
     """
     unreleased = re.search(r"^## \[Unreleased\]\n(.*?)(?=^## |\Z)", changelog, re.DOTALL | re.MULTILINE)
     checks = {
@@ -35,7 +35,7 @@ def problems(new: str, changelog: str, citation: str, status: str, tags: list[st
             rf"^## \[{re.escape(new)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE
         ),
         "CHANGELOG.md has entries under Unreleased": not (unreleased and unreleased[1].strip()),
-        f"CITATION.cff has another version than {new}": f"version: {new}\n" in citation,
+        f"CITATION.cff does not have version {new}": f"version: {new}\n" in citation,
         f"the tag v{new} exists": f"v{new}" not in tags,
     }
     return [line for line, holds in checks.items() if not holds]

@@ -56,7 +56,7 @@ class ModelCard:
 
     @property
     def several_labels(self) -> bool:
-        """Whether each logit is the answer to a question of its own."""
+        """Whether each logit answers a separate question."""
         return bool(self.extra.get(SEVERAL_LABELS))
 
     @property
