@@ -230,3 +230,9 @@ def test_classes_without_gaps_are_no_quantity_wherever_they_begin() -> None:
     require_classes("labels", np.arange(100, 150))
     with pytest.raises(UsageError, match="labels holds 50 different numbers, such as 100"):
         require_classes("labels", 2 * np.arange(50, 100))
+
+
+def test_classes_with_gaps_need_two_samples_each() -> None:
+    require_classes("labels", np.repeat(2 * np.arange(100), 2))
+    with pytest.raises(UsageError, match="holds 100 different numbers"):
+        require_classes("labels", np.repeat(2 * np.arange(100), 2)[1:])
