@@ -22,7 +22,8 @@ from gpu_tables import ROOT, SCRIPTS, machine_line, run_script, run_tests, step_
 from wcord.benchmark.rows import Place, TeacherRun, has_data
 from wcord.benchmark.runner import Attempts, Clock
 from wcord.benchmark.suite import read_suite
-from wcord.checks import RunError, UsageError, require_choice, require_place
+from wcord.checks import RunError, UsageError, require_choice
+from wcord.paths import require_place
 from wcord.training.engine import resolve_device
 
 PHASES = ("tests", "speed", "rows")

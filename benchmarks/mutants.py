@@ -18,6 +18,7 @@ import ast
 import contextlib
 import copy
 import difflib
+import importlib
 import os
 import random
 import shutil
@@ -184,13 +185,8 @@ def run_tests(copied: Path, calls: list[list[str]]) -> None:
 
 def import_others() -> None:
     """Import the other libraries of the tests once for all forks."""
-    import hypothesis  # noqa: F401  # to have it in memory
-    import ot  # noqa: F401  # to have it in memory
-    import pytest  # noqa: F401  # to have it in memory
-    import torch.testing  # noqa: F401  # to have it in memory
-
-    import wcord.api.runs  # noqa: F401  # to have it in memory
-
+    for name in ("hypothesis", "ot", "pytest", "torch.testing", "wcord.api.runs"):
+        importlib.import_module(name)
     for name in [name for name in sys.modules if name.partition(".")[0] == "wcord"]:
         del sys.modules[name]
 

@@ -63,16 +63,6 @@ def test_fraction(value):
             checks.require_fraction("x", value)
 
 
-def test_file(tmp_path):
-    present = tmp_path / "weights.pth"
-    present.touch()
-    assert checks.require_file(str(present), "weights") == present
-    with pytest.raises(UsageError, match=r"weights '.*missing\.pth' does not exist: check the path"):
-        checks.require_file(tmp_path / "missing.pth", "weights")
-    with pytest.raises(UsageError, match=r"weights '.*' is a folder: name a file in it"):
-        checks.require_file(tmp_path, "weights")
-
-
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_matrix_of_any_precision_passes(dtype):
     checks.require_matrix("x", torch.zeros(2, 3, dtype=dtype), min_rows=2)

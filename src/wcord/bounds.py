@@ -17,7 +17,8 @@ from pathlib import Path
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast
 
-from wcord.checks import LARGEST_SIDE, LEAST_STD, UsageError, require_number, require_short_names, shown, unknown
+from wcord.checks import LARGEST_SIDE, LEAST_STD, UsageError, require_number, shown, unknown
+from wcord.paths import require_short_names
 
 Configuration = TypeVar("Configuration")
 

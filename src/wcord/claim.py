@@ -8,7 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from wcord.checks import LONGEST_NAME, UsageError
+from wcord.checks import UsageError
+from wcord.paths import LONGEST_NAME
 
 PATIENCE = 0.3
 """Seconds for which a process tries; `is_claimed` holds the lock for much less."""

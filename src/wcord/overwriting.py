@@ -11,8 +11,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeAlias
 
-from wcord.checks import UsageError, require_place
+from wcord.checks import UsageError
 from wcord.files import is_being_written, remove_parts, write_atomically, written_name
+from wcord.paths import require_place
 
 Needed: TypeAlias = Sequence[tuple[str, Path]]
 """Files and folders that a command reads, each with the name of its setting."""

@@ -4,7 +4,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from wcord.checks import UsageError, require_file
+from wcord.checks import UsageError
+from wcord.paths import require_file
 
 
 def read_toml(path: str | Path, what: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Every source gives the samples that lie there, and says in one line what is wrong with it."""
 
 import io
-from importlib import import_module
 from pathlib import Path
 
 import datasets
@@ -13,7 +12,6 @@ from PIL import Image
 from wcord.checks import UsageError
 from wcord.data.config import DataConfig
 from wcord.data.opening import from_arrays, open_data
-from wcord.data.sources.registry import KINDS, names_of_data
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -53,14 +51,6 @@ def image_folder(root: Path, *, splits: tuple[str, ...] = ("train", "test"), cou
             for i in range(count):
                 (place / f"{i}.png").write_bytes(png(100 * level + i))
     return f"imagefolder:{root}"
-
-
-def test_each_row_of_the_table_of_sources_names_a_reader_and_an_example() -> None:
-    assert {source.partition(":")[0] for source in names_of_data()} == set(KINDS)
-    for name, kind in KINDS.items():
-        module, _, function = kind.reader.partition(":")
-        assert callable(getattr(import_module(module), function))
-        assert not kind.place or kind.example.startswith(f"{name}:")
 
 
 def test_digits_are_split_by_class_and_always_the_same() -> None:

@@ -1,6 +1,5 @@
 """Splits give rows as they are, in memory or decoded when asked for, and through a view; data sets say what is seen."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +8,12 @@ import torch
 from PIL import Image
 
 from wcord.checks import UsageError
-from wcord.data.config import DataConfig
 from wcord.data.images import Form
-from wcord.data.opening import from_arrays, open_data
-from wcord.data.pairing import TEST_UNSEEN
 from wcord.data.split import (
     MemorySplit,
     StreamSplit,
     base_and_view,
     channel_statistics,
-    none_like,
     on_device,
     seen_through,
 )
@@ -65,41 +60,6 @@ def test_a_view_is_taken_of_the_records_and_none_changes_nothing() -> None:
     base, view = base_and_view(twice)
     assert (base is split, view.text) == (True, "gray,resize=2")
     assert torch.equal(twice.read(torch.tensor([1])), seen.read(torch.tensor([1])))
-
-
-def test_a_data_set_is_seen_through_a_view_and_beside_another() -> None:
-    data = open_data(DataConfig())
-    both = data.through("resize=4").beside(data)
-    assert (both.train.shape, both.of_teacher.train.shape) == ((1, 4, 4), (1, 8, 8))
-    assert both.train.base is both.of_teacher.train
-    fewer = open_data(DataConfig(subset=10.0))
-    with pytest.raises(UsageError, match="must see the same samples, received 1438 and 100"):
-        data.beside(fewer)
-    assert data.beside(fewer, by_label=True).partner("train") is not None
-    with pytest.raises(UsageError, match="need the same classes in the same order"):
-        data.beside(open_data(DataConfig(data="sklearn:iris")), by_label=True)
-    pixels = np.zeros((20, 8, 8), np.uint8)
-    turned = from_arrays(pixels, [0, 1] * 10, pixels[:4], [0, 1] * 2)
-    other = from_arrays(pixels, [1, 0] * 10, pixels[:4], [1, 0] * 2)
-    told = [f"{count} of {count} {name} pairs have different labels" for name, count in (("train", 20), ("test", 4))]
-    assert [note.partition(":")[0] for note in turned.beside(other).notes[-2:]] == told
-    assert turned.beside(turned).notes == turned.notes
-    unmeasured = replace(turned, test=none_like(turned.test))
-    assert turned.beside(unmeasured).notes == (*turned.notes, TEST_UNSEEN)
-    with pytest.raises(UsageError, match="must see the same samples"):
-        unmeasured.beside(turned)
-
-
-@pytest.mark.parametrize(
-    ("config", "told"),
-    [
-        (DataConfig(), "1×8×8 pixels"),
-        (DataConfig(view="resize=4"), "resize=4, 1×4×4 pixels"),
-        (DataConfig(data="sklearn:iris"), "4 columns"),
-    ],
-)
-def test_what_is_seen_is_said_in_words(config: DataConfig, told: str) -> None:
-    assert open_data(config).seen == told
 
 
 def test_bytes_and_floats_agree_with_numpy() -> None:

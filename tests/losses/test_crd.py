@@ -74,8 +74,7 @@ def test_gradcheck(standardize):
     criterion(STUDENT.double(), TEACHER.double(), OWN, negative_index=DRAWN)
     criterion.eval()
     student = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
-    run = lambda s: criterion(s, TEACHER.double(), OWN, negative_index=DRAWN)  # noqa: E731  # one expression
-    assert torch.autograd.gradcheck(run, (student,))
+    assert torch.autograd.gradcheck(lambda s: criterion(s, TEACHER.double(), OWN, negative_index=DRAWN), (student,))
 
 
 def test_both_heads_train_and_no_gradient_reaches_the_teachers_features(golden):

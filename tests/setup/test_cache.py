@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from tests.training.test_teacher_cache import SMALL
 
 from wcord.data.images import Form
 from wcord.data.split import MemorySplit, StreamSplit
@@ -13,17 +14,6 @@ from wcord.data.stores import FileImages
 from wcord.setup.cache import fingerprint, open_cache
 from wcord.setup.job import Provided, prepare
 from wcord.training.config import DistillConfig, configure
-
-SMALL: dict[str, object] = {
-    "teacher": "resnet8",
-    "student": "resnet8",
-    "method": "kd",
-    "allow_weak_teacher": True,
-    "subset": 6.0,
-    "batch_size": 24,
-    "epochs": 2,
-    "device": "cpu",
-}
 
 
 @pytest.mark.parametrize(

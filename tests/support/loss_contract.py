@@ -117,8 +117,7 @@ def first_rows(inputs: Inputs, count: int) -> Inputs:
 
 def random_features(inputs: Inputs, generator: torch.Generator) -> Inputs:
     """Return the inputs with normal numbers in place of both networks' features."""
-    draw = lambda x: 2 * torch.randn(x.shape, generator=generator, dtype=torch.float64)  # noqa: E731  # one line reads better
-    return each(draw, inputs, *features(inputs))
+    return each(lambda x: 2 * torch.randn(x.shape, generator=generator, dtype=torch.float64), inputs, *features(inputs))
 
 
 def pair(kind: str, student: Sequence[int], teacher: Sequence[int], of: Callable[..., Tensor] = fill) -> Inputs:
@@ -249,8 +248,9 @@ def student_row_scales(inputs: Inputs, generator: torch.Generator) -> Inputs:
 
 def teacher_row_scales(inputs: Inputs, generator: torch.Generator) -> Inputs:
     """Each sample of the teacher times a number of its own above 0."""
-    scaled = lambda x: (1 + 5 * torch.rand(len(x), 1, generator=generator).double()) * x  # noqa: E731  # one line reads better
-    return each(scaled, inputs, features(inputs)[1])
+    return each(
+        lambda x: (1 + 5 * torch.rand(len(x), 1, generator=generator).double()) * x, inputs, features(inputs)[1]
+    )
 
 
 def student_channel_scales(inputs: Inputs, generator: torch.Generator) -> Inputs:

@@ -211,3 +211,16 @@ def test_a_name_of_the_student_is_unknown_in_the_table_of_the_teacher() -> None:
 def test_a_number_in_place_of_a_table_is_refused() -> None:
     with pytest.raises(UsageError, match=r"\[training\] must be a table of settings, received 5"):
         configure(DistillConfig, {"teacher": "a", "student": "b", "out": "x", "training": 5})
+
+
+@pytest.mark.parametrize(
+    ("twice", "name"),
+    [
+        ({"view": "gray", "student_view": "edges"}, "view"),
+        ({"epochs": 3, "training": {"epochs": 4}}, "epochs"),
+        ({"teacher_view": "gray", "pairing": {"teacher_view": "edges"}}, "teacher_view"),
+    ],
+)
+def test_a_setting_that_is_set_twice_is_refused(twice: dict[str, object], name: str) -> None:
+    with pytest.raises(UsageError, match=f"^{name} is set twice"):
+        configure(DistillConfig, {"teacher": "a", "student": "b", "out": "x", **twice})

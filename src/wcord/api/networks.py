@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from wcord.api.conclude import predict_all
 from wcord.bounds import checked
-from wcord.checks import RunError, UsageError, require_bool, require_counts, require_file, require_kind, require_list
+from wcord.checks import RunError, UsageError, require_bool, require_counts, require_kind, require_list
 from wcord.data.config import DataConfig
 from wcord.data.dataset import DataSet
 from wcord.data.label_values import refuse_several
@@ -28,6 +28,7 @@ from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
 from wcord.models.network import Network
 from wcord.models.trial import on_trial, try_network
 from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code, require_as_large
+from wcord.paths import require_file
 from wcord.setup.as_trained import card_in, known_of, open_as_trained
 from wcord.setup.job import EVALUATION_BATCH
 from wcord.setup.networks import NetworkSpec, build_network, wrong_channels

@@ -12,7 +12,7 @@ from torch import nn
 
 from wcord.api.conclude import conclude
 from wcord.bounds import checked
-from wcord.checks import UsageError, require_folder, require_kind, require_place, require_text
+from wcord.checks import UsageError, require_kind, require_text
 from wcord.claim import claim, holder, is_claimed
 from wcord.data.config import DataConfig
 from wcord.data.contents import contents_of
@@ -21,6 +21,7 @@ from wcord.data.sources.registry import IN_MEMORY
 from wcord.models.network import Network
 from wcord.models.weights import digest
 from wcord.overwriting import is_free, require_removable
+from wcord.paths import require_folder, require_place
 from wcord.report.record import Record, describe_environment, working_commit
 from wcord.scope import scopes
 from wcord.setup.cache import open_cache

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, cast
 
-from wcord import checks
 from wcord.benchmark.rows import ONE_CALL, SETTINGS, TEACHERS, Row, TeacherRun
 from wcord.benchmark.state import State, Status, read_state
 from wcord.benchmark.suite import Suite, file_name
@@ -15,6 +14,7 @@ from wcord.bounds import read
 from wcord.checks import UsageError
 from wcord.marks import is_record_of_suite
 from wcord.overwriting import Output, write_output
+from wcord.paths import require_file
 from wcord.report.record import Record
 from wcord.training.run import RECORD
 
@@ -130,7 +130,7 @@ def read_committed(path: Path, row: str) -> tuple[Status, str, Record | None]:
     Raises:
         UsageError: if the file is damaged or of another format.
     """
-    checks.require_file(path, "record")
+    require_file(path, "record")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] not in (FORMAT, OLD_FORMAT):

@@ -111,7 +111,7 @@ class Row:
             values["teacher_data"] = place.teacher_data
         if self.suite.share_teacher_outputs:
             values["teacher_cache"] = place.out / "teacher_cache"
-        shared = {**_shared(self.suite, place), **flatten(DistillConfig, self.suite.distill)}
+        shared = _shared(DistillConfig, self.suite, place) | flatten(DistillConfig, self.suite.distill)
         return configure(DistillConfig, {**shared, **values, **place.override})
 
 
@@ -156,7 +156,8 @@ class TeacherRun:
             place = replace(place, data=place.teacher_data)
         known = setting_names(TrainConfig)
         override = {name: value for name, value in place.override.items() if name in known}
-        return configure(TrainConfig, {**_shared(self.suite, place), **self.suite.teacher, **values, **override})
+        shared = _shared(TrainConfig, self.suite, place) | flatten(TrainConfig, self.suite.teacher)
+        return configure(TrainConfig, {**shared, **values, **override})
 
 
 def choose(
@@ -192,9 +193,10 @@ def choose(
     ]
 
 
-def _shared(suite: Suite, place: Place) -> dict[str, Any]:
+def _shared(kind: type, suite: Suite, place: Place) -> dict[str, Any]:
+    """Return the settings of all runs of a suite by name, so that those of a run can replace them."""
     data = suite.data if place.data is None else {**suite.data, "data": place.data}
-    return {"data": data, "training": {**suite.training, "device": place.device}}
+    return flatten(kind, {"data": data, "training": {**suite.training, "device": place.device}})
 
 
 def find_row(suite: Suite, name: str) -> Row | TeacherRun:

@@ -13,6 +13,7 @@ from wcord.checks import UsageError, shown
 from wcord.data.config import MISSING_TEST
 from wcord.methods.catalogue import METHODS
 from wcord.methods.options import parse_options
+from wcord.paths import require_file
 from wcord.toml import read_toml
 
 
@@ -187,7 +188,7 @@ def read_suite(suite: str) -> Suite:
 
 def _find(suite: str, folder: Path) -> Path:
     if suite.endswith(".toml"):
-        return checks.require_file(folder / suite, "suite")
+        return require_file(folder / suite, "suite")
     checks.require_choice("suite", suite, suite_names())
     return suite_folder() / f"{suite}.toml"
 

@@ -8,6 +8,7 @@ from wcord import checks
 from wcord.benchmark.rows import TeacherRun
 from wcord.benchmark.suite import Suite, file_name
 from wcord.checks import UsageError
+from wcord.paths import require_file
 from wcord.training.run import STUDENT
 
 PLACES = ("{}_vanilla/ckpt_epoch_240.pth", "{}.pth", "{}.safetensors", "{}/" + STUDENT)
@@ -60,7 +61,7 @@ def find_teachers(
             )
         if equals:
             checks.require_choice(f"teacher of {suite.name}", name, suite.teachers)
-            files[file_name(name)] = checks.require_file(path, f"weights of teacher {name}")
+            files[file_name(name)] = require_file(path, f"weights of teacher {name}")
         elif Path(place).is_dir():
             folders.append(Path(place))
         else:

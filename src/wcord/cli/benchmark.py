@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wcord.bounds import Device, File, Minutes, Name, OptionalName
-from wcord.checks import UsageError, require_place
+from wcord.checks import UsageError
 from wcord.cli.console import ERR, OUT, complain, print_path, say
 from wcord.cli.parsing import parse
+from wcord.paths import require_place
 
 if TYPE_CHECKING:
     from wcord.benchmark.rows import Place, Row

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wcord.bounds import File, Seed
-from wcord.checks import require_place
 from wcord.cli.console import print_path, print_records, say
 from wcord.cli.parsing import parse
+from wcord.paths import require_place
 
 
 @dataclass(frozen=True)

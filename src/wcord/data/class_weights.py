@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from wcord.checks import UsageError, require_file, unknown
+from wcord.checks import UsageError, unknown
 from wcord.data.labels import csv_lines
+from wcord.paths import require_file
 
 CLEARLY_UNBALANCED = 3.0
 """Samples of the commonest class per sample of the rarest from which `auto` weights the classes."""

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wcord.checks import UsageError, require_choice, require_file, unknown
+from wcord.checks import UsageError, require_choice, unknown
 from wcord.data.label_values import Labels, plain_labels, require_classes, spelled_as
 from wcord.data.names import composed
+from wcord.paths import require_file
 
 REST = "*"
 """In a label map: all classes without a line."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wcord.checks import UsageError, require_file
+from wcord.checks import UsageError
 from wcord.data.augment import to_unit
 from wcord.data.config import Known
 from wcord.data.formats import open_picture, picture_endings
@@ -16,6 +16,7 @@ from wcord.data.memory import resize_all
 from wcord.data.sources import audio, table
 from wcord.data.sources.table_file import READERS
 from wcord.data.walk import FileKind, Skipped, files_below, pictures
+from wcord.paths import require_file
 
 TABLES = FileKind("table", frozenset(READERS), ".csv, .parquet")
 

@@ -17,7 +17,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from wcord.checks import UsageError, require_file
+from wcord.checks import UsageError
+from wcord.paths import require_file
 from wcord.seal import damage_of_tensors
 
 PLAIN = frozenset(

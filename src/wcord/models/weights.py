@@ -9,14 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 from torch import nn
 
-from wcord.checks import (
-    UsageError,
-    require_bool,
-    require_choice,
-    require_file,
-    require_kind,
-    require_path,
-)
+from wcord.checks import UsageError, require_bool, require_choice, require_kind
 from wcord.files import write_atomically
 from wcord.models.believable import Shapes, build_as_stated, require_believable, require_room
 from wcord.models.card import ModelCard, card_from_metadata
@@ -27,6 +20,7 @@ from wcord.models.network import Network, unwrap
 from wcord.models.preprocess import Preprocess
 from wcord.models.reading import damaged, read_states
 from wcord.models.simkd import simkd_names
+from wcord.paths import require_file, require_path
 from wcord.seal import damage_of_metadata, digest_of, sealed, unsealed
 from wcord.terminal import Reporter, tell
 

@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wcord.checks import UsageError, require_file, require_same_rows
+from wcord.checks import UsageError, require_same_rows
 from wcord.data.sources.arrays import read_npz
 from wcord.evaluation.accuracy import Predictions
 from wcord.evaluation.information import map_to_teacher
 from wcord.files import write_atomically
 from wcord.numerics import evenly_spaced, row_blocks
+from wcord.paths import require_file
 from wcord.seal import damage_of_archive, seal_archive
 from wcord.transport import cosine_cost, sinkhorn
 

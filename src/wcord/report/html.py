@@ -10,10 +10,11 @@ import tomli_w
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from wcord.checks import UsageError, require_folder
+from wcord.checks import UsageError
 from wcord.files import write_atomically
 from wcord.marks import generator, is_page_of
 from wcord.overwriting import Output, require_writable, write_output
+from wcord.paths import require_folder
 from wcord.report import canvas, tables
 from wcord.report.analysis import Analysis
 from wcord.report.figures import Series

@@ -15,8 +15,9 @@ import torch
 
 from wcord import collectives
 from wcord.bounds import Bounds, Check, Seed, read
-from wcord.checks import UsageError, require_file, shown
+from wcord.checks import UsageError, shown
 from wcord.files import write_atomically
+from wcord.paths import require_file
 from wcord.report.schema import LARGEST, require_epochs, require_measures, require_settings
 from wcord.terminal import json_text
 

@@ -308,13 +308,16 @@ def flatten(kind: type, settings: Mapping[str, object]) -> dict[str, Any]:
             unknown = next((key for key in value if key not in names), None)
             if unknown is not None:
                 raise checks.unknown(f"setting in [{name.replace('_', '.')}]", unknown, known[name].values())
-            flat |= {names[key]: convert(names[key], item, places[names[key]]) for key, item in value.items()}
+            settings_here = {names[key]: item for key, item in value.items()}
         elif name in places:
-            flat[name] = convert(name, value, places[name])
+            settings_here = {name: value}
         else:
             if name in known:
                 raise UsageError(f"[{name}] must be a table of settings, received {checks.shown(value)}")
             raise checks.unknown("setting", name, places)
+        if twice := next((one for one in settings_here if one in flat), None):
+            raise UsageError(f"{twice} is set twice, by itself and in a table or under another name: give it once")
+        flat |= {one: convert(one, item, places[one]) for one, item in settings_here.items()}
     return flat
 
 

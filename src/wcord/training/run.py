@@ -6,11 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from wcord.checks import ChangedInputError, RunError, UsageError, require_folder, shown
+from wcord.checks import ChangedInputError, RunError, UsageError, shown
 from wcord.claim import INSIDE
 from wcord.files import sha256, write_atomically
 from wcord.marks import is_description, is_exported_onnx, is_exported_program
 from wcord.overwriting import Kind, Needed, by_name, clear, is_free, mark, remove_left_over
+from wcord.paths import require_folder
 from wcord.training.config import DistillConfig, TrainConfig, read_config
 from wcord.training.log import Entry, Log, counting_up
 from wcord.training.places import as_started, lasting

@@ -11,12 +11,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from wcord.checks import UsageError, require_file
+from wcord.checks import UsageError
 from wcord.data.choice import held_out
 from wcord.data.label_values import as_labels, label_marks, marks_several, unlabeled
 from wcord.data.labels import no_labels, number_labels
 from wcord.data.samples import ReadRequest, Source, all_rows
 from wcord.data.sources.layout import ROLES, role_of
+from wcord.paths import require_file
 
 Array = NDArray[np.generic]
 

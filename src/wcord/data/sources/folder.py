@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wcord.checks import UsageError, require_folder
+from wcord.checks import UsageError
 from wcord.data.labels import in_order, number_labels
 from wcord.data.names import composed, key_of, listed
 from wcord.data.samples import ReadRequest, Samples, Source, all_rows
 from wcord.data.sources.layout import Layout, find_layout
 from wcord.data.stores import FileImages, ImageStore
 from wcord.data.walk import FileKind, Skipped, files_below, files_in, folders_in, pictures, same_files
+from wcord.paths import require_folder
 
 Store = Callable[[list[Path]], ImageStore | Tensor]
 Classes = dict[str, list[Path]]

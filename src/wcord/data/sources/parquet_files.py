@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wcord.checks import UsageError, require_folder
+from wcord.checks import UsageError
 from wcord.data.walk import FileKind, Skipped, files_below
+from wcord.paths import require_folder
 
 SPLITS = {
     "train": ("train", "training", "partial-train"),

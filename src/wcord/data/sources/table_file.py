@@ -11,9 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from wcord.checks import UsageError, require_file
+from wcord.checks import UsageError
 from wcord.data.names import composed, listed
 from wcord.data.sources.number_formats import GAP_WORDS, is_number_like
+from wcord.paths import require_file
 
 Frame = Any
 """A pandas DataFrame: its type stubs do not follow `frame[name]`."""
