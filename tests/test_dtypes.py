@@ -12,8 +12,8 @@ from wcord import contrast, losses, transport
 from wcord.losses.loss_report import LossReport
 from wcord.methods.build import build_objective
 from wcord.methods.catalogue import METHODS
+from wcord.methods.objective import Objective
 from wcord.methods.observe import observe, rehearse
-from wcord.methods.term import Objective
 from wcord.models.create import create_model
 
 torch.manual_seed(0)

@@ -12,7 +12,7 @@ import wcord
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.methods.build import adapt_student
-from wcord.methods.term import Objective
+from wcord.methods.objective import Objective
 from wcord.models.network import Network
 from wcord.models.preprocess import Preprocess
 from wcord.training.captured import CapturedStep, CaptureError, GraphRecorder

@@ -1,19 +1,25 @@
 """Read logits, embedding and maps out of one forward pass of any network, by hooks that are always removed."""
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from wcord.checks import DoesNotFitError, UsageError, require_kind, require_names
 from wcord.models.classifier import classifier_paths, joined_classifiers, stated_widths
+from wcord.models.map_addresses import (
+    ends_of,
+    near_paths,
+    no_such_path,
+    resolve,
+    stated_channels,
+)
+from wcord.models.map_addresses import map_names as map_names
+from wcord.models.map_addresses import preactivation as preactivation
 from wcord.models.network import (
-    StatesMaps,
-    StatesPreactivations,
     is_compiled,
     logits_of,
     merged_parts,
@@ -21,7 +27,7 @@ from wcord.models.network import (
 )
 from wcord.models.network import unwrap as unwrap
 from wcord.models.preactivation import INPUT_SIDE as INPUT_SIDE
-from wcord.models.preactivation import RELUS, address_before_relu
+from wcord.models.preactivation import RELUS
 
 
 @dataclass(frozen=True)
@@ -50,40 +56,6 @@ class Features:
         return [Features(*pair, {name: parts[at] for name, parts in maps.items()}) for at, pair in enumerate(pairs)]
 
 
-@runtime_checkable
-class StatesFeatureInfo(Protocol):
-    """A network of timm, which lists the modules whose outputs are its maps."""
-
-    feature_info: Sequence[Mapping[str, Any]]
-
-
-def map_names(model: nn.Module) -> tuple[str, ...]:
-    """Return the names of a network's maps, from input to output: those that it or timm states, else none.
-
-    >>> from wcord.models.create import create_model
-    >>> map_names(create_model("resnet8"))
-    ('stem', 'stage1', 'stage2', 'stage3')
-    """
-    network = unwrap(model)
-    if isinstance(network, StatesMaps):
-        return tuple(network.map_paths)
-    if isinstance(network, StatesFeatureInfo):
-        known = dict(network.named_modules())
-        stated = (str(entry.get("module", "")) for entry in network.feature_info)
-        return tuple(dict.fromkeys(path for path in stated if path and path in known))
-    return ()
-
-
-def preactivation(name: str) -> str:
-    """Return the name under which `capture` reads a stated map before its ReLU.
-
-    >>> preactivation("stage1")
-    'pre:stage1'
-    """
-    return f"{BEFORE_RELU}:{name}"
-
-
-BEFORE_RELU = "pre"
 _NAME_IT = (
     "name the module whose input is the embedding, by --embedding PATH (--student-embedding or --teacher-embedding in "
     "distill) or embedding=PATH"
@@ -159,16 +131,16 @@ class Tap:
         self.model = model
         self.network = unwrap(model)
         self.parts = merged_parts(model)
-        self.paths = {name: _resolve(self.network, name) for name in maps}
-        self.ends = _ends_of(self.network, self.paths)
-        self.channels = _stated_channels(self.network)
+        self.paths = {name: resolve(self.network, name) for name in maps}
+        self.ends = ends_of(self.network, self.paths)
+        self.channels = stated_channels(self.network)
         embedding = stated_embedding(model) if embedding is None else embedding
         self.guesses_head = embedding is None
         self.heads = _find_heads(self.network) if embedding is None else (embedding,)
         self.widths = stated_widths(self.network)
         modules = dict(self.network.named_modules())
         if self.heads[0] not in modules:
-            raise _no_such_path(self.network, self.heads[0])
+            raise no_such_path(self.network, self.heads[0])
         watched = {*self.paths.values(), *(self.heads if self.guesses_head else [])}
         watched |= {path for end in self.ends.values() for path in end}
         self.watched = {address: modules[address.removesuffix(INPUT_SIDE)] for address in sorted(watched)}
@@ -265,7 +237,7 @@ class Tap:
                 f"{kind} {name!r} was not read: the model was compiled before capture began; open capture before the "
                 "compiled model first runs, or call torch.compiler.reset()"
             )
-        near = _near(path, [other for other, _ in self.network.named_modules() if other != path])
+        near = near_paths(path, [other for other, _ in self.network.named_modules() if other != path])
         return UsageError(f"{kind} {name!r}: module {path!r} did not run in this forward pass{near}")
 
 
@@ -292,56 +264,10 @@ def _intact(recorded: _Recorded | None, what: str) -> Tensor:
     return recorded.tensor
 
 
-def _stated_channels(network: nn.Module) -> dict[str, int]:
-    """Return the channels of each map that timm lists, by the module's path."""
-    if not isinstance(network, StatesFeatureInfo):
-        return {}
-    return {str(entry.get("module", "")): int(entry.get("num_chs", 0)) for entry in network.feature_info}
-
-
 def _channels_first(value: Tensor, channels: int | None) -> Tensor:
     """Return B×C×H×W of a map that a network of timm, such as a Swin, returns as B×H×W×C."""
     last = value.dim() == 4 and channels is not None and value.shape[1] != channels == value.shape[3]
     return value.permute(0, 3, 1, 2) if last else value
-
-
-def map_path(network: nn.Module, name: str) -> str:
-    """Return the stated address of a map; a name that is not stated is an address."""
-    return network.map_paths.get(name, name) if isinstance(network, StatesMaps) else name
-
-
-def _resolve(network: nn.Module, name: str) -> str:
-    """Return the address of a map; raise if there is no such module."""
-    kind, _, plain = name.partition(":")
-    if kind == BEFORE_RELU:
-        return address_before_relu(network, plain, map_path(network, plain))
-    address = map_path(network, name)
-    path = address.removesuffix(INPUT_SIDE)
-    if path not in dict(network.named_modules()) or not path:
-        raise _no_such_path(network, name)
-    return address
-
-
-def _ends_of(network: nn.Module, paths: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Return name → (ReLU, map) of the maps before their ReLU that the network does not state."""
-    stated = network.preactivation_paths if isinstance(network, StatesPreactivations) else {}
-    names = {name: name.partition(":")[2] for name in paths if name.partition(":")[0] == BEFORE_RELU}
-    return {
-        name: (paths[name].removesuffix(INPUT_SIDE), map_path(network, plain))
-        for name, plain in names.items()
-        if plain not in stated
-    }
-
-
-def _no_such_path(network: nn.Module, path: str) -> UsageError:
-    known = [*map_names(network), *(name for name, _ in network.named_modules() if name)]
-    stated = f"; its maps: {', '.join(map_names(network))}" if map_names(network) else ""
-    return UsageError(f"{type(network).__name__} has no module {path!r}{_near(path, known)}{stated}")
-
-
-def _near(path: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(path, list(dict.fromkeys(known)), n=3, cutoff=0.4)
-    return f": did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
 
 
 def _linears(network: nn.Module) -> list[str]:

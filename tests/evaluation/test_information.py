@@ -13,7 +13,8 @@ from wcord.evaluation.accuracy import Predictions
 from wcord.evaluation.information import critic_information, information_bound, map_to_teacher
 from wcord.features import Features
 from wcord.methods.build import build_objective
-from wcord.methods.term import Objective, Setting
+from wcord.methods.objective import Objective
+from wcord.methods.setting import Setting
 
 CLASSES, WIDTH, TEACHER_WIDTH, ROWS = 3, 8, 12, 256
 

@@ -11,7 +11,7 @@ from wcord.losses.ab import ab_loss
 from wcord.methods.ab import ABTerm
 from wcord.methods.maps import spatial_pairs
 from wcord.methods.observe import observe
-from wcord.methods.term import Setting
+from wcord.methods.setting import Setting
 from wcord.models.create import create_model
 
 IMAGES = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -8,7 +8,7 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import cross_entropy_loss, kd_loss
 from wcord.methods.build import build_objective, parse_method, resolved_options
-from wcord.methods.term import Setting
+from wcord.methods.setting import Setting
 
 SETTING = Setting(student_dim=6, teacher_dim=10, student_classes=5, teacher_classes=5, num_samples=40, batch_size=8)
 

@@ -6,7 +6,7 @@ import pytest
 
 from wcord.checks import UsageError
 from wcord.methods.course import CosineDecay, WarmUp
-from wcord.methods.term import Setting
+from wcord.methods.setting import Setting
 
 KNOWN, UNKNOWN = Setting(4, 4, 2, 2, total_steps=8), Setting(4, 4, 2, 2)
 

@@ -8,7 +8,7 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses.dist import dist_loss
 from wcord.methods.dist import DISTTerm
-from wcord.methods.term import Setting
+from wcord.methods.setting import Setting
 
 IMAGES = torch.zeros(5, 1, 1, 1)
 BATCH = Batch(IMAGES, IMAGES, torch.tensor([0, 1, 2, 0, 1]))

@@ -8,7 +8,7 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses.dkd import dkd_loss
 from wcord.methods.dkd import DKDTerm
-from wcord.methods.term import Setting
+from wcord.methods.setting import Setting
 
 SETTING = Setting(4, 6, 3, 3, total_steps=48)
 IMAGES = torch.zeros(5, 1, 1, 1)

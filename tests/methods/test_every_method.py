@@ -15,7 +15,8 @@ from wcord.data.opening import from_arrays, open_data
 from wcord.losses import LossReport
 from wcord.methods.build import adapt_student, option_names, parse_method
 from wcord.methods.catalogue import METHODS
-from wcord.methods.term import Objective, Stage
+from wcord.methods.objective import Objective
+from wcord.methods.term import Stage
 
 CLASSES = 10
 SUMS = ["wcord+kd", "crd+kd", "wcord-a+kd", "dkd+wcord", "lskd+wcord", "at+kd", "reviewkd+kd"]

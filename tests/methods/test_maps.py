@@ -4,7 +4,7 @@ import pytest
 
 from wcord.checks import UsageError
 from wcord.methods.maps import MapPair, map_pairs, spatial_pairs
-from wcord.methods.term import Setting
+from wcord.methods.setting import Setting
 
 
 def setting(student: dict[str, tuple[int, ...]], teacher: dict[str, tuple[int, ...]]) -> Setting:

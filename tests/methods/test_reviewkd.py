@@ -11,7 +11,7 @@ from wcord.data.batch import Batch
 from wcord.features import Features, capture
 from wcord.methods.observe import observe
 from wcord.methods.reviewkd import ReviewKDTerm
-from wcord.methods.term import Setting
+from wcord.methods.setting import Setting
 from wcord.models.create import create_model
 
 IMAGES = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -9,7 +9,9 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import LossReport
 from wcord.methods.build import build_objective
-from wcord.methods.term import Objective, Setting, Term
+from wcord.methods.objective import Objective
+from wcord.methods.setting import Setting
+from wcord.methods.term import Term
 
 
 class Constant(Term):

@@ -8,7 +8,7 @@ from wcord.losses import GCKTLoss, LCKTLoss, cross_entropy_loss
 from wcord.methods.ce import CETerm
 from wcord.methods.crd import CRDTerm
 from wcord.methods.kd import KDTerm
-from wcord.methods.term import Setting
+from wcord.methods.setting import Setting
 from wcord.methods.wcord import GCKTTerm, LCKTTerm
 
 SETTING = Setting(4, 6, 3, 3, num_samples=12, batch_size=5, label_smoothing=0.2)

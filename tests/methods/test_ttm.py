@@ -7,7 +7,7 @@ from wcord.checks import UsageError
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses.ttm import ttm_loss, wttm_loss
-from wcord.methods.term import Setting
+from wcord.methods.setting import Setting
 from wcord.methods.ttm import TTMTerm, WTTMTerm
 
 IMAGES = torch.zeros(5, 1, 1, 1)

@@ -12,7 +12,7 @@ from wcord.data.batch import Batch
 from wcord.features import Features, capture
 from wcord.losses.wkd import classifier_cost, wkd_feature_loss, wkd_logit_loss
 from wcord.methods.observe import observe
-from wcord.methods.term import Setting
+from wcord.methods.setting import Setting
 from wcord.methods.wkd import WKDFeatureTerm, WKDLogitTerm
 from wcord.models.create import create_model
 

@@ -13,8 +13,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import wcord
 from wcord.data.batch import Batch
 from wcord.methods.build import adapt_student, build_objective, option_names, parse_method
+from wcord.methods.objective import Objective
 from wcord.methods.observe import observe
-from wcord.methods.term import Objective, Stage
+from wcord.methods.term import Stage
 
 SAMPLES, BATCH, CLASSES, SIDE = 60, 12, 5, 8
 MOST_STEPS = 6

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from wcord.checks import require_kind, require_list, require_names, require_positive
 from wcord.methods.build import Options, build_objective, parse_method
+from wcord.methods.objective import Objective
 from wcord.methods.observe import observe
-from wcord.methods.term import Objective
 from wcord.setup.trainable import require_own_weights
 
 

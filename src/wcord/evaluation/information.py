@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wcord.evaluation.accuracy import Predictions
-from wcord.methods.term import Objective
+from wcord.methods.objective import Objective
 from wcord.models.network import evaluating
 
 FEWEST = 32

@@ -10,7 +10,8 @@ from wcord.features import Features, preactivation
 from wcord.losses.ab import ab_loss
 from wcord.methods.fitnet import regressor
 from wcord.methods.maps import MapPair, spatial_pairs
-from wcord.methods.term import Needs, Preparation, Setting, Stage, Term
+from wcord.methods.setting import Setting
+from wcord.methods.term import Needs, Preparation, Stage, Term
 from wcord.numerics import autocast_off, in_precision_of
 
 

@@ -11,7 +11,9 @@ from wcord import checks
 from wcord.checks import UsageError
 from wcord.losses.wcord import require_option as require_wcord_option
 from wcord.methods.catalogue import METHODS
-from wcord.methods.term import Objective, Setting, Term, naming
+from wcord.methods.objective import Objective
+from wcord.methods.setting import Setting
+from wcord.methods.term import Term, naming
 
 Options = Mapping[str, Mapping[str, object]]
 """Method → option → value, as in `--set wcord.epsilon=0.1`."""

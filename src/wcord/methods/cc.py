@@ -6,7 +6,8 @@ from wcord.checks import require_counts
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import cc_loss
-from wcord.methods.term import Needs, Setting, Term
+from wcord.methods.setting import Setting
+from wcord.methods.term import Needs, Term
 from wcord.numerics import autocast_off, in_precision_of
 
 

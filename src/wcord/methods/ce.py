@@ -9,7 +9,8 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import bce_loss, cross_entropy_loss
 from wcord.losses.cross_entropy import require_class_weights
-from wcord.methods.term import Needs, Setting, Term
+from wcord.methods.setting import Setting
+from wcord.methods.term import Needs, Term
 
 
 class CETerm(Term):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from wcord.checks import require_fraction
 from wcord.losses.progress import Progress
-from wcord.methods.term import Setting
+from wcord.methods.setting import Setting
 
 
 class WarmUp(nn.Module):

@@ -6,7 +6,8 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses.dkd import dkd_loss
 from wcord.methods.course import WarmUp
-from wcord.methods.term import Needs, Setting
+from wcord.methods.setting import Setting
+from wcord.methods.term import Needs
 from wcord.methods.terms import LossTerm
 
 

@@ -7,7 +7,8 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import fitnet_loss
 from wcord.methods.maps import map_pairs
-from wcord.methods.term import Needs, Setting, Shape, Term
+from wcord.methods.setting import Setting, Shape
+from wcord.methods.term import Needs, Term
 from wcord.numerics import autocast_off, in_precision_of
 
 HINT = 2

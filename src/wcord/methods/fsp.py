@@ -9,7 +9,8 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses.fsp import fsp_loss, require_same_channels
 from wcord.methods.maps import spatial_pairs
-from wcord.methods.term import Preparation, Setting, Stage, Term
+from wcord.methods.setting import Setting
+from wcord.methods.term import Preparation, Stage, Term
 
 
 class FSPTerm(Term):

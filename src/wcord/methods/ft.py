@@ -10,7 +10,8 @@ from wcord.data.batch import Batch
 from wcord.features import Features, unwrap
 from wcord.losses.ft import Paraphraser, Translator, ft_loss
 from wcord.methods.maps import spatial_pairs
-from wcord.methods.term import Needs, Preparation, Setting, Stage, Term
+from wcord.methods.setting import Setting
+from wcord.methods.term import Needs, Preparation, Stage, Term
 from wcord.models.resnet import ResNet
 from wcord.models.wrn import WideResNet
 from wcord.numerics import autocast_off

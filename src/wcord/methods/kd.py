@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from wcord.losses import binary_kd_loss, kd_loss
-from wcord.methods.term import Setting
+from wcord.methods.setting import Setting
 from wcord.methods.terms import LogitsTerm
 
 

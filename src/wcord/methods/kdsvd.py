@@ -9,7 +9,8 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import kdsvd_loss
 from wcord.methods.maps import spatial_pairs
-from wcord.methods.term import Needs, Setting, Term
+from wcord.methods.setting import Setting
+from wcord.methods.term import Needs, Term
 
 
 class KDSVDTerm(Term):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wcord.checks import DoesNotFitError
-from wcord.methods.term import Setting, Shape
+from wcord.methods.setting import Setting, Shape
 
 Which = Literal["stages", "last", "all"]
 """stages: all but the stem; last: the deepest; all: the stem too."""

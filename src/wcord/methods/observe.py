@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from wcord.checks import UsageError, require_bool, require_counts, require_number, require_tensor
 from wcord.data.batch import Batch
 from wcord.features import Features, capture, map_names, unwrap
-from wcord.methods.term import Objective, Setting
+from wcord.methods.objective import Objective
+from wcord.methods.setting import Setting
 from wcord.models.network import evaluating
 from wcord.models.trial import on_trial
 

@@ -6,11 +6,13 @@ from torch import Tensor, nn
 
 from wcord.checks import DoesNotFitError, UsageError
 from wcord.data.batch import Batch
-from wcord.features import Features, map_path, preactivation, unwrap
+from wcord.features import Features, preactivation, unwrap
 from wcord.losses.ofd import ofd_loss, ofd_margin
 from wcord.methods.maps import MapPair, spatial_pairs
-from wcord.methods.term import Needs, Setting, Term
+from wcord.methods.setting import Setting
+from wcord.methods.term import Needs, Term
 from wcord.models.initialize import initialize_convolutions
+from wcord.models.map_addresses import map_path
 from wcord.models.preactivation import norm_before_relu
 from wcord.numerics import autocast_off, in_precision_of
 

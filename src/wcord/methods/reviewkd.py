@@ -8,7 +8,8 @@ from wcord.features import Features, preactivation
 from wcord.losses.reviewkd import ReviewKDLoss
 from wcord.methods.course import WarmUp
 from wcord.methods.maps import spatial_pairs
-from wcord.methods.term import Needs, Setting, Term
+from wcord.methods.setting import Setting
+from wcord.methods.term import Needs, Term
 
 
 class ReviewKDTerm(Term):

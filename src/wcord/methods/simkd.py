@@ -7,7 +7,8 @@ from wcord.data.batch import Batch
 from wcord.features import Features, unwrap
 from wcord.losses.fitnet import fitnet_loss
 from wcord.losses.maps import pool_to_smaller
-from wcord.methods.term import Needs, Setting, Term, refuse_merged
+from wcord.methods.setting import Setting
+from wcord.methods.term import Needs, Term, refuse_merged
 from wcord.models.network import Network
 from wcord.models.simkd import SimKDStudent, find_tail, reuse_classifier
 from wcord.numerics import full_precision

@@ -9,7 +9,8 @@ from torch import Tensor
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.methods.maps import Which, map_pairs, spatial_pairs
-from wcord.methods.term import Needs, Setting, Term
+from wcord.methods.setting import Setting
+from wcord.methods.term import Needs, Term
 
 
 class LossTerm(Term):

@@ -7,7 +7,8 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import VIDLoss
 from wcord.methods.maps import spatial_pairs
-from wcord.methods.term import Setting, Term
+from wcord.methods.setting import Setting
+from wcord.methods.term import Term
 
 
 class VIDTerm(Term):

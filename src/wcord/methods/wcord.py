@@ -7,7 +7,8 @@ from torch import Tensor
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import GCKTLoss, LCKTLoss
-from wcord.methods.term import Needs, Setting, Term, class_numbers
+from wcord.methods.setting import Setting
+from wcord.methods.term import Needs, Term, class_numbers
 
 
 class GCKTTerm(Term):

@@ -10,7 +10,8 @@ from wcord.features import Features, capture
 from wcord.losses.wkd import classifier_cost, wkd_feature_loss, wkd_logit_loss
 from wcord.methods.course import CosineDecay
 from wcord.methods.maps import spatial_pairs
-from wcord.methods.term import Needs, Setting, Term, refuse_merged
+from wcord.methods.setting import Setting
+from wcord.methods.term import Needs, Term, refuse_merged
 from wcord.numerics import autocast_off, in_precision_of
 
 DECAY_FROM = 150 / 240

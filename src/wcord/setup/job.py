@@ -15,9 +15,9 @@ from wcord.data.loader import Loader
 from wcord.data.mixing import Mixing
 from wcord.data.opening import open_data
 from wcord.methods.build import adapt_student, build_objective, shipped_name
+from wcord.methods.objective import Objective
 from wcord.methods.observe import observe, rehearse
 from wcord.methods.options import parse_options
-from wcord.methods.term import Objective
 from wcord.models.network import Network
 from wcord.models.trial import require_gradient
 from wcord.models.weights import read_card

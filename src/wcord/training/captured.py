@@ -19,7 +19,7 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.host import no_reads
 from wcord.memory import lack_of_memory
-from wcord.methods.term import Objective
+from wcord.methods.objective import Objective
 from wcord.training.checkpoint import random_state, restore_random_state
 from wcord.training.config import TrainingConfig
 

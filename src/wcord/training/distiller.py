@@ -6,7 +6,8 @@ from wcord import collectives
 from wcord.data.batch import Batch
 from wcord.features import Features, Tap
 from wcord.losses import LossReport
-from wcord.methods.term import Objective, Stage
+from wcord.methods.objective import Objective
+from wcord.methods.term import Stage
 from wcord.models.network import Network
 
 

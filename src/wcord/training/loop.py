@@ -18,7 +18,8 @@ from wcord.data.batch import Batch
 from wcord.data.loader import Loader
 from wcord.evaluation.accuracy import accuracy, predict
 from wcord.features import Features, capture
-from wcord.methods.term import Objective, Stage
+from wcord.methods.objective import Objective
+from wcord.methods.term import Stage
 from wcord.models.network import Network
 from wcord.training.average import MovingAverage
 from wcord.training.captured import CapturedStep, CaptureError, Recorder, refusal

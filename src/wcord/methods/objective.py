@@ -1,0 +1,178 @@
+"""Objective: the weighted sum of terms that a method minimizes."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from wcord import collectives
+from wcord.checks import require_kind
+from wcord.data.batch import Batch
+from wcord.features import Features
+from wcord.losses import LossReport
+from wcord.methods.setting import Setting
+from wcord.methods.term import Preparation, Stage, Term, naming
+from wcord.methods.whole_batch import TermInputs, whole_batch
+from wcord.numerics import FullPrecisionModule, Settles
+
+OLD_KEY = re.compile(r"terms\.(wcord|wcord-a|lckt-a|gckt|lckt)\.loss\.(?P<part>critic|contrast|local)\.(?P<rest>.*)")
+"""Keys of the terms of `wcord` and its variants in checkpoints of earlier versions."""
+
+
+class Objective(FullPrecisionModule):
+    """A weighted sum of terms, L = Σ w_t · L_t, as a module.
+
+    In several processes (torch.distributed) each computes its part of the batch, and terms that need the whole batch
+    compute it in each, so that the weights move as in one process. In your own loop, wrap student and objective as one
+    module in DistributedDataParallel, and give all processes equally many samples.
+
+    Args:
+        terms: name → (weight, term).
+    """
+
+    def __init__(self, terms: Mapping[str, tuple[float, Term]]) -> None:
+        super().__init__()
+        self.weights = {name: weight for name, (weight, _) in terms.items()}
+        self.terms = nn.ModuleDict({name: term for name, (_, term) in terms.items()})
+        self.register_load_state_dict_pre_hook(_rename_keys)
+
+    @property
+    def formula(self) -> str:
+        """The sum as text: `1 ce + 0.8 gckt + 0.05 lckt + 1 kd`."""
+        return " + ".join(f"{weight:g} {name}" for name, weight in self.weights.items())
+
+    @property
+    def student_map_names(self) -> tuple[str, ...]:
+        """Names of all maps of the student that the terms read."""
+        return tuple(dict.fromkeys(name for term in self._all() for name in term.student_map_names))
+
+    @property
+    def teacher_map_names(self) -> tuple[str, ...]:
+        """Names of all maps of the teacher that the terms read."""
+        return tuple(dict.fromkeys(name for term in self._all() for name in term.teacher_map_names))
+
+    @property
+    def diagnostics(self) -> tuple[str, ...]:
+        """Names of the values that are logged beside the losses."""
+        return tuple(name for term in self._all() for name in term.diagnostics)
+
+    @property
+    def uses_teacher(self) -> bool:
+        """Whether any term uses the teacher."""
+        return any(term.needs.teacher for term in self._all())
+
+    @property
+    def reads(self) -> str:
+        """Why a step has to wait for the device, term by term; empty if none has to."""
+        return "; ".join(f"{name}: {reason}" for name in self.weights if (reason := self._term(name).needs.reads))
+
+    def settled_in(self, stage: Stage) -> bool:
+        """Return whether the next training-mode step runs the operations of all later ones; may wait for the device."""
+        terms = self._all() if stage == "main" else self._preparing()
+        modules = (module for term in terms for module in term.modules())
+        return all(module.settled for module in modules if isinstance(module, Settles))
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """The stage before the main one: the longest of the terms' stages; the student trains if it does in any."""
+        stages = [term.preparation for term in self._all() if term.preparation is not None]
+        if not stages:
+            return None
+        return Preparation(epochs=max(stage.epochs for stage in stages), student=any(stage.student for stage in stages))
+
+    def stage_groups(self, stage: Stage) -> dict[float, list[nn.Parameter]]:
+        """Return the terms' trained parameters in a stage, by the factor of their learning rate."""
+        groups: dict[float, list[nn.Parameter]] = {}
+        for term in self._all() if stage == "main" else self._preparing():
+            factor = term.preparation.rate if stage == "preparation" and term.preparation is not None else 1.0
+            trained = [parameter for parameter in term.stage_parameters(stage) if parameter.requires_grad]
+            groups.setdefault(factor, []).extend(trained)
+        return groups
+
+    def stage_parameters(self, stage: Stage) -> list[nn.Parameter]:
+        """Return the terms' trained parameters in a stage."""
+        return [parameter for group in self.stage_groups(stage).values() for parameter in group]
+
+    def check(self, setting: Setting) -> None:
+        """Raise if the setting does not meet the needs of any term."""
+        for name in self.weights:
+            self._term(name).check(name, setting)
+
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> LossReport:
+        """Return the weighted total, and the unweighted loss of every term as a part."""
+        total = student.logits.new_zeros(())
+        parts: dict[str, Tensor] = {}
+        diagnostics: dict[str, Tensor] = {}
+        with self._inputs(student, teacher, batch, self._all()) as inputs:
+            for name, weight in self.weights.items():
+                term = self._term(name)
+                with naming(name):
+                    parts[name] = term(*inputs(term))
+                require_kind(f"what {name} returns", parts[name], Tensor, "a scalar tensor")
+                diagnostics |= {value: term.measured[value] for value in term.diagnostics}
+                total = total + weight * parts[name]
+        return LossReport(total, parts, diagnostics)
+
+    def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> LossReport:
+        """Return the loss of the preparation stage: the unweighted sum over the terms that have one."""
+        parts: dict[str, Tensor] = {}
+        with self._inputs(student, teacher, batch, self._preparing()) as inputs:
+            for name in self.prepared_parts:
+                term = self._term(name)
+                student_part, teacher_part, batch_part = inputs(term)
+                trains = term.preparation is not None and term.preparation.student
+                with naming(name):
+                    parts[name] = term.prepare(student_part if trains else None, teacher_part, batch_part)
+        return LossReport(sum(parts.values(), teacher.logits.new_zeros(())), parts)
+
+    @contextmanager
+    def _inputs(
+        self, student: Features | None, teacher: Features, batch: Batch, terms: Sequence[Term]
+    ) -> Iterator[Callable[[Term], TermInputs]]:
+        """Yield the function from a term to its inputs: this process's part of the batch, or the whole if it needs it.
+
+        All processes then draw the same random numbers, so that the loss of the whole batch has one value.
+        """
+        local = (student, teacher, batch)
+        together = [term for term in terms if term.needs.whole_batch]
+        if not together or not self.training or collectives.count() == 1:
+            yield lambda term: local
+            return
+        whole = whole_batch(
+            *local,
+            student_maps=sorted({name for term in together for name in term.student_map_names}),
+            teacher_maps=sorted({name for term in together for name in term.teacher_map_names}),
+        )
+        with collectives.drawing_as_first(batch.target.device):
+            yield lambda term: whole if term.needs.whole_batch else local
+
+    def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return the embeddings of the first term that has a critic; None if no term has one."""
+        embedded = (term.embed(student, teacher) for term in self._all())
+        return next((both for both in embedded if both is not None), None)
+
+    @property
+    def prepared_parts(self) -> tuple[str, ...]:
+        """Names of the parts of the preparation stage."""
+        return tuple(name for name in self.weights if self._term(name).preparation is not None)
+
+    def _preparing(self) -> list[Term]:
+        return [term for term in self._all() if term.preparation is not None]
+
+    def _all(self) -> list[Term]:
+        return [self._term(name) for name in self.weights]
+
+    def _term(self, name: str) -> Term:
+        term = self.terms[name]
+        assert isinstance(term, Term)
+        return term
+
+
+def _rename_keys(objective: nn.Module, state: dict[str, object], prefix: str, *_: object) -> None:
+    """Rename the keys of checkpoints from before GCKT and LCKT were terms of their own."""
+    for key in list(state):
+        old = OLD_KEY.match(key.removeprefix(prefix))
+        if old is not None:
+            term = "lckt.loss" if old["part"] == "local" else f"gckt.loss.{old['part']}"
+            state[f"{prefix}terms.{term}.{old['rest']}"] = state.pop(key)
