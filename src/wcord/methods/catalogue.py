@@ -273,6 +273,16 @@ METHODS: dict[str, MethodInfo] = {
         term="wcord.methods.wkd:WKDFeatureTerm",
         checked=f"{_LOOP}; authors, 1e-9",
     ),
+    "4ds": MethodInfo(
+        title="Fourier adapters train in the teacher; phases of every stage",
+        paper="Tang et al., ECCV",
+        year=2024,
+        weight=1.0,
+        needs="labels; the same classes; stages of equal channels, the last at least 3×3",
+        term="wcord.methods.fourds:FourDsTerm",
+        checked=f"{_LOOP}; authors, 1e-6",
+        adapt_teacher="wcord.methods.fourds:adapt_teacher",
+    ),
     "crd": MethodInfo(
         title="contrastive, memory of the training set",
         paper=_CRD,
