@@ -60,6 +60,8 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
     "fsp_loss": (losses.fsp_loss, ([MAP, MAP], [MAP, MAP]), {}, {}),
     "ft_loss": (losses.ft_loss, (MAP, MAP), {}, {"p1": COUNT, "p2": frozenset({1.5})}),
     "ickd_loss": (losses.ickd_loss, (MAP, MAP), {"cells": [1, 1]}, {"cells": COUNT}),
+    "infonce_loss": (losses.infonce_loss, (EMBEDDING, EMBEDDING), {"temperature": 0.1}, {"temperature": POSITIVE}),
+    "rsd_loss": (losses.rsd_loss, (EMBEDDING, EMBEDDING), {"kappa": 0.01}, {"kappa": NOT_NEGATIVE}),
     "Paraphraser": (losses.Paraphraser, (), {"channels": 4}, {"channels": COUNT, "rate": frozenset({1.5})}),
     "Translator": (
         losses.Translator,

@@ -37,6 +37,8 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], tuple[Tensor, Ten
     "wttm": (losses.wttm_loss, LOGITS),
     "wkd-l": (lambda s, t: losses.wkd_logit_loss(s, t, COST, TARGET), LOGITS),
     "cc": (losses.cc_loss, EQUAL),
+    "rsd": (lambda s, t: losses.rsd_loss(s, t, kappa=0.01), EQUAL),
+    "infonce": (lambda s, t: losses.infonce_loss(s, t, temperature=0.1), EQUAL),
     "pkt": (losses.pkt_loss, EMBEDDINGS),
     "rkd": (losses.rkd_loss, EMBEDDINGS),
     "transport": (transport.transport_loss, EQUAL),
