@@ -111,7 +111,7 @@ def rehearse(
     Raises:
         UsageError: if a loss cannot be computed.
     """
-    student_features = _dry_run("student", student, student_sample, objective.student_map_names)
+    student_features = _dry_run("student", student, student_sample, objective.student_map_names, cut=objective.cuts)
     teacher_features = _dry_run("teacher", teacher, teacher_sample, objective.teacher_map_names)
     # Heads are built on the CPU, wherever the networks are; a loop moves them with the rest.
     sides = student_features.to("cpu"), teacher_features.to("cpu")
@@ -142,7 +142,12 @@ def _shapes(features: Features) -> dict[str, tuple[int, ...]]:
 
 
 def _dry_run(
-    role: str, network: nn.Module, sample: Tensor, maps: Sequence[str] | None, embedding: str | None = None
+    role: str,
+    network: nn.Module,
+    sample: Tensor,
+    maps: Sequence[str] | None,
+    embedding: str | None = None,
+    cut: Sequence[str] = (),
 ) -> Features:
     if maps is None:
         try:
@@ -150,7 +155,7 @@ def _dry_run(
         except UsageError:
             maps = ()  # only methods on maps need a stated map, and they report one that cannot be read
     device = next((p.device for p in network.parameters()), sample.device)
-    with evaluating(network), capture(network, maps, embedding) as tap, on_trial(role, sample.shape):
+    with evaluating(network), capture(network, maps, embedding, cut) as tap, on_trial(role, sample.shape):
         return tap(sample.to(device))
 
 

@@ -131,7 +131,8 @@ class Trainer:
             RunError: a loss part becomes NaN or infinite, or the state cannot be written.
         """
         with ExitStack() as stack:
-            student_tap = stack.enter_context(capture(self.student, maps=self.objective.student_map_names))
+            maps, cuts = self.objective.student_map_names, self.objective.cuts
+            student_tap = stack.enter_context(capture(self.student, maps=maps, cut=cuts))
             self.teaching: Teacher | None = None
             if self.teacher is not None:
                 maps = self.objective.teacher_map_names
