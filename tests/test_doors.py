@@ -162,7 +162,9 @@ DOORS: dict[str, Door] = {
         student_embedding="1",
         options={"kd": {"temperature": 2.0}},
     ),
-    "capture": door(lambda **given: features.capture(**given).__enter__(), model=network(), maps=["0"], embedding="1"),
+    "capture": door(
+        lambda **given: features.capture(**given).__enter__(), model=network(), maps=["0"], embedding="1", cut=["0"]
+    ),
     "map_names": door(features.map_names, model=network()),
     "Network": door(Network, backbone=network(), preprocess=Preprocess([0.5], [0.5]), classes=("a", "b")),
     "Network.forward": door(Network(network(), Preprocess([0.5], [0.5])).forward, images=torch.rand(2, 1, 8, 8)),
