@@ -65,6 +65,7 @@ DOORS: dict[str, Door] = {
     "fitnet_loss": door(losses.fitnet_loss, **TWO_MAPS),
     "fsp_loss": door(losses.fsp_loss, **LISTS),
     "ft_loss": door(losses.ft_loss, student_factor=MAP, teacher_factor=MAP),
+    "ickd_loss": door(losses.ickd_loss, **TWO_MAPS, rows=True),
     "Paraphraser": door(losses.Paraphraser(3).forward, teacher_map=MAP),
     "Paraphraser.reconstruction_loss": door(losses.Paraphraser(3).reconstruction_loss, teacher_map=MAP),
     "Translator": door(losses.Translator(3, 4).forward, student_map=MAP),

@@ -53,6 +53,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], tuple[Tensor, Ten
     "fsp": (lambda s, t: losses.fsp_loss([s, s], [t, t]), EQUAL_MAPS),
     "ft": (losses.ft_loss, MAPS),
     "hcl": (lambda s, t: losses.hcl_loss([s], [t]), EQUAL_MAPS),
+    "ickd": (losses.ickd_loss, EQUAL_MAPS),
     "kdsvd": (lambda s, t: losses.kdsvd_loss([s, s.flip(3)], [t, t.flip(3)]), EQUAL_MAPS),
     "nst": (losses.nst_loss, MAPS),
     "ofd": (lambda s, t: losses.ofd_loss(s, t, -torch.ones(3)), EQUAL_MAPS),

@@ -1,6 +1,6 @@
 """Read logits, embedding and maps out of one forward pass of any network, by hooks that are always removed."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -46,11 +46,14 @@ class Features:
     maps: Mapping[str, Tensor] = field(default_factory=dict)
     cuts: tuple[str, ...] = ()
 
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Features":
+        """Return the features with a change of every tensor."""
+        maps = {name: change(value) for name, value in self.maps.items()}
+        return replace(self, logits=change(self.logits), embedding=change(self.embedding), maps=maps)
+
     def to(self, device: torch.device | str) -> "Features":
         """Return the features on `device`."""
-        moved = {name: value.to(device, non_blocking=True) for name, value in self.maps.items()}
-        logits, embedding = (x.to(device, non_blocking=True) for x in (self.logits, self.embedding))
-        return replace(self, logits=logits, embedding=embedding, maps=moved)
+        return self.each(lambda value: value.to(device, non_blocking=True))
 
     def split(self, sizes: Sequence[int]) -> "list[Features]":
         """Return the features of samples in batches of these sizes, which share their memory."""
@@ -60,6 +63,10 @@ class Features:
             Features(*pair, {name: parts[at] for name, parts in maps.items()}, self.cuts)
             for at, pair in enumerate(pairs)
         ]
+
+    def first(self, rows: int) -> "Features":
+        """Return the features of the first samples, which share their memory: of a rotated batch, the upright ones."""
+        return self.each(lambda value: value[:rows])
 
 
 _NAME_IT = (

@@ -23,6 +23,7 @@ WEIGHTS = {
     "crd": {"ce": 1, "crd": 0.8},
     "ofd": {"ce": 1, "ofd": 1e-3},
     "reviewkd": {"ce": 1, "reviewkd": 5},
+    "ickd": {"ce": 1, "ickd": 2.5},
     "simkd": {"ce": 0, "simkd": 1},
     "dkd": {"ce": 1, "dkd": 1},
     "dist": {"ce": 1, "dist": 2},

@@ -14,6 +14,7 @@ from wcord.losses.ft import Paraphraser as Paraphraser
 from wcord.losses.ft import Translator as Translator
 from wcord.losses.ft import ft_loss as ft_loss
 from wcord.losses.gckt import GCKTLoss as GCKTLoss
+from wcord.losses.ickd import ickd_loss as ickd_loss
 from wcord.losses.kd import binary_kd_loss as binary_kd_loss
 from wcord.losses.kd import kd_loss as kd_loss
 from wcord.losses.kdsvd import kdsvd_loss as kdsvd_loss
@@ -56,6 +57,7 @@ __all__ = [
     "fsp_loss",
     "ft_loss",
     "hcl_loss",
+    "ickd_loss",
     "kd_loss",
     "kdsvd_loss",
     "nst_loss",

@@ -208,6 +208,15 @@ METHODS: dict[str, MethodInfo] = {
         term="wcord.methods.reviewkd:ReviewKDTerm",
         checked=f"{_LOOP}; authors, 1e-5",
     ),
+    "ickd": MethodInfo(
+        title="products between the channels of the last map",
+        paper="Liu et al., ICCV",
+        year=2021,
+        weight=2.5,
+        needs=_MAPS,
+        term="wcord.methods.ickd:ICKDTerm",
+        checked=f"{_LOOP}; authors, 1e-6",
+    ),
     "simkd": MethodInfo(
         title="the teacher's classifier reused (another network is shipped)",
         paper="Chen et al., CVPR",

@@ -38,7 +38,7 @@ class Distiller(nn.Module):
         collectives.copy_from_first(self.objective.buffers())
 
     def forward(self, batch: Batch, teacher: Features | None, stage: Stage = "main") -> tuple[LossReport, Tensor]:
-        """Return the loss and the number of correct samples; without a teacher the student takes its place.
+        """Return the loss and the number of correct upright samples; without a teacher the student takes its place.
 
         In the preparation stage the student runs only if it trains, and the number is 0.
         """
@@ -50,7 +50,8 @@ class Distiller(nn.Module):
             return self.objective.prepare(student, teacher, batch), batch.target.new_zeros(())
         student = self._tap(batch.student_input)
         report = self.objective(student, student if teacher is None else teacher, batch)
-        return report, self._correct(student.logits.detach(), batch.target)
+        upright = batch.upright()
+        return report, self._correct(student.logits.detach()[: len(upright)], upright.target)
 
     def _correct(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the number of correct samples; the label of a mixture is the class with the largest share.

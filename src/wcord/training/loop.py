@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from wcord import collectives
-from wcord.checks import RunError, UsageError
+from wcord.checks import RunError
 from wcord.data.batch import Batch
 from wcord.data.loader import Loader
 from wcord.evaluation.accuracy import accuracy, predict
@@ -23,7 +23,7 @@ from wcord.methods.term import Stage
 from wcord.models.network import Network
 from wcord.training.average import MovingAverage
 from wcord.training.captured import CapturedStep, CaptureError, Recorder, refusal
-from wcord.training.checkpoint import random_state, restore_random_state, save_checkpoint
+from wcord.training.checkpoint import save_checkpoint
 from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
 from wcord.training.engine import seed_everything, student_groups
@@ -38,6 +38,7 @@ from wcord.training.progress import RunProgress, epoch_line
 from wcord.training.run import RunFolder
 from wcord.training.schedule import learning_rate_at
 from wcord.training.shipped import Shipped, ship
+from wcord.training.state import RunState
 from wcord.training.step import Step, without_waiting
 from wcord.training.teacher_cache import TeacherCache
 from wcord.training.teaching import Teacher, teaching
@@ -172,8 +173,8 @@ class Trainer:
         """Create the optimizer of the stage's trainable parameters, and the step around it."""
         with_student = self.at.stage == "main" or (self.preparation is not None and self.preparation.student)
         groups = student_groups(self.student, self.config.body_rate) if with_student else {}
-        for factor, parameters in self.objective.stage_groups(self.at.stage).items():
-            groups.setdefault(factor, []).extend(parameters)
+        for rate, parameters in self.objective.stage_groups(self.at.stage).items():
+            groups.setdefault(rate, []).extend(parameters)
         self.update = Update(groups, self.config, self.base_lr, self.accelerator)
         self.step = Step(
             self.trainable, self.student, self.update, self.average, self.teaching, self.at.stage, self.accelerator
@@ -225,7 +226,7 @@ class Trainer:
 
     def _step(self, batch: Batch, teacher_features: Features | None) -> None:
         """Teacher once, student once, backward; the last batch of an optimizer step moves the weights."""
-        self.update.set_rate(self._learning_rate())
+        self.update.set_rate(self._learning_rate(), *self.at.epoch_of_stage)
         if teacher_features is None and self.teaching is not None:
             last = self.at.batch + 1 == len(self.train)
             teacher_features = self.teaching.cached(self.at.order, self.at.batch, batch, last=last)
@@ -236,7 +237,7 @@ class Trainer:
         except RunError:
             self.meter.flush()  # an earlier step may have failed first
             raise
-        self.meter.add(self.at.steps_done, row, len(batch))
+        self.meter.add(self.at.steps_done, row, batch.upright_rows)
         self.at.batch += 1
         if device.type == "cpu" or self.at.batch % FLUSH_EVERY == 0:
             self.meter.flush()
@@ -283,7 +284,7 @@ class Trainer:
         parts = {name: means.pop(name) for name in self.meter.parts}
         entry: dict[str, Any] = {
             "epoch": self.at.epoch + 1,
-            "lr": self._learning_rate(self.at.stage_steps - 1),
+            "lr": self.update.shown_rate(self._learning_rate(self.at.stage_steps - 1), *self.at.epoch_of_stage),
             "loss": loss,
             "parts": parts,
             "seconds": round(seconds, 3),
@@ -339,27 +340,17 @@ class Trainer:
             return f"reached --max-time of {self.config.max_time or 0:g} minutes", None
         return (f"received {signal.Signals(request).name}", signal.Signals(request)) if request else None
 
+    @property
+    def _state(self) -> RunState:
+        return RunState(self.at, self.student, self.objective, self.update, self.average, self.meter)
+
     def _save(self) -> None:
         """Write a checkpoint, of a finite state only."""
         self._require_finite()
-        measured = self.meter.state_dict()
-        if not self.accelerator.is_main_process:
-            return
-        state: dict[str, Any] = {
-            "stage": self.at.stage,
-            "epoch": self.at.epoch,
-            "batch": self.at.batch,
-            "batches": len(self.train),
-            "seconds": self.seconds,
-            "student": self.student.backbone.state_dict(),
-            "objective": self.objective.state_dict(),
-            **self.update.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
-            "meter": measured,
-            "logs": self.run.logs(),
-            "random": random_state(),
-        }
-        save_checkpoint(self.run.checkpoints, self.at.steps_done, state)
+        state = self._state.state_dict()
+        if self.accelerator.is_main_process:
+            state |= {"seconds": self.seconds, "logs": self.run.logs()}
+            save_checkpoint(self.run.checkpoints, self.at.steps_done, state)
 
     def _resume(self) -> None:
         """Seed everything, or restore the last checkpoint."""
@@ -373,30 +364,7 @@ class Trainer:
             if rank == 0:
                 self.run.forget_epochs()
             return
-        if state.get("batches", len(self.train)) != len(self.train):
-            raise UsageError(
-                f"the run has {state['batches']} batches an epoch, in {self.accelerator.num_processes} process(es) it "
-                f"would have {len(self.train)}: resume it in as many processes as it was started with"
-            )
-        try:
-            self._restore(state, rank)
-        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-            reason = str(error).splitlines()[-1].strip() if str(error) else type(error).__name__
-            raise RunError(
-                f"the checkpoint does not fit the network or {', '.join(self.objective.weights)} as this code builds "
-                f"them ({reason}): resume with the code that the run began with, or start a new run in another folder"
-            ) from None
+        processes = self.accelerator.num_processes
+        self._state.restore(state, rank=rank, processes=processes, seed=self.config.seed)
+        self.seconds = state["seconds"]
         state.clear()  # the caller's reference would keep its memory until the run ends
-
-    def _restore(self, state: Mapping[str, Any], rank: int) -> None:
-        self.student.backbone.load_state_dict(state["student"])
-        self.objective.load_state_dict(state["objective"])
-        self.update.load_state_dict(state)
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self.at.epoch, self.at.batch, self.seconds = state["epoch"], state["batch"], state["seconds"]
-        if rank == 0:
-            self.meter.load_state_dict(state["meter"])
-            restore_random_state(state["random"])
-        else:
-            seed_everything(self.config.seed + rank + 1_000_003 * state["step"])
