@@ -19,7 +19,7 @@ from wcord.methods.objective import Objective
 from wcord.methods.term import Stage
 
 CLASSES = 10
-SUMS = ["wcord+kd", "crd+kd", "wcord-a+kd", "dkd+wcord", "lskd+wcord", "at+kd", "reviewkd+kd"]
+SUMS = ["wcord+kd", "crd+kd", "wcord-a+kd", "dkd+wcord", "lskd+wcord", "at+kd", "reviewkd+kd", "lakd+wcord"]
 
 
 @dataclass

@@ -30,6 +30,7 @@ OPTIONS = {
     "gckt, every row": ("gckt", {"gckt": {"estimator": "expected"}}),
     "crd, other classes": ("crd", {"crd": {"negatives": "other_class"}}),
     "ce, class weights": ("ce", {}),
+    "lakd, heads": ("lakd+kd", {"lakd": {"heads": True}}),
 }
 CASES = {**{name: (name, {}) for name in METHOD_NAMES}, **OPTIONS}
 

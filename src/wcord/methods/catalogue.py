@@ -17,10 +17,13 @@ class MethodInfo:
         term: module and class of its term, which has the name of the method.
         terms: name → (factor, module and class) for a method of several terms, or whose term has another name.
         options: options that differ from the defaults of the loss.
-        cross_entropy: the factor of the cross-entropy in a sum that contains this method.
+        cross_entropy: the factor of the cross-entropy in a sum that contains this method, or the name of the one of its
+            `options` that is this factor.
         alone: factors of (cross-entropy, method) if the paper weighs the method differently when it is used alone.
         adapt_student: module and function that turns the student into another network before training, which is then
             the one that is shipped, built by `create_model("METHOD:STUDENT:TEACHER")`; None keeps the student.
+        reconstruction: whether its authors published no code and their paper leaves open what the docs name, so that no
+            value of theirs can be compared; it then stands in a table of its own.
     """
 
     title: str
@@ -32,9 +35,10 @@ class MethodInfo:
     term: str = ""
     terms: dict[str, tuple[float, str]] = field(default_factory=dict)
     options: dict[str, object] = field(default_factory=dict)
-    cross_entropy: float = 1.0
+    cross_entropy: float | str = 1.0
     alone: tuple[float, float] | None = None
     adapt_student: str | None = None
+    reconstruction: bool = False
 
 
 _FEATURES = "embeddings; any classes"
@@ -317,6 +321,18 @@ METHODS: dict[str, MethodInfo] = {
         checked=_LOOP,
         options={"negatives": "other_class", "standardize": True},
     ),
+    "lakd": MethodInfo(
+        title="stages with gradients of their own (reconstruction)",
+        paper="after Zhang et al., arXiv 2408.11478,",
+        year=2024,
+        weight=1.0,
+        needs=_MAPS,
+        term="wcord.methods.lakd:LAKDTerm",
+        checked=f"{_LOOP} of our reading, 1e-5; its authors published no code",
+        options={"alpha": 0.5},
+        cross_entropy="alpha",
+        reconstruction=True,
+    ),
     "gckt": MethodInfo(
         title="WCoRD's global part: contrast under a 1-Lipschitz critic",
         paper=_WCORD,
@@ -366,3 +382,12 @@ METHODS: dict[str, MethodInfo] = {
     ),
 }
 """Name → method."""
+
+
+def is_reconstruction(method: str) -> bool:
+    """Return whether a sum has a method that is reconstructed.
+
+    >>> is_reconstruction("lakd+kd"), is_reconstruction("wcord+kd")
+    (True, False)
+    """
+    return any(METHODS[name].reconstruction for name in method.split("+"))

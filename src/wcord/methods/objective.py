@@ -116,6 +116,8 @@ class Objective(FullPrecisionModule):
     def forward(self, student: Features, teacher: Features, batch: Batch) -> LossReport:
         """Return the weighted total, and the unweighted loss of every term as a part."""
         self._require_cuts(student)
+        for term in self._all():
+            term.gate(student)
         total = student.logits.new_zeros(())
         parts: dict[str, Tensor] = {}
         diagnostics: dict[str, Tensor] = {}
