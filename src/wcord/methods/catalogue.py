@@ -199,6 +199,20 @@ METHODS: dict[str, MethodInfo] = {
         term="wcord.methods.rkd:RKDTerm",
         checked=_REPDISTILLER,
     ),
+    "sskd": MethodInfo(
+        title="logits and similarities of rotated views",
+        paper="Xu et al., ECCV",
+        year=2020,
+        weight=1.0,
+        needs="square pictures; the same classes; labels; batches ≥ 2",
+        terms={
+            "sskd_kd": (0.9, "wcord.methods.kd:KDTerm"),
+            "sskd_turned": (2.7, "wcord.methods.sskd:SSKDTurnedTerm"),
+            "sskd_similarity": (10.0, "wcord.methods.sskd:SSKDSimilarityTerm"),
+        },
+        checked=f"{_LOOP}; authors, 1e-5",
+        cross_entropy=0.1,
+    ),
     "reviewkd": MethodInfo(
         title="knowledge review: fused stages, hierarchical loss",
         paper="Chen et al., CVPR",
