@@ -17,12 +17,15 @@ class MethodInfo:
         term: module and class of its term, which has the name of the method.
         terms: name → (factor, module and class) for a method of several terms, or whose term has another name.
         options: options that differ from the defaults of the loss.
-        cross_entropy: the factor of the cross-entropy in a sum that contains this method.
+        cross_entropy: the factor of the cross-entropy in a sum that contains this method, or the name of the one of its
+            `options` that is this factor.
         alone: factors of (cross-entropy, method) if the paper weighs the method differently when it is used alone.
         adapt_student: module and function that turns the student into another network before training, which is then
             the one that is shipped, built by `create_model("METHOD:STUDENT:TEACHER")`; None keeps the student.
         adapt_teacher: module and function that adds trainable parts to a frozen teacher; None leaves it as it is. Its
             keyword-only arguments are options of the method.
+        reconstruction: whether its authors published no code and their paper leaves open what the docs name, so that no
+            value of theirs can be compared; it then stands in a table of its own.
     """
 
     title: str
@@ -34,10 +37,11 @@ class MethodInfo:
     term: str = ""
     terms: dict[str, tuple[float, str]] = field(default_factory=dict)
     options: dict[str, object] = field(default_factory=dict)
-    cross_entropy: float = 1.0
+    cross_entropy: float | str = 1.0
     alone: tuple[float, float] | None = None
     adapt_student: str | None = None
     adapt_teacher: str | None = None
+    reconstruction: bool = False
 
 
 _FEATURES = "embeddings; any classes"
@@ -198,6 +202,20 @@ METHODS: dict[str, MethodInfo] = {
         term="wcord.methods.rkd:RKDTerm",
         checked=_REPDISTILLER,
     ),
+    "sskd": MethodInfo(
+        title="logits and similarities of rotated views",
+        paper="Xu et al., ECCV",
+        year=2020,
+        weight=1.0,
+        needs="square pictures; the same classes; labels; batches ≥ 2",
+        terms={
+            "sskd_kd": (0.9, "wcord.methods.kd:KDTerm"),
+            "sskd_turned": (2.7, "wcord.methods.sskd:SSKDTurnedTerm"),
+            "sskd_similarity": (10.0, "wcord.methods.sskd:SSKDSimilarityTerm"),
+        },
+        checked=f"{_LOOP}; authors, 1e-5",
+        cross_entropy=0.1,
+    ),
     "reviewkd": MethodInfo(
         title="knowledge review: fused stages, hierarchical loss",
         paper="Chen et al., CVPR",
@@ -206,6 +224,15 @@ METHODS: dict[str, MethodInfo] = {
         needs=f"{_MAPS}; batches ≥ 2",
         term="wcord.methods.reviewkd:ReviewKDTerm",
         checked=f"{_LOOP}; authors, 1e-5",
+    ),
+    "ickd": MethodInfo(
+        title="products between the channels of the last map",
+        paper="Liu et al., ICCV",
+        year=2021,
+        weight=2.5,
+        needs=_MAPS,
+        term="wcord.methods.ickd:ICKDTerm",
+        checked=f"{_LOOP}; authors, 1e-6",
     ),
     "simkd": MethodInfo(
         title="the teacher's classifier reused (another network is shipped)",
@@ -283,6 +310,24 @@ METHODS: dict[str, MethodInfo] = {
         checked=f"{_LOOP}; authors, 1e-6",
         adapt_teacher="wcord.methods.fourds:adapt_teacher",
     ),
+    "rsd": MethodInfo(
+        title="correlations between the networks' dimensions",
+        paper="Zhang et al., ICCV",
+        year=2025,
+        weight=0.1,
+        needs=f"{_FEATURES}; batches ≥ 2",
+        term="wcord.methods.rsd:RSDTerm",
+        checked=f"{_LOOP}; weight and head's width are ours",
+    ),
+    "infonce": MethodInfo(
+        title="contrastive, inside the batch",
+        paper="van den Oord et al., arXiv 1807.03748,",
+        year=2018,
+        weight=1.0,
+        needs=f"{_FEATURES}; batches ≥ 2",
+        term="wcord.methods.infonce:InfoNCETerm",
+        checked=f"{_LOOP}; cross-entropy of the similarities",
+    ),
     "crd": MethodInfo(
         title="contrastive, memory of the training set",
         paper=_CRD,
@@ -302,6 +347,18 @@ METHODS: dict[str, MethodInfo] = {
         term="wcord.methods.crd:CRDTerm",
         checked=_LOOP,
         options={"negatives": "other_class", "standardize": True},
+    ),
+    "lakd": MethodInfo(
+        title="stages with gradients of their own (reconstruction)",
+        paper="after Zhang et al., arXiv 2408.11478,",
+        year=2024,
+        weight=1.0,
+        needs=_MAPS,
+        term="wcord.methods.lakd:LAKDTerm",
+        checked=f"{_LOOP} of our reading, 1e-5; its authors published no code",
+        options={"alpha": 0.5},
+        cross_entropy="alpha",
+        reconstruction=True,
     ),
     "gckt": MethodInfo(
         title="WCoRD's global part: contrast under a 1-Lipschitz critic",
@@ -352,3 +409,12 @@ METHODS: dict[str, MethodInfo] = {
     ),
 }
 """Name → method."""
+
+
+def is_reconstruction(method: str) -> bool:
+    """Return whether a sum has a method that is reconstructed.
+
+    >>> is_reconstruction("lakd+kd"), is_reconstruction("wcord+kd")
+    (True, False)
+    """
+    return any(METHODS[name].reconstruction for name in method.split("+"))

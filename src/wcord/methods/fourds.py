@@ -231,7 +231,7 @@ class FourDsTerm(Term):
             pairs = _stage_pairs(name, setting)
             self.student_map_names = tuple(pair.student for pair in pairs)
             self.teacher_map_names = tuple(_before_adapter(name, setting, pair.teacher) for pair in pairs)
-            self.gate = PhaseGate(sum(pair.student_shape[0] for pair in pairs))
+            self.phase_gate = PhaseGate(sum(pair.student_shape[0] for pair in pairs))
             self.diagnostics = ("4ds_kd", "4ds_phase", "4ds_gate")
             self.notes = _notes(pairs)
 
@@ -245,7 +245,7 @@ class FourDsTerm(Term):
         with torch.no_grad():
             teacher_phases = [phase_amplitude(teacher.maps[name])[0] for name in self.teacher_map_names]
             fused = fuse_phases(teacher_phases)
-        gate = self.gate(fused)
+        gate = self.phase_gate(fused)
         phase = phase_feature_loss(student_phases, teacher_phases, gate, wrap=self.wrap)
         self.measured = {"4ds_kd": kd.detach(), "4ds_phase": phase.detach(), "4ds_gate": gate.detach().mean()}
         return kd + self.feature_weight * phase

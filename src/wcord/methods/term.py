@@ -131,6 +131,8 @@ class Term(FullPrecisionModule, ABC):
     """The maps of the student that it reads, as `features.capture` takes them."""
     teacher_map_names: tuple[str, ...] = ()
     """The maps of the teacher that it reads."""
+    cuts: tuple[str, ...] = ()
+    """The maps of the student after which the gradient stops, for all terms of the sum; `features.capture` cuts."""
     preparation: Preparation | None = None
     """The stage that has to come before the main one."""
     teacher_training: TeacherTraining | None = None
@@ -141,6 +143,12 @@ class Term(FullPrecisionModule, ABC):
     @abstractmethod
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of one batch."""
+
+    def gate(self, student: Features) -> None:
+        """Scale gradients that reach the student through its logits and embedding, whichever term they come from.
+
+        It runs before all terms of a step, on features of which they may see a part. By default it does nothing.
+        """
 
     def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return the critic's embeddings of both sides, whose inner product scores a pair; None without a critic."""
