@@ -340,6 +340,12 @@ class TestOptions:
         batch = Batch(batch.student_input, batch.teacher_input, shares)
         assert report_of(several, student, teacher, batch).total.isfinite()
 
+    def test_heads_need_labels(self) -> None:
+        known = setting([(3, 4, 4), (4, 2, 2)], [(3, 4, 4), (4, 2, 2)])
+        assert build_objective("lakd", known, labels=False).weights == {"lakd": 1.0}
+        with pytest.raises(UsageError, match=r"lakd .*labels"):
+            build_objective("lakd", known, options={"lakd": {"heads": True}}, labels=False)
+
     def test_deep_last_trains_module_after_module(self, pair: tuple[nn.Module, nn.Module, Batch]) -> None:
         student, teacher, batch = pair
         options = {"lakd": {"order": "deep_last"}}
