@@ -32,7 +32,7 @@ OR_NONE: frozenset[object] = frozenset({None})
 
 torch.manual_seed(0)
 LOGITS, EMBEDDING, MAP = torch.randn(4, 3), torch.randn(4, 6), torch.randn(4, 3, 4, 4)
-TARGET, ROWS = torch.tensor([0, 1, 2, 0]), torch.arange(4)
+TARGET, ROWS, VIEWS = torch.tensor([0, 1, 2, 0]), torch.arange(4), torch.randn(12, 3)
 SIMPLEX, COST = torch.full((4, 3), 1 / 3), torch.rand(3, 3)
 SEEN = Representation(EMBEDDING, TARGET % 2, EMBEDDING, TARGET % 2)
 
@@ -60,6 +60,8 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
     "fsp_loss": (losses.fsp_loss, ([MAP, MAP], [MAP, MAP]), {}, {}),
     "ft_loss": (losses.ft_loss, (MAP, MAP), {}, {"p1": COUNT, "p2": frozenset({1.5})}),
     "ickd_loss": (losses.ickd_loss, (MAP, MAP), {"cells": [1, 1]}, {"cells": COUNT}),
+    "infonce_loss": (losses.infonce_loss, (EMBEDDING, EMBEDDING), {"temperature": 0.1}, {"temperature": POSITIVE}),
+    "rsd_loss": (losses.rsd_loss, (EMBEDDING, EMBEDDING), {"kappa": 0.01}, {"kappa": NOT_NEGATIVE}),
     "Paraphraser": (losses.Paraphraser, (), {"channels": 4}, {"channels": COUNT, "rate": frozenset({1.5})}),
     "Translator": (
         losses.Translator,
@@ -87,6 +89,20 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
         {"distance_weight": NOT_NEGATIVE, "angle_weight": NOT_NEGATIVE},
     ),
     "sp_loss": (losses.sp_loss, (MAP, MAP), {}, {}),
+    "sskd_head_loss": (losses.sskd_head_loss, (VIEWS[:3, :1],), {}, {}),
+    "sskd_loss": (
+        losses.sskd_loss,
+        (VIEWS, VIEWS, VIEWS[:9], VIEWS[:9], TARGET[:3]),
+        {},
+        {
+            "temperature": POSITIVE,
+            "turned_temperature": POSITIVE,
+            "similarity_temperature": POSITIVE,
+            "keep_turned": SHARE,
+            "keep_similarity": SHARE,
+        },
+    ),
+    "turned_similarity": (losses.turned_similarity, (EMBEDDING, EMBEDDING.expand(3, 4, 6)), {}, {}),
     "ttm_loss": (losses.ttm_loss, (LOGITS, LOGITS), {}, {"exponent": POSITIVE}),
     "wttm_loss": (losses.wttm_loss, (LOGITS, LOGITS), {}, {"exponent": POSITIVE}),
     "VIDLoss": (

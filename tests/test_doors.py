@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from wcord.models.preprocess import Preprocess
 torch.manual_seed(0)
 LOGITS, EMBEDDING, MAP = torch.randn(4, 3), torch.randn(4, 6), torch.randn(4, 3, 4, 4)
 TARGET, ROWS, SIMPLEX, COST = torch.tensor([0, 1, 2, 0]), torch.arange(4), torch.full((4, 3), 1 / 3), torch.rand(3, 3)
+VIEWS = torch.randn(12, 3)
 IMAGES, LABELS = np.zeros((8, 4, 4), np.uint8), np.arange(8) % 2
 NAN = math.nan
 DATA = from_arrays(np.zeros((20, 8, 8), np.uint8), np.arange(20) % 2)
@@ -66,6 +68,8 @@ DOORS: dict[str, Door] = {
     "fsp_loss": door(losses.fsp_loss, **LISTS),
     "ft_loss": door(losses.ft_loss, student_factor=MAP, teacher_factor=MAP),
     "ickd_loss": door(losses.ickd_loss, **TWO_MAPS, rows=True),
+    "infonce_loss": door(partial(losses.infonce_loss, temperature=0.1), student=EMBEDDING, teacher=EMBEDDING),
+    "rsd_loss": door(partial(losses.rsd_loss, kappa=0.01), student=EMBEDDING, teacher=EMBEDDING),
     "Paraphraser": door(losses.Paraphraser(3).forward, teacher_map=MAP),
     "Paraphraser.reconstruction_loss": door(losses.Paraphraser(3).reconstruction_loss, teacher_map=MAP),
     "Translator": door(losses.Translator(3, 4).forward, student_map=MAP),
@@ -79,6 +83,16 @@ DOORS: dict[str, Door] = {
     "hcl_loss": door(losses.hcl_loss, **LISTS),
     "rkd_loss": door(losses.rkd_loss, **TWO_EMBEDDINGS),
     "sp_loss": door(losses.sp_loss, **TWO_MAPS),
+    "sskd_head_loss": door(losses.sskd_head_loss, similarity=VIEWS[:9]),
+    "sskd_loss": door(
+        losses.sskd_loss,
+        student_logits=VIEWS,
+        teacher_logits=VIEWS,
+        student_similarity=VIEWS[:9],
+        teacher_similarity=VIEWS[:9],
+        target=TARGET[:3],
+    ),
+    "turned_similarity": door(losses.turned_similarity, originals=EMBEDDING, turned=EMBEDDING.expand(3, 4, 6)),
     "ttm_loss": door(losses.ttm_loss, **TWO_LOGITS),
     "wttm_loss": door(losses.wttm_loss, **TWO_LOGITS),
     "VIDLoss": door(losses.VIDLoss(3, 3).forward, **TWO_MAPS),

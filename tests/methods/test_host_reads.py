@@ -90,7 +90,7 @@ CASES: dict[str, Case] = {
 OTHER_WAY = {"lckt-a", "wcord-a", "epsilon", "iterations", "anchor", "anchor_end"}
 """Methods and options whose transport is stabilised where costs must not be looked at: equal up to rounding."""
 CAPTURED = [name for name, (method, _, _) in CASES.items() if method not in EAGER]
-PREPARED = ["fsp", "ft", "ab"]
+PREPARED = ["fsp", "ft", "ab", "sskd"]
 ANEW = {"wcord negatives=other_class, sampled, bank", "wcord negatives=other_class, sampled, queue", "crd other_class"}
 """What draws otherwise where it may not look at the classes: see tests/contrast/test_draws.py."""
 

@@ -25,6 +25,7 @@ WEIGHTS = {
     "reviewkd": {"ce": 1, "reviewkd": 5},
     "ickd": {"ce": 1, "ickd": 2.5},
     "simkd": {"ce": 0, "simkd": 1},
+    "infonce": {"ce": 1, "infonce": 1},
     "dkd": {"ce": 1, "dkd": 1},
     "dist": {"ce": 1, "dist": 2},
     "ttm": {"ce": 1, "ttm": 45},

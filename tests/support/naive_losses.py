@@ -366,3 +366,18 @@ def ickd(student: Tensor, teacher: Tensor, cells: Sequence[int], rows: bool) -> 
                         a, b = ([x / math.hypot(*line) for x in line] for line in (a, b))
                     total += sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
     return total / (len(student) * cells[0] * cells[1] * channels * (1 if rows else channels))
+
+
+def infonce(student: Tensor, teacher: Tensor, temperature: float) -> float:
+    s, t = ([[x / math.hypot(*row) for x in row] for row in side.tolist()] for side in (student, teacher))
+    return -sum(math.log(_softmax([_dot(x, y) for y in t], temperature)[i]) for i, x in enumerate(s)) / len(s)
+
+
+def rsd(student: Tensor, teacher: Tensor, kappa: float) -> float:
+    s, t = ([_standardized(column) for column in side.T.tolist()] for side in (student, teacher))
+    total = 0.0
+    for d, x in enumerate(s):
+        for e, y in enumerate(t):
+            correlation = _dot(x, y) / len(x)
+            total += (correlation - 1) ** 2 if d == e else kappa * correlation**2
+    return total

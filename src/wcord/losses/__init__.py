@@ -15,6 +15,7 @@ from wcord.losses.ft import Translator as Translator
 from wcord.losses.ft import ft_loss as ft_loss
 from wcord.losses.gckt import GCKTLoss as GCKTLoss
 from wcord.losses.ickd import ickd_loss as ickd_loss
+from wcord.losses.infonce import infonce_loss as infonce_loss
 from wcord.losses.kd import binary_kd_loss as binary_kd_loss
 from wcord.losses.kd import kd_loss as kd_loss
 from wcord.losses.kdsvd import kdsvd_loss as kdsvd_loss
@@ -27,9 +28,13 @@ from wcord.losses.pkt import pkt_loss as pkt_loss
 from wcord.losses.reviewkd import ReviewKDLoss as ReviewKDLoss
 from wcord.losses.reviewkd import hcl_loss as hcl_loss
 from wcord.losses.rkd import rkd_loss as rkd_loss
+from wcord.losses.rsd import rsd_loss as rsd_loss
 from wcord.losses.sp import sp_loss as sp_loss
+from wcord.losses.sskd import sskd_head_loss as sskd_head_loss
+from wcord.losses.sskd import sskd_loss as sskd_loss
 from wcord.losses.ttm import ttm_loss as ttm_loss
 from wcord.losses.ttm import wttm_loss as wttm_loss
+from wcord.losses.turned import turned_similarity as turned_similarity
 from wcord.losses.vid import VIDLoss as VIDLoss
 from wcord.losses.wcord import WCoRDLoss as WCoRDLoss
 from wcord.losses.wkd import classifier_cost as classifier_cost
@@ -58,6 +63,7 @@ __all__ = [
     "ft_loss",
     "hcl_loss",
     "ickd_loss",
+    "infonce_loss",
     "kd_loss",
     "kdsvd_loss",
     "nst_loss",
@@ -65,8 +71,12 @@ __all__ = [
     "ofd_margin",
     "pkt_loss",
     "rkd_loss",
+    "rsd_loss",
     "sp_loss",
+    "sskd_head_loss",
+    "sskd_loss",
     "ttm_loss",
+    "turned_similarity",
     "wkd_feature_loss",
     "wkd_logit_loss",
     "wttm_loss",

@@ -12,6 +12,7 @@ from wcord.training.checkpoint import random_state, restore_random_state
 from wcord.training.engine import seed_everything
 from wcord.training.meter import EpochMeter
 from wcord.training.position import Position
+from wcord.training.teacher_update import TeacherUpdate
 from wcord.training.update import Update
 
 
@@ -26,6 +27,7 @@ class RunState:
         update: the optimizer.
         average: the student's moving average, or None.
         meter: the measured values of the epoch.
+        teacher_update: the additions to the teacher with their optimizer, or None.
     """
 
     at: Position
@@ -34,6 +36,7 @@ class RunState:
     update: Update
     average: MovingAverage | None
     meter: EpochMeter
+    teacher_update: TeacherUpdate | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs; all processes must call it, since the meter covers them all."""
@@ -45,6 +48,7 @@ class RunState:
             "student": self.student.backbone.state_dict(),
             "objective": self.objective.state_dict(),
             **self.update.state_dict(),
+            **({} if self.teacher_update is None else self.teacher_update.state_dict()),
             "average": None if self.average is None else self.average.state_dict(),
             "meter": self.meter.state_dict(),
             "random": random_state(),
@@ -86,6 +90,8 @@ class RunState:
         self.student.backbone.load_state_dict(state["student"])
         self.objective.load_state_dict(state["objective"])
         self.update.load_state_dict(state)
+        if self.teacher_update is not None:
+            self.teacher_update.load_state_dict(state)
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.at.epoch, self.at.batch = state["epoch"], state["batch"]
