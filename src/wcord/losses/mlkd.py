@@ -9,6 +9,7 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_finite, require_matrix, require_positive, require_same_shape
 from wcord.checks import require_whole_numbers as require_labels
+from wcord.host import may_read
 from wcord.numerics import autocast_off, in_common_precision, unit_rows
 
 ROTATIONS = 4
@@ -135,6 +136,10 @@ def _require_pair(first: str, a: Tensor, second: str, b: Tensor) -> None:
 
 def _labels_of_rows(labels: Tensor, rows: int) -> Tensor:
     require_labels("labels", labels)
+    if may_read(labels) and int(labels.min()) < 0:
+        raise UsageError(
+            f"labels must be classes from 0 on, received {int(labels.min())}: leave out unlabelled samples"
+        )
     if len(labels) == rows:
         return labels
     if ROTATIONS * len(labels) != rows:
