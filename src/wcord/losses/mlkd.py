@@ -136,15 +136,11 @@ def _require_pair(first: str, a: Tensor, second: str, b: Tensor) -> None:
 
 def _labels_of_rows(labels: Tensor, rows: int) -> Tensor:
     require_labels("labels", labels)
-    if may_read(labels) and int(labels.min()) < 0:
-        raise UsageError(
-            f"labels must be classes from 0 on, received {int(labels.min())}: leave out unlabelled samples"
-        )
-    if len(labels) == rows:
-        return labels
-    if ROTATIONS * len(labels) != rows:
+    if len(labels) not in (rows, rows / ROTATIONS):
         raise UsageError(
             f"labels must hold the class of each of {rows} rows, or of each sample of a rotated batch, received "
             f"{len(labels)}"
         )
-    return labels.repeat(ROTATIONS)
+    if may_read(labels) and int(labels.min()) < 0:
+        raise UsageError(f"labels must be classes from 0 on, received {int(labels.min())}: leave out rows without one")
+    return labels if len(labels) == rows else labels.repeat(ROTATIONS)
