@@ -39,6 +39,14 @@ SEEN = Representation(EMBEDDING, TARGET % 2, EMBEDDING, TARGET % 2)
 Accepted = dict[str, frozenset[object]]
 CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], Accepted]] = {
     "ab_loss": (losses.ab_loss, (MAP, MAP), {}, {"margin": POSITIVE}),
+    "align_loss": (losses.align_loss, (EMBEDDING, EMBEDDING), {}, {}),
+    "correlation_loss": (losses.correlation_loss, (EMBEDDING, EMBEDDING), {}, {"temperature": POSITIVE}),
+    "cross_network_supcon": (
+        losses.cross_network_supcon,
+        (EMBEDDING, EMBEDDING, TARGET),
+        {},
+        {"temperature": POSITIVE},
+    ),
     "at_loss": (losses.at_loss, (MAP, MAP), {}, {"p": FROM_ONE}),
     "bce_loss": (losses.bce_loss, (LOGITS, SIMPLEX), {}, {"label_smoothing": SHARE}),
     "binary_kd_loss": (losses.binary_kd_loss, (LOGITS, LOGITS), {}, {"temperature": POSITIVE}),

@@ -57,6 +57,9 @@ TWO_MAPS = {"student_map": MAP, "teacher_map": MAP}
 LISTS = {"student_maps": [MAP, MAP], "teacher_maps": [MAP, MAP]}
 DOORS: dict[str, Door] = {
     "ab_loss": door(losses.ab_loss, **TWO_MAPS),
+    "align_loss": door(losses.align_loss, student=EMBEDDING, teacher=EMBEDDING),
+    "correlation_loss": door(losses.correlation_loss, student_similarity=EMBEDDING, teacher_similarity=EMBEDDING),
+    "cross_network_supcon": door(losses.cross_network_supcon, student=EMBEDDING, teacher=EMBEDDING, labels=TARGET),
     "at_loss": door(losses.at_loss, **TWO_MAPS),
     "bce_loss": door(losses.bce_loss, logits=LOGITS, target=SIMPLEX),
     "binary_kd_loss": door(losses.binary_kd_loss, **TWO_LOGITS),
@@ -223,6 +226,7 @@ TAKES = {
     "WCoRDLoss": "labels none, labels negative, labels large",
     "GCKTLoss": "labels none, labels negative, labels large",
     "CRDLoss": "labels none, labels negative, labels large",
+    "cross_network_supcon": "labels large",
     "classifier_cost": "weight short, weight wide",
     "wkd_logit_loss": "target none",
     "cosine_cost": "x short, x nan, x inf, y short, y nan, y inf",

@@ -61,6 +61,9 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], tuple[Tensor, Ten
     "ofd": (lambda s, t: losses.ofd_loss(s, t, -torch.ones(3)), EQUAL_MAPS),
     "sp": (losses.sp_loss, MAPS),
     "turned": (lambda s, t: losses.turned_similarity(s, t.expand(3, 8, 6)).square().mean(), EQUAL),
+    "align": (losses.align_loss, EQUAL),
+    "correlation": (losses.correlation_loss, EQUAL),
+    "supcon": (lambda s, t: losses.cross_network_supcon(s, t, TARGET, temperature=0.5), EQUAL),
     "sskd head": (lambda s, t: losses.sskd_head_loss((s[:6, :2] + t[:6, :2]).sin()), EQUAL),
     "sskd": (
         lambda s, t: torch.stack([*losses.sskd_loss(s, t, s[:6, :2], t[:6, :2], TARGET[:2]).values()]).sum(),

@@ -21,6 +21,9 @@ from wcord.losses.kd import kd_loss as kd_loss
 from wcord.losses.kdsvd import kdsvd_loss as kdsvd_loss
 from wcord.losses.lckt import LCKTLoss as LCKTLoss
 from wcord.losses.loss_report import LossReport as LossReport
+from wcord.losses.mlkd import align_loss as align_loss
+from wcord.losses.mlkd import correlation_loss as correlation_loss
+from wcord.losses.mlkd import cross_network_supcon as cross_network_supcon
 from wcord.losses.nst import nst_loss as nst_loss
 from wcord.losses.ofd import ofd_loss as ofd_loss
 from wcord.losses.ofd import ofd_margin as ofd_margin
@@ -50,12 +53,15 @@ __all__ = [
     "VIDLoss",
     "WCoRDLoss",
     "ab_loss",
+    "align_loss",
     "at_loss",
     "bce_loss",
     "binary_kd_loss",
     "cc_loss",
     "classifier_cost",
+    "correlation_loss",
     "cross_entropy_loss",
+    "cross_network_supcon",
     "dist_loss",
     "dkd_loss",
     "fitnet_loss",
