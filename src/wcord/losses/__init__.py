@@ -9,6 +9,9 @@ from wcord.losses.cross_entropy import cross_entropy_loss as cross_entropy_loss
 from wcord.losses.dist import dist_loss as dist_loss
 from wcord.losses.dkd import dkd_loss as dkd_loss
 from wcord.losses.fitnet import fitnet_loss as fitnet_loss
+from wcord.losses.fourds import phase_amplitude as phase_amplitude
+from wcord.losses.fourds import phase_feature_loss as phase_feature_loss
+from wcord.losses.fourds import recompose as recompose
 from wcord.losses.fsp import fsp_loss as fsp_loss
 from wcord.losses.ft import Paraphraser as Paraphraser
 from wcord.losses.ft import Translator as Translator
@@ -75,7 +78,10 @@ __all__ = [
     "nst_loss",
     "ofd_loss",
     "ofd_margin",
+    "phase_amplitude",
+    "phase_feature_loss",
     "pkt_loss",
+    "recompose",
     "rkd_loss",
     "rsd_loss",
     "sp_loss",

@@ -39,6 +39,16 @@ RELATED: dict[str, MethodInfo] = {
         },
         checked=f"{LOOP}; authors, 1e-5",
     ),
+    "4ds": MethodInfo(
+        title="Fourier adapters train in the teacher; phases of every stage",
+        paper="Tang et al., ECCV",
+        year=2024,
+        weight=1.0,
+        needs="labels; the same classes; stages of equal channels, the last at least 3×3",
+        term="wcord.methods.fourds:FourDsTerm",
+        checked=f"{LOOP}; authors, 1e-6",
+        adapt_teacher="wcord.methods.fourds:adapt_teacher",
+    ),
     "lakd": MethodInfo(
         title="stages with gradients of their own (reconstruction)",
         paper="after Zhang et al., arXiv 2408.11478,",
