@@ -19,6 +19,7 @@ from wcord.losses.kd import kd_loss as kd_loss
 from wcord.losses.kdsvd import kdsvd_loss as kdsvd_loss
 from wcord.losses.lckt import LCKTLoss as LCKTLoss
 from wcord.losses.loss_report import LossReport as LossReport
+from wcord.losses.margin_softmax import margin_softmax_loss as margin_softmax_loss
 from wcord.losses.nst import nst_loss as nst_loss
 from wcord.losses.ofd import ofd_loss as ofd_loss
 from wcord.losses.ofd import ofd_margin as ofd_margin
@@ -29,6 +30,11 @@ from wcord.losses.rkd import rkd_loss as rkd_loss
 from wcord.losses.sp import sp_loss as sp_loss
 from wcord.losses.ttm import ttm_loss as ttm_loss
 from wcord.losses.ttm import wttm_loss as wttm_loss
+from wcord.losses.urfm import CenterAttention as CenterAttention
+from wcord.losses.urfm import UnifiedMapping as UnifiedMapping
+from wcord.losses.urfm import distance_index as distance_index
+from wcord.losses.urfm import distances_from_middle as distances_from_middle
+from wcord.losses.urfm import urfm_loss as urfm_loss
 from wcord.losses.vid import VIDLoss as VIDLoss
 from wcord.losses.wcord import WCoRDLoss as WCoRDLoss
 from wcord.losses.wkd import classifier_cost as classifier_cost
@@ -37,10 +43,12 @@ from wcord.losses.wkd import wkd_logit_loss as wkd_logit_loss
 
 __all__ = [
     "CRDLoss",
+    "CenterAttention",
     "LossReport",
     "Paraphraser",
     "ReviewKDLoss",
     "Translator",
+    "UnifiedMapping",
     "VIDLoss",
     "WCoRDLoss",
     "ab_loss",
@@ -51,6 +59,8 @@ __all__ = [
     "classifier_cost",
     "cross_entropy_loss",
     "dist_loss",
+    "distance_index",
+    "distances_from_middle",
     "dkd_loss",
     "fitnet_loss",
     "fsp_loss",
@@ -58,6 +68,7 @@ __all__ = [
     "hcl_loss",
     "kd_loss",
     "kdsvd_loss",
+    "margin_softmax_loss",
     "nst_loss",
     "ofd_loss",
     "ofd_margin",
@@ -65,6 +76,7 @@ __all__ = [
     "rkd_loss",
     "sp_loss",
     "ttm_loss",
+    "urfm_loss",
     "wkd_feature_loss",
     "wkd_logit_loss",
     "wttm_loss",
