@@ -16,6 +16,7 @@ from wcord import contrast, losses, transport
 from wcord.api import build_method
 from wcord.checks import UsageError
 from wcord.evaluation.probe import Representation, few_shot, linear_probe, nearest_neighbours
+from wcord.evaluation.verification import verify
 from wcord.models.create import create_model
 from wcord.models.preprocess import Preprocess
 
@@ -285,6 +286,7 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
         {"mean": frozenset({-1, 0, 1.5, 1e30}), "std": FROM_ONE, "size": OR_NONE},
     ),
     "nearest_neighbours": (nearest_neighbours, (SEEN,), {"neighbours": 2}, {"neighbours": COUNT}),
+    "verify": (verify, (EMBEDDING, TARGET), {}, {"far": frozenset({0})}),
     "few_shot": (
         few_shot,
         (SEEN,),

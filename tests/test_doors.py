@@ -188,7 +188,7 @@ DOORS: dict[str, Door] = {
     ),
     "train": door(api.train, model=network(), data=DATA, out=Path("run"), epochs=1, device="cpu"),
     "predict_files": door(api.predict_files, weights=Path("no.safetensors"), paths=["no.png"], device="cpu"),
-    "probe": door(api.probe, weights=Path("no.safetensors"), data=DATA, shots=[1]),
+    "probe": door(api.probe, weights=Path("no.safetensors"), data=DATA, shots=[1], verify=[0.1]),
     "resume": door(api.resume, run=Path("run")),
     "open_data": door(open_data, config=DataConfig(), teacher={}, pairing=PairingConfig()),
 }

@@ -47,21 +47,19 @@ def local_features(
     return local
 
 
-def tar_at_far(embeddings: Tensor, labels: Tensor, far: float) -> tuple[float, float]:
-    """The share of genuine pairs above the lowest threshold that lets through at most a share `far` of the others.
+def tar_at_far(embeddings: Tensor, labels: Tensor, far: float) -> float:
+    """The largest share of genuine pairs above a threshold that at most a share `far` of the other pairs passes.
 
-    Returns it with the share of the others that it lets through; a pair is accepted if its cosine is the threshold or
-    above, and thresholds are the cosines of pairs, or above all of them.
+    Every cosine of a pair is tried as the threshold, which pairs of that cosine pass, and none.
     """
     rows, names = embeddings.double().tolist(), labels.tolist()
-    genuine, impostor = [], []
+    genuine: list[float] = []
+    impostor: list[float] = []
     for i in range(len(rows)):
         for j in range(i):
-            (genuine if names[i] == names[j] else impostor).append(_cosine(rows[i], rows[j]))
-    best = (0.0, 0.0)
+            (genuine if names[i] == names[j] else impostor).append(round(_cosine(rows[i], rows[j]), 12))
+    best = 0.0
     for threshold in [*genuine, *impostor]:
-        false = sum(x >= threshold for x in impostor) / len(impostor)
-        true = sum(x >= threshold for x in genuine) / len(genuine)
-        if false <= far and true >= best[0]:
-            best = (true, min(false, best[1]) if true == best[0] else false)
+        if sum(x >= threshold for x in impostor) <= far * len(impostor):
+            best = max(best, sum(x >= threshold for x in genuine) / len(genuine))
     return best
