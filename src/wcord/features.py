@@ -49,6 +49,11 @@ class Features:
         moved = {name: value.to(device, non_blocking=True) for name, value in self.maps.items()}
         return Features(self.logits.to(device, non_blocking=True), self.embedding.to(device, non_blocking=True), moved)
 
+    def detach(self) -> "Features":
+        """Return the features without their graph; they share their memory."""
+        maps = {name: value.detach() for name, value in self.maps.items()}
+        return Features(self.logits.detach(), self.embedding.detach(), maps)
+
     def split(self, sizes: Sequence[int]) -> "list[Features]":
         """Return the features of samples in batches of these sizes, which share their memory."""
         maps = {name: value.split(list(sizes)) for name, value in self.maps.items()}

@@ -21,6 +21,8 @@ class MethodInfo:
         alone: factors of (cross-entropy, method) if the paper weighs the method differently when it is used alone.
         adapt_student: module and function that turns the student into another network before training, which is then
             the one that is shipped, built by `create_model("METHOD:STUDENT:TEACHER")`; None keeps the student.
+        adapt_teacher: module and function that adds trainable parts to a frozen teacher; None leaves it as it is. Its
+            keyword-only arguments are options of the method.
     """
 
     title: str
@@ -35,6 +37,7 @@ class MethodInfo:
     cross_entropy: float = 1.0
     alone: tuple[float, float] | None = None
     adapt_student: str | None = None
+    adapt_teacher: str | None = None
 
 
 _FEATURES = "embeddings; any classes"

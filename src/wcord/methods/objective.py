@@ -12,7 +12,7 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import LossReport
 from wcord.methods.setting import Setting
-from wcord.methods.term import Preparation, Stage, Term, naming
+from wcord.methods.term import Preparation, Stage, TeacherTraining, Term, naming
 from wcord.methods.whole_batch import TermInputs, whole_batch
 from wcord.numerics import FullPrecisionModule, Settles
 
@@ -63,6 +63,16 @@ class Objective(FullPrecisionModule):
         return any(term.needs.teacher for term in self._all())
 
     @property
+    def teacher_training(self) -> TeacherTraining | None:
+        """How the additions to the teacher train; None if nothing trains in it."""
+        return next((term.teacher_training for term in self._teaching()), None)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether a term trains additions to the teacher."""
+        return bool(self._teaching())
+
+    @property
     def reads(self) -> str:
         """Why a step has to wait for the device, term by term; empty if none has to."""
         return "; ".join(f"{name}: {reason}" for name in self.weights if (reason := self._term(name).needs.reads))
@@ -100,7 +110,11 @@ class Objective(FullPrecisionModule):
             self._term(name).check(name, setting)
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> LossReport:
-        """Return the weighted total, and the unweighted loss of every term as a part."""
+        """Return the weighted total, and the unweighted loss of every term as a part.
+
+        The features of a teacher that trains are used without their graph.
+        """
+        teacher = teacher.detach() if self.teaches else teacher
         total = student.logits.new_zeros(())
         parts: dict[str, Tensor] = {}
         diagnostics: dict[str, Tensor] = {}
@@ -125,6 +139,27 @@ class Objective(FullPrecisionModule):
                 with naming(name):
                     parts[name] = term.prepare(student_part if trains else None, teacher_part, batch_part)
         return LossReport(sum(parts.values(), teacher.logits.new_zeros(())), parts)
+
+    def teach(self, student: Features, teacher: Features, batch: Batch) -> Tensor | None:
+        """Return the loss of the additions to the teacher, or None if nothing trains in it.
+
+        The student's features are used without their graph, the teacher's with it: both losses can come from the same
+        two forward passes, and each has its own backward pass.
+        """
+        terms = self._teaching()
+        if not terms:
+            return None
+        loss = teacher.logits.new_zeros(())
+        with self._inputs(student.detach(), teacher, batch, terms) as inputs:
+            for name in self.weights:
+                term = self._term(name)
+                if term not in terms:
+                    continue
+                student_part, teacher_part, batch_part = inputs(term)
+                assert student_part is not None
+                with naming(name):
+                    loss = loss + term.teach(student_part, teacher_part, batch_part)
+        return loss
 
     @contextmanager
     def _inputs(
@@ -159,6 +194,9 @@ class Objective(FullPrecisionModule):
 
     def _preparing(self) -> list[Term]:
         return [term for term in self._all() if term.preparation is not None]
+
+    def _teaching(self) -> list[Term]:
+        return [term for term in self._all() if term.teacher_training is not None]
 
     def _all(self) -> list[Term]:
         return [self._term(name) for name in self.weights]

@@ -123,6 +123,7 @@ def rehearse(
     try:
         with evaluating(objective):
             objective(*sides, batch)
+            objective.teach(*sides, batch)
             objective.prepare(*sides, batch)
     except (TypeError, RuntimeError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:300]
