@@ -1,4 +1,4 @@
-"""Unified regional feature mapping: tokens of any grid gathered at learned centers, and compared there (APT)."""
+"""Unified receptive fields mapping (URFM): tokens of any grid, gathered at learned centers and compared there."""
 
 import math
 from collections.abc import Sequence
