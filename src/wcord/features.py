@@ -60,6 +60,12 @@ class Features:
         pairs = zip(self.logits.split(list(sizes)), self.embedding.split(list(sizes)), strict=True)
         return [Features(*pair, {name: parts[at] for name, parts in maps.items()}) for at, pair in enumerate(pairs)]
 
+    def first(self, rows: int) -> "Features":
+        """Return the features of the first samples, which share their memory: of a rotated batch, the upright ones."""
+        return Features(
+            self.logits[:rows], self.embedding[:rows], {name: value[:rows] for name, value in self.maps.items()}
+        )
+
 
 _NAME_IT = (
     "name the module whose input is the embedding, by --embedding PATH (--student-embedding or --teacher-embedding in "

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from wcord.checks import WrongTypeError
+from wcord.checks import UsageError, WrongTypeError
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import LossReport
 from wcord.methods.build import build_objective
 from wcord.methods.objective import Objective
 from wcord.methods.setting import Setting
-from wcord.methods.term import Term
+from wcord.methods.term import Needs, Preparation, Term
 
 
 class Constant(Term):
@@ -84,3 +84,62 @@ def test_check_asks_every_term() -> None:
 
     Objective({"x": (1.0, Asking("x", 1.0)), "y": (1.0, Asking("y", 1.0))}).check(Setting(1, 1, 2, 2))
     assert asked == ["x", "y"]
+
+
+class Rows(Term):
+    """Notes which rows it gets."""
+
+    def __init__(self, **needs: bool) -> None:
+        super().__init__()
+        self.needs = Needs(**needs)
+        self.preparation = Preparation(student=True)
+        self.head = torch.nn.Linear(1, 1)
+
+    def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        self.rows = [student.logits[:, 0].tolist(), teacher.maps["m"][:, 0].tolist(), batch.target.tolist()]
+        self.shared = student is teacher
+        return self.head(student.embedding[:, :1]).sum()
+
+    def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> Tensor:
+        assert student is not None
+        return self.forward(student, teacher, batch)
+
+
+def rotated_batch() -> tuple[Features, Batch]:
+    images = torch.zeros(2, 1, 3, 3)
+    rows = torch.arange(8.0)[:, None]
+    return Features(rows, rows, {"m": rows}), Batch(
+        images, images, torch.tensor([5, 6]), torch.tensor([0, 1])
+    ).rotated()
+
+
+@pytest.mark.parametrize("prepares", [False, True])
+def test_terms_without_need_of_rotations_see_the_upright_rows(prepares: bool) -> None:
+    turned, plain = Rows(rotations=True), Rows(whole_batch=True)
+    objective = Objective({"turned": (1.0, turned), "plain": (1.0, plain)})
+    assert objective.rotations
+    features, batch = rotated_batch()
+    (objective.prepare if prepares else objective)(features, features, batch)
+    assert turned.rows == [list(range(8)), list(range(8)), [5, 6] * 4]
+    assert plain.rows == [[0, 1], [0, 1], [5, 6]]
+    assert plain.shared
+
+
+def test_turned_views_that_a_batch_does_not_hold_are_missed() -> None:
+    objective = Objective({"plain": (1.0, Rows()), "turned": (1.0, Rows(rotations=True))})
+    features, batch = rotated_batch()
+    with pytest.raises(UsageError, match=r"turned compares turned views .* use Batch.rotated\(\), or Loader"):
+        objective(features.first(2), features.first(2), batch.upright())
+
+
+def test_parameters_with_a_rate_of_their_own_form_their_own_group() -> None:
+    terms = {name: Rows() for name in ("plain", "slow", "own", "falling")}
+    own, falling = Preparation(lr=0.05, milestones=(0.5,)), Preparation(rate=0.5, milestones=(0.5,))
+    terms["slow"].preparation = Preparation(rate=0.2)
+    terms["own"].preparation, terms["falling"].preparation = own, falling
+    objective = Objective({name: (1.0, term) for name, term in terms.items()})
+    groups = objective.stage_groups("preparation")
+    assert {key: len(group) for key, group in groups.items()} == {1.0: 2, 0.2: 2, own: 2, falling: 2}
+    assert {key: len(group) for key, group in objective.stage_groups("main").items()} == {1.0: 8}
+    assert [own.rate_at(epoch, 4, run=3.0) for epoch in range(4)] == pytest.approx([0.05, 0.05, 0.005, 0.005])
+    assert [falling.rate_at(epoch, 4, run=3.0) for epoch in (1, 2)] == pytest.approx([1.5, 0.15])

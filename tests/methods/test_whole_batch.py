@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,6 @@ def trained(case: str, rank: int = 0, world: int = 1) -> tuple[State, list[dict[
     torch.manual_seed(3)
     images = torch.randint(256, (SAMPLES, 1, 8, 8), dtype=torch.uint8)
     split = MemorySplit(images, torch.arange(SAMPLES) % CLASSES)
-    train = Loader(split, batch_size=BATCH, shuffle=True, augment="crop-flip", rank=rank, world_size=world)
     sample = torch.zeros(2, 1, 8, 8)
     wider = "resnet14" if method in ("fsp", "kdsvd") else "resnet14x2"
     teacher = Network(create_model(wider, num_classes=CLASSES, in_channels=1), Preprocess((0.5,), (0.3,)))
@@ -60,6 +60,8 @@ def trained(case: str, rank: int = 0, world: int = 1) -> tuple[State, list[dict[
         class_weights=weights,
         options=options,
     )
+    turned = {"rotations": objective.rotations}
+    train = Loader(split, batch_size=BATCH, shuffle=True, augment="crop-flip", rank=rank, world_size=world, **turned)
     teacher.double().eval().requires_grad_(False)
     steps = []
     with capture(student, objective.student_map_names) as tap, capture(teacher, objective.teacher_map_names) as told:
@@ -81,8 +83,8 @@ def trained(case: str, rank: int = 0, world: int = 1) -> tuple[State, list[dict[
                 module.train()
                 student.eval()  # normalised by running statistics, which no batch changes
                 seen = told(batch.teacher_input.double())
-                whole = min(BATCH, SAMPLES - BATCH * number)
-                doubled = type(batch)(batch.student_input.double(), seen.logits, batch.target, batch.index)
+                whole = train.samples_in(number)
+                doubled = replace(batch, student_input=batch.student_input.double(), teacher_input=seen.logits)
                 report, _ = module(doubled, seen, stage)
                 optimizer.zero_grad()
                 (report.total * (world * len(batch) / whole)).backward()

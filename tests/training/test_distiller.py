@@ -33,3 +33,16 @@ def test_heads_are_trained_with_the_student_and_hits_are_counted() -> None:
         expected = (student(images).argmax(1) == target).sum()
         assert distiller(batch, None)[1] == expected
         assert 0 <= correct <= 4
+
+
+def test_hits_are_counted_on_upright_rows() -> None:
+    torch.manual_seed(0)
+    student = Network(create_model("resnet8", num_classes=3), Preprocess((0.5,) * 3, (0.5,) * 3))
+    objective = build_objective("ce", observe(student, student))
+    images, target = torch.rand(4, 3, 16, 16), torch.tensor([0, 1, 2, 0])
+    with capture(student) as tap:
+        distiller = Distiller(student, objective, tap).eval()
+        report, correct = distiller(Batch(images, images, target).rotated(), None)
+        plain, hits = distiller(Batch(images, images, target), None)
+    assert correct == hits
+    torch.testing.assert_close(report.parts["ce"], plain.parts["ce"])

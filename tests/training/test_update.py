@@ -12,6 +12,7 @@ from torch import nn
 
 from wcord import api
 from wcord.checks import UsageError
+from wcord.methods.term import Preparation
 from wcord.training.config import DistillConfig, TrainConfig, TrainingConfig, configure
 from wcord.training.engine import make_accelerator
 from wcord.training.loop import Trainer
@@ -125,6 +126,23 @@ def test_a_scaled_loss_moves_weights_as_the_loss_does(tmp_path: Path) -> None:
     # The gradient (3, 4) of norm 5 is cut to norm 0.5 after it was brought back to its scale.
     assert weight.tolist() == pytest.approx([1 - 0.1 * 0.3, 2 - 0.1 * 0.4])
     assert weight.grad is None
+
+
+def test_a_stage_with_a_rate_of_its_own_ignores_the_runs(tmp_path: Path) -> None:
+    weights = [nn.Parameter(torch.zeros(1)) for _ in range(3)]
+    own = Preparation(lr=0.05, milestones=(0.5, 0.75))
+    groups: dict[float | Preparation, list[nn.Parameter]] = {0.2: weights[:1], 7.0: [], own: weights[1:]}
+    accelerator = make_accelerator(TrainingConfig(device="cpu"), tmp_path)
+    update = Update(groups, TrainingConfig(), 0.3, accelerator)
+    rates = []
+    for epoch in range(8):
+        update.set_rate(0.01, epoch, 8)
+        rates.append([group["lr"] for group in update.optimizer.param_groups])
+    assert [rate for rate, _ in rates] == [0.01 * 0.2] * 8
+    assert [rate for _, rate in rates] == pytest.approx([0.05] * 4 + [0.005] * 2 + [0.0005] * 2)
+    assert update.shown_rate(0.01, 5, 8) == 0.01  # a group follows the run
+    alone = Update({own: weights}, TrainingConfig(), 0.3, accelerator)
+    assert alone.shown_rate(0.01, 5, 8) == pytest.approx(0.005)
 
 
 def test_an_overflow_is_left_out_counted_and_halves_the_scale(tmp_path: Path) -> None:

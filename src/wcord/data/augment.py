@@ -6,6 +6,7 @@ if a picture were padded before it is normalized.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,13 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import require_choice
+from wcord.checks import UsageError, require_choice, require_tensor
 
 AUGMENTATIONS = ("none", "shift", "crop-flip", "resized-crop")
 CROP_AREA = (0.08, 1.0)
 """Share of the picture that a resized crop covers (Szegedy et al. 2015, as in torchvision)."""
 CROP_RATIO = (3 / 4, 4 / 3)
 """Width : height of a resized crop."""
+ROTATIONS = 4
+"""Turned views of a picture: by 0°, 90°, 180° and 270°."""
 CROP_TRIES = 10
 """Crops drawn for each sample: the first that fits is used, else the whole picture."""
 
@@ -202,6 +205,76 @@ def whole(drawn: Tensor, height: int, width: int) -> Tensor:
     """Return crops of whole pictures, mirrored where drawn, for pictures that are cropped already."""
     sides = drawn.new_tensor([0, 0, height, width]).expand(len(drawn), 4)
     return torch.cat([sides, drawn[:, -1:]], dim=1)
+
+
+def rotated(images: Tensor) -> Tensor:
+    """Return pictures in four turned views: all as they are, then all turned by 90°, by 180° and by 270°.
+
+    They turn counter-clockwise, as `torch.rot90(x, k, (2, 3))` does.
+
+    >>> rotated(torch.tensor([[[[1, 2], [3, 4]]]]))[:, 0, 0].tolist()
+    [[1, 2], [2, 4], [4, 3], [3, 1]]
+
+    Args:
+        images: B×C×S×S, of any type.
+
+    Returns:
+        4B×C×S×S.
+
+    Raises:
+        UsageError: these are not square pictures.
+    """
+    require_tensor("images", images)
+    require_square("images", tuple(images.shape[1:]))
+    return torch.cat([images.rot90(turns, (2, 3)) for turns in range(ROTATIONS)])
+
+
+def require_square(name: str, shape: tuple[int, ...]) -> None:
+    """Raise unless a shape is that of a square picture, which keeps it in all turned views.
+
+    >>> require_square("the student's pictures", (3, 20, 30))
+    Traceback (most recent call last):
+        ...
+    wcord.checks.UsageError: the student's pictures are turned by 90°, which needs square ones, received 20×30: ...
+
+    Args:
+        name: whose pictures, for the message.
+        shape: channels, height, width.
+    """
+    if len(shape) != 3 or shape[2] == 1:
+        raise UsageError(
+            f"{name} are turned by 90°, which needs pictures, received rows or tokens of shape {shape}: use a method "
+            "without rotations"
+        )
+    if shape[1] != shape[2]:
+        raise UsageError(
+            f"{name} are turned by 90°, which needs square ones, received {shape[1]}×{shape[2]}: set --image-size, or "
+            "use a method without rotations"
+        )
+
+
+def rotated_draws(records: Tensor, drawn: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return the four turned views of each batch's records, and the crops of these views.
+
+    A sample has one draw for each view. It is mirrored before it is turned, if the draw of its first view says so, and
+    the views differ only in their turn and their crop.
+
+    Args:
+        records: ΣB×C×S×S, batch after batch.
+        drawn: 4ΣB rows of draws whose last column is the mirroring, view after view in each batch; or 4ΣB×0.
+        sizes: B of each batch.
+    """
+    views: list[Tensor] = []
+    for images, draws in zip(
+        records.split(list(sizes)), drawn.split([ROTATIONS * size for size in sizes]), strict=True
+    ):
+        if drawn.shape[1]:
+            mirror = draws[: len(images), -1].to(images.device, non_blocking=True)
+            images = torch.where(mirror[:, None, None, None] > 0, images.flip(3), images)
+        views.append(rotated(images))
+    if drawn.shape[1]:
+        drawn = torch.cat([drawn[:, :-1], torch.zeros_like(drawn[:, -1:])], dim=1)
+    return torch.cat(views), drawn
 
 
 ORDER, AUGMENT, PARTNER, PARTNER_AUGMENT, MIX = range(5)

@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from wcord.checks import UsageError
+from wcord.data.augment import ROTATIONS, rotated
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -17,15 +20,52 @@ class Batch:
         target: class numbers, B; or the shares of the classes in each sample, B×C, where samples are mixed; or its
             labels, B×C of 0 and 1 (float), where it may have several.
         index: row numbers in the training set, B, or None where there are none.
+        rotations: 1; or 4 where each sample comes upright and turned by 90°, 180° and 270°: all samples upright, then
+            all turned by 90°, and so on. Target and row number of a sample repeat.
     """
 
     student_input: Tensor
     teacher_input: Tensor
     target: Tensor
     index: Tensor | None = None
+    rotations: int = 1
 
     def __len__(self) -> int:
         return self.target.shape[0]
+
+    @property
+    def upright_rows(self) -> int:
+        """The rows that are not turned, which come first: all of them, or a quarter of a rotated batch."""
+        return len(self) // self.rotations
+
+    def upright(self) -> "Batch":
+        """Return the rows that are not turned, as slices of the same memory; the batch itself if no row is turned."""
+        if self.rotations == 1:
+            return self
+        return replace(self.split([self.upright_rows, len(self) - self.upright_rows])[0], rotations=1)
+
+    def rotated(self) -> "Batch":
+        """Return the batch with each sample in four turned views, as methods with `Objective.rotations` need it.
+
+        >>> image = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
+        >>> batch = Batch(image, image, torch.tensor([7])).rotated()
+        >>> batch.target.tolist(), batch.student_input[1].tolist(), len(batch.upright())
+        ([7, 7, 7, 7], [[[2.0, 4.0], [1.0, 3.0]]], 1)
+
+        Raises:
+            UsageError: the inputs are not square pictures, or are rotated already.
+        """
+        if self.rotations != 1:
+            raise UsageError("the batch holds rotated views already: leave out rotated()")
+        student_input = rotated(self.student_input)
+        shared = self.teacher_input is self.student_input
+        return Batch(
+            student_input,
+            student_input if shared else rotated(self.teacher_input),
+            torch.cat([self.target] * ROTATIONS),
+            None if self.index is None else torch.cat([self.index] * ROTATIONS),
+            rotations=ROTATIONS,
+        )
 
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on `device`; an input that both networks share stays shared."""
@@ -54,4 +94,4 @@ class Batch:
         teacher = student if shared else self.teacher_input.split(sizes)
         index = [None] * len(sizes) if self.index is None else self.index.split(sizes)
         parts = zip(student, teacher, self.target.split(sizes), index, strict=True)
-        return [Batch(*part) for part in parts]
+        return [Batch(*part, rotations=self.rotations) for part in parts]

@@ -17,11 +17,14 @@ from wcord.data.augment import (
     ORDER,
     PARTNER,
     PARTNER_AUGMENT,
+    ROTATIONS,
     Draws,
     Part,
     augment,
     place,
     random_of,
+    require_square,
+    rotated_draws,
     seeded,
     whole,
 )
@@ -57,6 +60,8 @@ class Loader:
         workers: processes that decode a streamed split; 0: this process decodes.
         views: augmented views of each sample in its batch, which is then all samples in their first view, all in their
             second, and so on.
+        rotations: each sample comes in four views, upright and turned by 90°, 180° and 270°, in that order. It is read
+            once and mirrored before it is turned, in all views alike; each view has its own shift or crop.
         partner: what the teacher sees; None: what the student sees.
         mixing: mix the samples of each batch, in the same way in all views and for both networks; targets are then
             shares of the classes, B×C, and there are no row numbers, since a mixture is no sample. Each process also
@@ -67,6 +72,7 @@ class Loader:
             same, bit for bit.
 
     Attributes:
+        copies: rows of each sample in its batch: one for each of its views or rotations.
         dropped: samples dropped from each epoch: 0 or 1 for one process.
     """
 
@@ -83,6 +89,7 @@ class Loader:
         device: torch.device | str = "cpu",
         workers: int = 0,
         views: int = 1,
+        rotations: bool = False,
         partner: Partner | None = None,
         mixing: Mixing | None = None,
         drop_single: bool = False,
@@ -98,6 +105,8 @@ class Loader:
             raise UsageError(f"views must be 1 or more, received {views}")
         require_counts(together=together)
         self.views, self.mixing, self.together = views, mixing, together
+        self.rotations = ROTATIONS if rotations else 1
+        self.copies = views * self.rotations
         _require_mixable(mixing, partner)
         self.device = torch.device(device)
         base, self._view = base_and_view(split)
@@ -119,11 +128,14 @@ class Loader:
                     raise UsageError(
                         "pairs by label need a sample of each class on the teacher's side, which lacks one"
                     )
+        if rotations:
+            _require_rotatable(views, split, partner)
         same_records = partner is None or (partner.pairs == "shared" and self._partner_base is self._base)
         # Crops of the originals are read, if both networks see the same crop of the same picture.
-        self._cut = augment == "resized-crop" and isinstance(self._base, StreamSplit) and same_records
+        streamed = isinstance(self._base, StreamSplit) and not rotations
+        self._cut = augment == "resized-crop" and streamed and same_records
         self._part = Part(rank, world_size, mates=mixing is not None)
-        self._draws = Draws(seed, len(split), batch_size, views, self._part)
+        self._draws = Draws(seed, len(split), batch_size, self.copies, self._part)
         self.dropped = _left_over(len(split), batch_size, world_size) if drop_single else 0
         if self.dropped == len(split):
             raise UsageError(
@@ -135,8 +147,8 @@ class Loader:
         return -(-(len(self.split) - self.dropped) // self.batch_size)
 
     def samples_in(self, number: int) -> int:
-        """Return the samples of batch `number` of an epoch, over all processes, each counted in each of its views."""
-        return self.views * min(self.batch_size, len(self.split) - number * self.batch_size)
+        """Return the samples of batch `number` of an epoch, over all processes, each counted in each of its copies."""
+        return self.copies * min(self.batch_size, len(self.split) - number * self.batch_size)
 
     def undivided(self) -> "Loader":
         """Return a loader of the whole batches, of which each process has a part here."""
@@ -174,18 +186,25 @@ class Loader:
         if self._cut:
             images = augment(self.augment, records, whole(drawn, *self._size))
         else:
-            images = augment(self.augment, records, place(self.augment, drawn, self._frame, self._size))
+            images = self._augmented(self.augment, records, place(self.augment, drawn, self._frame, self._size), shares)
         mixes = [self._mix(epoch, number) for number in numbers]
-        counts = [self.views * len(rows) for rows in shares]
+        counts = [self.copies * len(rows) for rows in shares]
         images = self._mixed(images, mixes, counts, self._size)
         student = teacher = self._view(images)
         if self.partner is not None:
-            teacher = self._teacher_input(images, records, partners, drawn, epoch, numbers, mixes, counts)
+            teacher = self._teacher_input(images, records, partners, drawn, epoch, numbers, mixes, shares)
         if self.mixing is None:
-            rows = torch.cat([rows.repeat(self.views) for rows in shares])
-            return Batch(student, teacher, self.targets.index_select(0, rows), rows), tuple(counts)
+            rows = torch.cat([rows.repeat(self.copies) for rows in shares])
+            target = self.targets.index_select(0, rows)
+            return Batch(student, teacher, target, rows, rotations=self.rotations), tuple(counts)
         targets = [self._mixed_targets(rows, mix) for rows, mix in zip(shares, mixes, strict=True)]
-        return Batch(student, teacher, torch.cat(targets)), tuple(map(len, targets))
+        return Batch(student, teacher, torch.cat(targets), rotations=self.rotations), tuple(map(len, targets))
+
+    def _augmented(self, kind: str, records: Tensor, drawn: Tensor, shares: Sequence[Tensor]) -> Tensor:
+        """Return the records of some batches augmented as drawn, in all of their rotations."""
+        if self.rotations > 1:
+            records, drawn = rotated_draws(records, drawn, [len(rows) for rows in shares])
+        return augment(kind, records, drawn)
 
     def _drawn(self, epoch: int, numbers: range, *, kind: str, size: tuple[int, int], stream: int = AUGMENT) -> Tensor:
         return torch.cat([self._draws(epoch, number, kind=kind, size=size, stream=stream) for number in numbers])
@@ -200,14 +219,14 @@ class Loader:
             return images
         mixed: list[Tensor] = []
         for batch, mix in zip(images.split(counts), mixes, strict=True):
-            share, mates = self._part.pairs(batch.unflatten(0, (self.views, -1)), dim=1)
+            share, mates = self._part.pairs(batch.unflatten(0, (self.copies, -1)), dim=1)
             mixed.append(mix.on(self._frame, size).pictures(share, mates).flatten(0, 1))
         return torch.cat(mixed)
 
     def _mixed_targets(self, rows: Tensor, mix: Mix) -> Tensor:
         assert self.mixing is not None
         share, mates = self._part.pairs(self.mixing.shares(self.targets.index_select(0, rows)), dim=0)
-        return mix.on(self._frame, self._size).targets(share, mates).repeat(self.views, 1)
+        return mix.on(self._frame, self._size).targets(share, mates).repeat(self.copies, 1)
 
     def _teacher_input(
         self,
@@ -218,7 +237,7 @@ class Loader:
         epoch: int,
         numbers: range,
         mixes: Sequence[Mix],
-        counts: list[int],
+        shares: Sequence[Tensor],
     ) -> Tensor:
         """Return the teacher's input: another view of the student's images, or the partners, mixed in the same way."""
         partner = self.partner
@@ -232,7 +251,8 @@ class Loader:
         else:
             drawn = self._drawn(epoch, numbers, kind=kind, size=self._partner_size, stream=PARTNER_AUGMENT)
             drawn = place(kind, drawn, self._partner_size, self._partner_size)
-        images = augment(kind, records if partners is None else partners, drawn)
+        images = self._augmented(kind, records if partners is None else partners, drawn, shares)
+        counts = [self.copies * len(rows) for rows in shares]
         return self._partner_view(self._mixed(images, mixes, counts, self._partner_size))
 
     def _order(self, epoch: int) -> Tensor:
@@ -336,6 +356,19 @@ def _require_mixable(mixing: Mixing | None, partner: Partner | None) -> None:
             "mixup and cutmix need the same pictures and augmentation for both networks, which differ here: "
             "remove them, or pair pictures of the same scenes"
         )
+
+
+def _require_rotatable(views: int, split: Split, partner: Partner | None) -> None:
+    """Raise unless both networks see square pictures, each sample in one view before it is turned."""
+    if views > 1:
+        raise UsageError(
+            f"a rotated batch holds four turned views of each sample, and --views {views} asks for others: leave out "
+            "--views, or use a method without rotations"
+        )
+    for name, seen in (("the student's pictures", split), ("the teacher's pictures", partner and partner.split)):
+        if seen is not None:
+            require_square(name, base_and_view(seen)[0].shape)
+            require_square(name, seen.shape)
 
 
 def _require_shares(batch_size: int, rank: int, world_size: int, workers: int) -> None:

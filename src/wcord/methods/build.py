@@ -85,6 +85,12 @@ def build_objective(method: str, setting: Setting, *, options: Options | None = 
             terms[term] = weighted
     objective = Objective(terms)
     objective.check(setting)
+    for name, (_, term) in terms.items():
+        if term.needs.labels and not labels:
+            raise UsageError(
+                f"{name} compares samples by their labels, but there are none: leave out --no-labels, or use a method "
+                "without labels (wcord, crd, kd)"
+            )
     return objective
 
 
@@ -184,6 +190,24 @@ def shipped_name(method: str, student: str, teacher: str) -> str:
     return student
 
 
+def needs_rotations(method: str, options: Options | None = None) -> bool:
+    """Return whether a method needs batches of turned views, see `Needs.rotations`.
+
+    >>> needs_rotations("wcord+kd")
+    False
+
+    Args:
+        method: names joined by `+`.
+        options: as in `build_objective`; a term whose factor is 0 is left out.
+    """
+    options = options or {}
+    return any(
+        kind.needs.rotations and options.get(name, {}).get(f"{term}_{WEIGHT}") != 0
+        for name in parse_method(method)
+        for term, (_, kind) in _terms(name).items()
+    )
+
+
 def option_names(name: str) -> tuple[str, ...]:
     """Return the options of a method beside `weight`: its terms' factors, and keyword-only arguments of its losses."""
     return (*_factors(name), *(parameter.name for parameter in _options_of(name)))
@@ -192,7 +216,7 @@ def option_names(name: str) -> tuple[str, ...]:
 def require_option(name: str, option: str, value: object) -> None:
     """Raise unless a method has an option, or had it in an earlier version with the value that still holds."""
     known = (*option_names(name), WEIGHT)
-    if METHODS[name].terms:
+    if {"gckt", "lckt"} & METHODS[name].terms.keys():
         require_wcord_option(name, option, value, known)
     else:
         checks.require_choice(f"option of {name}", option, known)

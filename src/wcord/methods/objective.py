@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from wcord import collectives
-from wcord.checks import require_kind
+from wcord.checks import UsageError, require_kind
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import LossReport
 from wcord.methods.setting import Setting
 from wcord.methods.term import Preparation, Stage, TeacherTraining, Term, naming
-from wcord.methods.whole_batch import TermInputs, whole_batch
+from wcord.methods.whole_batch import TermInputs, upright, whole_batch
 from wcord.numerics import FullPrecisionModule, Settles
 
 OLD_KEY = re.compile(r"terms\.(wcord|wcord-a|lckt-a|gckt|lckt)\.loss\.(?P<part>critic|contrast|local)\.(?P<rest>.*)")
@@ -73,6 +73,11 @@ class Objective(FullPrecisionModule):
         return bool(self._teaching())
 
     @property
+    def rotations(self) -> bool:
+        """Whether any term needs rotated batches, as `Batch.rotated` and `Loader(rotations=True)` make them."""
+        return any(term.needs.rotations for term in self._all())
+
+    @property
     def reads(self) -> str:
         """Why a step has to wait for the device, term by term; empty if none has to."""
         return "; ".join(f"{name}: {reason}" for name in self.weights if (reason := self._term(name).needs.reads))
@@ -91,13 +96,17 @@ class Objective(FullPrecisionModule):
             return None
         return Preparation(epochs=max(stage.epochs for stage in stages), student=any(stage.student for stage in stages))
 
-    def stage_groups(self, stage: Stage) -> dict[float, list[nn.Parameter]]:
-        """Return the terms' trained parameters in a stage, by the factor of their learning rate."""
-        groups: dict[float, list[nn.Parameter]] = {}
+    def stage_groups(self, stage: Stage) -> dict[float | Preparation, list[nn.Parameter]]:
+        """Return the terms' trained parameters in a stage, by the factor of the run's learning rate.
+
+        Parameters whose stage has a rate or milestones of its own stand by their `Preparation`.
+        """
+        groups: dict[float | Preparation, list[nn.Parameter]] = {}
         for term in self._all() if stage == "main" else self._preparing():
-            factor = term.preparation.rate if stage == "preparation" and term.preparation is not None else 1.0
+            prepared = term.preparation if stage == "preparation" else None
+            rate = 1.0 if prepared is None else prepared if prepared.own_rate else prepared.rate
             trained = [parameter for parameter in term.stage_parameters(stage) if parameter.requires_grad]
-            groups.setdefault(factor, []).extend(trained)
+            groups.setdefault(rate, []).extend(trained)
         return groups
 
     def stage_parameters(self, stage: Stage) -> list[nn.Parameter]:
@@ -167,20 +176,35 @@ class Objective(FullPrecisionModule):
     ) -> Iterator[Callable[[Term], TermInputs]]:
         """Yield the function from a term to its inputs: this process's part of the batch, or the whole if it needs it.
 
-        All processes then draw the same random numbers, so that the loss of the whole batch has one value.
+        Of a rotated batch, terms that do not need the rotations get the upright rows alone. With the whole batch, all
+        processes draw the same random numbers, so that its loss has one value.
         """
+        turning = self._require_rotations(terms, batch)
         local = (student, teacher, batch)
+        flat = upright(*local)
         together = [term for term in terms if term.needs.whole_batch]
         if not together or not self.training or collectives.count() == 1:
-            yield lambda term: local
+            yield lambda term: local if term.needs.rotations else flat
             return
         whole = whole_batch(
-            *local,
+            *(local if any(term in turning for term in together) else flat),
             student_maps=sorted({name for term in together for name in term.student_map_names}),
             teacher_maps=sorted({name for term in together for name in term.teacher_map_names}),
         )
         with collectives.drawing_as_first(batch.target.device):
-            yield lambda term: whole if term.needs.whole_batch else local
+            of_all, of_here = (whole, upright(*whole)), (local, flat)
+            yield lambda term: (of_all if term.needs.whole_batch else of_here)[not term.needs.rotations]
+
+    def _require_rotations(self, terms: Sequence[Term], batch: Batch) -> list[Term]:
+        """Return the terms that need rotated batches; raise if there are some and the batch is not rotated."""
+        turning = [term for term in terms if term.needs.rotations]
+        if turning and batch.rotations == 1:
+            name = next(name for name in self.weights if self._term(name) in turning)
+            raise UsageError(
+                f"{name} compares turned views of each sample, which the batch does not hold: use Batch.rotated(), or "
+                "Loader(rotations=True), and the networks' features of its rows"
+            )
+        return turning
 
     def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return the embeddings of the first term that has a critic; None if no term has one."""

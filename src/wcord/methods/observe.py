@@ -1,6 +1,7 @@
 """Inspect two networks by a forward pass: the widths, classes and maps that a method works on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypedDict, Unpack
 
 import torch
@@ -111,15 +112,16 @@ def rehearse(
     Raises:
         UsageError: if a loss cannot be computed.
     """
-    student_features = _dry_run("student", student, student_sample, objective.student_map_names)
-    teacher_features = _dry_run("teacher", teacher, teacher_sample, objective.teacher_map_names)
+    index = torch.arange(len(student_sample))
+    batch = Batch(student_sample, teacher_sample, torch.zeros_like(index), index if rows else None)
+    if objective.rotations:
+        batch = batch.rotated()
+    student_features = _dry_run("student", student, batch.student_input, objective.student_map_names)
+    teacher_features = _dry_run("teacher", teacher, batch.teacher_input, objective.teacher_map_names)
     # Heads are built on the CPU, wherever the networks are; a loop moves them with the rest.
     sides = student_features.to("cpu"), teacher_features.to("cpu")
-    index = torch.arange(len(student_sample))
-    target = torch.zeros_like(index)
     if shares:
-        target = F.one_hot(target, sides[0].logits.shape[1]).float()
-    batch = Batch(student_sample, teacher_sample, target, index if rows else None)
+        batch = replace(batch, target=F.one_hot(batch.target, sides[0].logits.shape[1]).float())
     try:
         with evaluating(objective):
             objective(*sides, batch)

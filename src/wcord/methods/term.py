@@ -34,6 +34,9 @@ class Needs:
         whole_batch: it compares the samples of a batch or keeps statistics of them (a memory does, and a head with
             BatchNorm); if several processes share a batch, each of them passes it the whole batch, in training.
         teacher: it uses the teacher; if no term does, the teacher does not run.
+        rotations: batches hold each sample upright and turned by 90°, 180° and 270°; the loader then makes them, and
+            terms without this need get the upright rows alone.
+        labels: targets are labels of the data; without labels they are the teacher's answers.
         reads: why its step has to wait for the device, so that it cannot be captured; empty if it does not wait.
     """
 
@@ -44,6 +47,8 @@ class Needs:
     min_batch: int = 1
     whole_batch: bool = False
     teacher: bool = True
+    rotations: bool = False
+    labels: bool = False
     reads: str = ""
 
 
@@ -54,12 +59,36 @@ class Preparation:
     Attributes:
         epochs: its length, unless the training configuration sets another.
         student: the student's weights train in it too, and not the term's heads alone.
-        rate: factor of the run's learning rate at which the term's own parameters train in it; it stays constant.
+        rate: factor of the run's learning rate at which the term's own parameters train in it.
+        lr: the learning rate at which they train, whatever that of the run is; None: `rate` times the run's.
+        milestones: shares of the stage's length after which their rate is multiplied by 0.1.
     """
 
     epochs: int = 30
     student: bool = False
     rate: float = 1.0
+    lr: float | None = None
+    milestones: tuple[float, ...] = ()
+
+    @property
+    def own_rate(self) -> bool:
+        """Whether the rate of the term's own parameters is more than a constant factor of the run's."""
+        return self.lr is not None or bool(self.milestones)
+
+    def rate_at(self, epoch: int, epochs: int, *, run: float) -> float:
+        """Return the learning rate of the term's own parameters in one epoch of the stage, counted from 0.
+
+        >>> stage = Preparation(lr=0.05, milestones=(0.5, 0.75))
+        >>> [stage.rate_at(epoch, 4, run=0.01) for epoch in range(4)]
+        [0.05, 0.05, 0.005000000000000001, 0.0005000000000000001]
+
+        Args:
+            epoch: the number of the epoch.
+            epochs: the length of the stage, which may be that of another term's.
+            run: the learning rate of the run in the stage.
+        """
+        first = self.rate * run if self.lr is None else self.lr
+        return first * 0.1 ** sum(epoch >= round(share * epochs) for share in self.milestones)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""Gather a batch from all processes, for terms that compare its samples or keep statistics of them."""
+"""The inputs of a term: its part of a batch or all processes' parts, with all rotations or the upright rows alone."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from wcord import collectives
@@ -13,6 +14,18 @@ TermInputs = tuple[Features | None, Features, Batch]
 """The student's features, None if it does not run; the teacher's; and the batch."""
 
 
+def upright(student: Features | None, teacher: Features, batch: Batch) -> TermInputs:
+    """Return the rows that are not turned, as slices."""
+    if batch.rotations == 1:
+        return student, teacher, batch
+    rows = batch.upright_rows
+    student_features = None if student is None else student.first(rows)
+    if teacher is student:
+        assert student_features is not None
+        return student_features, student_features, batch.upright()
+    return student_features, teacher.first(rows), batch.upright()
+
+
 def whole_batch(
     student: Features | None,
     teacher: Features,
@@ -21,7 +34,7 @@ def whole_batch(
     student_maps: Sequence[str],
     teacher_maps: Sequence[str],
 ) -> TermInputs:
-    """Return features, targets and row numbers of all processes, in the order of their ranks.
+    """Return features, targets and row numbers of all processes, in the order of their ranks within each rotation.
 
     The gradient goes back as `collectives.gather_rows` describes. The inputs, which no term reads, stay local.
 
@@ -35,7 +48,7 @@ def whole_batch(
     counts = collectives.row_counts(len(batch), batch.target.device)
 
     def gather(rows: Tensor) -> Tensor:
-        return collectives.gather_rows(rows, counts)
+        return view_major(collectives.gather_rows(rows, counts), counts, batch.rotations)
 
     def gather_features(local: Features, maps: Sequence[str]) -> Features:
         return Features(
@@ -49,3 +62,20 @@ def whole_batch(
         assert student_features is not None
         return student_features, student_features, whole
     return student_features, gather_features(teacher, teacher_maps), whole
+
+
+def view_major(rows: Tensor, counts: Sequence[int], views: int) -> Tensor:
+    """Return rows that come process by process, and view by view in each, view by view over all processes.
+
+    >>> view_major(torch.tensor([0, 1, 10, 11, 2, 12]), [4, 2], 2).tolist()
+    [0, 1, 2, 10, 11, 12]
+
+    Args:
+        rows: of all processes, in the order of their ranks.
+        counts: rows of each process, all its views together.
+        views: of each sample.
+    """
+    if views == 1 or len(counts) == 1:
+        return rows
+    parts = [part.unflatten(0, (views, len(part) // views)) for part in rows.split(list(counts))]
+    return torch.cat(parts, dim=1).flatten(0, 1)

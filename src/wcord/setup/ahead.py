@@ -6,9 +6,11 @@ from math import prod
 import torch
 
 from wcord.checks import UsageError
+from wcord.data.augment import ROTATIONS
 from wcord.data.dataset import DataSet
 from wcord.data.split import StreamSplit, base_and_view
-from wcord.methods.build import adapts_teacher
+from wcord.methods.build import adapts_teacher, needs_rotations
+from wcord.methods.options import parse_options
 from wcord.training.config import Config, DistillConfig, TrainConfig
 
 BATCHES = 16
@@ -54,10 +56,16 @@ def made_together(config: TrainConfig | DistillConfig, data: DataSet, device: to
     return ahead if ahead > 1 else _small_batches(config, data, device)
 
 
+def in_rotations(config: TrainConfig | DistillConfig) -> bool:
+    """Return whether the method of a run needs batches of turned views."""
+    return isinstance(config, DistillConfig) and needs_rotations(config.method, parse_options(config.set))
+
+
 def _small_batches(config: TrainConfig | DistillConfig, data: DataSet, device: torch.device) -> int:
     streamed = isinstance(base_and_view(data.train)[0], StreamSplit)
     if device.type != "cuda" or streamed:  # decoding takes longer than all launches
         return 1
     numbers = prod(data.train.shape) + prod(data.of_teacher.train.shape)
-    batch_bytes = 4 * numbers * config.training.batch_size * config.data.views
+    copies = ROTATIONS if in_rotations(config) else config.data.views
+    batch_bytes = 4 * numbers * config.training.batch_size * copies
     return max(1, min(BATCHES, LARGEST_PASS // batch_bytes))

@@ -43,7 +43,9 @@ def open_cache(job: Job, say: Callable[[str], None]) -> TeacherCache | None:
     about |= {name: value for name, value in vars(training).items() if "teacher outputs" in SETTINGS[name].facts}
     if job.train.mixing is not None:
         about["mixing"] = dataclasses.asdict(job.train.mixing)
-    return TeacherCache(folder, job.teacher, about, batch_size=training.batch_size * job.train.views, say=say)
+    if job.train.rotations > 1:
+        about["rotations"] = job.train.rotations
+    return TeacherCache(folder, job.teacher, about, batch_size=training.batch_size * job.train.copies, say=say)
 
 
 def _pairing_key(job: Job) -> dict[str, object]:

@@ -23,7 +23,7 @@ from wcord.models.trial import require_gradient
 from wcord.models.weights import read_card
 from wcord.scope import scopes
 from wcord.setup.adapted import adapted_teacher
-from wcord.setup.ahead import made_together, with_teacher_ahead
+from wcord.setup.ahead import in_rotations, made_together, with_teacher_ahead
 from wcord.setup.as_trained import data_settings, in_network_channels, note_of_frame, note_of_split
 from wcord.setup.classes import fit_classes, label_by_teacher, labels_agree
 from wcord.setup.networks import build_network
@@ -131,7 +131,7 @@ def prepare(
     config = with_teacher_ahead(config, data, device)
     train = _training_batches(config, data, mixing, device, rank, processes)
     test = Loader(data.test, batch_size=EVALUATION_BATCH, device=str(device), workers=config.data.workers)
-    smallest = _smallest_batch(len(data.train), training.batch_size) * config.data.views // processes
+    smallest = _smallest_batch(len(data.train), training.batch_size) * train.copies // processes
     require_normalizable(student, _samples(data)[0], smallest)
     require_gradient("student", student, _samples(data)[0])
     same_labels = _same_labels(config, teacher, data)
@@ -166,6 +166,7 @@ def _training_batches(
         device=str(device),
         workers=config.data.workers,
         views=config.data.views,
+        rotations=in_rotations(config),
         partner=data.partner("train"),
         mixing=mixing,
         drop_single=True,

@@ -40,7 +40,7 @@ class Distiller(nn.Module):
         collectives.copy_from_first(self.objective.buffers())
 
     def forward(self, batch: Batch, teacher: Features | None, stage: Stage = "main") -> tuple[LossReport, Tensor]:
-        """Return the loss and the number of correct samples; without a teacher the student takes its place.
+        """Return the loss and the number of correct upright samples; without a teacher the student takes its place.
 
         If the method trains additions to the teacher, the report has their loss too, from the same features.
         In the preparation stage the student runs only if it trains, and the number is 0.
@@ -55,7 +55,8 @@ class Distiller(nn.Module):
         report = self.objective(student, student if teacher is None else teacher, batch)
         if teacher is not None and self.objective.teaches:
             report = replace(report, teacher=self.objective.teach(student, teacher, batch))
-        return report, self._correct(student.logits.detach(), batch.target)
+        upright = batch.upright()
+        return report, self._correct(student.logits.detach()[: len(upright)], upright.target)
 
     def _correct(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the number of correct samples; the label of a mixture is the class with the largest share.

@@ -23,6 +23,7 @@ from torch import nn
 
 from wcord.bounds import Device, convert
 from wcord.checks import RunError, UsageError
+from wcord.methods.term import Preparation
 from wcord.models.classifier import split_head
 from wcord.models.network import unwrap
 from wcord.training.config import TrainingConfig
@@ -127,7 +128,7 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def student_groups(student: nn.Module, body_rate: float) -> dict[float, list[nn.Parameter]]:
+def student_groups(student: nn.Module, body_rate: float) -> dict[float | Preparation, list[nn.Parameter]]:
     """Return a student's trainable parameters by learning rate factor: 1 for its head, `body_rate` for the rest."""
     if body_rate == 1:
         return {1.0: [parameter for parameter in student.parameters() if parameter.requires_grad]}
@@ -136,18 +137,20 @@ def student_groups(student: nn.Module, body_rate: float) -> dict[float, list[nn.
 
 
 def make_optimizer(
-    groups: Mapping[float, list[nn.Parameter]], config: TrainingConfig, lr: float, device: torch.device
+    groups: Mapping[float | Preparation, list[nn.Parameter]], config: TrainingConfig, lr: float, device: torch.device
 ) -> torch.optim.Optimizer:
     """Return the configured optimizer; a group's key is the factor of its learning rate, stored as `factor`.
+
+    The factor of a group with a rate of its own, whose key is a `Preparation`, has no effect.
 
     On a GPU it updates all weights in one launch, and the rate is a tensor, which a captured step reads each time. Not
     with fp16: such a launch skips a step that overflows without counting it.
     """
     on_gpu = device.type == "cuda" and config.precision != "fp16"
+    rated = [(key.rate if isinstance(key, Preparation) else key, group) for key, group in groups.items() if group]
     parameter_groups: list[dict[str, Any]] = [
         {"params": group, "factor": factor, "lr": torch.tensor(lr * factor, device=device) if on_gpu else lr * factor}
-        for factor, group in groups.items()
-        if group
+        for factor, group in rated
     ]
     fused = True if on_gpu else None
     match config.optimizer:

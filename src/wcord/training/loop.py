@@ -177,8 +177,8 @@ class Trainer:
         """Create the optimizer of the stage's trainable parameters, and the step around it."""
         with_student = self.at.stage == "main" or (self.preparation is not None and self.preparation.student)
         groups = student_groups(self.student, self.config.body_rate) if with_student else {}
-        for factor, parameters in self.objective.stage_groups(self.at.stage).items():
-            groups.setdefault(factor, []).extend(parameters)
+        for rate, parameters in self.objective.stage_groups(self.at.stage).items():
+            groups.setdefault(rate, []).extend(parameters)
         self.update = Update(groups, self.config, self.base_lr, self.accelerator)
         if self.teaching is not None:
             self.teaching.enter(self.at.stage)
@@ -232,7 +232,7 @@ class Trainer:
 
     def _step(self, batch: Batch, teacher_features: Features | None) -> None:
         """Teacher once, student once, backward; the last batch of an optimizer step moves the weights."""
-        self.update.set_rate(self._learning_rate())
+        self.update.set_rate(self._learning_rate(), *self.at.epoch_of_stage)
         if self.teaching is not None and self.teaching.update is not None:
             self.teaching.update.set_rate(self.at.stage_steps)
         if teacher_features is None and self.teaching is not None:
@@ -245,7 +245,7 @@ class Trainer:
         except RunError:
             self.meter.flush()  # an earlier step may have failed first
             raise
-        self.meter.add(self.at.steps_done, row, len(batch))
+        self.meter.add(self.at.steps_done, row, batch.upright_rows)
         self.at.batch += 1
         if device.type == "cpu" or self.at.batch % FLUSH_EVERY == 0:
             self.meter.flush()
@@ -292,7 +292,7 @@ class Trainer:
         parts = {name: means.pop(name) for name in self.meter.parts}
         entry: dict[str, Any] = {
             "epoch": self.at.epoch + 1,
-            "lr": self._learning_rate(self.at.stage_steps - 1),
+            "lr": self.update.shown_rate(self._learning_rate(self.at.stage_steps - 1), *self.at.epoch_of_stage),
             "loss": loss,
             "parts": parts,
             "seconds": round(seconds, 3),

@@ -40,6 +40,11 @@ class Position:
         return self.epochs if self.stage == "main" else self.prepared_epochs
 
     @property
+    def epoch_of_stage(self) -> tuple[int, int]:
+        """The number of the current epoch, from 0, and of the stage's epochs."""
+        return self.epoch, self.stage_epochs
+
+    @property
     def stage_name(self) -> str:
         """The stage's name for an epoch."""
         return "epoch" if self.stage == "main" else "preparation"

@@ -67,7 +67,7 @@ class Step:
             learning.step()
         if closes and self.update.step() and self.average is not None:
             self.average.update(self.student)
-        return measured(report, correct, len(batch))
+        return measured(report, correct, batch.upright_rows)
 
 
 def without_waiting(device: torch.device) -> AbstractContextManager[None]:

@@ -1,12 +1,14 @@
 """One optimizer step: gradients of one batch or several, scaled, clipped and applied."""
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from wcord.methods.term import Preparation
 from wcord.training.config import TrainingConfig
 from wcord.training.engine import make_optimizer
 
@@ -22,7 +24,7 @@ class Update:
     not a failure.
 
     Args:
-        groups: trainable parameters by learning rate factor.
+        groups: trainable parameters by the factor of their learning rate, or by the stage that has a rate of its own.
         config: how to train.
         base_lr: learning rate before the schedule.
         accelerator: the engine; it has a gradient scaler if the precision is fp16.
@@ -33,18 +35,19 @@ class Update:
 
     def __init__(
         self,
-        groups: Mapping[float, list[nn.Parameter]],
+        groups: Mapping[float | Preparation, list[nn.Parameter]],
         config: TrainingConfig,
         base_lr: float,
         accelerator: Accelerator,
     ) -> None:
         self.parameters = [parameter for group in groups.values() for parameter in group]
         self.optimizer = accelerator.prepare(make_optimizer(groups, config, base_lr, accelerator.device))
+        self._own = [key if isinstance(key, Preparation) else None for key, group in groups.items() if group]
         self._fill_momenta()
         self.scaler: torch.amp.GradScaler | None = accelerator.scaler
         self.clip_norm = config.clip_norm
         self.skipped = 0
-        self._rate: float | None = None
+        self._rates: list[float] = []
 
     def _fill_momenta(self) -> None:
         """Give every weight a momentum of zero if it has none and the optimizer is fused.
@@ -60,15 +63,24 @@ class Update:
                 if state.get("momentum_buffer") is None:
                     state["momentum_buffer"] = torch.zeros_like(parameter)
 
-    def set_rate(self, lr: float) -> None:
-        """Set the learning rate of each group: `lr` times its factor."""
-        for group in self.optimizer.param_groups:
-            rate = lr * group["factor"]
+    def set_rate(self, lr: float, epoch: int = 0, epochs: int = 1) -> None:
+        """Set the learning rate of each group: `lr` times its factor, or its own in this epoch of the stage."""
+        rates = self._rates_at(lr, epoch, epochs)
+        for group, rate, before in zip_longest(self.optimizer.param_groups, rates, self._rates):
             if not isinstance(group["lr"], Tensor):
                 group["lr"] = rate
-            elif lr != self._rate:  # filling a tensor costs a launch
+            elif rate != before:  # filling a tensor costs a launch
                 group["lr"].fill_(rate)
-        self._rate = lr
+        self._rates = rates
+
+    def shown_rate(self, lr: float, epoch: int, epochs: int) -> float:
+        """Return the rate to log for an epoch: the run's, or the largest if all groups have rates of their own."""
+        own = all(self._own) and self._own
+        return max(self._rates_at(lr, epoch, epochs)) if own else lr
+
+    def _rates_at(self, lr: float, epoch: int, epochs: int) -> list[float]:
+        pairs = zip_longest(self.optimizer.param_groups, self._own)
+        return [lr * group["factor"] if own is None else own.rate_at(epoch, epochs, run=lr) for group, own in pairs]
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a loss to those of the step."""
@@ -107,7 +119,7 @@ class Update:
         self.optimizer.load_state_dict({**saved, "param_groups": groups})
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
-        self._rate = None
+        self._rates = []
         self._fill_momenta()
         if self.scaler is not None and state.get("scaler"):
             self.scaler.load_state_dict(state["scaler"])
