@@ -60,6 +60,9 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
     "fitnet_loss": (losses.fitnet_loss, (MAP, MAP), {}, {}),
     "fsp_loss": (losses.fsp_loss, ([MAP, MAP], [MAP, MAP]), {}, {}),
     "ft_loss": (losses.ft_loss, (MAP, MAP), {}, {"p1": COUNT, "p2": frozenset({1.5})}),
+    "ickd_loss": (losses.ickd_loss, (MAP, MAP), {"cells": [1, 1]}, {"cells": COUNT}),
+    "infonce_loss": (losses.infonce_loss, (EMBEDDING, EMBEDDING), {"temperature": 0.1}, {"temperature": POSITIVE}),
+    "rsd_loss": (losses.rsd_loss, (EMBEDDING, EMBEDDING), {"kappa": 0.01}, {"kappa": NOT_NEGATIVE}),
     "Paraphraser": (losses.Paraphraser, (), {"channels": 4}, {"channels": COUNT, "rate": frozenset({1.5})}),
     "Translator": (
         losses.Translator,
@@ -375,6 +378,7 @@ def test_numbers_are_taken_within_their_bounds_and_refused_by_name_beyond(name: 
 
 SWITCHES: list[tuple[Callable[[Any], object], str]] = [
     (lambda value: losses.kd_loss(LOGITS, LOGITS, standardize=value), "standardize"),
+    (lambda value: losses.ickd_loss(MAP, MAP, rows=value), "rows"),
     (lambda value: losses.GCKTLoss(6, 6, standardize=value), "standardize"),
     (lambda value: losses.LCKTLoss(6, 6, lckt_standardize=value), "lckt_standardize"),
     (lambda value: losses.CRDLoss(6, 6, num_samples=4, standardize=value), "standardize"),

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,9 @@ DOORS: dict[str, Door] = {
     "fitnet_loss": door(losses.fitnet_loss, **TWO_MAPS),
     "fsp_loss": door(losses.fsp_loss, **LISTS),
     "ft_loss": door(losses.ft_loss, student_factor=MAP, teacher_factor=MAP),
+    "ickd_loss": door(losses.ickd_loss, **TWO_MAPS, rows=True),
+    "infonce_loss": door(partial(losses.infonce_loss, temperature=0.1), student=EMBEDDING, teacher=EMBEDDING),
+    "rsd_loss": door(partial(losses.rsd_loss, kappa=0.01), student=EMBEDDING, teacher=EMBEDDING),
     "Paraphraser": door(losses.Paraphraser(3).forward, teacher_map=MAP),
     "Paraphraser.reconstruction_loss": door(losses.Paraphraser(3).reconstruction_loss, teacher_map=MAP),
     "Translator": door(losses.Translator(3, 4).forward, student_map=MAP),
@@ -166,7 +170,9 @@ DOORS: dict[str, Door] = {
         student_embedding="1",
         options={"kd": {"temperature": 2.0}},
     ),
-    "capture": door(lambda **given: features.capture(**given).__enter__(), model=network(), maps=["0"], embedding="1"),
+    "capture": door(
+        lambda **given: features.capture(**given).__enter__(), model=network(), maps=["0"], embedding="1", cut=["0"]
+    ),
     "map_names": door(features.map_names, model=network()),
     "Network": door(Network, backbone=network(), preprocess=Preprocess([0.5], [0.5]), classes=("a", "b")),
     "Network.forward": door(Network(network(), Preprocess([0.5], [0.5])).forward, images=torch.rand(2, 1, 8, 8)),

@@ -64,6 +64,7 @@ OTHERS: dict[str, Case] = {
     "wkd-l cka": ("wkd-l", {"similarity": "cka"}, {}),
     "wkd-l, steps not known": ("wkd-l", {}, {"total_steps": None}),
     "wkd-f in cells": ("wkd-f", {"grid": 2}, {}),
+    "ickd in cells": ("ickd", {"cells": (2, 2)}, {}),
     "ft powers": ("ft", {"p1": 3, "p2": 2.0}, {}),
     "at power": ("at", {"p": 3.0}, {}),
     "smoothed labels": ("ce", {}, {"label_smoothing": 0.1}),

@@ -14,6 +14,8 @@ from wcord.losses.ft import Paraphraser as Paraphraser
 from wcord.losses.ft import Translator as Translator
 from wcord.losses.ft import ft_loss as ft_loss
 from wcord.losses.gckt import GCKTLoss as GCKTLoss
+from wcord.losses.ickd import ickd_loss as ickd_loss
+from wcord.losses.infonce import infonce_loss as infonce_loss
 from wcord.losses.kd import binary_kd_loss as binary_kd_loss
 from wcord.losses.kd import kd_loss as kd_loss
 from wcord.losses.kdsvd import kdsvd_loss as kdsvd_loss
@@ -27,6 +29,7 @@ from wcord.losses.pkt import pkt_loss as pkt_loss
 from wcord.losses.reviewkd import ReviewKDLoss as ReviewKDLoss
 from wcord.losses.reviewkd import hcl_loss as hcl_loss
 from wcord.losses.rkd import rkd_loss as rkd_loss
+from wcord.losses.rsd import rsd_loss as rsd_loss
 from wcord.losses.sp import sp_loss as sp_loss
 from wcord.losses.ttm import ttm_loss as ttm_loss
 from wcord.losses.ttm import wttm_loss as wttm_loss
@@ -66,6 +69,8 @@ __all__ = [
     "fsp_loss",
     "ft_loss",
     "hcl_loss",
+    "ickd_loss",
+    "infonce_loss",
     "kd_loss",
     "kdsvd_loss",
     "margin_softmax_loss",
@@ -74,6 +79,7 @@ __all__ = [
     "ofd_margin",
     "pkt_loss",
     "rkd_loss",
+    "rsd_loss",
     "sp_loss",
     "ttm_loss",
     "urfm_loss",

@@ -53,6 +53,11 @@ class Objective(FullPrecisionModule):
         return tuple(dict.fromkeys(name for term in self._all() for name in term.teacher_map_names))
 
     @property
+    def cuts(self) -> tuple[str, ...]:
+        """The maps of the student after which the gradient stops, as `features.capture` takes them."""
+        return tuple(dict.fromkeys(name for term in self._all() for name in term.cuts))
+
+    @property
     def diagnostics(self) -> tuple[str, ...]:
         """Names of the values that are logged beside the losses."""
         return tuple(name for term in self._all() for name in term.diagnostics)
@@ -124,6 +129,7 @@ class Objective(FullPrecisionModule):
         The features of a teacher that trains are used without their graph.
         """
         teacher = teacher.detach() if self.teaches else teacher
+        self._require_cuts(student)
         total = student.logits.new_zeros(())
         parts: dict[str, Tensor] = {}
         diagnostics: dict[str, Tensor] = {}
@@ -136,6 +142,16 @@ class Objective(FullPrecisionModule):
                 diagnostics |= {value: term.measured[value] for value in term.diagnostics}
                 total = total + weight * parts[name]
         return LossReport(total, parts, diagnostics)
+
+    def _require_cuts(self, student: Features) -> None:
+        """Raise if the student's gradient does not stop where a term says: the loss alone would not show it."""
+        lacking = [name for name in self.cuts if name not in student.cuts]
+        if lacking and student.logits.requires_grad:
+            raise UsageError(
+                f"{'+'.join(self.weights)} stops the gradient after the student's {', '.join(lacking)}, but these "
+                "features come from a tap that does not: open it with capture(student, "
+                "maps=objective.student_map_names, cut=objective.cuts)"
+            )
 
     def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> LossReport:
         """Return the loss of the preparation stage: the unweighted sum over the terms that have one."""

@@ -131,6 +131,8 @@ class Term(FullPrecisionModule, ABC):
     """The maps of the student that it reads, as `features.capture` takes them."""
     teacher_map_names: tuple[str, ...] = ()
     """The maps of the teacher that it reads."""
+    cuts: tuple[str, ...] = ()
+    """The maps of the student after which the gradient stops, for all terms of the sum; `features.capture` cuts."""
     preparation: Preparation | None = None
     """The stage that has to come before the main one."""
     teacher_training: TeacherTraining | None = None

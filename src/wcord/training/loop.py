@@ -137,7 +137,8 @@ class Trainer:
         """
         config = self.config
         with ExitStack() as stack:
-            student_tap = stack.enter_context(capture(self.student, maps=self.objective.student_map_names))
+            maps, cuts = self.objective.student_map_names, self.objective.cuts
+            student_tap = stack.enter_context(capture(self.student, maps=maps, cut=cuts))
             if self.teacher is not None:
                 maps, how = self.objective.teacher_map_names, self.objective.teacher_training
                 self.teaching = stack.enter_context(
