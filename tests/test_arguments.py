@@ -33,7 +33,7 @@ OR_NONE: frozenset[object] = frozenset({None})
 
 torch.manual_seed(0)
 LOGITS, EMBEDDING, MAP = torch.randn(4, 3), torch.randn(4, 6), torch.randn(4, 3, 4, 4)
-TARGET, ROWS = torch.tensor([0, 1, 2, 0]), torch.arange(4)
+TARGET, ROWS, VIEWS = torch.tensor([0, 1, 2, 0]), torch.arange(4), torch.randn(12, 3)
 SIMPLEX, COST = torch.full((4, 3), 1 / 3), torch.rand(3, 3)
 SEEN = Representation(EMBEDDING, TARGET % 2, EMBEDDING, TARGET % 2)
 
@@ -121,6 +121,20 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
         {"distance_weight": NOT_NEGATIVE, "angle_weight": NOT_NEGATIVE},
     ),
     "sp_loss": (losses.sp_loss, (MAP, MAP), {}, {}),
+    "sskd_head_loss": (losses.sskd_head_loss, (VIEWS[:3, :1],), {}, {}),
+    "sskd_loss": (
+        losses.sskd_loss,
+        (VIEWS, VIEWS, VIEWS[:9], VIEWS[:9], TARGET[:3]),
+        {},
+        {
+            "temperature": POSITIVE,
+            "turned_temperature": POSITIVE,
+            "similarity_temperature": POSITIVE,
+            "keep_turned": SHARE,
+            "keep_similarity": SHARE,
+        },
+    ),
+    "turned_similarity": (losses.turned_similarity, (EMBEDDING, EMBEDDING.expand(3, 4, 6)), {}, {}),
     "ttm_loss": (losses.ttm_loss, (LOGITS, LOGITS), {}, {"exponent": POSITIVE}),
     "wttm_loss": (losses.wttm_loss, (LOGITS, LOGITS), {}, {"exponent": POSITIVE}),
     "VIDLoss": (

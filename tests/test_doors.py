@@ -24,6 +24,7 @@ from wcord.models.preprocess import Preprocess
 torch.manual_seed(0)
 LOGITS, EMBEDDING, MAP = torch.randn(4, 3), torch.randn(4, 6), torch.randn(4, 3, 4, 4)
 TARGET, ROWS, SIMPLEX, COST = torch.tensor([0, 1, 2, 0]), torch.arange(4), torch.full((4, 3), 1 / 3), torch.rand(3, 3)
+VIEWS = torch.randn(12, 3)
 IMAGES, LABELS = np.zeros((8, 4, 4), np.uint8), np.arange(8) % 2
 NAN = math.nan
 DATA = from_arrays(np.zeros((20, 8, 8), np.uint8), np.arange(20) % 2)
@@ -90,6 +91,16 @@ DOORS: dict[str, Door] = {
     "hcl_loss": door(losses.hcl_loss, **LISTS),
     "rkd_loss": door(losses.rkd_loss, **TWO_EMBEDDINGS),
     "sp_loss": door(losses.sp_loss, **TWO_MAPS),
+    "sskd_head_loss": door(losses.sskd_head_loss, similarity=VIEWS[:9]),
+    "sskd_loss": door(
+        losses.sskd_loss,
+        student_logits=VIEWS,
+        teacher_logits=VIEWS,
+        student_similarity=VIEWS[:9],
+        teacher_similarity=VIEWS[:9],
+        target=TARGET[:3],
+    ),
+    "turned_similarity": door(losses.turned_similarity, originals=EMBEDDING, turned=EMBEDDING.expand(3, 4, 6)),
     "ttm_loss": door(losses.ttm_loss, **TWO_LOGITS),
     "wttm_loss": door(losses.wttm_loss, **TWO_LOGITS),
     "VIDLoss": door(losses.VIDLoss(3, 3).forward, **TWO_MAPS),

@@ -62,6 +62,12 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], tuple[Tensor, Ten
     "nst": (losses.nst_loss, MAPS),
     "ofd": (lambda s, t: losses.ofd_loss(s, t, -torch.ones(3)), EQUAL_MAPS),
     "sp": (losses.sp_loss, MAPS),
+    "turned": (lambda s, t: losses.turned_similarity(s, t.expand(3, 8, 6)).square().mean(), EQUAL),
+    "sskd head": (lambda s, t: losses.sskd_head_loss((s[:6, :2] + t[:6, :2]).sin()), EQUAL),
+    "sskd": (
+        lambda s, t: torch.stack([*losses.sskd_loss(s, t, s[:6, :2], t[:6, :2], TARGET[:2]).values()]).sum(),
+        LOGITS,
+    ),
     "wkd-f": (losses.wkd_feature_loss, EQUAL_MAPS),
 }
 MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[object, ...]]] = {

@@ -19,7 +19,7 @@ from wcord.methods.objective import Objective
 from wcord.methods.term import Stage
 
 CLASSES = 10
-SUMS = ["wcord+kd", "crd+kd", "wcord-a+kd", "dkd+wcord", "lskd+wcord", "at+kd", "reviewkd+kd"]
+SUMS = ["wcord+kd", "crd+kd", "wcord-a+kd", "dkd+wcord", "lskd+wcord", "at+kd", "reviewkd+kd", "lakd+wcord"]
 
 
 @dataclass
@@ -103,7 +103,7 @@ def test_every_method_trains_to_the_end_with_finite_parts_and_teaches(
     method: str, teacher: nn.Module, digits: DataSet
 ) -> None:
     bench = make(method, teacher, len(digits.train))
-    loader = Loader(digits.train, batch_size=64, shuffle=True, seed=2)
+    loader = Loader(digits.train, batch_size=64, shuffle=True, seed=2, rotations=bench.objective.rotations)
     before = accuracy(bench.student, digits)
     if bench.objective.preparation is not None:
         bench.train(loader, 1, "preparation", 0.02)
@@ -120,7 +120,7 @@ def test_the_total_is_the_weighted_sum_and_nothing_reaches_the_teacher(
     bench = make(method, teacher, len(digits.train))
     for parameter in teacher.parameters():
         parameter.requires_grad_()
-    batch = next(Loader(digits.train, batch_size=16).batches())
+    batch = next(Loader(digits.train, batch_size=16, rotations=bench.objective.rotations).batches())
     report = bench.loss(batch, cut=False)
     weights = bench.objective.weights
     assert set(report.parts) == set(weights)

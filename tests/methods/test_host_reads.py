@@ -66,6 +66,9 @@ OTHERS: dict[str, Case] = {
     "wkd-f in cells": ("wkd-f", {"grid": 2}, {}),
     "ickd in cells": ("ickd", {"cells": (2, 2)}, {}),
     "ft powers": ("ft", {"p1": 3, "p2": 2.0}, {}),
+    "lakd with heads": ("lakd", {"heads": True}, {}),
+    "lakd jointly": ("lakd", {"cut": False}, {}),
+    "lakd in turn": ("lakd+kd", {"order": "deep_last"}, {}),
     "at power": ("at", {"p": 3.0}, {}),
     "smoothed labels": ("ce", {}, {"label_smoothing": 0.1}),
     "class weights": ("ce", {}, {"class_weights": torch.arange(1.0, CLASSES + 1)}),
@@ -87,7 +90,7 @@ CASES: dict[str, Case] = {
 OTHER_WAY = {"lckt-a", "wcord-a", "epsilon", "iterations", "anchor", "anchor_end"}
 """Methods and options whose transport is stabilised where costs must not be looked at: equal up to rounding."""
 CAPTURED = [name for name, (method, _, _) in CASES.items() if method not in EAGER]
-PREPARED = ["fsp", "ft", "ab"]
+PREPARED = ["fsp", "ft", "ab", "sskd"]
 ANEW = {"wcord negatives=other_class, sampled, bank", "wcord negatives=other_class, sampled, queue", "crd other_class"}
 """What draws otherwise where it may not look at the classes: see tests/contrast/test_draws.py."""
 

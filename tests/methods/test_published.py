@@ -30,6 +30,7 @@ WEIGHTS = {
     "dist": {"ce": 1, "dist": 2},
     "ttm": {"ce": 1, "ttm": 45},
     "wttm": {"ce": 1, "wttm": 4},
+    "lakd": {"ce": 0.5, "lakd": 1},  # a reconstruction: our choice
     "wkd-l": {"ce": 1, "wkd-l": 1},
     "wkd-f": {"ce": 1, "wkd-f": 0.08},
 }
@@ -37,6 +38,7 @@ STAGES = ("stage1", "stage2", "stage3")
 RESNET_MAPS = {
     "fitnet": ("stage2",),
     "at": STAGES,
+    "lakd": STAGES,
     "nst": STAGES,
     "vid": STAGES,
     "kdsvd": STAGES,

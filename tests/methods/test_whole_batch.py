@@ -22,7 +22,7 @@ from wcord.training.distiller import Distiller
 
 CLASSES = 4
 SAMPLES, BATCH = 21, 8  # the third batch holds 5: 3 in the first process, 2 in the second
-SUMS = ["wcord+kd", "lskd+wcord", "ab+kd", "ft+crd"]
+SUMS = ["wcord+kd", "lskd+wcord", "ab+kd", "ft+crd", "sskd+crd"]
 METHOD_NAMES = [*METHODS, *SUMS]
 OPTIONS = {
     "wcord, a queue": ("wcord", {}),
@@ -30,6 +30,7 @@ OPTIONS = {
     "gckt, every row": ("gckt", {"gckt": {"estimator": "expected"}}),
     "crd, other classes": ("crd", {"crd": {"negatives": "other_class"}}),
     "ce, class weights": ("ce", {}),
+    "lakd, heads": ("lakd+kd", {"lakd": {"heads": True}}),
 }
 CASES = {**{name: (name, {}) for name in METHOD_NAMES}, **OPTIONS}
 

@@ -104,7 +104,8 @@ def make_step(method: str, options: Mapping[str, Any] | None = None, **setting: 
     observed = observe(student, teacher, student_sample=images, batch_size=BATCH, **setting)
     objective = build_objective(method, observed, options=given)
     index = None if setting["num_samples"] is None else torch.randperm(SAMPLES)[:BATCH]
-    return TrainingStep(student, teacher, objective, Batch(images, images, target, index))
+    batch = Batch(images, images, target, index)
+    return TrainingStep(student, teacher, objective, batch.rotated() if objective.rotations else batch)
 
 
 @contextmanager
@@ -123,5 +124,6 @@ def on_fake_device(step: TrainingStep) -> Iterator[TrainingStep]:
             for name, buffer in module._buffers.items():
                 module._buffers[name] = None if buffer is None else moved(buffer)
         images, index = moved(step.batch.student_input), step.batch.index
-        batch = Batch(images, images, moved(step.batch.target), None if index is None else moved(index))
+        target, index = moved(step.batch.target), None if index is None else moved(index)
+        batch = Batch(images, images, target, index, rotations=step.batch.rotations)
         yield TrainingStep(*parts, batch)

@@ -31,8 +31,11 @@ from wcord.losses.reviewkd import hcl_loss as hcl_loss
 from wcord.losses.rkd import rkd_loss as rkd_loss
 from wcord.losses.rsd import rsd_loss as rsd_loss
 from wcord.losses.sp import sp_loss as sp_loss
+from wcord.losses.sskd import sskd_head_loss as sskd_head_loss
+from wcord.losses.sskd import sskd_loss as sskd_loss
 from wcord.losses.ttm import ttm_loss as ttm_loss
 from wcord.losses.ttm import wttm_loss as wttm_loss
+from wcord.losses.turned import turned_similarity as turned_similarity
 from wcord.losses.urfm import CenterAttention as CenterAttention
 from wcord.losses.urfm import UnifiedMapping as UnifiedMapping
 from wcord.losses.urfm import distance_index as distance_index
@@ -81,7 +84,10 @@ __all__ = [
     "rkd_loss",
     "rsd_loss",
     "sp_loss",
+    "sskd_head_loss",
+    "sskd_loss",
     "ttm_loss",
+    "turned_similarity",
     "urfm_loss",
     "wkd_feature_loss",
     "wkd_logit_loss",

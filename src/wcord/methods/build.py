@@ -27,7 +27,7 @@ FROM_SETTING = frozenset({"num_samples"})
 """Keyword-only arguments of losses that come from the setting and are not options."""
 
 
-def parse_method(method: str) -> dict[str, float]:
+def parse_method(method: str, options: Options | None = None) -> dict[str, float]:
     """Return the methods of a sum such as `wcord+kd` and their weights, cross-entropy first.
 
     A sum has cross-entropy once, with weight 1 unless a method sets a lower one; `kd` alone is 0.1 ce + 0.9 kd.
@@ -36,6 +36,10 @@ def parse_method(method: str) -> dict[str, float]:
     {'ce': 1.0, 'wcord': 1.0, 'kd': 1.0}
     >>> parse_method("kd")
     {'ce': 0.1, 'kd': 0.9}
+
+    Args:
+        method: names joined by `+`.
+        options: as in `build_objective`; of some methods an option is the weight of cross-entropy.
 
     Raises:
         UsageError: on an unknown or repeated method; the nearest name is suggested.
@@ -51,7 +55,7 @@ def parse_method(method: str) -> dict[str, float]:
     if len(names) == 1 and (alone := METHODS[names[0]].alone) is not None:
         return {"ce": alone[0], names[0]: alone[1]}
     names = [name for name in names if name != "ce"]
-    cross_entropy = min((METHODS[name].cross_entropy for name in names), default=1.0)
+    cross_entropy = min((_cross_entropy(name, (options or {}).get(name, {})) for name in names), default=1.0)
     return {"ce": cross_entropy} | {name: METHODS[name].weight for name in names}
 
 
@@ -68,7 +72,7 @@ def build_objective(method: str, setting: Setting, *, options: Options | None = 
     Raises:
         UsageError: on unknown names and options, and if a term lacks what it needs.
     """
-    weights = parse_method(method)
+    weights = parse_method(method, options)
     if not labels:
         weights = {name: weight for name, weight in weights.items() if name != "ce"}
         if not weights:
@@ -230,7 +234,7 @@ def resolved_options(method: str, options: Options | None = None) -> dict[str, d
     """
     options = options or {}
     resolved: dict[str, dict[str, object]] = {}
-    for name, published in parse_method(method).items():
+    for name, published in parse_method(method, options).items():
         defaults = {parameter.name: parameter.default for parameter in _options_of(name)}
         resolved[name] = {
             WEIGHT: published, **_factors(name), **defaults, **METHODS[name].options, **options.get(name, {})
@@ -242,6 +246,14 @@ def _terms(name: str) -> dict[str, tuple[float, type[Term]]]:
     """Return the name, the factor and the class of each of a method's terms; classes are imported on first use."""
     terms = METHODS[name].terms or {name: (1.0, METHODS[name].term)}
     return {term: (factor, _imported(place)) for term, (factor, place) in terms.items()}
+
+
+def _cross_entropy(name: str, options: Mapping[str, object]) -> float:
+    """Return the factor of cross-entropy that a method sets, which may be one of its options."""
+    factor = METHODS[name].cross_entropy
+    if not isinstance(factor, str):
+        return factor
+    return _weight(f"{name}.{factor}", options.get(factor, METHODS[name].options[factor]))
 
 
 def _factors(name: str) -> dict[str, float]:

@@ -128,8 +128,10 @@ class Objective(FullPrecisionModule):
 
         The features of a teacher that trains are used without their graph.
         """
-        teacher = teacher.detach() if self.teaches else teacher
         self._require_cuts(student)
+        for term in self._all():
+            term.gate(student)
+        teacher = teacher.detach() if self.teaches else teacher
         total = student.logits.new_zeros(())
         parts: dict[str, Tensor] = {}
         diagnostics: dict[str, Tensor] = {}

@@ -142,6 +142,12 @@ class Term(FullPrecisionModule, ABC):
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of one batch."""
 
+    def gate(self, student: Features) -> None:
+        """Scale gradients that reach the student through its logits and embedding, whichever term they come from.
+
+        It runs before all terms of a step, on features of which they may see a part. By default it does nothing.
+        """
+
     def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return the critic's embeddings of both sides, whose inner product scores a pair; None without a critic."""
         return None

@@ -139,6 +139,7 @@ class Trainer:
         with ExitStack() as stack:
             maps, cuts = self.objective.student_map_names, self.objective.cuts
             student_tap = stack.enter_context(capture(self.student, maps=maps, cut=cuts))
+            self.teaching: Teacher | None = None
             if self.teacher is not None:
                 maps, how = self.objective.teacher_map_names, self.objective.teacher_training
                 self.teaching = stack.enter_context(
