@@ -16,6 +16,7 @@ from wcord import contrast, losses, transport
 from wcord.api import build_method
 from wcord.checks import UsageError
 from wcord.evaluation.probe import Representation, few_shot, linear_probe, nearest_neighbours
+from wcord.evaluation.verification import verify
 from wcord.models.create import create_model
 from wcord.models.preprocess import Preprocess
 
@@ -39,6 +40,14 @@ SEEN = Representation(EMBEDDING, TARGET % 2, EMBEDDING, TARGET % 2)
 Accepted = dict[str, frozenset[object]]
 CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], Accepted]] = {
     "ab_loss": (losses.ab_loss, (MAP, MAP), {}, {"margin": POSITIVE}),
+    "align_loss": (losses.align_loss, (EMBEDDING, EMBEDDING), {}, {}),
+    "correlation_loss": (losses.correlation_loss, (EMBEDDING, EMBEDDING), {}, {"temperature": POSITIVE}),
+    "cross_network_supcon": (
+        losses.cross_network_supcon,
+        (EMBEDDING, EMBEDDING, TARGET),
+        {},
+        {"temperature": POSITIVE},
+    ),
     "at_loss": (losses.at_loss, (MAP, MAP), {}, {"p": FROM_ONE}),
     "bce_loss": (losses.bce_loss, (LOGITS, SIMPLEX), {}, {"label_smoothing": SHARE}),
     "binary_kd_loss": (losses.binary_kd_loss, (LOGITS, LOGITS), {}, {"temperature": POSITIVE}),
@@ -72,6 +81,37 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
     "kd_loss": (losses.kd_loss, (LOGITS, LOGITS), {}, {"temperature": POSITIVE}),
     "kdsvd_loss": (losses.kdsvd_loss, ([MAP, MAP], [MAP, MAP]), {}, {"k": COUNT}),
     "nst_loss": (losses.nst_loss, (MAP, MAP), {}, {}),
+    "margin_softmax_loss": (
+        losses.margin_softmax_loss,
+        (EMBEDDING, torch.ones(3, 6), TARGET),
+        {},
+        {"scale": POSITIVE, "margin": NOT_NEGATIVE - {1e30}},
+    ),
+    "urfm_loss": (
+        losses.urfm_loss,
+        ([EMBEDDING[:, None], MAP], [EMBEDDING[:, None], MAP]),
+        {},
+        {"attention_weight": NOT_NEGATIVE, "feature_weight": NOT_NEGATIVE},
+    ),
+    "distance_index": (
+        losses.distance_index,
+        (EMBEDDING,),
+        {},
+        {"linear": frozenset({1.5}), "largest": POSITIVE - {1.5}, "far": POSITIVE - {1.5}},
+    ),
+    "distances_from_middle": (
+        losses.distances_from_middle,
+        (),
+        {"height": 4, "width": 4},
+        dict.fromkeys(("height", "width"), COUNT),
+    ),
+    "UnifiedMapping": (
+        losses.UnifiedMapping,
+        (),
+        {"dim": 4},
+        {"dim": COUNT, "token_dim": OR_NONE, "centers": COUNT, "buckets": COUNT},
+    ),
+    "CenterAttention": (losses.CenterAttention, (), {"dim": 8}, {"dim": COUNT, "heads": COUNT}),
     "ofd_loss": (losses.ofd_loss, (MAP, MAP, -torch.ones(3)), {}, {}),
     "ofd_margin": (losses.ofd_margin, (torch.ones(3), torch.ones(3)), {}, {}),
     "pkt_loss": (losses.pkt_loss, (EMBEDDING, EMBEDDING), {}, {}),
@@ -271,6 +311,7 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
         {"mean": frozenset({-1, 0, 1.5, 1e30}), "std": FROM_ONE, "size": OR_NONE},
     ),
     "nearest_neighbours": (nearest_neighbours, (SEEN,), {"neighbours": 2}, {"neighbours": COUNT}),
+    "verify": (verify, (EMBEDDING, TARGET), {}, {"far": frozenset({0})}),
     "few_shot": (
         few_shot,
         (SEEN,),

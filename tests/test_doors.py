@@ -57,6 +57,9 @@ TWO_MAPS = {"student_map": MAP, "teacher_map": MAP}
 LISTS = {"student_maps": [MAP, MAP], "teacher_maps": [MAP, MAP]}
 DOORS: dict[str, Door] = {
     "ab_loss": door(losses.ab_loss, **TWO_MAPS),
+    "align_loss": door(losses.align_loss, student=EMBEDDING, teacher=EMBEDDING),
+    "correlation_loss": door(losses.correlation_loss, student_similarity=EMBEDDING, teacher_similarity=EMBEDDING),
+    "cross_network_supcon": door(losses.cross_network_supcon, student=EMBEDDING, teacher=EMBEDDING, labels=TARGET),
     "at_loss": door(losses.at_loss, **TWO_MAPS),
     "bce_loss": door(losses.bce_loss, logits=LOGITS, target=SIMPLEX),
     "binary_kd_loss": door(losses.binary_kd_loss, **TWO_LOGITS),
@@ -75,6 +78,14 @@ DOORS: dict[str, Door] = {
     "Translator": door(losses.Translator(3, 4).forward, student_map=MAP),
     "kd_loss": door(losses.kd_loss, **TWO_LOGITS, standardize=False),
     "kdsvd_loss": door(losses.kdsvd_loss, **LISTS),
+    "margin_softmax_loss": door(
+        losses.margin_softmax_loss, embedding=EMBEDDING, weight=torch.ones(3, 6), target=TARGET
+    ),
+    "urfm_loss": door(losses.urfm_loss, student=[EMBEDDING[:, None], MAP], teacher=[EMBEDDING[:, None], MAP]),
+    "distance_index": door(losses.distance_index, x=EMBEDDING),
+    "distances_from_middle": door(losses.distances_from_middle, height=4, width=4),
+    "UnifiedMapping": door(losses.UnifiedMapping(6).forward, tokens=EMBEDDING[None], index=ROWS),
+    "CenterAttention": door(losses.CenterAttention(6, heads=2).forward, local=EMBEDDING[None]),
     "nst_loss": door(losses.nst_loss, **TWO_MAPS),
     "ofd_loss": door(losses.ofd_loss, **TWO_MAPS, margin=-torch.ones(3)),
     "ofd_margin": door(losses.ofd_margin, weight=torch.ones(3), bias=torch.ones(3)),
@@ -197,7 +208,7 @@ DOORS: dict[str, Door] = {
     ),
     "train": door(api.train, model=network(), data=DATA, out=Path("run"), epochs=1, device="cpu"),
     "predict_files": door(api.predict_files, weights=Path("no.safetensors"), paths=["no.png"], device="cpu"),
-    "probe": door(api.probe, weights=Path("no.safetensors"), data=DATA, shots=[1]),
+    "probe": door(api.probe, weights=Path("no.safetensors"), data=DATA, shots=[1], verify=[0.1]),
     "resume": door(api.resume, run=Path("run")),
     "open_data": door(open_data, config=DataConfig(), teacher={}, pairing=PairingConfig()),
 }
@@ -216,6 +227,10 @@ TAKES = {
     "Paraphraser": "teacher_map short",
     "Paraphraser.reconstruction_loss": "teacher_map short",
     "Translator": "student_map short",
+    "margin_softmax_loss": "embedding short, weight short, weight wide",
+    "distance_index": "x scalar, x deeper, x empty, x short, x whole, x wide, x thin",
+    "UnifiedMapping": "tokens short, index negative",
+    "CenterAttention": "local short, local wide",
     "nst_loss": "student_map wide, teacher_map wide",
     "pkt_loss": "student_embedding wide, teacher_embedding wide",
     "rkd_loss": "student_embedding wide, teacher_embedding wide",
@@ -223,6 +238,7 @@ TAKES = {
     "WCoRDLoss": "labels none, labels negative, labels large",
     "GCKTLoss": "labels none, labels negative, labels large",
     "CRDLoss": "labels none, labels negative, labels large",
+    "cross_network_supcon": "labels large",
     "classifier_cost": "weight short, weight wide",
     "wkd_logit_loss": "target none",
     "cosine_cost": "x short, x nan, x inf, y short, y nan, y inf",

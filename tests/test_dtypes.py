@@ -52,6 +52,8 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], tuple[Tensor, Ten
     "ab": (losses.ab_loss, EQUAL_MAPS),
     "at": (losses.at_loss, MAPS),
     "fitnet": (losses.fitnet_loss, EQUAL_MAPS),
+    "urfm": (lambda s, t: losses.urfm_loss([s, s[:, None]], [t, t[:, None]]), (EQUAL[0][:, None], EQUAL[1][:, None])),
+    "margin softmax": (lambda s, t: losses.margin_softmax_loss(s, t[:5], TARGET, scale=8.0), EQUAL),
     "fsp": (lambda s, t: losses.fsp_loss([s, s], [t, t]), EQUAL_MAPS),
     "ft": (losses.ft_loss, MAPS),
     "hcl": (lambda s, t: losses.hcl_loss([s], [t]), EQUAL_MAPS),
@@ -61,6 +63,9 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], tuple[Tensor, Ten
     "ofd": (lambda s, t: losses.ofd_loss(s, t, -torch.ones(3)), EQUAL_MAPS),
     "sp": (losses.sp_loss, MAPS),
     "turned": (lambda s, t: losses.turned_similarity(s, t.expand(3, 8, 6)).square().mean(), EQUAL),
+    "align": (losses.align_loss, EQUAL),
+    "correlation": (losses.correlation_loss, EQUAL),
+    "supcon": (lambda s, t: losses.cross_network_supcon(s, t, TARGET, temperature=0.5), EQUAL),
     "sskd head": (lambda s, t: losses.sskd_head_loss((s[:6, :2] + t[:6, :2]).sin()), EQUAL),
     "sskd": (
         lambda s, t: torch.stack([*losses.sskd_loss(s, t, s[:6, :2], t[:6, :2], TARGET[:2]).values()]).sum(),
@@ -78,6 +83,8 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[object, ...]]] = {
     "critic": (lambda: contrast.Critic(6, 10), EMBEDDINGS),
     "vid": (lambda: losses.VIDLoss(3, 5), MAPS),
     "reviewkd": (lambda: losses.ReviewKDLoss([3, 3], [5, 5]), ([MAPS[0]] * 2, [MAPS[1]] * 2)),
+    "mapping": (lambda: losses.UnifiedMapping(4, token_dim=6), (EQUAL[0][:, None], torch.tensor([3]))),
+    "center attention": (lambda: losses.CenterAttention(6, heads=2), (EQUAL[0][:, None],)),
     "paraphraser": (lambda: losses.Paraphraser(3), MAPS[:1]),
     "translator": (lambda: losses.Translator(3, 5), MAPS[:1]),
 }

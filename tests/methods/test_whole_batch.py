@@ -22,7 +22,7 @@ from wcord.training.distiller import Distiller
 
 CLASSES = 4
 SAMPLES, BATCH = 21, 8  # the third batch holds 5: 3 in the first process, 2 in the second
-SUMS = ["wcord+kd", "lskd+wcord", "ab+kd", "ft+crd", "sskd+crd"]
+SUMS = ["wcord+kd", "lskd+wcord", "ab+kd", "ft+crd", "sskd+crd", "mlkd+kd"]
 METHOD_NAMES = [*METHODS, *SUMS]
 OPTIONS = {
     "wcord, a queue": ("wcord", {}),

@@ -11,7 +11,7 @@ from wcord.cli.parsing import parse
 from wcord.data.config import VIEWS
 from wcord.data.sources.registry import names_of_data
 from wcord.methods.catalogue import METHODS, MethodInfo
-from wcord.models.catalogue import CIFAR_MODELS, PREFIXES, TABLE_MODELS
+from wcord.models.catalogue import CIFAR_MODELS, PREFIXES, SMALL_TRANSFORMERS, TABLE_MODELS
 from wcord.terminal import plain
 
 WIDE = 110
@@ -79,6 +79,7 @@ def _methods_table(title: str, methods: Mapping[str, MethodInfo], width: int) ->
 def _models() -> Table:
     networks = {
         " ".join(CIFAR_MODELS): "the CRD benchmark's networks for small images",
+        " ".join(SMALL_TRANSFORMERS): "a Swin transformer for pictures of 16×16 or 32×32 pixels",
         " ".join(TABLE_MODELS): "perceptrons for tables, mlp{width}x{hidden layers}",
     }
     return _table("network", "Networks", networks | PREFIXES)

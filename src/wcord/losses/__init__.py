@@ -24,6 +24,10 @@ from wcord.losses.kd import kd_loss as kd_loss
 from wcord.losses.kdsvd import kdsvd_loss as kdsvd_loss
 from wcord.losses.lckt import LCKTLoss as LCKTLoss
 from wcord.losses.loss_report import LossReport as LossReport
+from wcord.losses.margin_softmax import margin_softmax_loss as margin_softmax_loss
+from wcord.losses.mlkd import align_loss as align_loss
+from wcord.losses.mlkd import correlation_loss as correlation_loss
+from wcord.losses.mlkd import cross_network_supcon as cross_network_supcon
 from wcord.losses.nst import nst_loss as nst_loss
 from wcord.losses.ofd import ofd_loss as ofd_loss
 from wcord.losses.ofd import ofd_margin as ofd_margin
@@ -38,6 +42,11 @@ from wcord.losses.sskd import sskd_loss as sskd_loss
 from wcord.losses.ttm import ttm_loss as ttm_loss
 from wcord.losses.ttm import wttm_loss as wttm_loss
 from wcord.losses.turned import turned_similarity as turned_similarity
+from wcord.losses.urfm import CenterAttention as CenterAttention
+from wcord.losses.urfm import UnifiedMapping as UnifiedMapping
+from wcord.losses.urfm import distance_index as distance_index
+from wcord.losses.urfm import distances_from_middle as distances_from_middle
+from wcord.losses.urfm import urfm_loss as urfm_loss
 from wcord.losses.vid import VIDLoss as VIDLoss
 from wcord.losses.wcord import WCoRDLoss as WCoRDLoss
 from wcord.losses.wkd import classifier_cost as classifier_cost
@@ -46,20 +55,27 @@ from wcord.losses.wkd import wkd_logit_loss as wkd_logit_loss
 
 __all__ = [
     "CRDLoss",
+    "CenterAttention",
     "LossReport",
     "Paraphraser",
     "ReviewKDLoss",
     "Translator",
+    "UnifiedMapping",
     "VIDLoss",
     "WCoRDLoss",
     "ab_loss",
+    "align_loss",
     "at_loss",
     "bce_loss",
     "binary_kd_loss",
     "cc_loss",
     "classifier_cost",
+    "correlation_loss",
     "cross_entropy_loss",
+    "cross_network_supcon",
     "dist_loss",
+    "distance_index",
+    "distances_from_middle",
     "dkd_loss",
     "fitnet_loss",
     "fsp_loss",
@@ -69,6 +85,7 @@ __all__ = [
     "infonce_loss",
     "kd_loss",
     "kdsvd_loss",
+    "margin_softmax_loss",
     "nst_loss",
     "ofd_loss",
     "ofd_margin",
@@ -83,6 +100,7 @@ __all__ = [
     "sskd_loss",
     "ttm_loss",
     "turned_similarity",
+    "urfm_loss",
     "wkd_feature_loss",
     "wkd_logit_loss",
     "wttm_loss",

@@ -26,6 +26,19 @@ RELATED: dict[str, MethodInfo] = {
         checked=f"{LOOP}; authors, 1e-5",
         cross_entropy=0.1,
     ),
+    "mlkd": MethodInfo(
+        title="alignment, correlation and contrast of rotated views",
+        paper="Ding et al., arXiv 2012.00573,",
+        year=2020,
+        weight=1.0,
+        needs="square pictures; embeddings; any classes; labels; batches ≥ 2",
+        terms={
+            "mlkd_align": (20.0, "wcord.methods.mlkd:MLKDAlignTerm"),
+            "mlkd_corr": (50.0, "wcord.methods.mlkd:MLKDCorrTerm"),
+            "mlkd_sup": (1.0, "wcord.methods.mlkd:MLKDSupTerm"),
+        },
+        checked=f"{LOOP}; authors, 1e-5",
+    ),
     "4ds": MethodInfo(
         title="Fourier adapters train in the teacher; phases of every stage",
         paper="Tang et al., ECCV",
