@@ -194,11 +194,11 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(UsageError, match=r"must be of one map, received \(1, 1, 2, 2\) and \(1, 1, 2, 3\)"):
         recompose(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 3))
     for student, teacher in ((STUDENT, TEACHER[:1]), (STUDENT[:1], [STUDENT[1]]), ([], [])):
-        with pytest.raises(UsageError, match="phases of both networks must fit each other, received shapes"):
+        with pytest.raises(UsageError, match="student_phases and teacher_phases must be of the same stages, received"):
             phase_feature_loss(student, teacher, GATE)
     with pytest.raises(UsageError, match=r"gate must be B×ΣC, here \(2, 5\), received \(2, 4\)"):
         phase_feature_loss(STUDENT, TEACHER, GATE[:, :4])
     larger = [torch.zeros(2, 2, 9, 9), TEACHER[1]]
     assert phase_feature_loss(STUDENT, larger, GATE).isfinite()
-    with pytest.raises(UsageError, match="must fit each other"):
+    with pytest.raises(UsageError, match="must be of the same stages"):
         phase_feature_loss(STUDENT, larger, GATE, wrap=True)
