@@ -105,6 +105,7 @@ def test_the_guards_bound_what_a_dead_channel_gives() -> None:
     phase, amplitude = phase_amplitude(dead)
     assert phase.abs().max() == 0
     assert amplitude.unique().tolist() == pytest.approx([math.sqrt(FLOOR)])
+    assert phase_amplitude(torch.full((1, 1, 1, 1), -1e-6))[0] == 0  # the guard is positive on both sides of 0
     spike = recompose(phase, amplitude)
     assert spike[0, 0, 0, 0].item() == pytest.approx(math.sqrt(FLOOR))
     assert spike.flatten()[1:].abs().max() < 1e-9
