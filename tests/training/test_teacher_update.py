@@ -1,6 +1,7 @@
 """A teacher that trains: its own step, from the same passes as the student's, saved, resumed and shared exactly."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -261,6 +262,9 @@ def test_a_run_logs_and_records_the_teachers_accuracy_and_ships_the_plain_studen
     state = torch.load(max((result.run / "checkpoints").iterdir()), weights_only=True)
     assert "layer1.factor" in state["teacher"]
     assert not any(name.endswith("conv1.weight") for name in state["teacher"])
+    # The rate of the last of ten steps.
+    (group,) = state["teacher_optimizer"]["param_groups"]
+    assert group["lr"] == pytest.approx(0.05 * (1 + math.cos(0.9 * math.pi)) / 2)
 
 
 @pytest.fixture(scope="module")
