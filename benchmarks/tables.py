@@ -21,7 +21,7 @@ from wcord.benchmark.results import Line, PairTable, SuiteTable, machine, tabula
 from wcord.benchmark.statistics import Difference, paired
 from wcord.benchmark.suite import Suite, read_suite, suite_names
 from wcord.benchmark.tables import code, markdown, markdown_table
-from wcord.methods.catalogue import METHODS
+from wcord.methods.catalogue import METHODS, MethodInfo, is_reconstruction
 from wcord.report.tables import MISSING, spread
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,8 +43,22 @@ TASK_ROWS = ("kd", "crd", "wcord", "wcord-a", "wcord+kd")
 ORDER = ("mini", "mini_hard", "cifar100_60", "crd13", "strong", "imagenet")
 """Suites in the order of the documents; others follow by name."""
 
+RECONSTRUCTIONS = (
+    "**Reconstructions.** Their authors published no code, and their papers leave open what [Six related systems]"
+    "(systems.md) names; no value of the authors could be compared."
+)
+
 
 def methods_table() -> str:
+    """Return the table of methods, and that of reconstructions below it."""
+    published = _methods_table({name: info for name, info in METHODS.items() if not info.reconstruction})
+    reconstructions = {name: info for name, info in METHODS.items() if info.reconstruction}
+    if not reconstructions:
+        return published
+    return f"{published}\n{RECONSTRUCTIONS}\n\n{_methods_table(reconstructions)}"
+
+
+def _methods_table(methods: Mapping[str, MethodInfo]) -> str:
     lines = [
         {
             "method": code(name),
@@ -54,7 +68,7 @@ def methods_table() -> str:
             "from": f"{info.paper} {info.year}",
             "checked against": info.checked,
         }
-        for name, info in METHODS.items()
+        for name, info in methods.items()
     ]
     return markdown_table(pd.DataFrame(lines), texts=6)
 
@@ -78,6 +92,7 @@ def _headline_table(table: SuiteTable) -> str:
         for row in best_first
     ]
     unfit = [row.name for row in rows if len(row.runs) and not row.top1]
+    rebuilt = [code(row.name) for row in rows if row.top1 and is_reconstruction(row.method)]
     idle = [row.label for row in rows if row.runs.empty]
     return "\n".join(
         [
@@ -87,6 +102,7 @@ def _headline_table(table: SuiteTable) -> str:
             f"`{table.baseline}` over common seeds ± its standard error.\n",
             markdown_table(pd.DataFrame(cells)),
             *([f"Not applicable to this pair: {', '.join(unfit)} (they need equal channels).\n"] if unfit else []),
+            *([f"Reconstructions, not their authors' method: {', '.join(rebuilt)}.\n"] if rebuilt else []),
             *([f"Not run yet: {', '.join(idle)}.\n"] if idle else []),
         ]
     )

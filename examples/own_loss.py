@@ -24,7 +24,10 @@ def main() -> None:
     terms = {name: (weight, library.terms[name]) for name, weight in library.weights.items()}
     objective = Objective(terms | {"cosine": (2.0, CosineTerm())})
     images, target = torch.rand(8, 3, 32, 32), torch.arange(8)
-    with capture(student) as student_tap, capture(teacher) as teacher_tap:
+    with (
+        capture(student, objective.student_map_names, cut=objective.cuts) as student_tap,
+        capture(teacher, objective.teacher_map_names) as teacher_tap,
+    ):
         with torch.no_grad():
             teacher_features = teacher_tap(images)
         report = objective(student_tap(images), teacher_features, Batch(images, images, target))

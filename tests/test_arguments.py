@@ -16,6 +16,7 @@ from wcord import contrast, losses, transport
 from wcord.api import build_method
 from wcord.checks import UsageError
 from wcord.evaluation.probe import Representation, few_shot, linear_probe, nearest_neighbours
+from wcord.evaluation.verification import verify
 from wcord.models.create import create_model
 from wcord.models.preprocess import Preprocess
 
@@ -67,6 +68,9 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
     "fitnet_loss": (losses.fitnet_loss, (MAP, MAP), {}, {}),
     "fsp_loss": (losses.fsp_loss, ([MAP, MAP], [MAP, MAP]), {}, {}),
     "ft_loss": (losses.ft_loss, (MAP, MAP), {}, {"p1": COUNT, "p2": frozenset({1.5})}),
+    "ickd_loss": (losses.ickd_loss, (MAP, MAP), {"cells": [1, 1]}, {"cells": COUNT}),
+    "infonce_loss": (losses.infonce_loss, (EMBEDDING, EMBEDDING), {"temperature": 0.1}, {"temperature": POSITIVE}),
+    "rsd_loss": (losses.rsd_loss, (EMBEDDING, EMBEDDING), {"kappa": 0.01}, {"kappa": NOT_NEGATIVE}),
     "Paraphraser": (losses.Paraphraser, (), {"channels": 4}, {"channels": COUNT, "rate": frozenset({1.5})}),
     "Translator": (
         losses.Translator,
@@ -77,6 +81,37 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
     "kd_loss": (losses.kd_loss, (LOGITS, LOGITS), {}, {"temperature": POSITIVE}),
     "kdsvd_loss": (losses.kdsvd_loss, ([MAP, MAP], [MAP, MAP]), {}, {"k": COUNT}),
     "nst_loss": (losses.nst_loss, (MAP, MAP), {}, {}),
+    "margin_softmax_loss": (
+        losses.margin_softmax_loss,
+        (EMBEDDING, torch.ones(3, 6), TARGET),
+        {},
+        {"scale": POSITIVE, "margin": NOT_NEGATIVE - {1e30}},
+    ),
+    "urfm_loss": (
+        losses.urfm_loss,
+        ([EMBEDDING[:, None], MAP], [EMBEDDING[:, None], MAP]),
+        {},
+        {"attention_weight": NOT_NEGATIVE, "feature_weight": NOT_NEGATIVE},
+    ),
+    "distance_index": (
+        losses.distance_index,
+        (EMBEDDING,),
+        {},
+        {"linear": frozenset({1.5}), "largest": POSITIVE - {1.5}, "far": POSITIVE - {1.5}},
+    ),
+    "distances_from_middle": (
+        losses.distances_from_middle,
+        (),
+        {"height": 4, "width": 4},
+        dict.fromkeys(("height", "width"), COUNT),
+    ),
+    "UnifiedMapping": (
+        losses.UnifiedMapping,
+        (),
+        {"dim": 4},
+        {"dim": COUNT, "token_dim": OR_NONE, "centers": COUNT, "buckets": COUNT},
+    ),
+    "CenterAttention": (losses.CenterAttention, (), {"dim": 8}, {"dim": COUNT, "heads": COUNT}),
     "ofd_loss": (losses.ofd_loss, (MAP, MAP, -torch.ones(3)), {}, {}),
     "ofd_margin": (losses.ofd_margin, (torch.ones(3), torch.ones(3)), {}, {}),
     "pkt_loss": (losses.pkt_loss, (EMBEDDING, EMBEDDING), {}, {}),
@@ -276,6 +311,7 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
         {"mean": frozenset({-1, 0, 1.5, 1e30}), "std": FROM_ONE, "size": OR_NONE},
     ),
     "nearest_neighbours": (nearest_neighbours, (SEEN,), {"neighbours": 2}, {"neighbours": COUNT}),
+    "verify": (verify, (EMBEDDING, TARGET), {}, {"far": frozenset({0})}),
     "few_shot": (
         few_shot,
         (SEEN,),
@@ -364,6 +400,7 @@ def test_numbers_are_taken_within_their_bounds_and_refused_by_name_beyond(name: 
 
 SWITCHES: list[tuple[Callable[[Any], object], str]] = [
     (lambda value: losses.kd_loss(LOGITS, LOGITS, standardize=value), "standardize"),
+    (lambda value: losses.ickd_loss(MAP, MAP, rows=value), "rows"),
     (lambda value: losses.GCKTLoss(6, 6, standardize=value), "standardize"),
     (lambda value: losses.LCKTLoss(6, 6, lckt_standardize=value), "lckt_standardize"),
     (lambda value: losses.CRDLoss(6, 6, num_samples=4, standardize=value), "standardize"),

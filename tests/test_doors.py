@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,22 @@ DOORS: dict[str, Door] = {
     "fitnet_loss": door(losses.fitnet_loss, **TWO_MAPS),
     "fsp_loss": door(losses.fsp_loss, **LISTS),
     "ft_loss": door(losses.ft_loss, student_factor=MAP, teacher_factor=MAP),
+    "ickd_loss": door(losses.ickd_loss, **TWO_MAPS, rows=True),
+    "infonce_loss": door(partial(losses.infonce_loss, temperature=0.1), student=EMBEDDING, teacher=EMBEDDING),
+    "rsd_loss": door(partial(losses.rsd_loss, kappa=0.01), student=EMBEDDING, teacher=EMBEDDING),
     "Paraphraser": door(losses.Paraphraser(3).forward, teacher_map=MAP),
     "Paraphraser.reconstruction_loss": door(losses.Paraphraser(3).reconstruction_loss, teacher_map=MAP),
     "Translator": door(losses.Translator(3, 4).forward, student_map=MAP),
     "kd_loss": door(losses.kd_loss, **TWO_LOGITS, standardize=False),
     "kdsvd_loss": door(losses.kdsvd_loss, **LISTS),
+    "margin_softmax_loss": door(
+        losses.margin_softmax_loss, embedding=EMBEDDING, weight=torch.ones(3, 6), target=TARGET
+    ),
+    "urfm_loss": door(losses.urfm_loss, student=[EMBEDDING[:, None], MAP], teacher=[EMBEDDING[:, None], MAP]),
+    "distance_index": door(losses.distance_index, x=EMBEDDING),
+    "distances_from_middle": door(losses.distances_from_middle, height=4, width=4),
+    "UnifiedMapping": door(losses.UnifiedMapping(6).forward, tokens=EMBEDDING[None], index=ROWS),
+    "CenterAttention": door(losses.CenterAttention(6, heads=2).forward, local=EMBEDDING[None]),
     "nst_loss": door(losses.nst_loss, **TWO_MAPS),
     "ofd_loss": door(losses.ofd_loss, **TWO_MAPS, margin=-torch.ones(3)),
     "ofd_margin": door(losses.ofd_margin, weight=torch.ones(3), bias=torch.ones(3)),
@@ -172,7 +184,9 @@ DOORS: dict[str, Door] = {
         student_embedding="1",
         options={"kd": {"temperature": 2.0}},
     ),
-    "capture": door(lambda **given: features.capture(**given).__enter__(), model=network(), maps=["0"], embedding="1"),
+    "capture": door(
+        lambda **given: features.capture(**given).__enter__(), model=network(), maps=["0"], embedding="1", cut=["0"]
+    ),
     "map_names": door(features.map_names, model=network()),
     "Network": door(Network, backbone=network(), preprocess=Preprocess([0.5], [0.5]), classes=("a", "b")),
     "Network.forward": door(Network(network(), Preprocess([0.5], [0.5])).forward, images=torch.rand(2, 1, 8, 8)),
@@ -194,7 +208,7 @@ DOORS: dict[str, Door] = {
     ),
     "train": door(api.train, model=network(), data=DATA, out=Path("run"), epochs=1, device="cpu"),
     "predict_files": door(api.predict_files, weights=Path("no.safetensors"), paths=["no.png"], device="cpu"),
-    "probe": door(api.probe, weights=Path("no.safetensors"), data=DATA, shots=[1]),
+    "probe": door(api.probe, weights=Path("no.safetensors"), data=DATA, shots=[1], verify=[0.1]),
     "resume": door(api.resume, run=Path("run")),
     "open_data": door(open_data, config=DataConfig(), teacher={}, pairing=PairingConfig()),
 }
@@ -213,6 +227,10 @@ TAKES = {
     "Paraphraser": "teacher_map short",
     "Paraphraser.reconstruction_loss": "teacher_map short",
     "Translator": "student_map short",
+    "margin_softmax_loss": "embedding short, weight short, weight wide",
+    "distance_index": "x scalar, x deeper, x empty, x short, x whole, x wide, x thin",
+    "UnifiedMapping": "tokens short, index negative",
+    "CenterAttention": "local short, local wide",
     "nst_loss": "student_map wide, teacher_map wide",
     "pkt_loss": "student_embedding wide, teacher_embedding wide",
     "rkd_loss": "student_embedding wide, teacher_embedding wide",

@@ -37,6 +37,16 @@ def test_a_stale_table_is_found() -> None:
     assert tables["fill"](stale) == text
 
 
+def test_reconstructions_stand_in_a_table_of_their_own() -> None:
+    tables = runpy.run_path(str(ROOT / "benchmarks" / "tables.py"))
+    methods, title, reconstructions = tables["methods_table"]().partition("**Reconstructions.**")
+    assert title
+    for name, info in METHODS.items():
+        assert (f"| `{name}` | {info.title} |" in reconstructions) == info.reconstruction, name
+        assert (f"| `{name}` | {info.title} |" in methods) != info.reconstruction, name
+    assert reconstructions.count("| method | what it is |") == 1
+
+
 def test_probes_are_averaged_over_seeds_and_compared_with_the_plain_student(tmp_path: Path) -> None:
     tables = runpy.run_path(str(ROOT / "benchmarks" / "tables.py"))
     reached = [("big", "ce", 0, 50.0), ("small", "ce", 0, 30.0), ("small", "ce", 1, 32.0), ("small", "kd", 0, 33.0),

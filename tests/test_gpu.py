@@ -56,7 +56,7 @@ def make_step(method: str, device: str, estimator: str) -> Callable[[], tuple[Te
 
     def step() -> tuple[Tensor, Tensor]:
         with (
-            wcord.capture(student, objective.student_map_names) as student_tap,
+            wcord.capture(student, objective.student_map_names, cut=objective.cuts) as student_tap,
             wcord.capture(teacher, objective.teacher_map_names) as teacher_tap,
         ):
             with torch.no_grad():

@@ -91,7 +91,7 @@ def make_training(
     )  # fmt: skip
     device = accelerator.device
     teacher.to(device).eval().requires_grad_(False)
-    student_tap = stack.enter_context(wcord.capture(student, maps=objective.student_map_names))
+    student_tap = stack.enter_context(wcord.capture(student, objective.student_map_names, cut=objective.cuts))
     teacher_tap = stack.enter_context(wcord.capture(teacher, maps=objective.teacher_map_names))
     trainable = Distiller(student, objective, student_tap).to(device).train()
     groups = student_groups(student, 1.0)

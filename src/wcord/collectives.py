@@ -100,6 +100,16 @@ def copy_from_first(tensors: Iterable[Tensor]) -> None:
             dist.broadcast(tensor, src=0)
 
 
+def average_(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its mean over all processes, which hold tensors of the same shapes, in one operation."""
+    if count() == 1 or not tensors:
+        return
+    together = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(together)
+    for tensor, mean in zip(tensors, (together / count()).split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(mean.view_as(tensor))
+
+
 def total(values: Tensor, device: torch.device) -> Tensor:
     """Return the sum of `values` over all processes, which communicate through `device`.
 

@@ -1,8 +1,8 @@
 """Read logits, embedding and maps out of one forward pass of any network, by hooks that are always removed."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -38,28 +38,39 @@ class Features:
         logits: B×classes; of a network without a classifier, B×0.
         embedding: B×D, the input of the classifier, averaged over positions if it has any.
         maps: name → B×C×H×W, or B×T×D of a transformer.
+        cuts: the maps after which the gradient stopped in this pass; see `capture`.
     """
 
     logits: Tensor
     embedding: Tensor
     maps: Mapping[str, Tensor] = field(default_factory=dict)
+    cuts: tuple[str, ...] = ()
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Features":
+        """Return the features with a change of every tensor."""
+        maps = {name: change(value) for name, value in self.maps.items()}
+        return replace(self, logits=change(self.logits), embedding=change(self.embedding), maps=maps)
 
     def to(self, device: torch.device | str) -> "Features":
         """Return the features on `device`."""
-        moved = {name: value.to(device, non_blocking=True) for name, value in self.maps.items()}
-        return Features(self.logits.to(device, non_blocking=True), self.embedding.to(device, non_blocking=True), moved)
+        return self.each(lambda value: value.to(device, non_blocking=True))
+
+    def detach(self) -> "Features":
+        """Return the features without their graph; they share their memory."""
+        return self.each(Tensor.detach)
 
     def split(self, sizes: Sequence[int]) -> "list[Features]":
         """Return the features of samples in batches of these sizes, which share their memory."""
         maps = {name: value.split(list(sizes)) for name, value in self.maps.items()}
         pairs = zip(self.logits.split(list(sizes)), self.embedding.split(list(sizes)), strict=True)
-        return [Features(*pair, {name: parts[at] for name, parts in maps.items()}) for at, pair in enumerate(pairs)]
+        return [
+            Features(*pair, {name: parts[at] for name, parts in maps.items()}, self.cuts)
+            for at, pair in enumerate(pairs)
+        ]
 
     def first(self, rows: int) -> "Features":
         """Return the features of the first samples, which share their memory: of a rotated batch, the upright ones."""
-        return Features(
-            self.logits[:rows], self.embedding[:rows], {name: value[:rows] for name, value in self.maps.items()}
-        )
+        return self.each(lambda value: value[:rows])
 
 
 _NAME_IT = (
@@ -69,7 +80,9 @@ _NAME_IT = (
 
 
 @contextmanager
-def capture(model: nn.Module, maps: Sequence[str] = (), embedding: str | None = None) -> "Iterator[Tap]":
+def capture(
+    model: nn.Module, maps: Sequence[str] = (), embedding: str | None = None, cut: Sequence[str] = ()
+) -> "Iterator[Tap]":
     """Open a tap on a network: within the context, `tap(x)` runs it and returns its `Features`.
 
     The model itself is called, so DDP and torch.compile work; the hooks are on the network inside. They store
@@ -83,6 +96,9 @@ def capture(model: nn.Module, maps: Sequence[str] = (), embedding: str | None = 
             for its output, and `PATH:in` for its input.
         embedding: path of the module whose *input* is the embedding. Default: the one that a `Network` was built
             with, else the classifier (see `classifier_paths`), which must give the logits; that is verified.
+        cut: maps after which the gradient stops: they are read with their graph, and the rest of the network gets them
+            without it, so that no loss of a later layer reaches the layers before. Values stay the same. Names as in
+            `maps`, of outputs only. A method says which it needs: `cut=objective.cuts`.
 
     Raises:
         UsageError: a path does not exist; a module did not run, ran more than once, or its output was changed in place
@@ -95,7 +111,7 @@ def capture(model: nn.Module, maps: Sequence[str] = (), embedding: str | None = 
     >>> features.logits.shape, features.embedding.shape, features.maps["stage3"].shape
     (torch.Size([2, 100]), torch.Size([2, 64]), torch.Size([2, 64, 8, 8]))
     """
-    tap = Tap(model, maps, embedding)
+    tap = Tap(model, maps, embedding, cut)
     handles = []
     overwriting = [m for a, m in tap.watched.items() if a.endswith(INPUT_SIDE) and isinstance(m, RELUS) and m.inplace]
     try:
@@ -128,8 +144,11 @@ class _Recorded:
 class Tap:
     """Calls the model and collects the tensors of its hooks; `capture` yields it."""
 
-    def __init__(self, model: nn.Module, maps: Sequence[str], embedding: str | None) -> None:
+    def __init__(
+        self, model: nn.Module, maps: Sequence[str], embedding: str | None = None, cut: Sequence[str] = ()
+    ) -> None:
         require_names("maps", maps)
+        require_names("cut", cut)
         if embedding is not None:
             require_kind("embedding", embedding, str, "the path of a module")
         if isinstance(model, nn.DataParallel):
@@ -137,7 +156,9 @@ class Tap:
         self.model = model
         self.network = unwrap(model)
         self.parts = merged_parts(model)
-        self.paths = {name: resolve(self.network, name) for name in maps}
+        self.cuts = tuple(cut)
+        self.paths = {name: resolve(self.network, name) for name in dict.fromkeys((*maps, *cut))}
+        self.cut_paths = {name: _output_path(name, self.paths[name]) for name in cut}
         self.ends = ends_of(self.network, self.paths)
         self.channels = stated_channels(self.network)
         embedding = stated_embedding(model) if embedding is None else embedding
@@ -159,17 +180,20 @@ class Tap:
         self._outputs, self._inputs, self._running = {}, {}, True
         try:
             logits = logits_of(self.model(*inputs, **named))
-            return Features(logits, self._embedding(logits), {name: self._map(name) for name in self.paths})
+            maps = {name: self._map(name) for name in self.paths}
+            return Features(logits, self._embedding(logits), maps, self.cuts)
         finally:
             self._outputs, self._inputs, self._running = {}, {}, False
 
     def output_hook(self, path: str) -> Any:
-        """Return a hook that stores a module's output."""
+        """Return a hook that stores a module's output, and cuts the gradient after it if the tap has to."""
+        cuts = path in self.cut_paths.values()
 
-        def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
             # Outside a call of the tap (gradient checkpointing runs modules again in backward) nothing is stored.
             if self._running:
                 self._outputs[path] = (*self._outputs.get(path, ()), _record(output))
+            return _detached(output) if cuts and (self._running or _in_backward()) else None
 
         return hook
 
@@ -245,6 +269,31 @@ class Tap:
             )
         near = near_paths(path, [other for other, _ in self.network.named_modules() if other != path])
         return UsageError(f"{kind} {name!r}: module {path!r} did not run in this forward pass{near}")
+
+
+def _output_path(name: str, address: str) -> str:
+    """Return the path of the module whose output is a map; raise for another kind of map, which cannot be cut."""
+    if address.endswith(INPUT_SIDE):
+        raise UsageError(
+            f"cut {name!r} is the input of a module, and the gradient can stop only after a module's output: name a "
+            "stage, or the module that gives this input"
+        )
+    return address
+
+
+def _detached(output: Any) -> Any:
+    """Return a module's output without its graph; of several outputs, each tensor."""
+    if isinstance(output, Tensor):
+        return output.detach()
+    if isinstance(output, (tuple, list)):
+        parts = [part.detach() if isinstance(part, Tensor) else part for part in output]
+        return type(output)(*parts) if hasattr(output, "_fields") else type(output)(parts)
+    return output
+
+
+def _in_backward() -> bool:
+    """Return whether a backward pass runs: gradient checkpointing then repeats the forward pass, cuts included."""
+    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
 
 
 def _first(args: tuple[Any, ...], named: dict[str, Any]) -> _Recorded | None:

@@ -100,13 +100,13 @@ def autocast_off(tensor: Tensor) -> torch.autocast:
     return torch.autocast(tensor.device.type, enabled=False)
 
 
-def unit_rows(x: Tensor) -> Tensor:
-    r"""Bring each row to (nearly) unit length: n(x) = x / sqrt(|x|² + 1e-6).
+def unit_rows(x: Tensor, *, eps: float = NORM_EPS) -> Tensor:
+    r"""Bring each row to (nearly) unit length: n(x) = x / sqrt(|x|² + eps).
 
-    Zero rows stay zero with a finite gradient, unlike x / |x|.
+    Zero rows stay zero with a finite gradient, at most 1/sqrt(eps), unlike x / |x|.
 
     >>> unit_rows(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
     tensor([[0.6000, 0.8000],
             [0.0000, 0.0000]])
     """
-    return x * torch.rsqrt(x.square().sum(dim=-1, keepdim=True) + NORM_EPS)
+    return x * torch.rsqrt(x.square().sum(dim=-1, keepdim=True) + eps)

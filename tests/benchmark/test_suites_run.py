@@ -82,7 +82,7 @@ def step(job: Job) -> None:
     objective = job.objective
     assert job.teacher is not None
     with (
-        capture(job.student, maps=objective.student_map_names) as student,
+        capture(job.student, maps=objective.student_map_names, cut=objective.cuts) as student,
         capture(job.teacher, maps=objective.teacher_map_names) as teacher,
     ):
         batch = next(iter(job.train.batches()))

@@ -133,6 +133,13 @@ def test_a_method_that_changes_the_student_is_marked(tiny: Suite, entry: Make) -
     assert table["remarks"][0] == "simkd ships a network other than resnet8 and is not comparable."
 
 
+def test_reconstructions_are_marked(tiny: Suite, entry: Make) -> None:
+    (table,) = describe(tabulate(tiny, [entry(tiny, "lakd", 0, 70.0), entry(tiny, "kd", 0, 69.0)]))["pairs"]
+    assert table["remarks"][0] == "Reconstructions, not their authors' method: lakd."
+    (table,) = describe(tabulate(tiny, [entry(tiny, "kd", 0, 69.0)]))["pairs"]
+    assert not any("econstruction" in remark for remark in table["remarks"])
+
+
 def test_a_difference_over_fewer_seeds_than_the_row_says_so(tiny: Suite, entry: Make) -> None:
     found = [entry(tiny, "ce", 0, 60.0), *(entry(tiny, "kd", seed, 62.0 + seed) for seed in range(2))]
     (table,) = describe(tabulate(tiny, found))["pairs"]

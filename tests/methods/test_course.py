@@ -5,7 +5,7 @@ import math
 import pytest
 
 from wcord.checks import UsageError
-from wcord.methods.course import CosineDecay, WarmUp
+from wcord.methods.course import CosineDecay, InTurn, WarmUp
 from wcord.methods.setting import Setting
 
 KNOWN, UNKNOWN = Setting(4, 4, 2, 2, total_steps=8), Setting(4, 4, 2, 2)
@@ -35,3 +35,20 @@ def test_shares_beyond_one_are_refused() -> None:
         WarmUp(1.5, KNOWN)
     with pytest.raises(UsageError, match="decay_from must lie between 0 and 1"):
         CosineDecay(-0.1, KNOWN)
+
+
+@pytest.mark.parametrize(("parts", "total"), [(3, 30), (3, 7), (1, 5), (4, 4), (3, 2)])
+def test_part_l_begins_at_its_share_of_the_training(parts: int, total: int) -> None:
+    turns = InTurn(parts, total)
+    for step in range(total + 2):
+        expected = [1.0 if step * parts >= part * total else 0.0 for part in range(parts)]
+        assert turns.open().tolist() == expected
+        assert turns().tolist() == expected
+    turns.eval()
+    assert (turns().tolist(), turns.progress.calls.item()) == ([1.0] * parts, total + 2)
+    assert list(turns.state_dict()) == ["progress.calls"]
+
+
+def test_turns_of_no_part_are_refused() -> None:
+    with pytest.raises(UsageError, match="parts must be"):
+        InTurn(0, 4)

@@ -19,7 +19,7 @@ from wcord.methods.objective import Objective
 from wcord.methods.term import Stage
 
 CLASSES = 10
-SUMS = ["wcord+kd", "crd+kd", "wcord-a+kd", "dkd+wcord", "lskd+wcord", "at+kd", "reviewkd+kd"]
+SUMS = ["wcord+kd", "crd+kd", "wcord-a+kd", "dkd+wcord", "lskd+wcord", "at+kd", "reviewkd+kd", "lakd+wcord"]
 
 
 @dataclass
@@ -32,8 +32,11 @@ class Bench:
 
     def loss(self, batch: Batch, stage: Stage = "main", *, cut: bool = True) -> LossReport:
         """Return the loss of a batch; with `cut` the teacher runs without a graph, as in any sound loop."""
-        student_maps, teacher_maps = self.objective.student_map_names, self.objective.teacher_map_names
-        with capture(self.student, student_maps) as student, capture(self.teacher, teacher_maps) as teacher:
+        objective = self.objective
+        with (
+            capture(self.student, objective.student_map_names, cut=objective.cuts) as student,
+            capture(self.teacher, objective.teacher_map_names) as teacher,
+        ):
             with torch.set_grad_enabled(not cut):
                 seen = teacher(batch.teacher_input)
             if stage == "main":

@@ -23,11 +23,14 @@ WEIGHTS = {
     "crd": {"ce": 1, "crd": 0.8},
     "ofd": {"ce": 1, "ofd": 1e-3},
     "reviewkd": {"ce": 1, "reviewkd": 5},
+    "ickd": {"ce": 1, "ickd": 2.5},
     "simkd": {"ce": 0, "simkd": 1},
+    "infonce": {"ce": 1, "infonce": 1},
     "dkd": {"ce": 1, "dkd": 1},
     "dist": {"ce": 1, "dist": 2},
     "ttm": {"ce": 1, "ttm": 45},
     "wttm": {"ce": 1, "wttm": 4},
+    "lakd": {"ce": 0.5, "lakd": 1},  # a reconstruction: our choice
     "wkd-l": {"ce": 1, "wkd-l": 1},
     "wkd-f": {"ce": 1, "wkd-f": 0.08},
 }
@@ -35,6 +38,7 @@ STAGES = ("stage1", "stage2", "stage3")
 RESNET_MAPS = {
     "fitnet": ("stage2",),
     "at": STAGES,
+    "lakd": STAGES,
     "nst": STAGES,
     "vid": STAGES,
     "kdsvd": STAGES,

@@ -30,6 +30,7 @@ OPTIONS = {
     "gckt, every row": ("gckt", {"gckt": {"estimator": "expected"}}),
     "crd, other classes": ("crd", {"crd": {"negatives": "other_class"}}),
     "ce, class weights": ("ce", {}),
+    "lakd, heads": ("lakd+kd", {"lakd": {"heads": True}}),
 }
 CASES = {**{name: (name, {}) for name in METHOD_NAMES}, **OPTIONS}
 
@@ -64,7 +65,10 @@ def trained(case: str, rank: int = 0, world: int = 1) -> tuple[State, list[dict[
     train = Loader(split, batch_size=BATCH, shuffle=True, augment="crop-flip", rank=rank, world_size=world, **turned)
     teacher.double().eval().requires_grad_(False)
     steps = []
-    with capture(student, objective.student_map_names) as tap, capture(teacher, objective.teacher_map_names) as told:
+    with (
+        capture(student, objective.student_map_names, cut=objective.cuts) as tap,
+        capture(teacher, objective.teacher_map_names) as told,
+    ):
         distiller = Distiller(student, objective, tap).double()
         for buffer in objective.buffers() if rank else ():
             buffer.zero_()

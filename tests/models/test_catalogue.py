@@ -3,7 +3,14 @@ import sys
 
 import pytest
 
-from wcord.models.catalogue import CIFAR_MODELS, CIFAR_NETWORKS, PREFIXES, TABLE_MODELS, network_spec
+from wcord.models.catalogue import (
+    CIFAR_MODELS,
+    CIFAR_NETWORKS,
+    PREFIXES,
+    SMALL_TRANSFORMERS,
+    TABLE_MODELS,
+    network_spec,
+)
 from wcord.models.create import FAMILIES
 
 
@@ -13,7 +20,7 @@ def test_lists_the_benchmarks_networks_and_the_small_teacher():
 
 
 def test_every_network_is_of_a_known_family_and_every_family_is_used():
-    specs = [*CIFAR_NETWORKS.values(), *map(network_spec, TABLE_MODELS)]
+    specs = [*CIFAR_NETWORKS.values(), *map(network_spec, (*SMALL_TRANSFORMERS, *TABLE_MODELS))]
     assert {spec.family for spec in specs if spec is not None} == set(FAMILIES)
 
 

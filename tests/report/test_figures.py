@@ -119,3 +119,9 @@ def test_the_first_epochs_do_not_squeeze_the_last():
     low, high = ax.get_ylim()
     assert 80 < low < 90
     assert 95 < high < 97
+
+
+def test_a_teacher_that_trains_has_a_curve_with_a_star(monkeypatch):
+    run = [entry | {"teacher_test_top1": 80.0 + number} for number, entry in enumerate(epochs(50.0, 60.0))]
+    lines = curve(series(run), monkeypatch)
+    assert lines[-2:] == [([1, 2], [80.0, 81.0]), ([2], [81.0])]

@@ -138,3 +138,12 @@ def test_no_two_figures_of_a_page_share_identifiers():
         picture.svg.split('id="')[1].split("-")[0] for s in sections(shown("kd", "wcord")) for picture in s.pictures
     ]
     assert len(keys) == len(set(keys))
+
+
+def test_the_caption_names_the_curve_of_a_teacher_that_trains():
+    page = shown("kd", analysed=False)
+    assert not any("star" in caption for caption in captions(training(page)))
+    run = page.series[0].records[0]
+    run = dataclasses.replace(run, epochs=[entry | {"teacher_test_top1": 80.0} for entry in run.epochs])
+    page = dataclasses.replace(page, series=[Series("kd", 0, (run,))])
+    assert "thin lines with a star: the teacher, which trains too" in captions(training(page))[0]

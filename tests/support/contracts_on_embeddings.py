@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 
 import torch
@@ -9,8 +10,11 @@ from tests.support import naive_losses as naive
 from tests.support.loss_contract import (
     Contract,
     Inputs,
+    above_0,
+    channels,
     common_shift,
     exchange,
+    fill,
     from_0,
     pair,
     reversal,
@@ -46,6 +50,11 @@ def extreme_rows(kind: str) -> Callable[[], Iterator[tuple[str, Inputs]]]:
     )
 
 
+def _plain(cases: Callable[[], Iterator[tuple[str, Inputs]]]) -> Callable[[], Iterator[tuple[str, Inputs]]]:
+    """The same cases for a loss whose inputs are named `student` and `teacher`."""
+    return lambda: ((name, {key.partition("_")[0]: value for key, value in inputs.items()}) for name, inputs in cases())
+
+
 ROWS = {"degenerate": extreme_rows("embedding"), "least_batch": 2, "rank": "a matrix"}
 
 ON_EMBEDDINGS = {
@@ -62,6 +71,26 @@ ON_EMBEDDINGS = {
             ({"teacher_embedding": torch.zeros(5, 7)}, "widths 6 and 7: bring both to one width with linear layers"),
         ],
         **ROWS,
+    ),
+    "infonce": Contract(
+        partial(losses.infonce_loss, temperature=0.07),
+        lambda: {"student": fill((5, 6), 0.0), "teacher": fill((5, 6), 1.0)},
+        naive=naive.infonce,
+        defaults={"temperature": 0.07},
+        options=({}, {"temperature": 0.5}, {"temperature": 2}),
+        gradcheck=({}, {"temperature": 1.0}),
+        trains_teacher=True,
+        degenerate=_plain(extreme_rows("embedding")),
+        zero=None,  # other samples are always more likely than never
+        symmetries=(samples, student_row_scales, teacher_row_scales, student_scale),
+        bounds=(0, math.inf),
+        precision=torch.float64,
+        least_batch=2,
+        rank="a matrix",
+        errors=[
+            ({"teacher": torch.zeros(5, 7)}, "infonce compares embeddings of one width, received 6 and 7: .*'infonce'"),
+            *above_0("temperature"),
+        ],
     ),
     "pkt": Contract(
         losses.pkt_loss,
@@ -91,5 +120,24 @@ ON_EMBEDDINGS = {
             ({"angle_weight": NAN}, "angle_weight must be a finite number of at least 0, received nan"),
         ],
         **ROWS,
+    ),
+    "rsd": Contract(
+        partial(losses.rsd_loss, kappa=0.01),
+        lambda: {"student": fill((5, 6), 0.0), "teacher": fill((5, 6), 1.0)},
+        naive=naive.rsd,
+        defaults={"kappa": 0.01},
+        options=({}, {"kappa": 0}, {"kappa": 2.0}),
+        gradcheck=({}, {"kappa": 2.0}),
+        degenerate=_plain(extreme_rows("embedding")),
+        zero=None,  # dimensions of one network are correlated too
+        symmetries=(samples, student_scale, teacher_scale, student_shift, common_shift, channels, exchange),
+        symmetry_rtol=1e-6,
+        bounds=(0, math.inf),
+        least_batch=2,
+        rank="a matrix",
+        errors=[
+            ({"teacher": torch.zeros(5, 7)}, "rsd compares embeddings of one width, received 6 and 7: .*'rsd'"),
+            *from_0("kappa"),
+        ],
     ),
 }

@@ -348,3 +348,36 @@ def wkd_feature(student: Tensor, teacher: Tensor, mean_weight: float, grid: int,
                     spread = math.sqrt(v + eps) - math.sqrt(w + eps)
                     total += mean_weight * (m - n) ** 2 + spread**2
     return total / (len(student) * grid**2)
+
+
+def ickd(student: Tensor, teacher: Tensor, cells: Sequence[int], rows: bool) -> float:
+    def products(sample: Tensor, row: int, column: int) -> Rows:
+        height, width = sample.shape[1] // cells[0], sample.shape[2] // cells[1]
+        down, across = slice(row * height, (row + 1) * height), slice(column * width, (column + 1) * width)
+        flat = [channel[down, across].flatten().tolist() for channel in sample]
+        return [[_dot(x, y) for y in flat] for x in flat]
+
+    total, channels = 0.0, student.shape[1]
+    for s, t in zip(student, teacher, strict=True):
+        for row in range(cells[0]):
+            for column in range(cells[1]):
+                for a, b in zip(products(s, row, column), products(t, row, column), strict=True):
+                    if rows:
+                        a, b = ([x / math.hypot(*line) for x in line] for line in (a, b))
+                    total += sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
+    return total / (len(student) * cells[0] * cells[1] * channels * (1 if rows else channels))
+
+
+def infonce(student: Tensor, teacher: Tensor, temperature: float) -> float:
+    s, t = ([[x / math.hypot(*row) for x in row] for row in side.tolist()] for side in (student, teacher))
+    return -sum(math.log(_softmax([_dot(x, y) for y in t], temperature)[i]) for i, x in enumerate(s)) / len(s)
+
+
+def rsd(student: Tensor, teacher: Tensor, kappa: float) -> float:
+    s, t = ([_standardized(column) for column in side.T.tolist()] for side in (student, teacher))
+    total = 0.0
+    for d, x in enumerate(s):
+        for e, y in enumerate(t):
+            correlation = _dot(x, y) / len(x)
+            total += (correlation - 1) ** 2 if d == e else kappa * correlation**2
+    return total

@@ -41,7 +41,7 @@ class TrainingStep:
         optimizer = self.optimizers.setdefault(stage, torch.optim.SGD(trained, lr=0.01, momentum=0.9))
         optimizer.zero_grad()
         with (
-            wcord.capture(self.student, objective.student_map_names) as student_tap,
+            wcord.capture(self.student, objective.student_map_names, cut=objective.cuts) as student_tap,
             wcord.capture(self.teacher, objective.teacher_map_names) as teacher_tap,
         ):
             with torch.no_grad():

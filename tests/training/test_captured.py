@@ -240,13 +240,14 @@ def engine(processes: int = 1, device: str = "cuda") -> Any:
         ({"gradient_accumulation_steps": 2}, engine(), "", "--gradient-accumulation-steps"),
         ({"precision": "fp16"}, engine(), "", "fp16"),
         ({}, engine(device="mps"), "", "received device mps"),
+        ({}, engine(), "", "the teacher trains"),
         ({}, engine(), "kdsvd: torch.linalg.svd waits", "kdsvd"),
         ({"precision": "bf16", "views": 2}, engine(), "", ""),
     ],
 )
 def test_each_obstacle_is_named(training: dict[str, Any], accelerator: Any, reads: str, reason: str) -> None:
     training.pop("views", None)
-    objective: Any = SimpleNamespace(reads=reads)
+    objective: Any = SimpleNamespace(reads=reads, teaches="teacher trains" in reason)
     config = TrainingConfig(**training)
     told: list[str] = []
     if not reason:

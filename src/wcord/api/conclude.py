@@ -21,6 +21,7 @@ from wcord.models.weights import save_weights
 from wcord.report.analysis import analyze
 from wcord.report.html import write_run_report
 from wcord.report.record import Record
+from wcord.setup.adapted import teacher_batches
 from wcord.setup.job import Job
 from wcord.setup.networks import describe
 from wcord.training.config import TrainConfig, to_settings, trained_name
@@ -148,15 +149,8 @@ def _teacher_predictions(teacher: Network, job: Job) -> Predictions | None:
 
     None if it has none.
     """
-    if not len(job.data.of_teacher.test):
-        return None
-    loader = Loader(
-        job.data.of_teacher.test,
-        batch_size=job.test.batch_size,
-        device=job.test.device,
-        workers=job.config.data.workers,
-    )
-    return predict_all(teacher, loader)
+    batches = teacher_batches(job.data, job.test, job.config.data.workers)
+    return None if batches is None else predict_all(teacher, batches)
 
 
 def _teacher_metrics(teacher: Predictions | None, num_classes: int) -> dict[str, float] | None:

@@ -47,7 +47,8 @@ def build_method(
         several_labels: whether a sample may have several labels; `Batch.target` is then B×C of 0 and 1.
         total_steps: batches of the whole training, for options that change during it.
         student_maps: names or module paths of the student's maps, from stem to last; default: what it states.
-        teacher_maps: as `student_maps`. Read both with `capture(…, maps=objective.student_map_names)`.
+        teacher_maps: as `student_maps`. Read both with
+            `capture(…, maps=objective.student_map_names, cut=objective.cuts)`.
         student_embedding: path of the module whose input is the student's embedding; default: its classifier. Read
             both with `capture(…, embedding=…)`.
         teacher_embedding: as `student_embedding`.

@@ -1,7 +1,7 @@
 """A trained network: its accuracy, its predictions on single records, the quality of its representation."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -25,6 +25,8 @@ from wcord.evaluation.chance import standing
 from wcord.evaluation.order import other_order
 from wcord.evaluation.probe import DRAWS, Representation, few_shot, linear_probe, nearest_neighbours
 from wcord.evaluation.symptoms import NETWORK_CAUSES, doubts
+from wcord.evaluation.verification import Verification
+from wcord.evaluation.verification import verify as verify_pairs
 from wcord.models.network import Network
 from wcord.models.trial import on_trial, try_network
 from wcord.models.weights import is_own_code, open_network, read_card, refuse_own_code, require_as_large
@@ -261,6 +263,7 @@ def probe(
     model: str | None = None,
     neighbours: int = 20,
     shots: Sequence[int] = (),
+    verify: Sequence[float] = (),
     device: str = "auto",
     **settings: Any,
 ) -> dict[str, Any]:
@@ -275,12 +278,14 @@ def probe(
         model: its architecture, if that is your own code.
         neighbours: number of nearest neighbors that vote; 0: no such probe.
         shots: also fit on these numbers of samples a class, ten times each.
+        verify: also verify the pairs of test samples at these false accept rates, with the classes as identities.
         device: where to compute.
         **settings: settings of named data: label, subset, …
 
     Returns:
         `top1`: probe → accuracy in percent, or its mean and standard deviation for few shots; the network and the data,
-        with the method and the seed of a run's student. `doubts`: why the accuracy may be misleading.
+        with the method and the seed of a run's student. `verification`, if asked for: false accept rate → the fields of
+        `evaluation.Verification`. `doubts`: why the accuracy may be misleading.
 
     Raises:
         UsageError: a mistake in the arguments.
@@ -288,6 +293,7 @@ def probe(
     network, card = open_network(weights, model=model), read_card(weights)
     assert card is not None  # open_network refuses a file without a card
     require_list("shots", shots)
+    require_list("verify", verify)
     config = _config(data, settings)
     opened = open_as_trained(config, Path(weights)) if isinstance(config, DataConfig) else config
     refuse_several(opened.train.targets, "wcord probe")
@@ -303,6 +309,7 @@ def probe(
     for count in shots:
         mean, std = few_shot(representation, count)
         accuracies[f"linear, {count} a class"] = {"mean": mean, "std": std, "draws": DRAWS}
+    verified = {f"{far:g}": verify_pairs(halves[1].embeddings, halves[1].targets, far=far) for far in verify}
     origin = {name: card.extra[name] for name in ("method", "seed") if name in card.extra}
     return {
         "weights": str(weights),
@@ -310,9 +317,14 @@ def probe(
         **origin,
         "data": opened.name,
         "top1": accuracies,
+        **({"verification": {far: asdict(result) for far, result in verified.items()}} if verified else {}),
         "dimensions": representation.train.shape[1],
-        "note": f"{len(opened.train)} samples to fit, {len(opened.test)} to measure",
-        "doubts": _doubts_of_representation(representation, accuracies["linear"]),
+        "note": f"{len(opened.train)} samples to fit, {len(opened.test)} to measure"
+        + _counted_pairs(verified.values()),
+        "doubts": [
+            *_doubts_of_representation(representation, accuracies["linear"]),
+            *(_too_few_pairs(result) for result in verified.values() if not result.resolved),
+        ],
     }
 
 
@@ -325,6 +337,18 @@ def _doubts_of_representation(representation: Representation, linear: float) -> 
     if linear <= commonest:
         return [f"the linear probe is not above what the commonest class alone reaches ({commonest:.2f} %)"]
     return []
+
+
+def _counted_pairs(results: Iterable[Verification]) -> str:
+    first = next(iter(results), None)
+    return "" if first is None else f", {first.genuine} pairs of one class and {first.impostors} of two to verify"
+
+
+def _too_few_pairs(result: Verification) -> str:
+    return (
+        f"{result.impostors} pairs of two identities cannot resolve a false accept rate of {result.far:g}: "
+        "the rate given is that at 0"
+    )
 
 
 def _config(data: str | DataConfig | DataSet, settings: Mapping[str, Any]) -> DataConfig | DataSet:

@@ -24,6 +24,7 @@ from wcord.overwriting import is_free, require_removable
 from wcord.paths import require_folder, require_place
 from wcord.report.record import Record, describe_environment, working_commit
 from wcord.scope import scopes
+from wcord.setup.adapted import teacher_batches
 from wcord.setup.cache import open_cache
 from wcord.setup.job import Job, Provided, opened_data, prepare
 from wcord.terminal import Reporter, tell
@@ -386,6 +387,7 @@ def _train(
         recorder=recorder,
         deadline=deadline,
         state=state,
+        teacher_test=teacher_batches(job.data, job.test, job.config.data.workers) if job.objective.teaches else None,
     )
     outcome = trainer.fit()
     record = None

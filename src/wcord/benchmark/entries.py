@@ -101,7 +101,7 @@ def _trainings(suite: Suite, teacher: str, folder: Path, ending: str) -> list[Te
 FORMAT, OLD_FORMAT = 2, 1
 """The old format has only the accuracy of each epoch."""
 
-COLUMNS = ("lr", "loss", "train_top1", "test_top1", "seconds")
+COLUMNS = ("lr", "loss", "train_top1", "test_top1", "teacher_test_top1", "seconds")
 """Measures of each epoch that records contain, beside the parts of the loss and the diagnostics."""
 
 GROUPS = ("parts", "diagnostics")

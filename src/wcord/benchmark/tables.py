@@ -14,7 +14,7 @@ from wcord.benchmark.published import DOUBTS, Published
 from wcord.benchmark.results import Conditions, Frame, Line, PairTable, SuiteTable
 from wcord.benchmark.statistics import Difference, deviation, mean
 from wcord.marks import comment, generator, is_page_of, is_table, is_text_of
-from wcord.methods.catalogue import METHODS
+from wcord.methods.catalogue import METHODS, is_reconstruction
 from wcord.overwriting import Output, require_writable, write_output
 from wcord.report import canvas
 from wcord.report.tables import MISSING, spread
@@ -256,6 +256,8 @@ def _remarks(pair: PairTable) -> list[str]:
         for line in pair.lines
         if line.top1 and any(METHODS[term].adapt_student for term in line.method.split("+"))
     ]
+    rebuilt = [line.name for line in pair.lines if line.top1 and is_reconstruction(line.method)]
+    remarks += [f"Reconstructions, not their authors' method: {', '.join(rebuilt)}."] if rebuilt else []
     at_chance = {line.name: line.runs.loc[line.runs["at_chance"].eq(True), "seed"] for line in pair.lines}
     remarks += [
         f"{name} is at chance ({_seeds(seeds)}): a difference from it says nothing about the method."

@@ -10,12 +10,14 @@ from wcord.cli.console import OUT
 from wcord.cli.parsing import parse
 from wcord.data.config import VIEWS
 from wcord.data.sources.registry import names_of_data
-from wcord.methods.catalogue import METHODS
-from wcord.models.catalogue import CIFAR_MODELS, PREFIXES, TABLE_MODELS
+from wcord.methods.catalogue import METHODS, MethodInfo
+from wcord.models.catalogue import CIFAR_MODELS, PREFIXES, SMALL_TRANSFORMERS, TABLE_MODELS
 from wcord.terminal import plain
 
 WIDE = 110
 """Columns that the methods need in one line each."""
+
+RECONSTRUCTIONS = "Reconstructions: no code of the authors, parts of the method are our reading"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ def listing(arguments: list[str]) -> int:
     args = parse(Listing, "list", arguments)
     everything = not any(vars(args).values())
     if everything or args.methods:
-        OUT.print(_methods(OUT.width))
+        for table in _methods(OUT.width):
+            OUT.print(table)
     if everything or args.models:
         OUT.print(_models())
     if everything or args.data:
@@ -47,18 +50,27 @@ def listing(arguments: list[str]) -> int:
     return 0
 
 
-def _methods(width: int) -> Table:
+def _methods(width: int) -> list[Table]:
+    """Return the table of methods and that of reconstructions."""
+    titles = {False: "Methods; + adds them: wcord+kd", True: RECONSTRUCTIONS}
+    tables: list[Table] = []
+    for reconstruction, title in titles.items():
+        rows = {name: info for name, info in METHODS.items() if info.reconstruction == reconstruction}
+        tables.append(_methods_table(title, rows, width))
+    return tables
+
+
+def _methods_table(title: str, methods: Mapping[str, MethodInfo], width: int) -> Table:
     """Return a line for each method, or two where the terminal is narrow."""
-    title = "Methods; + adds them: wcord+kd"
     if width >= WIDE:
         table = Table(title=title)
         for heading in ("method", "what it is", "weight", "needs", "from", "checked against"):
             table.add_column(heading, overflow="fold")
-        for name, info in METHODS.items():
+        for name, info in methods.items():
             table.add_row(name, info.title, f"{info.weight:g}", info.needs, f"{info.paper} {info.year}", info.checked)
         return table
     table = Table("method", "what it is, weight / needs · from · checked against", title=title, box=SIMPLE_HEAD)
-    for name, info in METHODS.items():
+    for name, info in methods.items():
         details = f"{info.needs} · {info.paper} {info.year} · {info.checked}"
         table.add_row(name, plain(f"{info.title}, {info.weight:g}\n").append_text(plain(details, style="dim")))
     return table
@@ -67,6 +79,7 @@ def _methods(width: int) -> Table:
 def _models() -> Table:
     networks = {
         " ".join(CIFAR_MODELS): "the CRD benchmark's networks for small images",
+        " ".join(SMALL_TRANSFORMERS): "a Swin transformer for pictures of 16×16 or 32×32 pixels",
         " ".join(TABLE_MODELS): "perceptrons for tables, mlp{width}x{hidden layers}",
     }
     return _table("network", "Networks", networks | PREFIXES)

@@ -28,6 +28,9 @@ class Probe:
     """Nearest neighbors that vote; 0: no vote of neighbors."""
     shots: tuple[Annotated[int, Bounds(1, 10**9)], ...] = ()
     """Also fit a linear probe on this many samples per class, ten times."""
+    verify: tuple[Annotated[float, Bounds(0, 1)], ...] = ()
+    """Also verify pairs of test samples by cosine: the share of pairs of one class that are accepted (TAR) where this
+    share of the other pairs is accepted too (FAR)."""
     device: Device = "auto"
     """auto | cpu | cuda | cuda:1 | mps"""
     out: File | None = None
@@ -77,12 +80,14 @@ def _table(results: Sequence[dict[str, Any]]) -> "Table":
     from rich.table import Table
 
     notes = dict.fromkeys(values["note"] for values in results)
-    table = Table("network", "dimensions", *results[0]["top1"], caption="; ".join(notes))
+    rates = [f"TAR at FAR {far}" for far in results[0].get("verification", {})]
+    table = Table("network", "dimensions", *results[0]["top1"], *rates, caption="; ".join(notes))
     for values in results:
         source = f"{values['method']}, seed {values['seed']}" if "seed" in values else Path(values["weights"]).stem
         cells = (
             f"{value['mean']:.2f} ± {value['std']:.2f} %" if isinstance(value, dict) else f"{value:.2f} %"
             for value in values["top1"].values()
         )
-        table.add_row(f"{values['architecture']} ({source})", str(values["dimensions"]), *cells)
+        verified = (f"{result['tar']:.2f} %" for result in values.get("verification", {}).values())
+        table.add_row(f"{values['architecture']} ({source})", str(values["dimensions"]), *cells, *verified)
     return table

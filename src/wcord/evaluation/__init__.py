@@ -5,11 +5,13 @@ from wcord.evaluation.agreement import agreement, linear_cka
 from wcord.evaluation.cost import Cost, measure_cost
 from wcord.evaluation.information import information_bound
 from wcord.evaluation.probe import Representation, few_shot, linear_probe, nearest_neighbours
+from wcord.evaluation.verification import Verification, verify
 
 __all__ = [
     "Cost",
     "Predictions",
     "Representation",
+    "Verification",
     "accuracy",
     "agreement",
     "few_shot",
@@ -19,4 +21,5 @@ __all__ = [
     "measure_cost",
     "nearest_neighbours",
     "predict",
+    "verify",
 ]

@@ -68,10 +68,16 @@ def dist_loss(
 
 def _correlation(x: Tensor, y: Tensor) -> Tensor:
     """Return Pearson's correlation of each row of x with the same row of y."""
-    x, y = (_standard(rows) for rows in (x, y))
+    x, y = (centered_unit_rows(rows) for rows in (x, y))
     return (x * y).sum(dim=1)
 
 
-def _standard(rows: Tensor) -> Tensor:
+def centered_unit_rows(rows: Tensor) -> Tensor:
+    """Return each row less its mean, at unit length; inner products are then Pearson's correlations.
+
+    >>> centered_unit_rows(torch.tensor([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]))
+    tensor([[-0.7071,  0.0000,  0.7071],
+            [ 0.0000,  0.0000,  0.0000]])
+    """
     centered = rows - rows.mean(dim=1, keepdim=True)
     return centered * torch.rsqrt(centered.square().sum(dim=1, keepdim=True) + CONSTANT_EPS)

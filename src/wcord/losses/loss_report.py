@@ -13,6 +13,7 @@ class LossReport:
         total: scalar, weighted.
         parts: name → scalar, unweighted, attached to the graph: each may be differentiated by itself.
         diagnostics: name → scalar for the log that is not part of the sum.
+        teacher: loss of what trains inside the teacher, for a backward pass of its own; None if nothing does.
 
     Example:
         >>> import torch
@@ -24,3 +25,4 @@ class LossReport:
     total: Tensor
     parts: dict[str, Tensor]
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
+    teacher: Tensor | None = None

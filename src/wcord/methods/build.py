@@ -1,7 +1,8 @@
 """From a method's name to its objective: parse the sum, weigh it, build the terms, check what they need."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from importlib import import_module
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from wcord import checks
 from wcord.checks import UsageError
+from wcord.features import map_names
 from wcord.losses.wcord import require_option as require_wcord_option
 from wcord.methods.catalogue import METHODS
 from wcord.methods.objective import Objective
@@ -25,7 +27,7 @@ FROM_SETTING = frozenset({"num_samples"})
 """Keyword-only arguments of losses that come from the setting and are not options."""
 
 
-def parse_method(method: str) -> dict[str, float]:
+def parse_method(method: str, options: Options | None = None) -> dict[str, float]:
     """Return the methods of a sum such as `wcord+kd` and their weights, cross-entropy first.
 
     A sum has cross-entropy once, with weight 1 unless a method sets a lower one; `kd` alone is 0.1 ce + 0.9 kd.
@@ -34,6 +36,10 @@ def parse_method(method: str) -> dict[str, float]:
     {'ce': 1.0, 'wcord': 1.0, 'kd': 1.0}
     >>> parse_method("kd")
     {'ce': 0.1, 'kd': 0.9}
+
+    Args:
+        method: names joined by `+`.
+        options: as in `build_objective`; of some methods an option is the weight of cross-entropy.
 
     Raises:
         UsageError: on an unknown or repeated method; the nearest name is suggested.
@@ -49,7 +55,7 @@ def parse_method(method: str) -> dict[str, float]:
     if len(names) == 1 and (alone := METHODS[names[0]].alone) is not None:
         return {"ce": alone[0], names[0]: alone[1]}
     names = [name for name in names if name != "ce"]
-    cross_entropy = min((METHODS[name].cross_entropy for name in names), default=1.0)
+    cross_entropy = min((_cross_entropy(name, (options or {}).get(name, {})) for name in names), default=1.0)
     return {"ce": cross_entropy} | {name: METHODS[name].weight for name in names}
 
 
@@ -66,7 +72,7 @@ def build_objective(method: str, setting: Setting, *, options: Options | None = 
     Raises:
         UsageError: on unknown names and options, and if a term lacks what it needs.
     """
-    weights = parse_method(method)
+    weights = parse_method(method, options)
     if not labels:
         weights = {name: weight for name, weight in weights.items() if name != "ce"}
         if not weights:
@@ -116,6 +122,66 @@ def adapt_student(
     return student
 
 
+def adapts_teacher(method: str) -> str | None:
+    """Return the method of a sum that adds trainable parts to the teacher, or None.
+
+    Raises:
+        UsageError: several do.
+    """
+    names = [name for name in parse_method(method) if METHODS[name].adapt_teacher is not None]
+    if len(names) > 1:
+        raise UsageError(f"{' and '.join(names)} each add parts to the teacher: name one of them only")
+    return names[0] if names else None
+
+
+def adapt_teacher(
+    method: str,
+    teacher: nn.Module,
+    student: nn.Module,
+    sample: Tensor | None = None,
+    teacher_sample: Tensor | None = None,
+    *,
+    teacher_maps: Sequence[str] | None = None,
+    options: Options | None = None,
+) -> nn.Module:
+    """Return the teacher that a method needs: the teacher itself, or a frozen copy with parts that train.
+
+    The copy's own weights do not require gradients, its additions do: give these to an optimizer, and `objective.teach`
+    as their loss. The catalogue names the function of a method, which takes (teacher, student, sample, teacher_sample,
+    teacher_maps) and the method's options by keyword, and may change the teacher that it is given.
+
+    Args:
+        method: names joined by `+`.
+        teacher: the trained network; it is not changed.
+        student: the network to be trained.
+        sample: a batch of the student's inputs; default: images of 32×32 pixels.
+        teacher_sample: a batch of the teacher's inputs; default: the student's.
+        teacher_maps: names of the teacher's maps, from stem to last; default: those that it states.
+        options: method → option → value.
+
+    Raises:
+        UsageError: the teacher does not fit the method, or several methods add parts to it.
+    """
+    name = adapts_teacher(method)
+    if name is None:
+        return teacher
+    adapt: Callable[..., nn.Module] = _imported(METHODS[name].adapt_teacher or "")
+    known = {parameter.name for parameter in _keyword_only(adapt)}
+    chosen = {**METHODS[name].options, **(options or {}).get(name, {})}
+    device = next((parameter.device for parameter in teacher.parameters()), None)
+    maps = tuple(map_names(teacher) if teacher_maps is None else teacher_maps)
+    with naming(name):
+        adapted = adapt(
+            deepcopy(teacher).requires_grad_(False),
+            student,
+            sample,
+            sample if teacher_sample is None else teacher_sample,
+            maps,
+            **{option: value for option, value in chosen.items() if option in known},
+        )
+    return adapted.to(device)
+
+
 def shipped_name(method: str, student: str, teacher: str) -> str:
     """Return the name by which `create_model` builds what a method ships: `resnet8`, or `simkd:resnet8:resnet14`.
 
@@ -148,7 +214,7 @@ def needs_rotations(method: str, options: Options | None = None) -> bool:
 
 def option_names(name: str) -> tuple[str, ...]:
     """Return the options of a method beside `weight`: its terms' factors, and keyword-only arguments of its losses."""
-    return (*_factors(name), *(parameter.name for parameter in _option_parameters(_terms(name))))
+    return (*_factors(name), *(parameter.name for parameter in _options_of(name)))
 
 
 def require_option(name: str, option: str, value: object) -> None:
@@ -168,8 +234,8 @@ def resolved_options(method: str, options: Options | None = None) -> dict[str, d
     """
     options = options or {}
     resolved: dict[str, dict[str, object]] = {}
-    for name, published in parse_method(method).items():
-        defaults = {parameter.name: parameter.default for parameter in _option_parameters(_terms(name))}
+    for name, published in parse_method(method, options).items():
+        defaults = {parameter.name: parameter.default for parameter in _options_of(name)}
         resolved[name] = {
             WEIGHT: published, **_factors(name), **defaults, **METHODS[name].options, **options.get(name, {})
         }  # fmt: skip
@@ -182,18 +248,36 @@ def _terms(name: str) -> dict[str, tuple[float, type[Term]]]:
     return {term: (factor, _imported(place)) for term, (factor, place) in terms.items()}
 
 
+def _cross_entropy(name: str, options: Mapping[str, object]) -> float:
+    """Return the factor of cross-entropy that a method sets, which may be one of its options."""
+    factor = METHODS[name].cross_entropy
+    if not isinstance(factor, str):
+        return factor
+    return _weight(f"{name}.{factor}", options.get(factor, METHODS[name].options[factor]))
+
+
 def _factors(name: str) -> dict[str, float]:
     """Return the options that replace the factors of a method's terms, such as `gckt_weight`."""
     return {f"{term}_{WEIGHT}": factor for term, (factor, _) in METHODS[name].terms.items()}
+
+
+def _options_of(name: str) -> list[inspect.Parameter]:
+    """Return the arguments that are options of a method: of its terms, their losses, and what adapts its teacher."""
+    place = METHODS[name].adapt_teacher
+    parameters = [*_option_parameters(_terms(name)), *(_keyword_only(_imported(place)) if place is not None else ())]
+    return list({parameter.name: parameter for parameter in parameters}.values())
 
 
 def _option_parameters(terms: Mapping[str, tuple[float, type[Term]]]) -> list[inspect.Parameter]:
     """Return the keyword-only arguments of terms and their losses, each name once."""
     kinds = [kind for _, kind in terms.values()]
     sources = [source for kind in kinds for source in (kind.__init__, kind.loss_signature) if source is not None]
-    parameters = [p for source in sources for p in inspect.signature(source).parameters.values()]
-    chosen = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in FROM_SETTING]
-    return list({parameter.name: parameter for parameter in chosen}.values())
+    return list({parameter.name: parameter for source in sources for parameter in _keyword_only(source)}.values())
+
+
+def _keyword_only(function: Callable[..., object]) -> list[inspect.Parameter]:
+    parameters = inspect.signature(function).parameters.values()
+    return [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in FROM_SETTING]
 
 
 def _build_terms(

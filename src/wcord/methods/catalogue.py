@@ -1,47 +1,11 @@
 """The methods by name: what each is, where it comes from, its weight and what it needs. Imports nothing heavy."""
 
-from dataclasses import dataclass, field
+from wcord.methods.method_info import FEATURES, LOOP, MAPS
+from wcord.methods.method_info import MethodInfo as MethodInfo
+from wcord.methods.related import RELATED
 
-
-@dataclass(frozen=True)
-class MethodInfo:
-    """One method; names add up, as in `wcord+kd`.
-
-    Attributes:
-        title: the method in a few words.
-        paper: where it was published.
-        year: the year of publication.
-        weight: the factor of its terms in a sum, from the paper unless the docs say otherwise.
-        needs: the requirements on data and networks, in words.
-        checked: the references of its value, beside closed forms and finite differences.
-        term: module and class of its term, which has the name of the method.
-        terms: name → (factor, module and class) for a method of several terms, or whose term has another name.
-        options: options that differ from the defaults of the loss.
-        cross_entropy: the factor of the cross-entropy in a sum that contains this method.
-        alone: factors of (cross-entropy, method) if the paper weighs the method differently when it is used alone.
-        adapt_student: module and function that turns the student into another network before training, which is then
-            the one that is shipped, built by `create_model("METHOD:STUDENT:TEACHER")`; None keeps the student.
-    """
-
-    title: str
-    paper: str
-    year: int
-    weight: float
-    needs: str
-    checked: str
-    term: str = ""
-    terms: dict[str, tuple[float, str]] = field(default_factory=dict)
-    options: dict[str, object] = field(default_factory=dict)
-    cross_entropy: float = 1.0
-    alone: tuple[float, float] | None = None
-    adapt_student: str | None = None
-
-
-_FEATURES = "embeddings; any classes"
-_MEMORY = f"{_FEATURES}; row numbers, else a queue"
-_MAPS = "maps of both; any classes"
-_LOOP = "double loop"
-_REPDISTILLER = f"{_LOOP}; RepDistiller, 1e-5"
+_MEMORY = f"{FEATURES}; row numbers, else a queue"
+_REPDISTILLER = f"{LOOP}; RepDistiller, 1e-5"
 _GCKT = "wcord.methods.wcord:GCKTTerm"
 _LCKT = "wcord.methods.wcord:LCKTTerm"
 _WCORD = "Chen et al., CVPR"
@@ -74,7 +38,7 @@ METHODS: dict[str, MethodInfo] = {
         weight=9.0,
         needs="the same classes",
         term="wcord.methods.kd:KDTerm",
-        checked=_LOOP,
+        checked=LOOP,
         options={"temperature": 2.0, "standardize": True},
         cross_entropy=0.1,
     ),
@@ -83,7 +47,7 @@ METHODS: dict[str, MethodInfo] = {
         paper="Romero et al., ICLR",
         year=2015,
         weight=100.0,
-        needs=_MAPS,
+        needs=MAPS,
         term="wcord.methods.fitnet:FitNetTerm",
         checked=_REPDISTILLER,
     ),
@@ -92,7 +56,7 @@ METHODS: dict[str, MethodInfo] = {
         paper="Yim et al., CVPR",
         year=2017,
         weight=50.0,
-        needs=f"{_MAPS}; equal channels",
+        needs=f"{MAPS}; equal channels",
         term="wcord.methods.fsp:FSPTerm",
         checked=_REPDISTILLER,
     ),
@@ -101,7 +65,7 @@ METHODS: dict[str, MethodInfo] = {
         paper="Zagoruyko and Komodakis, ICLR",
         year=2017,
         weight=1000.0,
-        needs=_MAPS,
+        needs=MAPS,
         term="wcord.methods.at:ATTerm",
         checked=_REPDISTILLER,
     ),
@@ -110,7 +74,7 @@ METHODS: dict[str, MethodInfo] = {
         paper="Huang and Wang, arXiv 1707.01219,",
         year=2017,
         weight=50.0,
-        needs=_MAPS,
+        needs=MAPS,
         term="wcord.methods.nst:NSTTerm",
         checked=_REPDISTILLER,
     ),
@@ -119,7 +83,7 @@ METHODS: dict[str, MethodInfo] = {
         paper="Kim et al., NeurIPS",
         year=2018,
         weight=200.0,
-        needs=_MAPS,
+        needs=MAPS,
         term="wcord.methods.ft:FTTerm",
         checked=_REPDISTILLER,
     ),
@@ -128,7 +92,7 @@ METHODS: dict[str, MethodInfo] = {
         paper="Passalis and Tefas, ECCV",
         year=2018,
         weight=30000.0,
-        needs=f"{_FEATURES}; batches ≥ 2",
+        needs=f"{FEATURES}; batches ≥ 2",
         term="wcord.methods.pkt:PKTTerm",
         checked=_REPDISTILLER,
     ),
@@ -137,7 +101,7 @@ METHODS: dict[str, MethodInfo] = {
         paper="Lee et al., ECCV",
         year=2018,
         weight=1.0,
-        needs=f"{_MAPS}; equal channels",
+        needs=f"{MAPS}; equal channels",
         term="wcord.methods.kdsvd:KDSVDTerm",
         checked=f"{_REPDISTILLER}, up to the sign of singular vectors",
     ),
@@ -146,7 +110,7 @@ METHODS: dict[str, MethodInfo] = {
         paper="Heo et al., AAAI",
         year=2019,
         weight=1.0,
-        needs=f"{_MAPS}, before their ReLU",
+        needs=f"{MAPS}, before their ReLU",
         term="wcord.methods.ab:ABTerm",
         checked=_REPDISTILLER,
     ),
@@ -155,16 +119,16 @@ METHODS: dict[str, MethodInfo] = {
         paper="Heo et al., ICCV",
         year=2019,
         weight=0.001,
-        needs=f"{_MAPS}, before their ReLU; a teacher with BN",
+        needs=f"{MAPS}, before their ReLU; a teacher with BN",
         term="wcord.methods.ofd:OFDTerm",
-        checked=f"{_LOOP}; authors and mdistiller, 1e-5",
+        checked=f"{LOOP}; authors and mdistiller, 1e-5",
     ),
     "sp": MethodInfo(
         title="similarities inside the batch",
         paper="Tung and Mori, ICCV",
         year=2019,
         weight=3000.0,
-        needs=f"{_MAPS}; batches ≥ 2",
+        needs=f"{MAPS}; batches ≥ 2",
         term="wcord.methods.sp:SPTerm",
         checked=_REPDISTILLER,
     ),
@@ -173,7 +137,7 @@ METHODS: dict[str, MethodInfo] = {
         paper="Peng et al., ICCV",
         year=2019,
         weight=0.02,
-        needs=f"{_FEATURES}; batches ≥ 2",
+        needs=f"{FEATURES}; batches ≥ 2",
         term="wcord.methods.cc:CCTerm",
         checked=_REPDISTILLER,
     ),
@@ -182,7 +146,7 @@ METHODS: dict[str, MethodInfo] = {
         paper="Ahn et al., CVPR",
         year=2019,
         weight=1.0,
-        needs=_MAPS,
+        needs=MAPS,
         term="wcord.methods.vid:VIDTerm",
         checked=_REPDISTILLER,
     ),
@@ -191,45 +155,18 @@ METHODS: dict[str, MethodInfo] = {
         paper="Park et al., CVPR",
         year=2019,
         weight=1.0,
-        needs=f"{_FEATURES}; batches ≥ 2",
+        needs=f"{FEATURES}; batches ≥ 2",
         term="wcord.methods.rkd:RKDTerm",
         checked=_REPDISTILLER,
-    ),
-    "sskd": MethodInfo(
-        title="logits and similarities of rotated views",
-        paper="Xu et al., ECCV",
-        year=2020,
-        weight=1.0,
-        needs="square pictures; the same classes; labels; batches ≥ 2",
-        terms={
-            "sskd_kd": (0.9, "wcord.methods.kd:KDTerm"),
-            "sskd_turned": (2.7, "wcord.methods.sskd:SSKDTurnedTerm"),
-            "sskd_similarity": (10.0, "wcord.methods.sskd:SSKDSimilarityTerm"),
-        },
-        checked=f"{_LOOP}; authors, 1e-5",
-        cross_entropy=0.1,
-    ),
-    "mlkd": MethodInfo(
-        title="alignment, correlation and contrast of rotated views",
-        paper="Ding et al., arXiv 2012.00573,",
-        year=2020,
-        weight=1.0,
-        needs="square pictures; embeddings; any classes; labels; batches ≥ 2",
-        terms={
-            "mlkd_align": (20.0, "wcord.methods.mlkd:MLKDAlignTerm"),
-            "mlkd_corr": (50.0, "wcord.methods.mlkd:MLKDCorrTerm"),
-            "mlkd_sup": (1.0, "wcord.methods.mlkd:MLKDSupTerm"),
-        },
-        checked=f"{_LOOP}; authors, 1e-5",
     ),
     "reviewkd": MethodInfo(
         title="knowledge review: fused stages, hierarchical loss",
         paper="Chen et al., CVPR",
         year=2021,
         weight=5.0,
-        needs=f"{_MAPS}; batches ≥ 2",
+        needs=f"{MAPS}; batches ≥ 2",
         term="wcord.methods.reviewkd:ReviewKDTerm",
-        checked=f"{_LOOP}; authors, 1e-5",
+        checked=f"{LOOP}; authors, 1e-5",
     ),
     "simkd": MethodInfo(
         title="the teacher's classifier reused (another network is shipped)",
@@ -249,7 +186,7 @@ METHODS: dict[str, MethodInfo] = {
         weight=1.0,
         needs="the same classes",
         term="wcord.methods.dkd:DKDTerm",
-        checked=f"{_LOOP}; mdistiller, 1e-9",
+        checked=f"{LOOP}; mdistiller, 1e-9",
     ),
     "dist": MethodInfo(
         title="correlated predictions",
@@ -258,7 +195,7 @@ METHODS: dict[str, MethodInfo] = {
         weight=2.0,
         needs="the same classes; batches ≥ 2",
         term="wcord.methods.dist:DISTTerm",
-        checked=f"{_LOOP}; authors, 1e-6",
+        checked=f"{LOOP}; authors, 1e-6",
         options={"temperature": 4.0},
     ),
     "ttm": MethodInfo(
@@ -268,7 +205,7 @@ METHODS: dict[str, MethodInfo] = {
         weight=45.0,
         needs="the same classes",
         term="wcord.methods.ttm:TTMTerm",
-        checked=f"{_LOOP}; authors, 1e-9",
+        checked=f"{LOOP}; authors, 1e-9",
     ),
     "wttm": MethodInfo(
         title="power-transformed teacher, weighted",
@@ -277,7 +214,7 @@ METHODS: dict[str, MethodInfo] = {
         weight=4.0,
         needs="the same classes",
         term="wcord.methods.ttm:WTTMTerm",
-        checked=f"{_LOOP}; authors, 1e-9",
+        checked=f"{LOOP}; authors, 1e-9",
     ),
     "wkd-l": MethodInfo(
         title="transport of predictions over classes",
@@ -293,18 +230,19 @@ METHODS: dict[str, MethodInfo] = {
         paper="Lv et al., NeurIPS",
         year=2024,
         weight=0.08,
-        needs=_MAPS,
+        needs=MAPS,
         term="wcord.methods.wkd:WKDFeatureTerm",
-        checked=f"{_LOOP}; authors, 1e-9",
+        checked=f"{LOOP}; authors, 1e-9",
     ),
+    **RELATED,
     "crd": MethodInfo(
         title="contrastive, memory of the training set",
         paper=_CRD,
         year=2020,
         weight=0.8,
-        needs=f"{_FEATURES}; row numbers",
+        needs=f"{FEATURES}; row numbers",
         term="wcord.methods.crd:CRDTerm",
-        checked=f"{_LOOP}; RepDistiller's golden value",
+        checked=f"{LOOP}; RepDistiller's golden value",
         options={"negatives": "other_class"},
     ),
     "crd-std": MethodInfo(
@@ -312,9 +250,9 @@ METHODS: dict[str, MethodInfo] = {
         paper=_CRD,
         year=2020,
         weight=0.8,
-        needs=f"{_FEATURES}; row numbers",
+        needs=f"{FEATURES}; row numbers",
         term="wcord.methods.crd:CRDTerm",
-        checked=_LOOP,
+        checked=LOOP,
         options={"negatives": "other_class", "standardize": True},
     ),
     "gckt": MethodInfo(
@@ -324,16 +262,16 @@ METHODS: dict[str, MethodInfo] = {
         weight=1.0,
         needs=_MEMORY,
         terms={"gckt": (0.8, _GCKT)},
-        checked=f"{_LOOP}; POT",
+        checked=f"{LOOP}; POT",
     ),
     "lckt": MethodInfo(
         title="WCoRD's local part: transport inside the batch",
         paper=_WCORD,
         year=2021,
         weight=1.0,
-        needs=f"{_FEATURES}; batches ≥ 2",
+        needs=f"{FEATURES}; batches ≥ 2",
         terms={"lckt": (0.05, _LCKT)},
-        checked=f"{_LOOP}; POT",
+        checked=f"{LOOP}; POT",
     ),
     "wcord": MethodInfo(
         title="both parts: 0.8 gckt + 0.05 lckt",
@@ -342,16 +280,16 @@ METHODS: dict[str, MethodInfo] = {
         weight=1.0,
         needs=f"{_MEMORY}; batches ≥ 2",
         terms={"gckt": (0.8, _GCKT), "lckt": (0.05, _LCKT)},
-        checked=f"{_LOOP}; POT",
+        checked=f"{LOOP}; POT",
     ),
     "lckt-a": MethodInfo(
         title="transport anchored at the pairs of the batch",
         paper="this project, after WCoRD",
         year=2026,
         weight=1.0,
-        needs=f"{_FEATURES}; batches ≥ 2",
+        needs=f"{FEATURES}; batches ≥ 2",
         terms={"lckt": (10.0, _LCKT)},
-        checked=f"{_LOOP}; POT",
+        checked=f"{LOOP}; POT",
         options={"anchor": 0.5, "lckt_standardize": True},
     ),
     "wcord-a": MethodInfo(
@@ -361,8 +299,17 @@ METHODS: dict[str, MethodInfo] = {
         weight=1.0,
         needs=f"{_MEMORY}; batches ≥ 2",
         terms={"gckt": (0.8, _GCKT), "lckt": (10.0, _LCKT)},
-        checked=f"{_LOOP}; POT",
+        checked=f"{LOOP}; POT",
         options={"anchor": 0.5, "lckt_standardize": True},
     ),
 }
 """Name → method."""
+
+
+def is_reconstruction(method: str) -> bool:
+    """Return whether a sum has a method that is reconstructed.
+
+    >>> is_reconstruction("lakd+kd"), is_reconstruction("wcord+kd")
+    (True, False)
+    """
+    return any(METHODS[name].reconstruction for name in method.split("+"))

@@ -1,4 +1,4 @@
-"""Weights that change during the training: a warm-up at its start, a decay towards its end.
+"""Weights that change during the training: a warm-up at its start, a decay towards its end, parts in turn.
 
 The authors of these methods count epochs; here both are shares of the training, step by step.
 """
@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from wcord.checks import require_fraction
+from wcord.checks import require_counts, require_fraction
 from wcord.losses.progress import Progress
 from wcord.methods.setting import Setting
 
@@ -52,3 +52,37 @@ class CosineDecay(nn.Module):
             return 1.0
         passed = (self.progress() - self.start) / (1 - self.start)
         return 0.5 * (1 + torch.cos(math.pi * passed.clamp(0, 1)))
+
+
+class InTurn(nn.Module):
+    """1 for each of n parts that trains, 0 for one that does not yet: part l from the share (l − 1)/n on, l = 1 … n.
+
+    Args:
+        parts: n.
+        total: steps of the training.
+
+    Example:
+        >>> turns = InTurn(2, total=4)
+        >>> [turns().tolist() for _ in range(4)]
+        [[1.0, 0.0], [1.0, 0.0], [1.0, 1.0], [1.0, 1.0]]
+    """
+
+    starts: Tensor
+
+    def __init__(self, parts: int, total: int) -> None:
+        super().__init__()
+        require_counts(parts=parts)
+        self.parts = parts
+        self.progress = Progress(total)
+        # In steps times n, so that the comparison is one of whole numbers.
+        self.register_buffer("starts", torch.arange(parts) * total, persistent=False)
+
+    def open(self) -> Tensor:
+        """Return the weights of the present step, n; nothing is counted."""
+        return (self.progress.calls * self.parts >= self.starts).to(torch.get_default_dtype())
+
+    def forward(self) -> Tensor:
+        """Return the weights of the present step, n; a training-mode call counts as a step."""
+        weights = self.open()
+        self.progress()
+        return weights

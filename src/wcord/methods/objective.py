@@ -12,7 +12,7 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses import LossReport
 from wcord.methods.setting import Setting
-from wcord.methods.term import Preparation, Stage, Term, naming
+from wcord.methods.term import Preparation, Stage, TeacherTraining, Term, naming
 from wcord.methods.whole_batch import TermInputs, upright, whole_batch
 from wcord.numerics import FullPrecisionModule, Settles
 
@@ -53,14 +53,34 @@ class Objective(FullPrecisionModule):
         return tuple(dict.fromkeys(name for term in self._all() for name in term.teacher_map_names))
 
     @property
+    def cuts(self) -> tuple[str, ...]:
+        """The maps of the student after which the gradient stops, as `features.capture` takes them."""
+        return tuple(dict.fromkeys(name for term in self._all() for name in term.cuts))
+
+    @property
     def diagnostics(self) -> tuple[str, ...]:
         """Names of the values that are logged beside the losses."""
         return tuple(name for term in self._all() for name in term.diagnostics)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the result must know, one sentence each."""
+        return tuple(f"{name}: {note}" for name in self.weights for note in self._term(name).notes)
+
+    @property
     def uses_teacher(self) -> bool:
         """Whether any term uses the teacher."""
         return any(term.needs.teacher for term in self._all())
+
+    @property
+    def teacher_training(self) -> TeacherTraining | None:
+        """How the additions to the teacher train; None if nothing trains in it."""
+        return next((term.teacher_training for term in self._teaching()), None)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether a term trains additions to the teacher."""
+        return bool(self._teaching())
 
     @property
     def rotations(self) -> bool:
@@ -109,7 +129,14 @@ class Objective(FullPrecisionModule):
             self._term(name).check(name, setting)
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> LossReport:
-        """Return the weighted total, and the unweighted loss of every term as a part."""
+        """Return the weighted total, and the unweighted loss of every term as a part.
+
+        The features of a teacher that trains are used without their graph.
+        """
+        self._require_cuts(student)
+        for term in self._all():
+            term.gate(student)
+        teacher = teacher.detach() if self.teaches else teacher
         total = student.logits.new_zeros(())
         parts: dict[str, Tensor] = {}
         diagnostics: dict[str, Tensor] = {}
@@ -123,6 +150,16 @@ class Objective(FullPrecisionModule):
                 total = total + weight * parts[name]
         return LossReport(total, parts, diagnostics)
 
+    def _require_cuts(self, student: Features) -> None:
+        """Raise if the student's gradient does not stop where a term says: the loss alone would not show it."""
+        lacking = [name for name in self.cuts if name not in student.cuts]
+        if lacking and student.logits.requires_grad:
+            raise UsageError(
+                f"{'+'.join(self.weights)} stops the gradient after the student's {', '.join(lacking)}, but these "
+                "features come from a tap that does not: open it with capture(student, "
+                "maps=objective.student_map_names, cut=objective.cuts)"
+            )
+
     def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> LossReport:
         """Return the loss of the preparation stage: the unweighted sum over the terms that have one."""
         parts: dict[str, Tensor] = {}
@@ -134,6 +171,27 @@ class Objective(FullPrecisionModule):
                 with naming(name):
                     parts[name] = term.prepare(student_part if trains else None, teacher_part, batch_part)
         return LossReport(sum(parts.values(), teacher.logits.new_zeros(())), parts)
+
+    def teach(self, student: Features, teacher: Features, batch: Batch) -> Tensor | None:
+        """Return the loss of the additions to the teacher, or None if nothing trains in it.
+
+        The student's features are used without their graph, the teacher's with it: both losses can come from the same
+        two forward passes, and each has its own backward pass.
+        """
+        terms = self._teaching()
+        if not terms:
+            return None
+        loss = teacher.logits.new_zeros(())
+        with self._inputs(student.detach(), teacher, batch, terms) as inputs:
+            for name in self.weights:
+                term = self._term(name)
+                if term not in terms:
+                    continue
+                student_part, teacher_part, batch_part = inputs(term)
+                assert student_part is not None
+                with naming(name):
+                    loss = loss + term.teach(student_part, teacher_part, batch_part)
+        return loss
 
     @contextmanager
     def _inputs(
@@ -183,6 +241,9 @@ class Objective(FullPrecisionModule):
 
     def _preparing(self) -> list[Term]:
         return [term for term in self._all() if term.preparation is not None]
+
+    def _teaching(self) -> list[Term]:
+        return [term for term in self._all() if term.teacher_training is not None]
 
     def _all(self) -> list[Term]:
         return [self._term(name) for name in self.weights]

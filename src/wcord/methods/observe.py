@@ -116,7 +116,8 @@ def rehearse(
     batch = Batch(student_sample, teacher_sample, torch.zeros_like(index), index if rows else None)
     if objective.rotations:
         batch = batch.rotated()
-    student_features = _dry_run("student", student, batch.student_input, objective.student_map_names)
+    maps = objective.student_map_names
+    student_features = _dry_run("student", student, batch.student_input, maps, cut=objective.cuts)
     teacher_features = _dry_run("teacher", teacher, batch.teacher_input, objective.teacher_map_names)
     # Heads are built on the CPU, wherever the networks are; a loop moves them with the rest.
     sides = student_features.to("cpu"), teacher_features.to("cpu")
@@ -125,6 +126,7 @@ def rehearse(
     try:
         with evaluating(objective):
             objective(*sides, batch)
+            objective.teach(*sides, batch)
             objective.prepare(*sides, batch)
     except (TypeError, RuntimeError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -144,7 +146,12 @@ def _shapes(features: Features) -> dict[str, tuple[int, ...]]:
 
 
 def _dry_run(
-    role: str, network: nn.Module, sample: Tensor, maps: Sequence[str] | None, embedding: str | None = None
+    role: str,
+    network: nn.Module,
+    sample: Tensor,
+    maps: Sequence[str] | None,
+    embedding: str | None = None,
+    cut: Sequence[str] = (),
 ) -> Features:
     if maps is None:
         try:
@@ -152,7 +159,7 @@ def _dry_run(
         except UsageError:
             maps = ()  # only methods on maps need a stated map, and they report one that cannot be read
     device = next((p.device for p in network.parameters()), sample.device)
-    with evaluating(network), capture(network, maps, embedding) as tap, on_trial(role, sample.shape):
+    with evaluating(network), capture(network, maps, embedding, cut) as tap, on_trial(role, sample.shape):
         return tap(sample.to(device))
 
 

@@ -91,6 +91,28 @@ class Preparation:
         return first * 0.1 ** sum(epoch >= round(share * epochs) for share in self.milestones)
 
 
+@dataclass(frozen=True)
+class TeacherTraining:
+    """How the additions to a teacher train, as a term's paper prescribes it: in the main stage, beside the student.
+
+    Attributes:
+        optimizer: its update rule; sgd has a momentum of 0.9.
+        lr: learning rate at the first step; 0 leaves the additions as they are.
+        eps: added to the denominator of adamw.
+        weight_decay: on all additions.
+        schedule: constant, or cosine, from `lr` to 0 over the steps of the main stage.
+        mode: mode of the frozen part; in train its BatchNorm uses, and tracks, the statistics of the batch. The
+            additions are always in train mode.
+    """
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = 1e-3
+    eps: float = 1e-8
+    weight_decay: float = 0.01
+    schedule: Literal["constant", "cosine"] = "cosine"
+    mode: Literal["train", "eval"] = "eval"
+
+
 class Term(FullPrecisionModule, ABC):
     """One loss of an objective: owns its heads, critic and memory.
 
@@ -109,12 +131,24 @@ class Term(FullPrecisionModule, ABC):
     """The maps of the student that it reads, as `features.capture` takes them."""
     teacher_map_names: tuple[str, ...] = ()
     """The maps of the teacher that it reads."""
+    cuts: tuple[str, ...] = ()
+    """The maps of the student after which the gradient stops, for all terms of the sum; `features.capture` cuts."""
     preparation: Preparation | None = None
     """The stage that has to come before the main one."""
+    teacher_training: TeacherTraining | None = None
+    """How the additions to the teacher train; None: nothing trains in the teacher."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the result must know about how it fits its setting, a sentence each."""
 
     @abstractmethod
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of one batch."""
+
+    def gate(self, student: Features) -> None:
+        """Scale gradients that reach the student through its logits and embedding, whichever term they come from.
+
+        It runs before all terms of a step, on features of which they may see a part. By default it does nothing.
+        """
 
     def embed(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return the critic's embeddings of both sides, whose inner product scores a pair; None without a critic."""
@@ -123,6 +157,10 @@ class Term(FullPrecisionModule, ABC):
     def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of one batch in the preparation stage; the student is None if it does not train in it."""
         raise AssertionError(f"{type(self).__name__} has a preparation stage but no prepare method")
+
+    def teach(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        """Return the loss of the additions to the teacher, of one batch; the student's features have no graph."""
+        raise AssertionError(f"{type(self).__name__} has a teacher_training but no teach method")
 
     def stage_parameters(self, stage: Stage) -> Iterable[nn.Parameter]:
         """Return the term's trained parameters in a stage; by default all of them in both stages."""

@@ -56,6 +56,9 @@ CIFAR_NETWORKS: MappingProxyType[str, BuiltinNetwork] = MappingProxyType(
 TABLE_MODELS: tuple[str, ...] = ("mlp32x1", "mlp64x2", "mlp256x3")
 """Some of the perceptrons for tables: mlp{width}x{hidden layers}, any of them."""
 
+SMALL_TRANSFORMERS: MappingProxyType[str, BuiltinNetwork] = MappingProxyType({"swin_mini": _spec("swin")})
+"""Transformers for pictures of 16×16 or 32×32 pixels, built for one size."""
+
 CIFAR_MODELS: tuple[str, ...] = tuple(CIFAR_NETWORKS)
 """The names of the built-in networks; they are case-sensitive."""
 
@@ -103,6 +106,8 @@ def network_spec(name: str) -> BuiltinNetwork | None:
     """
     if name in CIFAR_NETWORKS:
         return CIFAR_NETWORKS[name]
+    if name in SMALL_TRANSFORMERS:
+        return SMALL_TRANSFORMERS[name]
     perceptron = re.fullmatch(r"mlp([1-9]\d{0,4})x([1-9]\d?)", name)
     if perceptron is not None:
         return _spec("mlp", width=int(perceptron[1]), depth=int(perceptron[2]))

@@ -12,7 +12,7 @@ from torch import nn
 
 from wcord.checks import LARGEST_COUNT, UsageError, require_counts, require_kind, require_number, require_size, unknown
 from wcord.models import timm_networks, torchvision_networks, transformers_networks
-from wcord.models.catalogue import CIFAR_MODELS, TABLE_MODELS, names_weights, network_spec
+from wcord.models.catalogue import CIFAR_MODELS, SMALL_TRANSFORMERS, TABLE_MODELS, names_weights, network_spec
 from wcord.models.classifier import without_classifier
 from wcord.models.hub import cannot_build, unknown_network
 from wcord.models.mlp import MLP
@@ -23,6 +23,7 @@ from wcord.models.shufflenetv1 import ShuffleV1
 from wcord.models.shufflenetv2 import ShuffleV2
 from wcord.models.simkd import reuse_classifier, simkd_names
 from wcord.models.stated import Frame, Stated
+from wcord.models.swin import small_swin
 from wcord.models.trial import settle_widths
 from wcord.models.vgg import VGG
 from wcord.models.wrn import WideResNet
@@ -36,7 +37,10 @@ FAMILIES: dict[str, Callable[..., nn.Module]] = {
     "shufflenetv1": ShuffleV1,
     "shufflenetv2": ShuffleV2,
     "mlp": MLP,
+    "swin": small_swin,
 }
+OF_ONE_SIZE = ("mlp", "swin")
+"""Families that are built for one size of the input."""
 COLOR = 3
 DEFAULT_CLASSES = 100
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
@@ -66,14 +70,14 @@ def create_model(
     """Build the network `name`, with random weights unless it names pretrained ones.
 
     Args:
-        name: a name of `CIFAR_MODELS` (case-sensitive), `mlp{W}x{D}`, `timm:NAME`, `torchvision:NAME`, `hf:NAME`,
-            `simkd:STUDENT:TEACHER`, or `package.module:factory`, which is called with those of `num_classes` and
-            `in_channels` that it accepts. `timm:NAME.TAG`, `timm:hf-hub:USER/NAME`, `torchvision:NAME@WEIGHTS` and
+        name: a name of `CIFAR_MODELS` (case-sensitive), `swin_mini`, `mlp{W}x{D}`, `timm:NAME`, `torchvision:NAME`,
+            `hf:NAME`, `simkd:STUDENT:TEACHER`, or `package.module:factory`, which is called with those of `num_classes`
+            and `in_channels` that it accepts. `timm:NAME.TAG`, `timm:hf-hub:USER/NAME`, `torchvision:NAME@WEIGHTS` and
             `hf:NAME` name pretrained weights.
         num_classes: number of logits; 0 for a network without a classifier. Default: that of the pretrained weights,
             else 100. If it differs from that of the weights, the body is pretrained and the head random.
         in_channels: channels of the input images.
-        image_size: their height and width, for the perceptrons, which are built for one size.
+        image_size: their height and width, for perceptrons and `swin_mini`, which are built for one size.
         pretrained: whether to load pretrained weights: the named ones, else the library's default. Default: if the name
             contains them.
 
@@ -171,11 +175,10 @@ def _built_in(name: str, num_classes: int, in_channels: int, image_size: tuple[i
     if spec is None:
         same = [known for known in CIFAR_MODELS if known.lower() == name.lower()]
         hint = f"unknown model {name!r}: did you mean {same[0]!r} (names are case-sensitive)?" if same else None
+        names = (*CIFAR_MODELS, *SMALL_TRANSFORMERS, *TABLE_MODELS)
         others = "timm:NAME, torchvision:NAME, hf:NAME or package.module:factory"
-        raise UsageError(
-            f"{hint or unknown('model', name, (*CIFAR_MODELS, *TABLE_MODELS))}; for other networks: {others}"
-        )
-    size = {"image_size": image_size} if spec.family == "mlp" and image_size is not None else {}
+        raise UsageError(f"{hint or unknown('model', name, names)}; for other networks: {others}")
+    size = {"image_size": image_size} if spec.family in OF_ONE_SIZE and image_size is not None else {}
     return FAMILIES[spec.family](**spec.arguments, **size, num_classes=num_classes, in_channels=in_channels)
 
 

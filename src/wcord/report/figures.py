@@ -29,13 +29,18 @@ class Series:
 
 
 def accuracy_curves(series: Sequence[Series], teachers: Sequence[ResultRow]) -> str:
-    """Draw test top-1 over epochs, training top-1 as thin lines, teachers as horizontal ones; empty without tests."""
+    """Draw test top-1 over epochs, training top-1 as thin lines, teachers as horizontal ones; empty without tests.
+
+    The accuracy of a teacher that trains is a thin line with a star at its end.
+    """
     figure, (ax,) = canvas.new_figure(canvas.HALF, 3.7)
     drawn = [_curve(ax, one, lambda epoch: epoch.get("test_top1")) for one in series]
     if not any(drawn):
         return ""
     for one in series:
         _curve(ax, one, lambda epoch: epoch.get("train_top1"), main=False)
+    for one in series:
+        _curve(ax, one, lambda epoch: epoch.get("teacher_test_top1"), main=False, marked=True)
     for row in teachers:
         if row.top1 is not None:
             ax.axhline(
@@ -135,10 +140,12 @@ def _values(one: Series, read: Callable[[dict[str, Any]], Any]) -> np.ndarray:
     return table
 
 
-def _curve(ax: Axes, one: Series, read: Callable[[dict[str, Any]], Any], *, main: bool = True) -> bool:
+def _curve(
+    ax: Axes, one: Series, read: Callable[[dict[str, Any]], Any], *, main: bool = True, marked: bool = False
+) -> bool:
     """Draw the mean over seeds and, for several, the range between them; return whether there was any.
 
-    A secondary curve is a thin line that the legend omits.
+    A secondary curve is a thin line that the legend omits; if it is marked, it ends in a star.
     """
     table = _values(one, read)
     table = table[:, ~np.isnan(table).all(axis=0)] if table.size else table
@@ -149,6 +156,8 @@ def _curve(ax: Axes, one: Series, read: Callable[[dict[str, Any]], Any], *, main
     mean = np.nanmean(table, axis=0)
     if not main:
         ax.plot(measured, mean, linewidth=0.8, alpha=0.7, **look)
+        if marked:
+            ax.plot(measured[-1:], mean[-1:], marker="*", color=look["color"], markersize=10)
         return True
     ax.plot(measured, mean, linewidth=2, label=canvas.legend_name(one.name), **look)
     ax.plot(measured[-1:], mean[-1:], marker=canvas.marker(one.position), color=look["color"], markersize=6)

@@ -64,7 +64,7 @@ def training(shown: Shown) -> Section:
         Picture(
             figures.accuracy_curves(shown.series, shown.teachers),
             "Accuracy on the test set after each epoch; the last point is the result. Thin lines: augmented training "
-            f"batches.{band}",
+            f"batches{_trained_teachers(shown)}.{band}",
         ),
         Picture(figures.loss_curves(shown.series), f"Total training loss; methods differ in its parts.{band}"),
         Picture(
@@ -73,6 +73,13 @@ def training(shown: Shown) -> Section:
         ),
     ]
     return Section("Training", pictures=[picture for picture in drawn if picture.svg])
+
+
+def _trained_teachers(shown: Shown) -> str:
+    """Return the part of a caption on teachers that train, if there are any."""
+    epochs = [epoch for one in shown.series for record in one.records for epoch in record.epochs]
+    any_trains = any("teacher_test_top1" in epoch for epoch in epochs)
+    return "; thin lines with a star: the teacher, which trains too, on the test set" if any_trains else ""
 
 
 def loss_parts(shown: Shown) -> Section:

@@ -9,7 +9,7 @@ from wcord.checks import UsageError
 from wcord.data.augment import ROTATIONS
 from wcord.data.dataset import DataSet
 from wcord.data.split import StreamSplit, base_and_view
-from wcord.methods.build import needs_rotations
+from wcord.methods.build import adapts_teacher, needs_rotations
 from wcord.methods.options import parse_options
 from wcord.training.config import Config, DistillConfig, TrainConfig
 
@@ -31,13 +31,18 @@ def with_teacher_ahead(config: Config, data: DataSet, device: torch.device) -> C
         device: where the networks are.
 
     Raises:
-        UsageError: both --teacher-cache and --teacher-ahead are set.
+        UsageError: both --teacher-cache and --teacher-ahead are set, or the teacher trains and cannot be ahead.
     """
     training = config.training
     ahead = training.teacher_ahead
+    trains = isinstance(config, DistillConfig) and adapts_teacher(config.method)
+    if trains and ahead is not None and ahead > 1:
+        raise UsageError(
+            f"{trains} trains parts of the teacher, which cannot be {ahead} batches ahead: leave out --teacher-ahead"
+        )
     if training.teacher_cache is not None and ahead is not None and ahead > 1:
         raise UsageError("--teacher-cache holds what --teacher-ahead would compute: leave out one of them")
-    if isinstance(config, TrainConfig) or training.teacher_cache is not None:
+    if isinstance(config, TrainConfig) or training.teacher_cache is not None or trains:
         ahead = 1
     elif ahead is None:
         ahead = _small_batches(config, data, device)

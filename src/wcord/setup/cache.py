@@ -25,6 +25,9 @@ def open_cache(job: Job, say: Callable[[str], None]) -> TeacherCache | None:
     training, folder = job.config.training, job.config.training.teacher_cache
     if folder is None or job.teacher is None or job.train.world_size > 1:
         return None
+    if job.objective.teaches:
+        say("note: the teacher trains, so its outputs change from step to step: --teacher-cache has no effect")
+        return None
     about = {
         "data": _key(vars(job.config.data), job.data.name),
         "pairing": _pairing_key(job),

@@ -22,6 +22,7 @@ from wcord.models.network import Network
 from wcord.models.trial import require_gradient
 from wcord.models.weights import read_card
 from wcord.scope import scopes
+from wcord.setup.adapted import adapted_teacher
 from wcord.setup.ahead import in_rotations, made_together, with_teacher_ahead
 from wcord.setup.as_trained import data_settings, in_network_channels, note_of_frame, note_of_split
 from wcord.setup.classes import fit_classes, label_by_teacher, labels_agree
@@ -62,7 +63,7 @@ class Job:
         data: the data set.
         student: the network to be trained.
         architecture: the student's name for `create_model`.
-        teacher: the frozen network, or None.
+        teacher: the frozen network, with the parts that the method adds, or None.
         objective: the method.
         train: training batches.
         test: evaluation batches.
@@ -136,12 +137,13 @@ def prepare(
     same_labels = _same_labels(config, teacher, data)
     weights, weight_notes = _class_weights(config, data)
     note(weight_notes)
+    original, teacher = teacher, adapted_teacher(config, teacher, student, _samples(data))
     objective = _objective(config, student, teacher, data, train, same_labels, weights)
-    note(_notes_of_weights(config, data))
+    note([*objective.notes, *_notes_of_weights(config, data)])
     if train.dropped:
         note([f"each epoch leaves out the {train.dropped} sample(s) of a last batch that is too small"])
-    if teacher is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
-        note(_look_at_teacher(config, provided, teacher, data, str(device), say))
+    if original is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
+        note(_look_at_teacher(config, provided, original, data, str(device), say))
     return Job(config, data, student, architecture, teacher, objective, train, test, same_labels, weights, tuple(notes))
 
 

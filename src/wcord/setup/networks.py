@@ -106,7 +106,7 @@ def build_network(
     if card is not None and spec.weights is not None and module is None:
         require_as_large(spec.weights, card, spec.full_name)
     data_size = (data.train.shape[1], data.train.shape[2])
-    # A perceptron is built for one input size.
+    # Perceptrons and small transformers are built for one input size.
     size = (spec.size, spec.size) if spec.size else (card and card.image_size) or data_size
     backbone = module or create_model(
         spec.full_name,

@@ -248,6 +248,8 @@ def obstacle_to_capture(config: TrainingConfig, objective: Objective, accelerato
         return "--compile may compile again at any step"
     if config.precision == "fp16":
         return "fp16 reads the gradients before it moves the weights"
+    if objective.teaches:
+        return "the teacher trains in a step of its own"
     return objective.reads
 
 

@@ -1,5 +1,7 @@
 """Student and objective as one trainable module: one forward gives the loss of a batch."""
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 
 from wcord import collectives
@@ -40,6 +42,7 @@ class Distiller(nn.Module):
     def forward(self, batch: Batch, teacher: Features | None, stage: Stage = "main") -> tuple[LossReport, Tensor]:
         """Return the loss and the number of correct upright samples; without a teacher the student takes its place.
 
+        If the method trains additions to the teacher, the report has their loss too, from the same features.
         In the preparation stage the student runs only if it trains, and the number is 0.
         """
         preparation = self.objective.preparation
@@ -50,6 +53,8 @@ class Distiller(nn.Module):
             return self.objective.prepare(student, teacher, batch), batch.target.new_zeros(())
         student = self._tap(batch.student_input)
         report = self.objective(student, student if teacher is None else teacher, batch)
+        if teacher is not None and self.objective.teaches:
+            report = replace(report, teacher=self.objective.teach(student, teacher, batch))
         upright = batch.upright()
         return report, self._correct(student.logits.detach()[: len(upright)], upright.target)
 

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from wcord import collectives
-from wcord.checks import RunError, UsageError
+from wcord.checks import RunError
 from wcord.data.batch import Batch
 from wcord.data.loader import Loader
 from wcord.evaluation.accuracy import accuracy, predict
@@ -23,14 +23,14 @@ from wcord.methods.term import Stage
 from wcord.models.network import Network
 from wcord.training.average import MovingAverage
 from wcord.training.captured import CapturedStep, CaptureError, Recorder, refusal
-from wcord.training.checkpoint import random_state, restore_random_state, save_checkpoint
+from wcord.training.checkpoint import save_checkpoint
 from wcord.training.config import TrainingConfig
 from wcord.training.distiller import Distiller
 from wcord.training.engine import seed_everything, student_groups
 from wcord.training.failure import failing
 from wcord.training.interrupt import TIME_IS_UP, Interrupt
 from wcord.training.measures import measures_of
-from wcord.training.meter import EpochMeter, require_finite_weights
+from wcord.training.meter import TEACHER_LOSS, EpochMeter, require_finite_weights
 from wcord.training.normalization import statistics_restored, tracking_layers
 from wcord.training.outcome import Outcome
 from wcord.training.position import Position
@@ -38,6 +38,7 @@ from wcord.training.progress import RunProgress, epoch_line
 from wcord.training.run import RunFolder
 from wcord.training.schedule import learning_rate_at
 from wcord.training.shipped import Shipped, ship
+from wcord.training.state import RunState
 from wcord.training.step import Step, without_waiting
 from wcord.training.teacher_cache import TeacherCache
 from wcord.training.teaching import Teacher, teaching
@@ -52,7 +53,7 @@ class Trainer:
 
     Args:
         student: network to be trained.
-        teacher: frozen network, or None to train on labels alone.
+        teacher: frozen network, which may have additions that train, or None to train on labels alone.
         objective: the method.
         train: training batches.
         test: evaluation batches.
@@ -61,10 +62,11 @@ class Trainer:
         run: folder for the checkpoints and the metrics.
         accelerator: devices, precision, processes and trackers.
         cache: the teacher's outputs from other runs over the same batches; ignored if the method reads maps of the
-            teacher.
+            teacher, or trains in it.
         recorder: captures the step; None: all steps run eagerly.
         deadline: time of the monotonic clock after which the run saves its state and stops.
         state: the checkpoint to resume from, which is emptied once it is loaded; None: begin at the first step.
+        teacher_test: evaluation batches of the teacher's inputs, on which it is measured if it trains; None: it is not.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Trainer:
         recorder: Recorder | None = None,
         deadline: float | None = None,
         state: dict[str, Any] | None = None,
+        teacher_test: Loader | None = None,
     ) -> None:
         self.student = student
         self.teacher = teacher if objective.uses_teacher else None
@@ -93,10 +96,12 @@ class Trainer:
         self.base_lr = base_lr
         self.run = run
         self.accelerator = accelerator
-        self.cache = None if objective.teacher_map_names else cache
+        self.cache = None if objective.teacher_map_names or objective.teaches else cache
         self.recorder = recorder
         self.deadline = deadline
         self.state = state
+        self.teacher_test = teacher_test
+        self.teaching: Teacher | None = None
         self.preparation = objective.preparation
         if self.preparation is not None and config.preparation_epochs is not None:
             self.preparation = replace(self.preparation, epochs=config.preparation_epochs)
@@ -130,13 +135,15 @@ class Trainer:
         Raises:
             RunError: a loss part becomes NaN or infinite, or the state cannot be written.
         """
+        config = self.config
         with ExitStack() as stack:
-            student_tap = stack.enter_context(capture(self.student, maps=self.objective.student_map_names))
+            maps, cuts = self.objective.student_map_names, self.objective.cuts
+            student_tap = stack.enter_context(capture(self.student, maps=maps, cut=cuts))
             self.teaching: Teacher | None = None
             if self.teacher is not None:
-                maps = self.objective.teacher_map_names
+                maps, how = self.objective.teacher_map_names, self.objective.teacher_training
                 self.teaching = stack.enter_context(
-                    teaching(self.teacher, maps, self.config, self.accelerator, self.cache)
+                    teaching(self.teacher, maps, config, self.accelerator, self.cache, how, self.at.epoch_steps)
                 )
             self._prepare(
                 Distiller(self.student, self.objective, student_tap, several_labels=self.named.several_labels)
@@ -165,6 +172,7 @@ class Trainer:
         self.at.stage, self.at.epoch, self.at.batch = stage, 0, 0
         parts = tuple(self.objective.weights) if stage == "main" else self.objective.prepared_parts
         diagnostics = self.objective.diagnostics if stage == "main" else ()
+        diagnostics += (TEACHER_LOSS,) if stage == "main" and self.objective.teaches else ()
         self.meter = EpochMeter(parts, diagnostics, device=self.accelerator.device)
 
     def _make_step(self) -> None:
@@ -174,6 +182,8 @@ class Trainer:
         for rate, parameters in self.objective.stage_groups(self.at.stage).items():
             groups.setdefault(rate, []).extend(parameters)
         self.update = Update(groups, self.config, self.base_lr, self.accelerator)
+        if self.teaching is not None:
+            self.teaching.enter(self.at.stage)
         self.step = Step(
             self.trainable, self.student, self.update, self.average, self.teaching, self.at.stage, self.accelerator
         )
@@ -225,6 +235,8 @@ class Trainer:
     def _step(self, batch: Batch, teacher_features: Features | None) -> None:
         """Teacher once, student once, backward; the last batch of an optimizer step moves the weights."""
         self.update.set_rate(self._learning_rate(), *self.at.epoch_of_stage)
+        if self.teaching is not None and self.teaching.update is not None:
+            self.teaching.update.set_rate(self.at.stage_steps)
         if teacher_features is None and self.teaching is not None:
             last = self.at.batch + 1 == len(self.train)
             teacher_features = self.teaching.cached(self.at.order, self.at.batch, batch, last=last)
@@ -297,7 +309,7 @@ class Trainer:
         if self.at.stage == "main" and (
             self.at.epoch % self.config.eval_every == 0 or self.at.epoch == self.config.epochs
         ):
-            entry[self.named.test] = self._evaluate()
+            entry |= self._evaluate()
         if self.accelerator.is_main_process:
             self.run.log(entry)
             self.progress.line(epoch_line(self.at.stage_name, self.at.epoch, self.at.stage_epochs, entry))
@@ -308,14 +320,21 @@ class Trainer:
         self.update.skipped = 0
         self._save()
 
-    def _evaluate(self) -> float:
-        """Return the top-1 accuracy (or mAP) of the shipped network; other processes wait for the first."""
-        result = 0.0
+    def _evaluate(self) -> dict[str, float]:
+        """Return the top-1 accuracy (or mAP) of the shipped network, and of a teacher that trains.
+
+        Other processes wait for the first.
+        """
+        result = {self.named.test: 0.0}
         with failing(self.run, lambda: self.at.steps_done - 1), statistics_restored(tracking_layers(self.shipped)):
             network = self.ship().network  # in all processes; training continues with its statistics
             if self.accelerator.is_main_process:
                 predictions = predict(network, self.test.batches(), device=self.accelerator.device)
-                result = accuracy(predictions)[self.named.measure]
+                result = {self.named.test: accuracy(predictions)[self.named.measure]}
+                if self.teacher is not None and self.objective.teaches and self.teacher_test is not None:
+                    taught = predict(self.teacher, self.teacher_test.batches(), device=self.accelerator.device)
+                    if taught.num_classes == predictions.num_classes:
+                        result[self.named.teacher] = accuracy(taught)[self.named.measure]
         self.accelerator.wait_for_everyone()
         return result
 
@@ -323,6 +342,9 @@ class Trainer:
         """Raise if a loss part or a weight is not finite."""
         self.meter.flush()
         require_finite_weights("weights", self.update.parameters, step=self.at.steps_done - 1)
+        if self.teaching is not None and self.teaching.update is not None:
+            additions = self.teaching.update.parameters
+            require_finite_weights("additions to the teacher", additions, step=self.at.steps_done - 1)
         if self.average is not None:
             require_finite_weights("averaged weights", [*self.average.parameters()], step=self.at.steps_done - 1)
 
@@ -338,27 +360,18 @@ class Trainer:
             return f"reached --max-time of {self.config.max_time or 0:g} minutes", None
         return (f"received {signal.Signals(request).name}", signal.Signals(request)) if request else None
 
+    @property
+    def _state(self) -> RunState:
+        learning = None if self.teaching is None else self.teaching.update
+        return RunState(self.at, self.student, self.objective, self.update, self.average, self.meter, learning)
+
     def _save(self) -> None:
         """Write a checkpoint, of a finite state only."""
         self._require_finite()
-        measured = self.meter.state_dict()
-        if not self.accelerator.is_main_process:
-            return
-        state: dict[str, Any] = {
-            "stage": self.at.stage,
-            "epoch": self.at.epoch,
-            "batch": self.at.batch,
-            "batches": len(self.train),
-            "seconds": self.seconds,
-            "student": self.student.backbone.state_dict(),
-            "objective": self.objective.state_dict(),
-            **self.update.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
-            "meter": measured,
-            "logs": self.run.logs(),
-            "random": random_state(),
-        }
-        save_checkpoint(self.run.checkpoints, self.at.steps_done, state)
+        state = self._state.state_dict()
+        if self.accelerator.is_main_process:
+            state |= {"seconds": self.seconds, "logs": self.run.logs()}
+            save_checkpoint(self.run.checkpoints, self.at.steps_done, state)
 
     def _resume(self) -> None:
         """Seed everything, or restore the last checkpoint."""
@@ -372,30 +385,7 @@ class Trainer:
             if rank == 0:
                 self.run.forget_epochs()
             return
-        if state.get("batches", len(self.train)) != len(self.train):
-            raise UsageError(
-                f"the run has {state['batches']} batches an epoch, in {self.accelerator.num_processes} process(es) it "
-                f"would have {len(self.train)}: resume it in as many processes as it was started with"
-            )
-        try:
-            self._restore(state, rank)
-        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-            reason = str(error).splitlines()[-1].strip() if str(error) else type(error).__name__
-            raise RunError(
-                f"the checkpoint does not fit the network or {', '.join(self.objective.weights)} as this code builds "
-                f"them ({reason}): resume with the code that the run began with, or start a new run in another folder"
-            ) from None
+        processes = self.accelerator.num_processes
+        self._state.restore(state, rank=rank, processes=processes, seed=self.config.seed)
+        self.seconds = state["seconds"]
         state.clear()  # the caller's reference would keep its memory until the run ends
-
-    def _restore(self, state: Mapping[str, Any], rank: int) -> None:
-        self.student.backbone.load_state_dict(state["student"])
-        self.objective.load_state_dict(state["objective"])
-        self.update.load_state_dict(state)
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self.at.epoch, self.at.batch, self.seconds = state["epoch"], state["batch"], state["seconds"]
-        if rank == 0:
-            self.meter.load_state_dict(state["meter"])
-            restore_random_state(state["random"])
-        else:
-            seed_everything(self.config.seed + rank + 1_000_003 * state["step"])

@@ -26,6 +26,11 @@ class Measures:
     measure: str = "top1"
     several_labels: bool = False
 
+    @property
+    def teacher(self) -> str:
+        """Entry of a teacher that trains, on the evaluation data."""
+        return f"teacher_{self.test}"
+
 
 def measures_of(train: Loader) -> Measures:
     """Return the measures of a run over these batches."""

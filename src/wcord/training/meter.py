@@ -10,16 +10,19 @@ from wcord import collectives
 from wcord.checks import RunError
 from wcord.losses import LossReport
 
+TEACHER_LOSS = "teacher_loss"
+"""Name of the loss of the additions to a teacher, among the diagnostics."""
 REMEDY = "lower --lr, set --clip-norm, or check the data; the last good checkpoint is kept"
 
 
 def measured(report: LossReport, correct: Tensor, samples: int) -> Tensor:
-    """Return the values of a step: total, parts, diagnostics and training accuracy, on their device.
+    """Return the values of a step: total, parts, diagnostics, the teacher's loss if it trains, and training accuracy.
 
     >>> measured(LossReport(torch.tensor(2.0), {"kd": torch.tensor(1.0)}), torch.tensor(1), 4)
     tensor([ 2.,  1., 25.])
     """
-    values = [report.total, *report.parts.values(), *report.diagnostics.values(), 100 * correct / samples]
+    values = [report.total, *report.parts.values(), *report.diagnostics.values()]
+    values += [*([] if report.teacher is None else [report.teacher]), 100 * correct / samples]
     return torch.stack([value.detach().float() for value in values])
 
 

@@ -75,6 +75,9 @@ def epoch_line(stage: str, epoch: int, epochs: int, entry: Mapping[str, Any]) ->
     test = f"  test {entry['test_top1']:.2f} %" if "test_top1" in entry else ""
     if "test_map" in entry:
         test = f"  test mAP {entry['test_map']:.2f} %"
+    teacher = next((value for name, value in entry.items() if name.startswith("teacher_test_")), None)
+    if teacher is not None:
+        test += f"  teacher {teacher:.2f} %"
     left = clock_text((epochs - epoch) * entry["seconds"])
     return (
         f"{stage} {epoch:3d}/{epochs}  loss {entry['loss']:.3f} ({parts}){train}{test}  "

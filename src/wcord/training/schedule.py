@@ -2,6 +2,7 @@
 
 import math
 
+from wcord.methods.term import TeacherTraining
 from wcord.training.config import TrainingConfig
 
 
@@ -29,3 +30,14 @@ def learning_rate_at(step: int, *, steps_per_epoch: int, base: float, config: Tr
             epoch = step // steps_per_epoch
             passed = sum(epoch >= round(fraction * config.epochs) for fraction in config.milestones)
             return base * 0.1**passed
+
+
+def teacher_rate_at(step: int, *, steps: int, training: TeacherTraining) -> float:
+    """Return the learning rate of the additions to a teacher at one of `steps` steps, counted from 0.
+
+    >>> [teacher_rate_at(step, steps=4, training=TeacherTraining(lr=0.2)) for step in (0, 2)]
+    [0.2, 0.1]
+    """
+    if training.schedule == "constant":
+        return training.lr
+    return training.lr * (1 + math.cos(math.pi * step / max(steps, 1))) / 2

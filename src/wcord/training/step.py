@@ -45,18 +45,26 @@ class Step:
     ) -> Tensor:
         """Train on a batch, and return its values for the meter.
 
+        Where the teacher trains too, both losses come from the same two forward passes, taken before either update.
+
         Args:
             batch: on the device.
             teacher_features: the teacher's features if they are already known; else the teacher runs here.
             share: weight of the batch's mean in the optimizer step.
             closes: whether the weights move; otherwise the gradients accumulate.
         """
+        learning = self.teacher.update if self.teacher is not None and self.stage == "main" else None
         if teacher_features is None and self.teacher is not None:
-            teacher_features = self.teacher(batch.teacher_input)
+            teacher_features = self.teacher(batch.teacher_input, graph=learning is not None)
         # Processes exchange gradients only when the weights move.
         with nullcontext() if closes else self.accelerator.no_sync(self.trainable):
             report, correct = self.trainable(batch, teacher_features, self.stage)
+            if learning is not None:
+                assert report.teacher is not None
+                learning.backward(report.teacher if share == 1 else report.teacher * share)
             self.update.backward(report.total if share == 1 else report.total * share)
+        if closes and learning is not None:
+            learning.step()
         if closes and self.update.step() and self.average is not None:
             self.average.update(self.student)
         return measured(report, correct, batch.upright_rows)

@@ -1,4 +1,4 @@
-"""The frozen teacher of a run: its features of one batch, of several at once, or from the cache of another run."""
+"""The teacher of a run: its features of one batch, of several at once, or from the cache of another run."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,9 +10,11 @@ from torch import Tensor
 
 from wcord.data.batch import Batch
 from wcord.features import Features, Tap, capture
+from wcord.methods.term import Stage, TeacherTraining
 from wcord.models.network import Network
 from wcord.training.config import TrainingConfig
 from wcord.training.teacher_cache import TeacherCache
+from wcord.training.teacher_update import TeacherUpdate
 
 
 @dataclass(frozen=True)
@@ -24,17 +26,23 @@ class Teacher:
         accelerator: sets the precision.
         ahead: batches in one pass; 1: each by itself, as part of the training step.
         cache: its outputs from other runs over the same batches, or None.
+        update: moves its additions; None if nothing trains in it.
     """
 
     tap: Tap
     accelerator: Accelerator
     ahead: int = 1
     cache: TeacherCache | None = None
+    update: TeacherUpdate | None = None
 
-    @torch.no_grad()
-    def __call__(self, images: Tensor) -> Features:
-        """Return its features of a batch of inputs."""
-        with self.accelerator.autocast():
+    def enter(self, stage: Stage) -> None:
+        """Begin a stage: its additions train in the main one."""
+        if self.update is not None and stage == "main":
+            self.update.enter_training()
+
+    def __call__(self, images: Tensor, *, graph: bool = False) -> Features:
+        """Return its features of a batch of inputs; with their graph only where its additions train."""
+        with torch.set_grad_enabled(graph), self.accelerator.autocast():
             return self.tap(images)
 
     def before_steps(self, whole: Batch, sizes: Sequence[int]) -> Sequence[Features | None]:
@@ -70,8 +78,10 @@ def teaching(
     config: TrainingConfig,
     accelerator: Accelerator,
     cache: TeacherCache | None,
+    training: TeacherTraining | None = None,
+    epoch_steps: int = 1,
 ) -> Iterator[Teacher]:
-    """Freeze a teacher on the device of a run, and yield its `Teacher`.
+    """Freeze a teacher, but for its additions if these train, on the device of a run, and yield its `Teacher`.
 
     Args:
         network: the teacher.
@@ -79,9 +89,18 @@ def teaching(
         config: how the student is trained.
         accelerator: the engine.
         cache: its outputs from other runs, or None.
+        training: how its additions train; each batch then has its own pass, and there is no cache.
+        epoch_steps: optimizer steps of an epoch, for the schedule of the additions.
     """
-    network.to(accelerator.device).eval().requires_grad_(False)
+    network.to(accelerator.device).eval()
+    if training is None:
+        network.requires_grad_(False)
     if config.channels_last:
         network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # stub lacks it
     with capture(network, maps=maps) as tap:
-        yield Teacher(tap, accelerator, config.teacher_ahead or 1, cache)
+        if training is None:
+            yield Teacher(tap, accelerator, config.teacher_ahead or 1, cache)
+        else:
+            steps = config.epochs * epoch_steps
+            update = TeacherUpdate(network, training, steps=steps, clip_norm=config.clip_norm)
+            yield Teacher(tap, accelerator, update=update)
