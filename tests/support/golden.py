@@ -21,3 +21,10 @@ def golden(name: str) -> Mapping[str, Tensor]:
         pytest.skip(f"golden/public_{name}.npz does not lie beside the project")
     with np.load(path) as arrays:
         return {key: torch.from_numpy(np.array(arrays[key])) for key in arrays.files}
+
+
+def golden_case(name: str, case: str) -> dict[str, Tensor]:
+    """Return the arrays of one case, under their names without it, numbers with a fraction in double precision."""
+    prefix = f"{case}."
+    found = {key.removeprefix(prefix): value for key, value in golden(name).items() if key.startswith(prefix)}
+    return {key: value.double() if value.is_floating_point() else value for key, value in found.items()}
