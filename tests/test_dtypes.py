@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from wcord import contrast, losses, transport
 from wcord.losses.loss_report import LossReport
-from wcord.methods.build import build_objective
+from wcord.methods.build import adapt_teacher, build_objective
 from wcord.methods.catalogue import METHODS
 from wcord.methods.objective import Objective
 from wcord.methods.observe import observe, rehearse
@@ -61,6 +61,9 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], tuple[Tensor, Ten
     "kdsvd": (lambda s, t: losses.kdsvd_loss([s, s.flip(3)], [t, t.flip(3)]), EQUAL_MAPS),
     "nst": (losses.nst_loss, MAPS),
     "ofd": (lambda s, t: losses.ofd_loss(s, t, -torch.ones(3)), EQUAL_MAPS),
+    "phases": (lambda s, t: losses.phase_feature_loss([s], [t], s.new_ones(8, 3)), EQUAL_MAPS),
+    "phase": (lambda s, t: losses.phase_amplitude(s + t)[0].square().mean(), EQUAL_MAPS),
+    "recompose": (lambda s, t: losses.recompose(s, t).square().mean(), EQUAL_MAPS),
     "sp": (losses.sp_loss, MAPS),
     "turned": (lambda s, t: losses.turned_similarity(s, t.expand(3, 8, 6)).square().mean(), EQUAL),
     "align": (losses.align_loss, EQUAL),
@@ -155,7 +158,9 @@ def test_modules_of_one_precision_take_features_of_another(name: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
 def test_methods_are_cast_with_their_networks(method: str, dtype: torch.dtype) -> None:
     student, teacher = create_model("resnet8", num_classes=5), create_model("resnet8", num_classes=5)
-    images = torch.rand(2, 3, 8, 8)
+    side = 16 if METHODS[method].adapt_teacher is not None else 8
+    images = torch.rand(2, 3, side, side)
+    teacher = adapt_teacher(method, teacher, student, images)
     setting = observe(student, teacher, student_sample=images, num_samples=4, total_steps=4)
     objective = build_objective(method, setting, options={method: _small(method)})
     before = {name: value.clone() for name, value in objective.state_dict().items()}

@@ -12,7 +12,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import wcord
 from wcord.data.batch import Batch
-from wcord.methods.build import adapt_student, build_objective, option_names, parse_method
+from wcord.methods.build import (
+    adapt_student,
+    adapt_teacher,
+    adapts_teacher,
+    build_objective,
+    option_names,
+    parse_method,
+)
 from wcord.methods.objective import Objective
 from wcord.methods.observe import observe
 from wcord.methods.term import Stage
@@ -89,12 +96,14 @@ def make_step(method: str, options: Mapping[str, Any] | None = None, **setting: 
     torch.manual_seed(0)
     teacher = wcord.create_model("resnet14", num_classes=CLASSES, in_channels=1).eval().requires_grad_(False)
     student = wcord.create_model("resnet8", num_classes=CLASSES, in_channels=1)
-    images, target = torch.rand(BATCH, 1, SIDE, SIDE), torch.arange(BATCH) % CLASSES
+    side = SIDE if adapts_teacher(method) is None else 2 * SIDE
+    images, target = torch.rand(BATCH, 1, side, side), torch.arange(BATCH) % CLASSES
     if setting.get("mixed"):
         target = torch.softmax(torch.randn(BATCH, CLASSES), dim=1)
     if setting.get("several_labels"):
         target = torch.randint(2, (BATCH, CLASSES)).float()
     student = adapt_student(method, student, teacher, images)
+    teacher = adapt_teacher(method, teacher, student, images)
     wanted = {"num_negatives": 16, "queue_size": 3 * BATCH, **(options or {})}
     given = {
         name: {option: value for option, value in wanted.items() if option in option_names(name)}

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wcord.checks import UsageError, require_bool, require_list, require_matrix
+from wcord.checks import UsageError, require_bool, require_finite, require_kind, require_matrix
 from wcord.losses.maps import require_map
 from wcord.numerics import autocast_off, full_precision, in_common_precision
 
@@ -32,8 +32,8 @@ def phase_amplitude(map: Tensor) -> tuple[Tensor, Tensor]:
         UsageError: on another shape.
 
     >>> phase, amplitude = phase_amplitude(torch.tensor([[[[1.0, -1.0], [0.0, 0.0]]]]))
-    >>> phase.flatten().tolist(), amplitude.flatten().round(decimals=3).tolist()
-    ([0.0, 0.0, 0.0, 0.0], [0.003, 2.0, 0.003, 2.0])
+    >>> phase.flatten(), amplitude.flatten()
+    (tensor([0., 0., 0., 0.]), tensor([0.0032, 2.0000, 0.0032, 2.0000]))
     """
     require_map("map", map)
     with autocast_off(map):
@@ -138,15 +138,18 @@ def _guarded(values: Tensor) -> Tensor:
 
 def _require_phases(student: Sequence[Tensor], teacher: Sequence[Tensor], gate: Tensor, *, wrap: bool) -> None:
     for name, phases in (("student_phases", student), ("teacher_phases", teacher)):
-        require_list(name, phases)
+        require_kind(name, phases, (list, tuple), "a list of phases, one for each stage")
         for phase in phases:
             require_map(name, phase)
     shapes, others = ([tuple(phase.shape) for phase in phases] for phases in (student, teacher))
     # Stages that are pooled before they are compared may differ in height and width.
     rows, rows_of_other = ([shape if wrap else shape[:2] for shape in both] for both in (shapes, others))
     if not shapes or rows != rows_of_other or shapes[-1] != others[-1]:
-        raise UsageError(f"phases of both networks must fit each other, received shapes {shapes} and {others}")
+        raise UsageError(
+            f"student_phases and teacher_phases must be of the same stages, received shapes {shapes} and {others}"
+        )
     require_matrix("gate", gate)
+    require_finite("gate", gate)
     expected = (shapes[0][0], sum(shape[1] for shape in shapes))
     if tuple(gate.shape) != expected:
         raise UsageError(f"gate must be B×ΣC, here {expected}, received {tuple(gate.shape)}")
