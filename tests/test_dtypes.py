@@ -6,11 +6,12 @@ from itertools import product
 
 import pytest
 import torch
+from tests.support.swin_teacher import suitable_teacher
 from torch import Tensor, nn
 
 from wcord import contrast, losses, transport
 from wcord.losses.loss_report import LossReport
-from wcord.methods.build import build_objective
+from wcord.methods.build import adapt_teacher, build_objective
 from wcord.methods.catalogue import METHODS
 from wcord.methods.objective import Objective
 from wcord.methods.observe import observe, rehearse
@@ -153,6 +154,7 @@ def test_modules_of_one_precision_take_features_of_another(name: str) -> None:
 def test_methods_are_cast_with_their_networks(method: str, dtype: torch.dtype) -> None:
     student, teacher = create_model("resnet8", num_classes=5), create_model("resnet8", num_classes=5)
     images = torch.rand(2, 3, 8, 8)
+    teacher = adapt_teacher(method, suitable_teacher(method, teacher, 5, channels=3), student, images)
     setting = observe(student, teacher, student_sample=images, num_samples=4, total_steps=4)
     objective = build_objective(method, setting, options={method: _small(method)})
     before = {name: value.clone() for name, value in objective.state_dict().items()}

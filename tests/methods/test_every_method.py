@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from tests.support.swin_teacher import suitable_teacher
 from torch import Tensor, nn
 
 from wcord import build_method, capture, create_model
@@ -13,7 +14,7 @@ from wcord.data.dataset import DataSet
 from wcord.data.loader import Loader
 from wcord.data.opening import from_arrays, open_data
 from wcord.losses import LossReport
-from wcord.methods.build import adapt_student, option_names, parse_method
+from wcord.methods.build import adapt_student, adapt_teacher, option_names, parse_method
 from wcord.methods.catalogue import METHODS
 from wcord.methods.objective import Objective
 from wcord.methods.term import Stage
@@ -81,7 +82,9 @@ def make(method: str, teacher: nn.Module, num_samples: int) -> Bench:
     torch.manual_seed(1)
     student = create_model("resnet8", num_classes=CLASSES, in_channels=1)
     sample = torch.zeros(2, 1, 8, 8)
+    teacher = suitable_teacher(method, teacher, CLASSES)
     student = adapt_student(method, student, teacher, sample)
+    teacher = adapt_teacher(method, teacher, student, sample)
     options = {name: {"num_negatives": 64} for name in parse_method(method) if "num_negatives" in option_names(name)}
     objective = build_method(
         method, student, teacher, sample=sample, num_samples=num_samples, batch_size=30, options=options
@@ -118,7 +121,7 @@ def test_the_total_is_the_weighted_sum_and_nothing_reaches_the_teacher(
     method: str, teacher: nn.Module, digits: DataSet
 ) -> None:
     bench = make(method, teacher, len(digits.train))
-    for parameter in teacher.parameters():
+    for parameter in bench.teacher.parameters():
         parameter.requires_grad_()
     batch = next(Loader(digits.train, batch_size=16, rotations=bench.objective.rotations).batches())
     report = bench.loss(batch, cut=False)
@@ -127,7 +130,7 @@ def test_the_total_is_the_weighted_sum_and_nothing_reaches_the_teacher(
     expected = sum(weight * report.parts[part] for part, weight in weights.items())
     torch.testing.assert_close(report.total, torch.as_tensor(expected))
     report.total.backward()
-    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert all(parameter.grad is None for parameter in bench.teacher.parameters())
     gradients = [p.grad for p in bench.student.parameters() if p.grad is not None]
     assert gradients
     assert all(gradient.isfinite().all() for gradient in gradients)
