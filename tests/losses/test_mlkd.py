@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.losses.test_sskd import leaf, view_major
-from tests.support.golden_files import case_of
+from tests.support.golden import golden_case
 from torch import Tensor, nn
 
 from wcord.checks import UsageError
@@ -41,7 +41,7 @@ def close(found: Tensor | None, expected: Tensor) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_authors_alignment(case: str) -> None:
-    values = case_of("mlkd", case)
+    values = golden_case("mlkd", case)
     student, teacher = embeddings(values)
     layers = head(values, "align")
     loss = align_loss(layers(student), teacher)
@@ -55,7 +55,7 @@ def test_the_authors_alignment(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_authors_correlation(case: str) -> None:
-    values = case_of("mlkd", case)
+    values = golden_case("mlkd", case)
     student, teacher = embeddings(values)
     layers = head(values, "corr")
     similarities = [
@@ -71,7 +71,7 @@ def test_the_authors_correlation(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_authors_contrast_without_their_guard(case: str) -> None:
-    values = case_of("mlkd", case)
+    values = golden_case("mlkd", case)
     student, teacher = embeddings(values)
     leaf(values, "embed_teacher_linear_weight")
     rows = [

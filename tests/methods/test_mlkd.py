@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.losses.test_mlkd import CASES
 from tests.losses.test_sskd import view_major
-from tests.support.golden_files import case_of
+from tests.support.golden import golden_case
 from tests.training.test_loop import assert_same_run, distil, stop_and_go_on
 from torch import Tensor, nn
 
@@ -75,7 +75,7 @@ def test_the_terms_are_the_three_losses_in_one_pass_of_all_rows() -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_total_is_the_authors(case: str) -> None:
-    values = case_of("mlkd", case)
+    values = golden_case("mlkd", case)
     classes = values["student_logits"].shape[1]
     teacher = Features(torch.zeros(len(values["teacher_embedding"]), 0), view_major(values["teacher_embedding"]))
     student = Features(view_major(values["student_logits"]), view_major(values["student_embedding"]))

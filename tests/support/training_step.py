@@ -7,19 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from tests.support.swin_teacher import suitable_teacher
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import wcord
 from wcord.data.batch import Batch
-from wcord.methods.build import (
-    adapt_student,
-    adapt_teacher,
-    adapts_teacher,
-    build_objective,
-    option_names,
-    parse_method,
-)
+from wcord.methods.build import adapt_student, adapt_teacher, build_objective, option_names, parse_method
 from wcord.methods.objective import Objective
 from wcord.methods.observe import observe
 from wcord.methods.term import Stage
@@ -51,10 +45,19 @@ class TrainingStep:
             wcord.capture(self.student, objective.student_map_names, cut=objective.cuts) as student_tap,
             wcord.capture(self.teacher, objective.teacher_map_names) as teacher_tap,
         ):
-            with torch.no_grad():
+            learning = stage == "main" and objective.teaches
+            with torch.set_grad_enabled(learning):
                 told = teacher_tap(batch.teacher_input)
             seen = student_tap(batch.student_input)
             report = objective(seen, told, batch) if stage == "main" else objective.prepare(seen, told, batch)
+        if learning and (taught := objective.teach(seen, told, batch)) is not None:
+            additions = [p for p in self.teacher.parameters() if p.requires_grad]
+            _backward(taught, additions)
+            nn.utils.clip_grad_norm_(additions, 0.01)  # the teacher moves by clipped gradients themselves
+            with torch.no_grad():
+                for parameter in additions:
+                    parameter -= parameter.grad
+                    parameter.grad = None
         _backward(report.total, trained)
         gradients = [p.grad.flatten() for p in trained if p.grad is not None]
         gradient = torch.cat(gradients).clone() if gradients else report.total.new_zeros(0)
@@ -96,12 +99,13 @@ def make_step(method: str, options: Mapping[str, Any] | None = None, **setting: 
     torch.manual_seed(0)
     teacher = wcord.create_model("resnet14", num_classes=CLASSES, in_channels=1).eval().requires_grad_(False)
     student = wcord.create_model("resnet8", num_classes=CLASSES, in_channels=1)
-    side = SIDE if adapts_teacher(method) is None else 2 * SIDE
+    side = 2 * SIDE if "4ds" in parse_method(method) else SIDE
     images, target = torch.rand(BATCH, 1, side, side), torch.arange(BATCH) % CLASSES
     if setting.get("mixed"):
         target = torch.softmax(torch.randn(BATCH, CLASSES), dim=1)
     if setting.get("several_labels"):
         target = torch.randint(2, (BATCH, CLASSES)).float()
+    teacher = suitable_teacher(method, teacher, CLASSES)
     student = adapt_student(method, student, teacher, images)
     teacher = adapt_teacher(method, teacher, student, images)
     wanted = {"num_negatives": 16, "queue_size": 3 * BATCH, **(options or {})}

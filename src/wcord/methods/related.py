@@ -61,6 +61,17 @@ RELATED: dict[str, MethodInfo] = {
         cross_entropy="alpha",
         reconstruction=True,
     ),
+    "apt": MethodInfo(
+        title="prompts in a Swin teacher, compared at centers (reconstruction)",
+        paper="after Zhao et al., ACM MM",
+        year=2023,
+        weight=1.0,
+        needs="a Swin teacher of timm; maps of the student; the same classes; labels",
+        term="wcord.methods.apt:APTTerm",
+        checked=f"{LOOP} of our reading, 1e-5; iRPE's index; its authors published no code",
+        adapt_teacher="wcord.methods.apt:adapt_teacher",
+        reconstruction=True,
+    ),
     "rsd": MethodInfo(
         title="correlations between the networks' dimensions",
         paper="Zhang et al., ICCV",

@@ -32,12 +32,12 @@ class PromptedStage(nn.Module):
         require_number("prompts", prompts, low=0, whole=True)
         self.stage = stage
         width = cast(Any, stage).blocks[0].dim
-        self.prompts = nn.Parameter(DEVIATION * torch.randn(prompts, width))
+        self.prompts = nn.Parameter(DEVIATION * torch.randn(prompts, width), requires_grad=prompts > 0)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the map, B×H'×W'×C, and the prompts, B×t×C, of the map before, B×H×W×C'."""
         stage = cast(Any, self.stage)
-        prompts = self.prompts.expand(len(x), -1, -1)
+        prompts = self.prompts.repeat(len(x), 1, 1)
         if not len(self.prompts):
             return stage(x), prompts
         x = stage.downsample(x)
