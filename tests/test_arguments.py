@@ -40,6 +40,14 @@ SEEN = Representation(EMBEDDING, TARGET % 2, EMBEDDING, TARGET % 2)
 Accepted = dict[str, frozenset[object]]
 CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], Accepted]] = {
     "ab_loss": (losses.ab_loss, (MAP, MAP), {}, {"margin": POSITIVE}),
+    "align_loss": (losses.align_loss, (EMBEDDING, EMBEDDING), {}, {}),
+    "correlation_loss": (losses.correlation_loss, (EMBEDDING, EMBEDDING), {}, {"temperature": POSITIVE}),
+    "cross_network_supcon": (
+        losses.cross_network_supcon,
+        (EMBEDDING, EMBEDDING, TARGET),
+        {},
+        {"temperature": POSITIVE},
+    ),
     "at_loss": (losses.at_loss, (MAP, MAP), {}, {"p": FROM_ONE}),
     "bce_loss": (losses.bce_loss, (LOGITS, SIMPLEX), {}, {"label_smoothing": SHARE}),
     "binary_kd_loss": (losses.binary_kd_loss, (LOGITS, LOGITS), {}, {"temperature": POSITIVE}),
@@ -134,6 +142,9 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], A
             "keep_similarity": SHARE,
         },
     ),
+    "phase_amplitude": (losses.phase_amplitude, (MAP,), {}, {}),
+    "recompose": (losses.recompose, (MAP, MAP), {}, {}),
+    "phase_feature_loss": (losses.phase_feature_loss, ([MAP], [MAP], MAP.mean((2, 3))), {}, {}),
     "turned_similarity": (losses.turned_similarity, (EMBEDDING, EMBEDDING.expand(3, 4, 6)), {}, {}),
     "ttm_loss": (losses.ttm_loss, (LOGITS, LOGITS), {}, {"exponent": POSITIVE}),
     "wttm_loss": (losses.wttm_loss, (LOGITS, LOGITS), {}, {"exponent": POSITIVE}),
@@ -393,6 +404,7 @@ def test_numbers_are_taken_within_their_bounds_and_refused_by_name_beyond(name: 
 SWITCHES: list[tuple[Callable[[Any], object], str]] = [
     (lambda value: losses.kd_loss(LOGITS, LOGITS, standardize=value), "standardize"),
     (lambda value: losses.ickd_loss(MAP, MAP, rows=value), "rows"),
+    (lambda value: losses.phase_feature_loss([MAP], [MAP], MAP.mean((2, 3)), wrap=value), "wrap"),
     (lambda value: losses.GCKTLoss(6, 6, standardize=value), "standardize"),
     (lambda value: losses.LCKTLoss(6, 6, lckt_standardize=value), "lckt_standardize"),
     (lambda value: losses.CRDLoss(6, 6, num_samples=4, standardize=value), "standardize"),

@@ -62,8 +62,14 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], tuple[Tensor, Ten
     "kdsvd": (lambda s, t: losses.kdsvd_loss([s, s.flip(3)], [t, t.flip(3)]), EQUAL_MAPS),
     "nst": (losses.nst_loss, MAPS),
     "ofd": (lambda s, t: losses.ofd_loss(s, t, -torch.ones(3)), EQUAL_MAPS),
+    "phases": (lambda s, t: losses.phase_feature_loss([s], [t], s.new_ones(8, 3)), EQUAL_MAPS),
+    "phase": (lambda s, t: losses.phase_amplitude(s + t)[0].square().mean(), EQUAL_MAPS),
+    "recompose": (lambda s, t: losses.recompose(s, t).square().mean(), EQUAL_MAPS),
     "sp": (losses.sp_loss, MAPS),
     "turned": (lambda s, t: losses.turned_similarity(s, t.expand(3, 8, 6)).square().mean(), EQUAL),
+    "align": (losses.align_loss, EQUAL),
+    "correlation": (losses.correlation_loss, EQUAL),
+    "supcon": (lambda s, t: losses.cross_network_supcon(s, t, TARGET, temperature=0.5), EQUAL),
     "sskd head": (lambda s, t: losses.sskd_head_loss((s[:6, :2] + t[:6, :2]).sin()), EQUAL),
     "sskd": (
         lambda s, t: torch.stack([*losses.sskd_loss(s, t, s[:6, :2], t[:6, :2], TARGET[:2]).values()]).sum(),
@@ -153,7 +159,8 @@ def test_modules_of_one_precision_take_features_of_another(name: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
 def test_methods_are_cast_with_their_networks(method: str, dtype: torch.dtype) -> None:
     student, teacher = create_model("resnet8", num_classes=5), create_model("resnet8", num_classes=5)
-    images = torch.rand(2, 3, 8, 8)
+    side = 16 if method == "4ds" else 8
+    images = torch.rand(2, 3, side, side)
     teacher = adapt_teacher(method, suitable_teacher(method, teacher, 5, channels=3), student, images)
     setting = observe(student, teacher, student_sample=images, num_samples=4, total_steps=4)
     objective = build_objective(method, setting, options={method: _small(method)})

@@ -17,7 +17,7 @@ from wcord.data.config import DataConfig
 from wcord.data.loader import Loader
 from wcord.data.opening import open_data
 from wcord.data.view import View
-from wcord.methods.build import adapt_student, option_names, parse_method
+from wcord.methods.build import adapt_student, adapt_teacher, option_names, parse_method
 from wcord.methods.catalogue import METHODS
 from wcord.transport import transport_loss
 
@@ -46,6 +46,7 @@ def make_step(method: str, device: str, estimator: str) -> Callable[[], tuple[Te
     student = wcord.create_model("resnet8", num_classes=CLASSES)
     images, target = torch.rand(BATCH, 3, 16, 16), torch.randint(CLASSES, (BATCH,))
     student = adapt_student(method, student, teacher, images)
+    teacher = adapt_teacher(method, teacher, student, images)
     contrast = {"estimator": estimator, "num_negatives": 64}
     options = {name: contrast for name in parse_method(method) if "estimator" in option_names(name)}
     objective = wcord.build_method(

@@ -57,8 +57,7 @@ class Features:
 
     def detach(self) -> "Features":
         """Return the features without their graph; they share their memory."""
-        maps = {name: value.detach() for name, value in self.maps.items()}
-        return Features(self.logits.detach(), self.embedding.detach(), maps)
+        return self.each(Tensor.detach)
 
     def split(self, sizes: Sequence[int]) -> "list[Features]":
         """Return the features of samples in batches of these sizes, which share their memory."""

@@ -134,3 +134,22 @@ def test_two_processes_that_accumulate_give_the_run_of_one(
     _, complaints = started.communicate()
     assert started.returncode == 0, complaints
     assert [flat(one) for one in metrics(shared)] == [pytest.approx(flat(one), rel=1e-3) for one in metrics(alone)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["sskd+kd", "mlkd+crd"])
+def test_rotated_batches_are_shared_as_others_are(
+    method: str, launch: Callable[[list[str]], "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
+    """100 digits in batches of 24, of which the last holds 4, over a stage of its own and the main one."""
+    networks = ["--teacher", "mlp32x1", "--student", "mlp16x1", "--allow-weak-teacher", "--method", method]
+    data = ["--data", "digits", "--subset", "10", "--batch-size", "24", "--augment", "crop-flip", "--device", "cpu"]
+    command = ["distill", *networks, *data, "--epochs", "2", "--preparation-epochs", "4", "--lr", "0.01"]
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    assert main([*command, "--out", str(alone)]) == 0
+    started = launch([*TWO, *command, "--out", str(shared)])
+    _, complaints = started.communicate()
+    assert started.returncode == 0, complaints
+    expected, found = ([{**one, "stage": 0} for one in metrics(run)] for run in (alone, shared))
+    assert [flat(one) for one in found] == [pytest.approx(flat(one), rel=1e-3) for one in expected]
+    assert len(expected) == (6 if method == "sskd+kd" else 2)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from tests.support.golden_files import golden
+from tests.support.golden import golden
 from torch import Tensor
 
 from wcord.checks import UsageError

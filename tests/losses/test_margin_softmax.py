@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.support.golden_files import golden
+from tests.support.golden import golden
 from tests.support.loss_contract import fill
 
 from wcord.losses.margin_softmax import margin_softmax_loss

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.losses.test_turned import CASES, divergence_by_loop
-from tests.support.golden_files import case_of
+from tests.support.golden import golden_case
 from torch import Tensor
 
 from wcord.checks import UsageError
@@ -34,7 +34,7 @@ def leaf(values: Values, *names: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_authors_values_and_gradients(case: str) -> None:
-    values = case_of("sskd", case)
+    values = golden_case("sskd", case)
     student = ["student_logits", "student_embedding", *(f"student_head_{name}" for name in ("w1", "b1", "w2", "b2"))]
     leaf(values, *student)
     constants = values["constants"].tolist()
@@ -62,7 +62,7 @@ def test_the_authors_values_and_gradients(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_authors_head(case: str) -> None:
-    values = case_of("sskd", case)
+    values = golden_case("sskd", case)
     head = [f"teacher_head_{name}" for name in ("w1", "b1", "w2", "b2")]
     leaf(values, *head)
     loss = sskd_head_loss(similarity(values, "teacher"))

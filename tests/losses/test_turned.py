@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tests.support.golden_files import case_of
+from tests.support.golden import golden_case
 from torch import Tensor
 
 from wcord.checks import UsageError
@@ -80,7 +80,7 @@ def test_the_rows_are_those_of_a_loop(rows: int, share: float) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_authors_code_keeps_the_same_rows(case: str) -> None:
-    values = case_of("sskd", case)
+    values = golden_case("sskd", case)
     *_, share_turned, share_similarity, _, _, _, _ = values["constants"].tolist()
     samples = len(values["target"])
     logits = values["teacher_logits"].unflatten(0, (samples, 4))[:, 1:].flatten(0, 1)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tests.support.golden_files import golden
+from tests.support.golden import golden
 from tests.support.loss_contract import fill
 from tests.support.naive_tokens import local_features
 from torch import Tensor

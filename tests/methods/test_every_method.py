@@ -18,9 +18,21 @@ from wcord.methods.build import adapt_student, adapt_teacher, option_names, pars
 from wcord.methods.catalogue import METHODS
 from wcord.methods.objective import Objective
 from wcord.methods.term import Stage
+from wcord.models.network import Network
+from wcord.models.preprocess import Preprocess
 
 CLASSES = 10
-SUMS = ["wcord+kd", "crd+kd", "wcord-a+kd", "dkd+wcord", "lskd+wcord", "at+kd", "reviewkd+kd", "lakd+wcord"]
+SUMS = [
+    "wcord+kd",
+    "crd+kd",
+    "wcord-a+kd",
+    "dkd+wcord",
+    "lskd+wcord",
+    "at+kd",
+    "reviewkd+kd",
+    "lakd+wcord",
+    "4ds+wcord",
+]
 
 
 @dataclass
@@ -83,6 +95,8 @@ def make(method: str, teacher: nn.Module, num_samples: int) -> Bench:
     student = create_model("resnet8", num_classes=CLASSES, in_channels=1)
     sample = torch.zeros(2, 1, 8, 8)
     teacher = suitable_teacher(method, teacher, CLASSES)
+    if "4ds" in parse_method(method):  # 8×8 pixels leave maps of 2×2
+        student, teacher = (Network(network, Preprocess((0.0,), (1.0,), size=16)) for network in (student, teacher))
     student = adapt_student(method, student, teacher, sample)
     teacher = adapt_teacher(method, teacher, student, sample)
     options = {name: {"num_negatives": 64} for name in parse_method(method) if "num_negatives" in option_names(name)}

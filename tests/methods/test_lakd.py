@@ -127,6 +127,13 @@ class TestValues:
         measured = 2.0 * term.measured["lakd_feature"] + 0.7 * term.measured["lakd_attention"]
         assert measured.item() == pytest.approx(sum(expected))
 
+    def test_a_larger_map_of_the_student_is_pooled(self) -> None:
+        s, t = wave(2, 3, 8, 8), wave(2, 3, 4, 4, by=1.3)
+        term = LAKDTerm("lakd", setting([(3, 8, 8)], [(3, 4, 4)]), alpha=1.0)
+        batch = Batch(s, s, torch.tensor([0, 1]))
+        value = term(*(Features(each[:, :, 0, 0], each[:, :, 0, 0], {"map0": each}) for each in (s, t)), batch)
+        torch.testing.assert_close(value, (F.avg_pool2d(s, 2) - t).square().mean())
+
     def test_of_the_reference(self) -> None:
         g = golden()
         alpha, beta = g["constants"].tolist()
@@ -339,6 +346,12 @@ class TestOptions:
         shares = F.one_hot(batch.target, CLASSES).double()
         batch = Batch(batch.student_input, batch.teacher_input, shares)
         assert report_of(several, student, teacher, batch).total.isfinite()
+
+    def test_heads_need_labels(self) -> None:
+        known = setting([(3, 4, 4), (4, 2, 2)], [(3, 4, 4), (4, 2, 2)])
+        assert build_objective("lakd", known, labels=False).weights == {"lakd": 1.0}
+        with pytest.raises(UsageError, match=r"lakd .*labels"):
+            build_objective("lakd", known, options={"lakd": {"heads": True}}, labels=False)
 
     def test_deep_last_trains_module_after_module(self, pair: tuple[nn.Module, nn.Module, Batch]) -> None:
         student, teacher, batch = pair

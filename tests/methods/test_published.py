@@ -30,6 +30,7 @@ WEIGHTS = {
     "dist": {"ce": 1, "dist": 2},
     "ttm": {"ce": 1, "ttm": 45},
     "wttm": {"ce": 1, "wttm": 4},
+    "4ds": {"ce": 1, "4ds": 1},
     "lakd": {"ce": 0.5, "lakd": 1},  # a reconstruction: our choice
     "wkd-l": {"ce": 1, "wkd-l": 1},
     "wkd-f": {"ce": 1, "wkd-f": 0.08},

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from wcord import build_method, capture, create_model
 from wcord.data.loader import Loader
 from wcord.data.split import MemorySplit
-from wcord.methods.build import adapt_student
+from wcord.methods.build import adapt_student, adapt_teacher, adapts_teacher
 from wcord.methods.catalogue import METHODS
 from wcord.methods.term import Stage
 from wcord.models.network import Network, Preprocess
@@ -22,7 +22,7 @@ from wcord.training.distiller import Distiller
 
 CLASSES = 4
 SAMPLES, BATCH = 21, 8  # the third batch holds 5: 3 in the first process, 2 in the second
-SUMS = ["wcord+kd", "lskd+wcord", "ab+kd", "ft+crd", "sskd+crd"]
+SUMS = ["wcord+kd", "lskd+wcord", "ab+kd", "ft+crd", "sskd+crd", "mlkd+kd"]
 METHOD_NAMES = [*METHODS, *SUMS]
 OPTIONS = {
     "wcord, a queue": ("wcord", {}),
@@ -44,10 +44,14 @@ def trained(case: str, rank: int = 0, world: int = 1) -> tuple[State, list[dict[
     images = torch.randint(256, (SAMPLES, 1, 8, 8), dtype=torch.uint8)
     split = MemorySplit(images, torch.arange(SAMPLES) % CLASSES)
     sample = torch.zeros(2, 1, 8, 8)
-    wider = "resnet14" if method in ("fsp", "kdsvd") else "resnet14x2"
-    teacher = Network(create_model(wider, num_classes=CLASSES, in_channels=1), Preprocess((0.5,), (0.3,)))
-    student = Network(create_model("resnet8", num_classes=CLASSES, in_channels=1), Preprocess((0.5,), (0.3,)))
+    size = None if adapts_teacher(method) is None else 16
+    wider = "resnet14" if method in ("fsp", "kdsvd", "4ds") else "resnet14x2"
+    teacher = Network(create_model(wider, num_classes=CLASSES, in_channels=1), Preprocess((0.5,), (0.3,), size=size))
+    student = Network(
+        create_model("resnet8", num_classes=CLASSES, in_channels=1), Preprocess((0.5,), (0.3,), size=size)
+    )
     student = adapt_student(method, student, teacher, sample, sample)
+    teacher = adapt_teacher(method, teacher, student, sample)
     assert isinstance(student, Network)
     rows = None if case == "wcord, a queue" else SAMPLES
     weights = [0.5, 1.0, 4.0, 9.0] if case == "ce, class weights" else None

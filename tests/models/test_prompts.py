@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.support.golden_files import golden
+from tests.support.golden import golden
 from tests.support.loss_contract import fill
 from timm.models.swin_transformer import SwinTransformer, SwinTransformerBlock, SwinTransformerStage
 from torch import Tensor, nn

@@ -49,6 +49,16 @@ def test_every_setting_that_changes_the_teachers_answer_has_a_folder_of_its_own(
     assert folder() == folder(method="lskd", epochs=1, lr=0.3, workers=0)
 
 
+def test_rotated_batches_have_a_folder_of_their_own_which_all_their_methods_share(tmp_path: Path) -> None:
+    caches = []
+    for method in ("kd", "sskd", "mlkd+kd"):
+        config = configure(DistillConfig, SMALL | {"out": tmp_path, "teacher_cache": tmp_path, "method": method})
+        caches.append(open_cache(prepare(config, Provided(), lambda line: None), print))
+    plain, *rotated = [cache for cache in caches if cache is not None]
+    assert [cache.batch_size for cache in rotated] == [4 * plain.batch_size] * 2
+    assert plain.folder != rotated[0].folder == rotated[1].folder
+
+
 def test_pictures_are_part_of_the_key() -> None:
     images = torch.zeros(2, 1, 2, 2, dtype=torch.uint8)
     assert fingerprint(MemorySplit(images, torch.zeros(2).long())) != fingerprint(

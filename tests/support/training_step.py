@@ -99,7 +99,8 @@ def make_step(method: str, options: Mapping[str, Any] | None = None, **setting: 
     torch.manual_seed(0)
     teacher = wcord.create_model("resnet14", num_classes=CLASSES, in_channels=1).eval().requires_grad_(False)
     student = wcord.create_model("resnet8", num_classes=CLASSES, in_channels=1)
-    images, target = torch.rand(BATCH, 1, SIDE, SIDE), torch.arange(BATCH) % CLASSES
+    side = 2 * SIDE if "4ds" in parse_method(method) else SIDE
+    images, target = torch.rand(BATCH, 1, side, side), torch.arange(BATCH) % CLASSES
     if setting.get("mixed"):
         target = torch.softmax(torch.randn(BATCH, CLASSES), dim=1)
     if setting.get("several_labels"):

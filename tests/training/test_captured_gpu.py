@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 FIRST = ("kd", "wcord", "crd", "wcord+kd", "wcord-a+kd")
-READING = ("kdsvd",)
+READING = ("kdsvd", *(name for name, info in METHODS.items() if info.adapt_teacher is not None))
 """Methods that wait for the device in every step."""
 SIXTY: dict[str, Any] = {"device": "cuda", "epochs": 12, "eval_every": 12, "set": []}  # of 5 batches
 

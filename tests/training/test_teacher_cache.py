@@ -65,8 +65,8 @@ def test_what_the_key_cannot_hold_shows_in_the_first_batch(tmp_path: Path, monke
     run(tmp_path / "filled", **settings)
     teach = Teacher.__call__
 
-    def louder(teacher: Teacher, images: torch.Tensor) -> Features:
-        features = teach(teacher, images)
+    def louder(teacher: Teacher, images: torch.Tensor, **how: Any) -> Features:
+        features = teach(teacher, images, **how)
         return Features(2 * features.logits, features.embedding)
 
     monkeypatch.setattr(Teacher, "__call__", louder)

@@ -42,7 +42,15 @@ class Batch:
         """Return the rows that are not turned, as slices of the same memory; the batch itself if no row is turned."""
         if self.rotations == 1:
             return self
-        return replace(self.split([self.upright_rows, len(self) - self.upright_rows])[0], rotations=1)
+        rows = self.upright_rows
+        student_input = self.student_input[:rows]
+        shared = self.teacher_input is self.student_input
+        return Batch(
+            student_input,
+            student_input if shared else self.teacher_input[:rows],
+            self.target[:rows],
+            None if self.index is None else self.index[:rows],
+        )
 
     def rotated(self) -> "Batch":
         """Return the batch with each sample in four turned views, as methods with `Objective.rotations` need it.

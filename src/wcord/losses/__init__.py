@@ -9,6 +9,9 @@ from wcord.losses.cross_entropy import cross_entropy_loss as cross_entropy_loss
 from wcord.losses.dist import dist_loss as dist_loss
 from wcord.losses.dkd import dkd_loss as dkd_loss
 from wcord.losses.fitnet import fitnet_loss as fitnet_loss
+from wcord.losses.fourds import phase_amplitude as phase_amplitude
+from wcord.losses.fourds import phase_feature_loss as phase_feature_loss
+from wcord.losses.fourds import recompose as recompose
 from wcord.losses.fsp import fsp_loss as fsp_loss
 from wcord.losses.ft import Paraphraser as Paraphraser
 from wcord.losses.ft import Translator as Translator
@@ -22,6 +25,9 @@ from wcord.losses.kdsvd import kdsvd_loss as kdsvd_loss
 from wcord.losses.lckt import LCKTLoss as LCKTLoss
 from wcord.losses.loss_report import LossReport as LossReport
 from wcord.losses.margin_softmax import margin_softmax_loss as margin_softmax_loss
+from wcord.losses.mlkd import align_loss as align_loss
+from wcord.losses.mlkd import correlation_loss as correlation_loss
+from wcord.losses.mlkd import cross_network_supcon as cross_network_supcon
 from wcord.losses.nst import nst_loss as nst_loss
 from wcord.losses.ofd import ofd_loss as ofd_loss
 from wcord.losses.ofd import ofd_margin as ofd_margin
@@ -58,12 +64,15 @@ __all__ = [
     "VIDLoss",
     "WCoRDLoss",
     "ab_loss",
+    "align_loss",
     "at_loss",
     "bce_loss",
     "binary_kd_loss",
     "cc_loss",
     "classifier_cost",
+    "correlation_loss",
     "cross_entropy_loss",
+    "cross_network_supcon",
     "dist_loss",
     "distance_index",
     "distances_from_middle",
@@ -80,7 +89,10 @@ __all__ = [
     "nst_loss",
     "ofd_loss",
     "ofd_margin",
+    "phase_amplitude",
+    "phase_feature_loss",
     "pkt_loss",
+    "recompose",
     "rkd_loss",
     "rsd_loss",
     "sp_loss",

@@ -1,3 +1,5 @@
+from .build import adapt_student as adapt_student
+from .build import adapt_teacher as adapt_teacher
 from .catalogue import METHODS as METHODS
 from .objective import Objective as Objective
 from .setting import Setting as Setting

@@ -83,7 +83,7 @@ class LAKDTerm(Term):
         self.heads = nn.ModuleList(nn.Linear(width, setting.student_classes) for width in widths)
         self.cross_entropy = CETerm(name, setting) if heads else None
         if self.cross_entropy is not None:
-            self.needs = replace(self.needs, whole_batch=self.cross_entropy.needs.whole_batch)
+            self.needs = replace(self.needs, labels=True, whole_batch=self.cross_entropy.needs.whole_batch)
         self.turns = _turns(len(self.pairs), setting) if order == "deep_last" else None
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:

@@ -63,6 +63,11 @@ class Objective(FullPrecisionModule):
         return tuple(name for term in self._all() for name in term.diagnostics)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the result must know, one sentence each."""
+        return tuple(f"{name}: {note}" for name in self.weights for note in self._term(name).notes)
+
+    @property
     def uses_teacher(self) -> bool:
         """Whether any term uses the teacher."""
         return any(term.needs.teacher for term in self._all())

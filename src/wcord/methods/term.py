@@ -137,6 +137,8 @@ class Term(FullPrecisionModule, ABC):
     """The stage that has to come before the main one."""
     teacher_training: TeacherTraining | None = None
     """How the additions to the teacher train; None: nothing trains in the teacher."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the result must know about how it fits its setting, a sentence each."""
 
     @abstractmethod
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:

@@ -139,7 +139,7 @@ def prepare(
     note(weight_notes)
     original, teacher = teacher, adapted_teacher(config, teacher, student, _samples(data))
     objective = _objective(config, student, teacher, data, train, same_labels, weights)
-    note(_notes_of_weights(config, data))
+    note([*objective.notes, *_notes_of_weights(config, data)])
     if train.dropped:
         note([f"each epoch leaves out the {train.dropped} sample(s) of a last batch that is too small"])
     if original is not None and isinstance(config, DistillConfig) and not config.data.no_labels:
