@@ -12,7 +12,6 @@ from tests.support.loss_contract import (
     Inputs,
     each,
     features,
-    first_rows,
     floats,
     random_features,
     tensors,
@@ -65,7 +64,7 @@ def test_gradcheck_and_no_gradient_into_the_teacher(row: Contract) -> None:
     inputs |= floats(
         lambda x: x.clone().requires_grad_(), {name: inputs[name] for name in inputs if name not in LABELS}
     )
-    names = features(inputs)[: 2 if row.trains_teacher else 1]
+    names = [*features(inputs)[: 2 if row.trains_teacher else 1], *row.trains]
     sides = [x for name in names for x in _listed(inputs[name])]
 
     def of(options: Inputs, *moving: Tensor) -> Tensor:
@@ -101,11 +100,12 @@ def test_value_and_gradient_are_finite_on_degenerate_inputs(row: Contract) -> No
     seen = 0
     for name, case in row.degenerate():
         for options in row.extreme_options:
-            student = features(case)[0]
-            inputs = each(lambda x: x.clone().requires_grad_(), case, student)
+            moving = [features(case)[0], *row.trains]
+            inputs = each(lambda x: x.clone().requires_grad_(), case, *moving)
             loss = row.loss(**inputs, **options)
             loss.backward()
-            gradients = torch.cat([x.grad.flatten() for x in _listed(inputs[student]) if x.grad is not None])
+            sides = [x for name in moving for x in _listed(inputs[name])]
+            gradients = torch.cat([x.grad.flatten() for x in sides if x.grad is not None])
             assert loss.isfinite(), (name, options)
             assert gradients.isfinite().all(), (name, options)
             assert gradients.abs().max() <= row.gradient_bound, (name, options)
@@ -120,10 +120,10 @@ def test_symmetries_and_bounds_hold_for_random_features(row: Contract) -> None:
     for seed in range(8):
         generator = torch.Generator().manual_seed(seed)
         inputs = random_features(row.inputs(), generator)
-        plain = row.loss(**inputs)
+        plain = row.loss(**inputs, **row.symmetry_options)
         assert row.bounds[0] <= plain.item() <= row.bounds[1]
         for symmetry in row.symmetries:
-            moved = row.loss(**symmetry(inputs, generator))
+            moved = row.loss(**symmetry(inputs, generator), **row.symmetry_options)
             close = torch.allclose(moved, plain, rtol=row.symmetry_rtol, atol=row.symmetry_rtol)
             assert close, (symmetry.__name__, seed, moved.item(), plain.item())
         if row.degree is not None:
@@ -133,7 +133,7 @@ def test_symmetries_and_bounds_hold_for_random_features(row: Contract) -> None:
 
 @pytest.mark.parametrize("row", ALL)
 def test_one_sample_is_a_batch_or_refused(row: Contract) -> None:
-    inputs = first_rows(row.inputs(), 1)
+    inputs = row.first(row.inputs(), 1)
     if row.least_batch > 1:
         with pytest.raises(UsageError, match=f"needs a batch of at least {row.least_batch}, received 1"):
             row.loss(**inputs)
@@ -154,9 +154,13 @@ def test_features_of_a_wrong_shape_are_refused(row: Contract) -> None:
             row.loss(**flat)
     last = [name for name in inputs if name in features(inputs) or name == "target"][-1]
     rows = len(_listed(inputs[last])[0])
-    with pytest.raises(
-        UsageError, match=rf"the same samples, received {rows} and {rows - 1}|the same shape|shares of shape"
-    ):
+    messages = (
+        f"the same samples, received {rows} and {rows - 1}",
+        "the same shape|shares of shape",
+        "a row for each of three turned views",
+        rf"gate must be B×ΣC, here \({rows},",
+    )
+    with pytest.raises(UsageError, match="|".join(messages)):
         row.loss(**each(lambda x: x[:-1], inputs, last))
 
 
@@ -183,5 +187,9 @@ def _listed(value: Any) -> list[Tensor]:
 
 
 def _sides_are_equal(inputs: Inputs) -> bool:
-    sides = [_listed(inputs[name]) for name in features(inputs)]
-    return len(sides) == 2 and all(torch.equal(a, b) for a, b in zip(*sides, strict=True))
+    students = [name for name in inputs if name.startswith("student")]
+    return bool(students) and all(
+        torch.equal(a, b)
+        for name in students
+        for a, b in zip(_listed(inputs[name]), _listed(inputs[name.replace("student", "teacher")]), strict=True)
+    )

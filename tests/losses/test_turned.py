@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
+from tests.support import naive_similarities as naive
 from tests.support.golden import golden_case
-from torch import Tensor
 
 from wcord.checks import UsageError
 from wcord.losses.turned import by_sample, keep_by_rank, kept_divergence, turned_similarity
@@ -56,14 +56,6 @@ def test_views_of_other_samples_are_refused() -> None:
         turned_similarity(torch.zeros(2, 3), torch.full((3, 2, 3), math.nan))
 
 
-def kept_by_loop(scores: list[list[float]], true: list[int], share: float) -> list[bool]:
-    """Return the kept rows by Python's loops and its own, stable sort."""
-    ranks = [sum(score > row[column] for score in row) for row, column in zip(scores, true, strict=True)]
-    wrong = sorted((row for row, rank in enumerate(ranks) if rank), key=lambda row: ranks[row])
-    chosen = {row for row, rank in enumerate(ranks) if not rank} | set(wrong[: math.floor(share * len(wrong))])
-    return [row in chosen for row in range(len(ranks))]
-
-
 @pytest.mark.parametrize("share", [0.0, 0.29, 0.5, 0.7, 0.75, 1.0])
 @pytest.mark.parametrize("rows", [1, 7, 40, 100])
 def test_the_rows_are_those_of_a_loop(rows: int, share: float) -> None:
@@ -74,7 +66,7 @@ def test_the_rows_are_those_of_a_loop(rows: int, share: float) -> None:
         torch.arange(6.0).repeat(rows, 1),  # all ranks equal
     ):
         for true in (torch.randint(0, 6, (rows,), generator=generator), scores.argmax(1), scores.argmin(1)):
-            expected = kept_by_loop(scores.tolist(), true.tolist(), share)
+            expected = naive.kept_rows(scores.tolist(), true.tolist(), share)
             assert keep_by_rank(scores, true, share=share).tolist() == expected
 
 
@@ -96,17 +88,6 @@ def test_by_sample_puts_the_turns_of_a_sample_side_by_side() -> None:
     assert torch.equal(by_sample(rows).view(4, 3, 2)[2], rows[[2, 6, 10]])
 
 
-def divergence_by_loop(student: Tensor, teacher: Tensor, true: Tensor, temperature: float, share: float) -> float:
-    kept = kept_by_loop(teacher.tolist(), true.tolist(), share)
-    values = []
-    for s, t, keep in zip(student, teacher, kept, strict=True):
-        p, q = [[math.exp(x / temperature) for x in row.tolist()] for row in (t, s)]
-        p, q = [x / sum(p) for x in p], [x / sum(q) for x in q]
-        if keep:
-            values.append(sum(a * (math.log(a) - math.log(b)) for a, b in zip(p, q, strict=True)))
-    return temperature**2 * sum(values) / len(values)
-
-
 @pytest.mark.parametrize(("temperature", "share"), [(4.0, 1.0), (0.5, 0.75), (3.0, 0.0)])
 def test_the_divergence_is_the_mean_over_the_rows_that_are_kept(temperature: float, share: float) -> None:
     generator = torch.Generator().manual_seed(2)
@@ -114,7 +95,9 @@ def test_the_divergence_is_the_mean_over_the_rows_that_are_kept(temperature: flo
     true = teacher.argmax(1)
     true[:5] = 0
     found = kept_divergence(student, teacher, true, temperature=temperature, share=share)
-    assert found.item() == pytest.approx(divergence_by_loop(student, teacher, true, temperature, share), rel=1e-9)
+    assert found.item() == pytest.approx(
+        naive.kept_divergence(student, teacher, true.tolist(), temperature, share), rel=1e-9
+    )
 
 
 def test_no_row_gives_zero_with_a_gradient() -> None:

@@ -33,7 +33,8 @@ NAN = math.nan
 
 
 def extreme_rows(kind: str) -> Callable[[], Iterator[tuple[str, Inputs]]]:
-    """Each of some embeddings of the student with each of the teacher."""
+    """Each of some embeddings of the student with each of the teacher; an empty kind: `student`, `teacher`."""
+    student, teacher = (f"{side}_{kind}".rstrip("_") for side in ("student", "teacher"))
     ones, unit = torch.ones(4, 4), torch.eye(4)
     cases = {
         "zero": 0 * ones,
@@ -45,14 +46,7 @@ def extreme_rows(kind: str) -> Callable[[], Iterator[tuple[str, Inputs]]]:
         "two equal": torch.tensor([[1.0, 2, 0, 0], [1, 2, 0, 0], [0, 1, 0, 0], [5, 5, 0, 0]]),
         "nearly equal": 1 + 1e-6 * unit,
     }
-    return lambda: (
-        (f"{s}, {t}", {f"student_{kind}": cases[s], f"teacher_{kind}": cases[t]}) for s, t in product(cases, cases)
-    )
-
-
-def _plain(cases: Callable[[], Iterator[tuple[str, Inputs]]]) -> Callable[[], Iterator[tuple[str, Inputs]]]:
-    """The same cases for a loss whose inputs are named `student` and `teacher`."""
-    return lambda: ((name, {key.partition("_")[0]: value for key, value in inputs.items()}) for name, inputs in cases())
+    return lambda: ((f"{s}, {t}", {student: cases[s], teacher: cases[t]}) for s, t in product(cases, cases))
 
 
 ROWS = {"degenerate": extreme_rows("embedding"), "least_batch": 2, "rank": "a matrix"}
@@ -80,7 +74,7 @@ ON_EMBEDDINGS = {
         options=({}, {"temperature": 0.5}, {"temperature": 2}),
         gradcheck=({}, {"temperature": 1.0}),
         trains_teacher=True,
-        degenerate=_plain(extreme_rows("embedding")),
+        degenerate=extreme_rows(""),
         zero=None,  # other samples are always more likely than never
         symmetries=(samples, student_row_scales, teacher_row_scales, student_scale),
         bounds=(0, math.inf),
@@ -128,7 +122,7 @@ ON_EMBEDDINGS = {
         defaults={"kappa": 0.01},
         options=({}, {"kappa": 0}, {"kappa": 2.0}),
         gradcheck=({}, {"kappa": 2.0}),
-        degenerate=_plain(extreme_rows("embedding")),
+        degenerate=extreme_rows(""),
         zero=None,  # dimensions of one network are correlated too
         symmetries=(samples, student_scale, teacher_scale, student_shift, common_shift, channels, exchange),
         symmetry_rtol=1e-6,

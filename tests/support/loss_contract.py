@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,11 +31,14 @@ class Contract:
         gradcheck: sets of options at which gradients are checked; none where the gradient is not that of the value.
         small: gives smaller inputs for the check of gradients.
         trains_teacher: whether gradients reach the teacher's side too.
+        trains: names of further inputs that gradients reach.
+        first: gives the inputs of the first samples of the batch.
         degenerate: gives named inputs at which value and gradient are finite.
         extreme_options: sets of options for them.
         gradient_bound: the largest entry of a gradient there.
         zero: how far from 0 the loss may be where student and teacher are equal; None if it is not 0 there.
         symmetries: changes of random inputs that leave the loss as it is.
+        symmetry_options: options at which they hold.
         degree: the power of a common scale with which the loss grows.
         bounds: the least and the greatest value on random inputs.
         precision: that of a loss between a student in single precision and a teacher in double precision.
@@ -56,11 +59,14 @@ class Contract:
     gradcheck: Sequence[Inputs] = ({},)
     small: Callable[[], Inputs] | None = None
     trains_teacher: bool = False
+    trains: Sequence[str] = ()
+    first: Callable[[Inputs, int], Inputs] = lambda inputs, count: first_rows(inputs, count)
     degenerate: Callable[[], Iterable[tuple[str, Inputs]]] = tuple
     extreme_options: Sequence[Inputs] = ({},)
     gradient_bound: float = math.inf
     zero: float | None = 0.0
     symmetries: Sequence[Symmetry] = ()
+    symmetry_options: Inputs = field(default_factory=dict)
     degree: int | None = None
     bounds: tuple[float, float] = (-1e-12, math.inf)
     precision: torch.dtype = torch.float32
@@ -277,7 +283,7 @@ def student_rotation(inputs: Inputs, generator: torch.Generator) -> Inputs:
 
 def exchange(inputs: Inputs, generator: torch.Generator) -> Inputs:
     """The student's features in place of the teacher's and the teacher's in place of the student's."""
-    student, teacher = features(inputs)
+    student, teacher = features(inputs)[:2]
     return inputs | {student: inputs[teacher], teacher: inputs[student]}
 
 

@@ -139,8 +139,8 @@ def _guarded(values: Tensor) -> Tensor:
 def _require_phases(student: Sequence[Tensor], teacher: Sequence[Tensor], gate: Tensor, *, wrap: bool) -> None:
     for name, phases in (("student_phases", student), ("teacher_phases", teacher)):
         require_kind(name, phases, (list, tuple), "a list of phases, one for each stage")
-        for phase in phases:
-            require_map(name, phase)
+        for stage, phase in enumerate(phases):
+            require_map(f"{name}[{stage}]", phase)
     shapes, others = ([tuple(phase.shape) for phase in phases] for phases in (student, teacher))
     # Stages that are pooled before they are compared may differ in height and width.
     rows, rows_of_other = ([shape if wrap else shape[:2] for shape in both] for both in (shapes, others))
