@@ -76,9 +76,9 @@ def watched(training: Training, watch: Stopwatch) -> Training:
     watch.watch("student", training.student)
     for name, term in training.objective.terms.items():
         watch.watch(f"term {name}", term)
-    teacher = None if step.teacher is None else watch.around("teacher", step.teacher)
+    teacher = step.teacher and replace(step.teacher, tap=watch.around("teacher", step.teacher.tap))  # pyright: ignore[reportArgumentType]
     timed: Any = TimedUpdate(watch, step.update)
-    return replace(training, step=replace(step, teacher=teacher, update=timed))  # pyright: ignore[reportArgumentType]
+    return replace(training, step=replace(step, teacher=teacher, update=timed))
 
 
 class Trained:

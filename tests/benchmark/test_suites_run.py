@@ -86,7 +86,7 @@ def step(job: Job) -> None:
         capture(job.teacher, maps=objective.teacher_map_names) as teacher,
     ):
         batch = next(iter(job.train.batches()))
-        assert len(batch) == min(job.train.batch_size, len(job.data.train)) * job.config.data.views
+        assert len(batch) == min(job.train.batch_size, len(job.data.train)) * job.train.copies
         with torch.no_grad():
             seen = teacher(batch.teacher_input)
         trained = Distiller(job.student, objective, student).train()

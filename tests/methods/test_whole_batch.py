@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from tests.support.swin_teacher import suitable_teacher
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from wcord import build_method, capture, create_model
 from wcord.data.loader import Loader
 from wcord.data.split import MemorySplit
-from wcord.methods.build import adapt_student, adapt_teacher, adapts_teacher
+from wcord.methods.build import adapt_student, adapt_teacher
 from wcord.methods.catalogue import METHODS
 from wcord.methods.term import Stage
 from wcord.models.network import Network, Preprocess
@@ -44,9 +45,10 @@ def trained(case: str, rank: int = 0, world: int = 1) -> tuple[State, list[dict[
     images = torch.randint(256, (SAMPLES, 1, 8, 8), dtype=torch.uint8)
     split = MemorySplit(images, torch.arange(SAMPLES) % CLASSES)
     sample = torch.zeros(2, 1, 8, 8)
-    size = None if adapts_teacher(method) is None else 16
+    size = 16 if "4ds" in method.split("+") else None
     wider = "resnet14" if method in ("fsp", "kdsvd", "4ds") else "resnet14x2"
-    teacher = Network(create_model(wider, num_classes=CLASSES, in_channels=1), Preprocess((0.5,), (0.3,), size=size))
+    backbone = suitable_teacher(method, create_model(wider, num_classes=CLASSES, in_channels=1), CLASSES)
+    teacher = Network(backbone, Preprocess((0.5,), (0.3,), size=size))
     student = Network(
         create_model("resnet8", num_classes=CLASSES, in_channels=1), Preprocess((0.5,), (0.3,), size=size)
     )
@@ -112,7 +114,9 @@ def one_of_two(rank: int, folder: Path) -> None:
 @pytest.fixture(scope="module")
 def of_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, tuple[State, list[dict[str, float]]]]]:
     folder = tmp_path_factory.mktemp("two")
-    both = [subprocess.Popen([sys.executable, __file__, str(rank), str(folder)]) for rank in range(2)]
+    command = [sys.executable, "-m", "tests.methods.test_whole_batch"]
+    root = Path(__file__).parents[2]
+    both = [subprocess.Popen([*command, str(rank), str(folder)], cwd=root) for rank in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 

@@ -1,6 +1,6 @@
 """`wcord list`: the methods, networks, data sources and views by name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
@@ -10,7 +10,7 @@ from wcord.cli.console import OUT
 from wcord.cli.parsing import parse
 from wcord.data.config import VIEWS
 from wcord.data.sources.registry import names_of_data
-from wcord.methods.catalogue import METHODS, MethodInfo
+from wcord.methods.catalogue import METHODS
 from wcord.models.catalogue import CIFAR_MODELS, PREFIXES, SMALL_TRANSFORMERS, TABLE_MODELS
 from wcord.terminal import plain
 
@@ -55,22 +55,23 @@ def _methods(width: int) -> list[Table]:
     titles = {False: "Methods; + adds them: wcord+kd", True: RECONSTRUCTIONS}
     tables: list[Table] = []
     for reconstruction, title in titles.items():
-        rows = {name: info for name, info in METHODS.items() if info.reconstruction == reconstruction}
-        tables.append(_methods_table(title, rows, width))
+        names = [name for name, info in METHODS.items() if info.reconstruction == reconstruction]
+        tables.append(_methods_table(title, names, width))
     return tables
 
 
-def _methods_table(title: str, methods: Mapping[str, MethodInfo], width: int) -> Table:
+def _methods_table(title: str, methods: Sequence[str], width: int) -> Table:
     """Return a line for each method, or two where the terminal is narrow."""
+    rows = [(name, METHODS[name]) for name in methods]
     if width >= WIDE:
         table = Table(title=title)
         for heading in ("method", "what it is", "weight", "needs", "from", "checked against"):
             table.add_column(heading, overflow="fold")
-        for name, info in methods.items():
+        for name, info in rows:
             table.add_row(name, info.title, f"{info.weight:g}", info.needs, f"{info.paper} {info.year}", info.checked)
         return table
     table = Table("method", "what it is, weight / needs · from · checked against", title=title, box=SIMPLE_HEAD)
-    for name, info in methods.items():
+    for name, info in rows:
         details = f"{info.needs} · {info.paper} {info.year} · {info.checked}"
         table.add_row(name, plain(f"{info.title}, {info.weight:g}\n").append_text(plain(details, style="dim")))
     return table
