@@ -203,6 +203,22 @@ def test_stages_of_foreign_networks_are_named() -> None:
         ))  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["stem", "layer2", "layer2.0"], "'layer2.0' is inside 'layer2'"),
+        (["layer2.0", "layer2", "layer3"], "'layer2.0' is inside 'layer2'"),
+        (["stem", "stage3", "layer3"], "'layer3' and 'stage3' are the same module"),
+        (["stem", "layer2:in", "layer3"], "'layer2:in' is not the output of a module"),
+        (["stem", "pre:stage1", "stage2"], "'pre:stage1' is not the output of a module"),
+    ],
+)
+def test_stages_that_an_adapter_cannot_follow_are_refused(names: list[str], reason: str) -> None:
+    plain, student = (create_model(name, num_classes=4) for name in ("resnet14", "resnet8"))
+    with pytest.raises(DoesNotFitError, match=f"4ds adds .*, but {reason}: name modules whose outputs are"):
+        adapt_teacher("4ds", plain, student, IMAGES, teacher_maps=names)
+
+
 SMALL: dict[str, Any] = {
     "teacher": "resnet14", "student": "resnet8", "method": "4ds", "allow_weak_teacher": True, "subset": 12.0,
     "batch_size": 24, "epochs": 2, "device": "cpu", "student_size": 16, "teacher_size": 16,

@@ -1,5 +1,6 @@
 """4Ds as a term: Fourier adapters train inside the teacher, and the phases of every stage are compared."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -117,7 +118,8 @@ def adapt_teacher(
         theta: see `FourierAdapter`.
 
     Raises:
-        DoesNotFitError: the teacher has no stages, or they are not maps of channels × height × width.
+        DoesNotFitError: the teacher has no stages, they are not outputs of separate modules, or not maps of
+            channels × height × width.
     """
     require_number("theta", theta)
     names = tuple(teacher_maps)[1:]
@@ -130,7 +132,7 @@ def adapt_teacher(
         student, teacher, student_sample=sample, teacher_sample=teacher_sample, teacher_maps=teacher_maps
     ).teacher_maps
     network = unwrap(teacher)
-    paths = {name: map_path(network, name) for name in names}
+    paths = _stage_paths(network, teacher_maps)
     for name, path in paths.items():
         if len(shapes[name]) != 3:
             raise DoesNotFitError(
@@ -142,6 +144,23 @@ def adapt_teacher(
         network.set_submodule(path, stage)
     _follow(network, tuple(paths.values()))
     return teacher
+
+
+def _stage_paths(network: nn.Module, names: Sequence[str]) -> dict[str, str]:
+    """Return name → module of the maps but the first; raise unless adapters can follow them."""
+    paths, modules = {name: map_path(network, name) for name in names}, dict(network.named_modules())
+    reasons = [f"{name!r} is not the output of a module" for name in names[1:] if paths[name] not in modules]
+    for one, other in itertools.permutations(names, 2):
+        if paths[one].startswith(f"{paths[other]}."):
+            reasons.append(f"{one!r} is inside {other!r}")
+        elif paths[one] == paths[other]:
+            reasons.append(f"{other!r} and {one!r} are the same module")
+    if reasons:
+        raise DoesNotFitError(
+            f"4ds adds an adapter after each stage of the teacher, but {reasons[0]}: name modules whose outputs are "
+            "the stages with --teacher-maps"
+        )
+    return {name: paths[name] for name in names[1:]}
 
 
 def _follow(network: nn.Module, paths: Sequence[str]) -> None:
