@@ -108,6 +108,19 @@ def test_only_adapters_learn_from_teach_and_only_student_and_gate_from_the_loss(
     assert all(parameter.grad is not None for parameter in [*student.parameters(), *objective.parameters()])
 
 
+def test_adapters_learn_from_labels_as_the_student_does() -> None:
+    teacher, student = networks()
+    weights = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    setting = observe(student, teacher, student_sample=IMAGES, label_smoothing=0.3, class_weights=weights)
+    objective = build_objective("4ds", setting)
+    with capture(student, objective.student_map_names) as tap, capture(teacher, objective.teacher_map_names) as other:
+        s, t = tap(IMAGES), other(IMAGES)
+    own = cross_entropy_loss(t.logits, BATCH.target, label_smoothing=0.3, class_weights=weights)
+    expected = own + kd_loss(t.logits, s.logits, temperature=4.0)
+    torch.testing.assert_close(objective.teach(s, t, BATCH), expected)
+    assert objective.terms["4ds"].needs.whole_batch
+
+
 def test_without_the_difference_of_phases_no_maps_are_read_and_widths_may_differ() -> None:
     teacher, student = networks("resnet8x4", "resnet8")
     objective = objective_of(teacher, student, feature_weight=0)

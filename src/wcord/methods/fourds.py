@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -10,16 +11,16 @@ from torch import Tensor, nn
 from wcord.checks import DoesNotFitError, UsageError, require_bool, require_choice, require_number, require_positive
 from wcord.data.batch import Batch
 from wcord.features import Features, unwrap
-from wcord.losses.cross_entropy import cross_entropy_loss
 from wcord.losses.fourds import fuse_phases, phase_amplitude, phase_feature_loss, recompose
 from wcord.losses.kd import kd_loss
+from wcord.methods.ce import CETerm
 from wcord.methods.maps import MapPair, spatial_pairs
 from wcord.methods.observe import observe
 from wcord.methods.setting import Setting
 from wcord.methods.term import Needs, TeacherTraining, Term
 from wcord.models.map_addresses import map_path
 from wcord.models.network import StatesMaps, StatesPreactivations
-from wcord.numerics import FullPrecisionModule, autocast_off, full_precision, in_precision_of
+from wcord.numerics import FullPrecisionModule, autocast_off, in_precision_of
 
 SHARPNESS = 0.1
 """Temperature of the softmax over θ, which weighs the two amplitudes."""
@@ -244,6 +245,8 @@ class FourDsTerm(Term):
         require_choice("teacher_mode", teacher_mode, ("train", "eval"))
         self.feature_weight, self.temperature, self.wrap = feature_weight, temperature, wrap
         self.teacher_training = TeacherTraining("adamw", lr=teacher_lr, eps=1e-4, mode=teacher_mode)
+        self.recognition = CETerm("ce", setting)
+        self.needs = replace(self.needs, whole_batch=self.recognition.needs.whole_batch)
         self.diagnostics = ("4ds_kd",)
         _require_adapters(name, setting)
         if feature_weight:
@@ -272,7 +275,7 @@ class FourDsTerm(Term):
     def teach(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of the adapters."""
         learned = kd_loss(teacher.logits, student.logits, temperature=self.temperature)
-        return cross_entropy_loss(full_precision(teacher.logits), batch.target) + learned
+        return self.recognition(teacher, student, batch) + learned
 
 
 def _require_adapters(name: str, setting: Setting) -> None:
