@@ -23,6 +23,7 @@ from wcord.models.network import (
     is_compiled,
     logits_of,
     merged_parts,
+    shown_type,
     stated_embedding,
 )
 from wcord.models.network import unwrap as unwrap
@@ -339,7 +340,7 @@ def _find_heads(network: nn.Module) -> tuple[str, ...]:
     paths = classifier_paths(network)
     if not paths:
         raise UsageError(
-            f"{type(network).__name__} has no linear layer that could be its classifier: {_NAME_IT}, "
+            f"{shown_type(network)} has no linear layer that could be its classifier: {_NAME_IT}, "
             f"e.g. {_candidates(network)}"
         )
     return paths if joined_classifiers(network) else paths[:1]

@@ -290,6 +290,15 @@ def test_refusals() -> None:
         adapt_teacher("apt", swin_teacher(side=4), student, torch.rand(2, 1, 4, 4))
 
 
+@pytest.mark.parametrize("other", ["ab", "ofd", "reviewkd"])
+def test_messages_name_the_network_that_holds_the_prompts(other: str) -> None:
+    with pytest.raises(DoesNotFitError, match=r"adapted SwinTransformer does not say where its map 'layers"):
+        Bench(f"apt+{other}").features()
+    bench = Bench()
+    with pytest.raises(UsageError, match="adapted SwinTransformer has no module 'patch_embed'"):
+        observe(bench.student, bench.teacher, student_sample=bench.images, teacher_maps=["patch_embed"])
+
+
 def test_the_plain_student_is_shipped_and_the_teacher_is_in_no_record_but_trains(tmp_path: Any) -> None:
     images, target = pictures(60, classes=3)
     data = from_arrays(images.mul(255).byte()[:, 0].numpy(), target.numpy())

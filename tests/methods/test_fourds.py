@@ -108,6 +108,19 @@ def test_only_adapters_learn_from_teach_and_only_student_and_gate_from_the_loss(
     assert all(parameter.grad is not None for parameter in [*student.parameters(), *objective.parameters()])
 
 
+def test_adapters_learn_from_labels_as_the_student_does() -> None:
+    teacher, student = networks()
+    weights = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    setting = observe(student, teacher, student_sample=IMAGES, label_smoothing=0.3, class_weights=weights)
+    objective = build_objective("4ds", setting)
+    with capture(student, objective.student_map_names) as tap, capture(teacher, objective.teacher_map_names) as other:
+        s, t = tap(IMAGES), other(IMAGES)
+    own = cross_entropy_loss(t.logits, BATCH.target, label_smoothing=0.3, class_weights=weights)
+    expected = own + kd_loss(t.logits, s.logits, temperature=4.0)
+    torch.testing.assert_close(objective.teach(s, t, BATCH), expected)
+    assert objective.terms["4ds"].needs.whole_batch
+
+
 def test_without_the_difference_of_phases_no_maps_are_read_and_widths_may_differ() -> None:
     teacher, student = networks("resnet8x4", "resnet8")
     objective = objective_of(teacher, student, feature_weight=0)
@@ -201,6 +214,22 @@ def test_stages_of_foreign_networks_are_named() -> None:
         build_objective("4ds", observe(
             student, teacher, student_sample=images, student_maps=["conv1", *names], teacher_maps=["conv1", *names]
         ))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["stem", "layer2", "layer2.0"], "'layer2.0' is inside 'layer2'"),
+        (["layer2.0", "layer2", "layer3"], "'layer2.0' is inside 'layer2'"),
+        (["stem", "stage3", "layer3"], "'layer3' and 'stage3' are the same module"),
+        (["stem", "layer2:in", "layer3"], "'layer2:in' is not the output of a module"),
+        (["stem", "pre:stage1", "stage2"], "'pre:stage1' is not the output of a module"),
+    ],
+)
+def test_stages_that_an_adapter_cannot_follow_are_refused(names: list[str], reason: str) -> None:
+    plain, student = (create_model(name, num_classes=4) for name in ("resnet14", "resnet8"))
+    with pytest.raises(DoesNotFitError, match=f"4ds adds .*, but {reason}: name modules whose outputs are"):
+        adapt_teacher("4ds", plain, student, IMAGES, teacher_maps=names)
 
 
 SMALL: dict[str, Any] = {

@@ -29,6 +29,14 @@ def test_a_sample_that_does_not_fit_is_told() -> None:
         observe(student, student, student_sample=torch.zeros(2, 1, 32, 32))
 
 
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_a_map_is_named_once(role: str) -> None:
+    network = create_model("resnet8", num_classes=7)
+    names = {f"{role}_maps": ["stem", "stage2", "stage2"]}
+    with pytest.raises(UsageError, match=f"{role}'s maps contain 'stage2' more than once: name each map once"):
+        observe(network, network, **names)
+
+
 class StaleMaps(torch.nn.Module):
     """A network that states a map which its forward does not run."""
 

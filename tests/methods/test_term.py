@@ -11,7 +11,7 @@ from wcord.losses import LossReport
 from wcord.methods.build import build_objective
 from wcord.methods.objective import Objective
 from wcord.methods.setting import Setting
-from wcord.methods.term import Needs, Preparation, Term
+from wcord.methods.term import Needs, Preparation, TeacherTraining, Term
 
 
 class Constant(Term):
@@ -143,3 +143,13 @@ def test_parameters_with_a_rate_of_their_own_form_their_own_group() -> None:
     assert {key: len(group) for key, group in objective.stage_groups("main").items()} == {1.0: 8}
     assert [own.rate_at(epoch, 4, run=3.0) for epoch in range(4)] == pytest.approx([0.05, 0.05, 0.005, 0.005])
     assert [falling.rate_at(epoch, 4, run=3.0) for epoch in (1, 2)] == pytest.approx([1.5, 0.15])
+
+
+def test_one_term_of_a_sum_says_how_the_teacher_trains() -> None:
+    terms = {name: Rows() for name in ("plain", "one", "other")}
+    terms["one"].teacher_training = training = TeacherTraining(lr=0.5)
+    objective = Objective({name: (1.0, term) for name, term in terms.items()})
+    assert objective.teacher_training is training
+    terms["other"].teacher_training = TeacherTraining(lr=0.1)
+    with pytest.raises(AssertionError, match="one method of a sum adds parts to the teacher"):
+        _ = objective.teacher_training

@@ -165,7 +165,9 @@ def adapt_teacher(
     name = adapts_teacher(method)
     if name is None:
         return teacher
-    adapt: Callable[..., nn.Module] = _imported(METHODS[name].adapt_teacher or "")
+    place = METHODS[name].adapt_teacher
+    assert place is not None, f"{name} adds no parts to the teacher"
+    adapt: Callable[..., nn.Module] = _imported(place)
     known = {parameter.name for parameter in _keyword_only(adapt)}
     chosen = {**METHODS[name].options, **(options or {}).get(name, {})}
     device = next((parameter.device for parameter in teacher.parameters()), None)

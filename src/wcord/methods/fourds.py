@@ -1,6 +1,8 @@
 """4Ds as a term: Fourier adapters train inside the teacher, and the phases of every stage are compared."""
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -9,16 +11,16 @@ from torch import Tensor, nn
 from wcord.checks import DoesNotFitError, UsageError, require_bool, require_choice, require_number, require_positive
 from wcord.data.batch import Batch
 from wcord.features import Features, unwrap
-from wcord.losses.cross_entropy import cross_entropy_loss
 from wcord.losses.fourds import fuse_phases, phase_amplitude, phase_feature_loss, recompose
 from wcord.losses.kd import kd_loss
+from wcord.methods.ce import CETerm
 from wcord.methods.maps import MapPair, spatial_pairs
 from wcord.methods.observe import observe
 from wcord.methods.setting import Setting
 from wcord.methods.term import Needs, TeacherTraining, Term
 from wcord.models.map_addresses import map_path
 from wcord.models.network import StatesMaps, StatesPreactivations
-from wcord.numerics import FullPrecisionModule, autocast_off, full_precision, in_precision_of
+from wcord.numerics import FullPrecisionModule, autocast_off, in_precision_of
 
 SHARPNESS = 0.1
 """Temperature of the softmax over θ, which weighs the two amplitudes."""
@@ -117,7 +119,8 @@ def adapt_teacher(
         theta: see `FourierAdapter`.
 
     Raises:
-        DoesNotFitError: the teacher has no stages, or they are not maps of channels × height × width.
+        DoesNotFitError: the teacher has no stages, they are not outputs of separate modules, or not maps of
+            channels × height × width.
     """
     require_number("theta", theta)
     names = tuple(teacher_maps)[1:]
@@ -130,7 +133,7 @@ def adapt_teacher(
         student, teacher, student_sample=sample, teacher_sample=teacher_sample, teacher_maps=teacher_maps
     ).teacher_maps
     network = unwrap(teacher)
-    paths = {name: map_path(network, name) for name in names}
+    paths = _stage_paths(network, teacher_maps)
     for name, path in paths.items():
         if len(shapes[name]) != 3:
             raise DoesNotFitError(
@@ -142,6 +145,23 @@ def adapt_teacher(
         network.set_submodule(path, stage)
     _follow(network, tuple(paths.values()))
     return teacher
+
+
+def _stage_paths(network: nn.Module, names: Sequence[str]) -> dict[str, str]:
+    """Return name → module of the maps but the first; raise unless adapters can follow them."""
+    paths, modules = {name: map_path(network, name) for name in names}, dict(network.named_modules())
+    reasons = [f"{name!r} is not the output of a module" for name in names[1:] if paths[name] not in modules]
+    for one, other in itertools.permutations(names, 2):
+        if paths[one].startswith(f"{paths[other]}."):
+            reasons.append(f"{one!r} is inside {other!r}")
+        elif paths[one] == paths[other]:
+            reasons.append(f"{other!r} and {one!r} are the same module")
+    if reasons:
+        raise DoesNotFitError(
+            f"4ds adds an adapter after each stage of the teacher, but {reasons[0]}: name modules whose outputs are "
+            "the stages with --teacher-maps"
+        )
+    return {name: paths[name] for name in names[1:]}
 
 
 def _follow(network: nn.Module, paths: Sequence[str]) -> None:
@@ -225,6 +245,8 @@ class FourDsTerm(Term):
         require_choice("teacher_mode", teacher_mode, ("train", "eval"))
         self.feature_weight, self.temperature, self.wrap = feature_weight, temperature, wrap
         self.teacher_training = TeacherTraining("adamw", lr=teacher_lr, eps=1e-4, mode=teacher_mode)
+        self.recognition = CETerm("ce", setting)
+        self.needs = replace(self.needs, whole_batch=self.recognition.needs.whole_batch)
         self.diagnostics = ("4ds_kd",)
         _require_adapters(name, setting)
         if feature_weight:
@@ -253,7 +275,7 @@ class FourDsTerm(Term):
     def teach(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of the adapters."""
         learned = kd_loss(teacher.logits, student.logits, temperature=self.temperature)
-        return cross_entropy_loss(full_precision(teacher.logits), batch.target) + learned
+        return self.recognition(teacher, student, batch) + learned
 
 
 def _require_adapters(name: str, setting: Setting) -> None:

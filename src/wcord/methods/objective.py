@@ -75,7 +75,9 @@ class Objective(FullPrecisionModule):
     @property
     def teacher_training(self) -> TeacherTraining | None:
         """How the additions to the teacher train; None if nothing trains in it."""
-        return next((term.teacher_training for term in self._teaching()), None)
+        trainings = [term.teacher_training for term in self._teaching()]
+        assert len(trainings) < 2, "one method of a sum adds parts to the teacher"
+        return trainings[0] if trainings else None
 
     @property
     def teaches(self) -> bool:

@@ -59,7 +59,7 @@ def observe(
         data: the properties of the data and the training, see `Setting`.
 
     Raises:
-        UsageError: if a network cannot take the sample.
+        UsageError: if a network cannot take the sample, or a list names a map more than once.
     """
     for name in ("num_samples", "batch_size", "total_steps"):
         if data.get(name) is not None:
@@ -69,6 +69,8 @@ def observe(
     for name, sample in (("sample", student_sample), ("teacher_sample", teacher_sample)):
         if sample is not None:
             _require_sample(name, sample)
+    _require_once("student", student_maps)
+    _require_once("teacher", teacher_maps)
     student_sample = _guess(student) if student_sample is None else student_sample
     teacher_sample = student_sample if teacher_sample is None else teacher_sample
     student_features = _dry_run("student", student, student_sample, student_maps, student_embedding)
@@ -139,6 +141,13 @@ def _require_sample(name: str, sample: Tensor) -> None:
     require_tensor(name, sample)
     if sample.dim() == 0 or len(sample) == 0:
         raise UsageError(f"{name} must be a batch of at least one input, received shape {tuple(sample.shape)}")
+
+
+def _require_once(role: str, maps: Sequence[str] | None) -> None:
+    names = list(maps or ())
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"the {role}'s maps contain {name!r} more than once: name each map once")
 
 
 def _shapes(features: Features) -> dict[str, tuple[int, ...]]:

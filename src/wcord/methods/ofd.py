@@ -13,6 +13,7 @@ from wcord.methods.setting import Setting
 from wcord.methods.term import Needs, Term
 from wcord.models.initialize import initialize_convolutions
 from wcord.models.map_addresses import map_path
+from wcord.models.network import shown_type
 from wcord.models.preactivation import norm_before_relu
 from wcord.numerics import autocast_off, in_precision_of
 
@@ -87,7 +88,7 @@ def margin_norm(network: nn.Module, pair: MapPair) -> nn.BatchNorm2d:
     if norm is None or norm.num_features != channels or not norm.affine:
         raise DoesNotFitError(
             "ofd takes its margins from the batch normalization before the ReLU of the teacher's map, but "
-            f"{type(network).__name__} has none over the {channels} channels of {pair.teacher!r}: use a resnet, wrn or "
+            f"{shown_type(network)} has none over the {channels} channels of {pair.teacher!r}: use a resnet, wrn or "
             "vgg as teacher, or another method, such as 'at'"
         )
     return norm

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import nn
 
 from wcord.checks import UsageError
-from wcord.models.network import StatesMaps, StatesPreactivations, unwrap
+from wcord.models.network import StatesMaps, StatesPreactivations, shown_type, unwrap
 from wcord.models.preactivation import INPUT_SIDE, address_before_relu
 
 BEFORE_RELU = "pre"
@@ -86,7 +86,7 @@ def no_such_path(network: nn.Module, path: str) -> UsageError:
     """Return the error for a path that a network lacks, with near paths and the names of its maps."""
     known = [*map_names(network), *(name for name, _ in network.named_modules() if name)]
     stated = f"; its maps: {', '.join(map_names(network))}" if map_names(network) else ""
-    return UsageError(f"{type(network).__name__} has no module {path!r}{near_paths(path, known)}{stated}")
+    return UsageError(f"{shown_type(network)} has no module {path!r}{near_paths(path, known)}{stated}")
 
 
 def near_paths(path: str, known: Sequence[str]) -> str:

@@ -100,6 +100,22 @@ class StatesPreactivations(Protocol):
 
 
 @runtime_checkable
+class StatesType(Protocol):
+    """A network around another one, which says in messages what it is."""
+
+    shown_type: str
+
+
+def shown_type(network: nn.Module) -> str:
+    """Return what messages call a network: the name of its class, unless it states something else.
+
+    >>> shown_type(nn.Linear(2, 2))
+    'Linear'
+    """
+    return network.shown_type if isinstance(network, StatesType) else type(network).__name__
+
+
+@runtime_checkable
 class _HoldsLogits(Protocol):
     """An output with more than logits: transformers' ModelOutput, the named tuples of torchvision's Inception."""
 

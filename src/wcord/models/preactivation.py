@@ -5,7 +5,7 @@ import itertools
 from torch import nn
 
 from wcord.checks import DoesNotFitError
-from wcord.models.network import StatesPreactivations
+from wcord.models.network import StatesPreactivations, shown_type
 
 INPUT_SIDE = ":in"
 """Ends the address of a map that is a module's input and not its output."""
@@ -39,7 +39,7 @@ def address_before_relu(network: nn.Module, name: str, path: str) -> str:
     if not relus:
         known = f"only {', '.join(stated)}" if stated else "and no ReLU ends it"
         raise DoesNotFitError(
-            f"{type(network).__name__} does not say where its map {name!r} is before its ReLU ({known}): use another "
+            f"{shown_type(network)} does not say where its map {name!r} is before its ReLU ({known}): use another "
             "network, state preactivation_paths on it, or choose another method"
         )
     return ".".join(part for part in (path, relus[-1]) if part) + INPUT_SIDE

@@ -145,6 +145,7 @@ class PromptedSwin(nn.Module):
         for place, stage in enumerate(swin.layers):
             swin.layers[place] = PromptedStage(stage, prompts)
         self.network = swin
+        self.shown_type = f"adapted {type(swin).__name__}"
         self.reader = reader
 
     def get_classifier(self) -> nn.Module:
