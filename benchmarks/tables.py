@@ -101,7 +101,11 @@ def _headline_table(table: SuiteTable) -> str:
             "images, last epoch: mean ± standard deviation (number of seeds; one if not stated); mean difference to "
             f"`{table.baseline}` over common seeds ± its standard error.\n",
             markdown_table(pd.DataFrame(cells)),
-            *([f"Not applicable to this pair: {', '.join(unfit)} (they need equal channels).\n"] if unfit else []),
+            *(
+                [f"Not applicable to this pair: {', '.join(unfit)} (see what they [need](methods.md)).\n"]
+                if unfit
+                else []
+            ),
             *([f"Reconstructions, not their authors' method: {', '.join(rebuilt)}.\n"] if rebuilt else []),
             *([f"Not run yet: {', '.join(idle)}.\n"] if idle else []),
         ]

@@ -193,3 +193,9 @@ def test_settings_are_flat_and_what_is_not_set_is_left_out() -> None:
 
 def test_what_belongs_to_a_place_is_a_setting() -> None:
     assert set(setting_names(DistillConfig)) >= PLACE
+
+
+def test_a_variant_may_train_otherwise_than_its_suite() -> None:
+    place = Place(out=Path("out"), data="npz:x")
+    rows = choose(read_suite("mini"), methods=["sskd", "ft"], seeds=[0])
+    assert [row.config(place, None).training.preparation_epochs for row in rows] == [8, 4]

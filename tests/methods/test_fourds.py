@@ -171,7 +171,7 @@ def test_what_does_not_fit_the_method_is_refused() -> None:
     with pytest.raises(DoesNotFitError, match="4ds compares logits, but the teacher has 4 classes and the student 3"):
         objective_of(teacher, other)
     setting = observe(student, teacher, student_sample=IMAGES)
-    with pytest.raises(UsageError, match="4ds compares samples by their labels, but there are none"):
+    with pytest.raises(UsageError, match="4ds learns from labels, but there are none"):
         build_objective("4ds", setting, labels=False)
     for option, value in (("feature_weight", -1), ("temperature", 0), ("wrap", 2), ("teacher_lr", -1.0)):
         with pytest.raises(UsageError, match=f"4ds.*{option}"):

@@ -157,7 +157,7 @@ def test_its_options_reach_their_terms() -> None:
 
 
 def test_what_does_not_fit_is_refused_in_one_line() -> None:
-    with pytest.raises(UsageError, match=r"mlkd_sup compares samples by their labels, .* leave out --no-labels"):
+    with pytest.raises(UsageError, match=r"mlkd_sup learns from labels, .* leave out --no-labels"):
         build_objective("mlkd", SETTING, labels=False)
     unlabelled = build_objective("mlkd", SETTING, options={"mlkd": {"mlkd_sup_weight": 0}}, labels=False)
     assert set(unlabelled.weights) == {"mlkd_align", "mlkd_corr"}

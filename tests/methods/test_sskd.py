@@ -222,7 +222,7 @@ def test_it_is_rehearsed_on_eight_rows() -> None:
 def test_what_does_not_fit_is_refused_in_one_line() -> None:
     with pytest.raises(UsageError, match="sskd_kd compares logits, but the teacher has 7 classes and the student 5"):
         build_objective("sskd", Setting(6, 10, 5, 7))
-    with pytest.raises(UsageError, match=r"sskd_turned compares samples by their labels, .* leave out --no-labels"):
+    with pytest.raises(UsageError, match=r"sskd_turned learns from labels, .* leave out --no-labels"):
         build_objective("sskd", SETTING, labels=False)
     unlabelled = build_objective("sskd", SETTING, options={"sskd": {"sskd_turned_weight": 0}}, labels=False)
     assert set(unlabelled.weights) == {"sskd_kd", "sskd_similarity"}

@@ -102,6 +102,7 @@ class Row:
             "set": variant.set,
             "seed": self.seed,
             "out": self.folder(place.out),
+            **flatten(DistillConfig, {"training": variant.training}),
         }
         if self.suite.split_by_seed:
             values["split_seed"] = self.seed

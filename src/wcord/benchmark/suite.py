@@ -42,10 +42,12 @@ class Variant:
     Attributes:
         method: the method.
         set: its options, in the form of `--set`.
+        training: settings of the training in which its runs differ from the suite's.
     """
 
     method: Name
     set: tuple[Name, ...] = ()
+    training: dict[str, Any] = field(default_factory=dict)
 
 
 def _require_distinct(name: str, seeds: Sequence[int]) -> None:
@@ -112,7 +114,8 @@ class Suite:
         variant = self.variant(label)
         terms = variant.method.split("+")
         published = (option for option in self.options.get(pair.flag, ()) if option.partition(".")[0] in terms)
-        return Variant(variant.method, (*published, *self.options.get(f"{pair.flag}/{label}", ()), *variant.set))
+        options = (*published, *self.options.get(f"{pair.flag}/{label}", ()), *variant.set)
+        return dataclasses.replace(variant, set=options)
 
     @property
     def teachers(self) -> tuple[str, ...]:

@@ -9,11 +9,9 @@ from torch import Tensor
 
 from wcord.checks import UsageError, require_finite, require_matrix, require_positive, require_same_shape
 from wcord.checks import require_whole_numbers as require_labels
+from wcord.data.augment import ROTATIONS
 from wcord.host import may_read
 from wcord.numerics import autocast_off, in_common_precision, unit_rows
-
-ROTATIONS = 4
-"""Views of a sample in a rotated batch."""
 
 
 def align_loss(student: Tensor, teacher: Tensor) -> Tensor:

@@ -5,9 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wcord.checks import UsageError, require_finite, require_fraction, require_fractions, require_matrix
+from wcord.data.augment import ROTATIONS
 from wcord.numerics import autocast_off, in_common_precision, unit_rows
 
-TURNED = 3
+TURNED = ROTATIONS - 1
 """Turned views of a sample beside the upright one: by 90°, 180° and 270°."""
 
 

@@ -147,7 +147,7 @@ class APTTerm(Term):
 
 
 def _variance(local: Tensor) -> Tensor:
-    """Return the variance over the batch, meant over centers and channels: 0 where all samples have the same."""
+    """Return the variance over the batch, averaged over centers and channels: 0 where all samples have the same."""
     return local.detach().var(dim=0, correction=0).mean()
 
 

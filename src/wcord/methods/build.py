@@ -92,8 +92,8 @@ def build_objective(method: str, setting: Setting, *, options: Options | None = 
     for name, (_, term) in terms.items():
         if term.needs.labels and not labels:
             raise UsageError(
-                f"{name} compares samples by their labels, but there are none: leave out --no-labels, or use a method "
-                "without labels (wcord, crd, kd)"
+                f"{name} learns from labels, but there are none: leave out --no-labels, or use a method without labels "
+                "(wcord, crd, kd)"
             )
     return objective
 
@@ -255,7 +255,8 @@ def _cross_entropy(name: str, options: Mapping[str, object]) -> float:
     factor = METHODS[name].cross_entropy
     if not isinstance(factor, str):
         return factor
-    return _weight(f"{name}.{factor}", options.get(factor, METHODS[name].options[factor]))
+    defaults = {parameter.name: parameter.default for parameter in _options_of(name)}
+    return _weight(f"{name}.{factor}", options.get(factor, defaults[factor]))
 
 
 def _factors(name: str) -> dict[str, float]:
@@ -306,6 +307,8 @@ def _build_term(name: str, term: str, kind: type[Term], setting: Setting, option
     try:
         with naming(name):
             return kind(term, setting, **chosen)
+    except UsageError:  # it says what is wrong already
+        raise
     except (TypeError, RuntimeError, ArithmeticError) as error:
         if not options:
             raise

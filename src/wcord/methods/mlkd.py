@@ -7,8 +7,8 @@ from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses.mlkd import align_loss, correlation_loss, cross_network_supcon
 from wcord.methods.setting import Setting
-from wcord.methods.sskd import similarity_of
 from wcord.methods.term import Needs, Term
+from wcord.methods.turned import similarity_of
 from wcord.numerics import autocast_off, in_precision_of
 
 HIDDEN_FACTOR = 16

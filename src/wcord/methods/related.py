@@ -57,7 +57,6 @@ RELATED: dict[str, MethodInfo] = {
         needs=MAPS,
         term="wcord.methods.lakd:LAKDTerm",
         checked=f"{LOOP} of our reading, 1e-5; its authors published no code",
-        options={"alpha": 0.5},
         cross_entropy="alpha",
         reconstruction=True,
     ),

@@ -9,11 +9,10 @@ from torch import Tensor, nn
 from wcord.data.batch import Batch
 from wcord.features import Features
 from wcord.losses.sskd import sskd_head_loss, sskd_similarity_loss, sskd_turned_loss
-from wcord.losses.turned import TURNED, turned_similarity
 from wcord.methods.setting import Setting
 from wcord.methods.term import Needs, Preparation, Stage, Term
 from wcord.methods.terms import LossTerm
-from wcord.numerics import autocast_off, in_precision_of
+from wcord.methods.turned import similarity_of
 
 
 class SSKDTurnedTerm(LossTerm):
@@ -65,23 +64,6 @@ class SSKDSimilarityTerm(Term):
     def stage_parameters(self, stage: Stage) -> Iterable[nn.Parameter]:
         """Return the parameters of the teacher's head in the preparation, those of the student's after it."""
         return (self.teacher_head if stage == "preparation" else self.student_head).parameters()
-
-
-def similarity_of(features: Features, batch: Batch, head: nn.Module | None = None, *, detached: bool = False) -> Tensor:
-    """Return the similarities of a rotated batch's turned views to its originals, 3B×B.
-
-    Args:
-        features: of one network.
-        batch: the rotated batch.
-        head: applied to the embeddings first; None compares these themselves.
-        detached: cut the gradient into the network.
-    """
-    embedding = features.embedding.detach() if detached else features.embedding
-    with autocast_off(embedding):
-        if head is not None:
-            embedding = head(in_precision_of(head, embedding))
-        rows = batch.upright_rows
-        return turned_similarity(embedding[:rows], embedding[rows:].unflatten(0, (TURNED, rows)))
 
 
 def _head(width: int) -> nn.Sequential:

@@ -81,6 +81,8 @@ class Preparation:
         >>> stage = Preparation(lr=0.05, milestones=(0.5, 0.75))
         >>> [stage.rate_at(epoch, 4, run=0.01) for epoch in range(4)]
         [0.05, 0.05, 0.005000000000000001, 0.0005000000000000001]
+        >>> stage.rate_at(0, 1, run=0.01)  # the first epoch has the first rate, however short the stage
+        0.05
 
         Args:
             epoch: the number of the epoch.
@@ -88,7 +90,7 @@ class Preparation:
             run: the learning rate of the run in the stage.
         """
         first = self.rate * run if self.lr is None else self.lr
-        return first * 0.1 ** sum(epoch >= round(share * epochs) for share in self.milestones)
+        return first * 0.1 ** sum(epoch >= max(1, round(share * epochs)) for share in self.milestones)
 
 
 @dataclass(frozen=True)
