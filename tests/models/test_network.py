@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from wcord.models.create import create_model
-from wcord.models.network import Network, is_compiled, logits_of, unwrap
+from wcord.models.network import Network, is_compiled, logits_of, shown_type, unwrap
 from wcord.models.preprocess import Preprocess
 
 PREPROCESS = Preprocess((0.5,) * 3, (0.25,) * 3)
@@ -52,3 +52,10 @@ def test_unwrap_peels_every_wrapper():
     assert not is_compiled(backbone)
     assert unwrap(torch.compile(Network(compiled, PREPROCESS), backend="eager")) is backbone
     assert unwrap(backbone) is backbone
+
+
+def test_a_network_may_state_what_messages_call_it():
+    network = nn.Linear(2, 2)
+    assert shown_type(network) == "Linear"
+    network.shown_type = "adapted Linear"
+    assert shown_type(network) == "adapted Linear"

@@ -137,3 +137,9 @@ def test_the_fraction_is_short(ratio, text):
     main = side("kd", 90.0)
     teacher = tables.ResultRow("teacher", "–", "big", {"parameters": 100 * ratio}, {})
     assert f"with {text} of the teacher's parameters" in headline(main, None, teacher)
+
+
+def test_a_teacher_to_which_a_method_adds_parts_is_called_adapted():
+    main = side("4ds", 96.1)
+    text = headline(main, None, tables.teacher_row(main.record))
+    assert "1.0 points below its adapted teacher resnet56 (97.1 %)" in text

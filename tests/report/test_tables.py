@@ -45,6 +45,17 @@ def test_seeds_of_one_configuration_are_one_row():
     assert tables.group(records) == [[0, 1, 2], [3]]
 
 
+def test_a_teacher_with_parts_that_a_method_adds_is_a_row_of_its_own():
+    one, more, other = made_up("kd"), made_up("4ds", "4ds+kd"), made_up("apt", "apt")
+    old = made_up("old", "a method of another version")
+    plain, *adapted = (row for row in tables.rows([one, more, other, old]) if row.is_teacher)
+    assert (plain.run, plain.method, plain.is_adapted) == ("teacher", "–", False)
+    assert [(row.run, row.method, row.student, row.is_adapted) for row in adapted] == [
+        ("teacher, adapted", "4ds+kd", "resnet56", True),
+        ("teacher, adapted", "apt", "resnet56", True),
+    ]
+
+
 @pytest.mark.parametrize(
     "change",
     [

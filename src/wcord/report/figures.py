@@ -47,7 +47,7 @@ def accuracy_curves(series: Sequence[Series], teachers: Sequence[ResultRow]) -> 
                 row.top1,
                 color=canvas.TEACHER_COLOR,
                 linestyle=(0, (4, 3)),
-                label=canvas.legend_name(f"teacher {row.student}"),
+                label=canvas.legend_name(f"{row.run} {row.student}"),
             )
     _focus_on_late_epochs(ax)
     canvas.label(ax, x="epoch", y="test top-1, %")
@@ -116,7 +116,7 @@ def _place(ax: Axes, row: ResultRow, position: int) -> None:
     look: dict[str, Any] = {"color": canvas.color(position), "marker": canvas.marker(position), "markersize": 9}
     if row.is_teacher:
         look = {"color": canvas.TEACHER_COLOR, "marker": "*", "markersize": 15}
-    name = f"teacher {row.student}" if row.is_teacher else f"{row.student} {row.method}"
+    name = f"{row.run} {row.student}" if row.is_teacher else f"{row.student} {row.method}"
     error = float(np.std(row.values("top1_last"), ddof=1)) if len(row.values("top1_last")) > 1 else None
     ax.errorbar(
         [row.parameters or 0],

@@ -67,7 +67,7 @@ def headline(main: Side, baseline: Side | None, teacher: ResultRow | None) -> st
         gain = row.top1 - baseline.row.top1
         against.append(f"{_points(gain)} the same network {_by(baseline)} ({baseline.row.top1:.1f} %)")
     if teacher is not None and teacher.top1 is not None:
-        against.append(f"{_points(row.top1 - teacher.top1)} its teacher {teacher.student} ({teacher.top1:.1f} %)")
+        against.append(f"{_points(row.top1 - teacher.top1)} {_its(teacher)} ({teacher.top1:.1f} %)")
     if against:
         text += ", " + " and ".join(against)
     if teacher is not None and teacher.parameters and row.parameters and teacher.parameters > 1.05 * row.parameters:
@@ -81,6 +81,10 @@ def headline(main: Side, baseline: Side | None, teacher: ResultRow | None) -> st
     return ("No gain: " if gain is not None and round(gain, 1) <= 0 else "") + text + "."
 
 
+def _its(teacher: ResultRow) -> str:
+    return f"its {'adapted ' if teacher.is_adapted else ''}teacher {teacher.student}"
+
+
 def _of_several_labels(main: Side, teacher: ResultRow | None) -> str:
     """Return the sentence on a student whose samples have several labels."""
     row = main.row
@@ -90,7 +94,7 @@ def _of_several_labels(main: Side, teacher: ResultRow | None) -> str:
     text = f"{row.student} {_by(main)} reaches a mean average precision of {precision:.1f} % on {main.record.data}"
     text += f" (macro-F1 {macro:.1f} %, micro-F1 {micro:.1f} %)"
     if teacher is not None and teacher.values("map_last"):
-        above = f"{_points(precision - teacher.values('map_last')[0])} its teacher {teacher.student}"
+        above = f"{_points(precision - teacher.values('map_last')[0])} {_its(teacher)}"
         text += f", {above} ({teacher.values('map_last')[0]:.1f} %)"
     return f"{text}."
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from wcord.checks import UsageError
 from wcord.evaluation.chance import UNBALANCED
+from wcord.methods.catalogue import METHODS
 from wcord.report.record import Record
 from wcord.scope import scopes
 from wcord.terminal import plain
@@ -35,6 +36,7 @@ class ResultRow:
         cost: parameters, macs and latency_ms, if measured.
         measures: metric of a record, or train_top1 → its value for each seed.
         is_teacher: whether this is a teacher.
+        is_adapted: whether a method adds parts to this teacher, which its costs count and its measures are with.
         num_classes: number of classes.
         at_chance: whether the student of any seed is at chance.
         unsettled: whether the student of any seed was saved with running statistics that may not fit its weights.
@@ -46,6 +48,7 @@ class ResultRow:
     cost: Mapping[str, float]
     measures: Mapping[str, tuple[float, ...]]
     is_teacher: bool = False
+    is_adapted: bool = False
     num_classes: int = 0
     at_chance: bool = False
     unsettled: bool = False
@@ -84,7 +87,7 @@ def rows(records: Sequence[Record]) -> list[ResultRow]:
     for row in map(teacher_row, records):
         if row is not None:
             # Without the latency, which differs between runs and would split one teacher into several rows.
-            key = (row.student, row.parameters, row.values("top1_last"), row.values("map_last"))
+            key = (row.run, row.method, row.student, row.parameters, row.values("top1_last"), row.values("map_last"))
             teachers.setdefault(key, row)
     return [*teachers.values(), *(group_row([records[i] for i in positions]) for positions in group(records))]
 
@@ -113,13 +116,15 @@ def teacher_row(record: Record) -> ResultRow | None:
     metrics = record.teacher_metrics or {}
     named = {"top1_last": metrics.get("top1", metrics.get("top1_last")), "map_last": metrics.get("map")}
     measures = {name: _numbers([value]) for name, value in {**metrics, **named}.items()}
+    adapted = any(name in METHODS and METHODS[name].adapt_teacher is not None for name in record.method.split("+"))
     return ResultRow(
-        run="teacher",
-        method=MISSING,
+        run="teacher, adapted" if adapted else "teacher",
+        method=record.method if adapted else MISSING,
         student=record.teacher,
         cost=record.cost.get("teacher") or {},
         measures={name: tuple(round(x, 4 if name == "ece" else 2) for x in xs) for name, xs in measures.items()},
         is_teacher=True,
+        is_adapted=adapted,
         num_classes=record.num_classes,
     )
 
