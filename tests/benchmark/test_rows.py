@@ -199,3 +199,4 @@ def test_a_variant_may_train_otherwise_than_its_suite() -> None:
     place = Place(out=Path("out"), data="npz:x")
     rows = choose(read_suite("mini"), methods=["sskd", "ft"], seeds=[0])
     assert [row.config(place, None).training.preparation_epochs for row in rows] == [8, 4]
+    assert len({row.suite.settings(row.pair, row.label) for row in rows}) == 2

@@ -47,7 +47,7 @@ class Variant:
 
     method: Name
     set: tuple[Name, ...] = ()
-    training: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
 def _require_distinct(name: str, seeds: Sequence[int]) -> None:
