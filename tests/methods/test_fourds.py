@@ -27,6 +27,8 @@ from wcord.training.loop import Trainer
 
 IMAGES = torch.rand(6, 3, 24, 24, generator=torch.Generator().manual_seed(0))
 BATCH = Batch(IMAGES, IMAGES, torch.arange(6) % 4)
+STAGES = ("layer1.stage", "layer2.stage", "layer3.stage")
+PHASES = ("layer1.adapter.phase", "layer2.adapter.phase", "layer3.adapter.phase")
 
 
 def networks(teacher: str = "resnet14", student: str = "resnet8") -> tuple[Network, Network]:
@@ -69,11 +71,12 @@ def test_an_adapter_keeps_the_phase_and_the_type_of_its_map() -> None:
 def test_the_loss_is_kd_and_a_tenth_of_the_difference_of_phases_before_the_adapters(wrap: bool) -> None:
     teacher, student = networks()
     objective = objective_of(teacher, student, wrap=wrap)
-    assert objective.teacher_map_names == ("layer1.stage", "layer2.stage", "layer3.stage")
-    with capture(student, objective.student_map_names) as tap, capture(teacher, objective.teacher_map_names) as other:
+    assert objective.teacher_map_names == PHASES
+    with capture(student, objective.student_map_names) as tap, capture(teacher, [*PHASES, *STAGES]) as other:
         s, t = tap(IMAGES), other(IMAGES)
     report = objective(s, t, BATCH)
-    phases = [[phase_amplitude(maps)[0] for maps in side.maps.values()] for side in (s, t)]
+    before = [t.maps[name] for name in STAGES]
+    phases = [[phase_amplitude(maps)[0] for maps in side] for side in (s.maps.values(), before)]
     gate = objective.terms["4ds"].phase_gate(fuse_phases(phases[1]))
     apart = phase_feature_loss(*phases, gate, wrap=wrap)
     expected = kd_loss(s.logits, t.logits) + 0.1 * apart
@@ -209,7 +212,7 @@ def test_stages_of_foreign_networks_are_named() -> None:
     images = torch.rand(2, 3, 64, 64)
     teacher = adapt_teacher("4ds", plain, student, images, teacher_maps=names)
     setting = observe(student, teacher, student_sample=images, student_maps=names, teacher_maps=names)
-    assert build_objective("4ds", setting).teacher_map_names == ("layer1.stage", "layer2.stage", "layer3.stage")
+    assert build_objective("4ds", setting).teacher_map_names == PHASES
     with pytest.raises(UsageError, match=r"teacher's map 'relu' has no adapter: give adapt_teacher these teacher_maps"):
         build_objective("4ds", observe(
             student, teacher, student_sample=images, student_maps=["conv1", *names], teacher_maps=["conv1", *names]

@@ -284,7 +284,7 @@ def probe(
 
     Returns:
         `top1`: probe → accuracy in percent, or its mean and standard deviation for few shots; the network and the data,
-        with the method and the seed of a run's student. `verification`, if asked for: false accept rate → the fields of
+        with the method and the seed of a run's student. `verification`, if requested: false accept rate → the fields of
         `evaluation.Verification`. `doubts`: why the accuracy may be misleading.
 
     Raises:
@@ -347,7 +347,7 @@ def _counted_pairs(results: Iterable[Verification]) -> str:
 def _too_few_pairs(result: Verification) -> str:
     return (
         f"{result.impostors} pairs of two identities cannot resolve a false accept rate of {result.far:g}: "
-        "the rate given is that at 0"
+        "the rate is that at 0"
     )
 
 

@@ -365,10 +365,10 @@ def _require_rotatable(views: int, split: Split, partner: Partner | None) -> Non
             f"a rotated batch holds four turned views of each sample, and --views {views} asks for others: leave out "
             "--views, or use a method without rotations"
         )
-    for name, seen in (("the student's pictures", split), ("the teacher's pictures", partner and partner.split)):
-        if seen is not None:
-            require_square(name, base_and_view(seen)[0].shape)
-            require_square(name, seen.shape)
+    for name, side in (("the student's pictures", split), ("the teacher's pictures", partner and partner.split)):
+        if side is not None:
+            require_square(name, base_and_view(side)[0].shape)
+            require_square(name, side.shape)
 
 
 def _require_shares(batch_size: int, rank: int, world_size: int, workers: int) -> None:

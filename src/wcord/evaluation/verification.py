@@ -36,7 +36,7 @@ class Verification:
         measured_far: the share of impostor pairs that are accepted, at most `far`.
         threshold: a pair is accepted if its cosine is above it.
         genuine: number of genuine pairs.
-        impostors: number of impostor pairs; a share below 1/impostors cannot be told from 0.
+        impostors: number of impostor pairs; a share below 1/impostors cannot be distinguished from 0.
     """
 
     far: float

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wcord.checks import UsageError, require_finite, require_fraction, require_matrix, require_positive, require_tensor
+from wcord.data.augment import ROTATIONS
 from wcord.losses.kd import kd_loss
 from wcord.losses.logits import require_classes, require_logits
 from wcord.losses.turned import TURNED, by_sample, kept_divergence
@@ -99,7 +100,7 @@ def sskd_loss(
     for name, similarity in (("student_similarity", student_similarity), ("teacher_similarity", teacher_similarity)):
         _require_similarity(name, similarity)
     samples = student_similarity.shape[1]
-    if teacher_similarity.shape != student_similarity.shape or student_logits.shape[0] != (TURNED + 1) * samples:
+    if teacher_similarity.shape != student_similarity.shape or student_logits.shape[0] != ROTATIONS * samples:
         raise UsageError(
             f"sskd compares the four views of the same samples, received {student_logits.shape[0]} rows of logits and "
             f"similarities with {samples} and {teacher_similarity.shape[1]} originals: give 4B, B and B"

@@ -96,10 +96,10 @@ def keep_by_rank(scores: Tensor, true: Tensor, *, share: float) -> Tensor:
     rank = (scores > scores.gather(1, true[:, None])).sum(dim=1)
     wrong = (rank > 0).sum()
     precise = torch.float32 if scores.device.type == "mps" else torch.float64  # a floor has to be exact
-    kept = len(rank) - wrong + (wrong.to(precise) * share).floor().long()
+    count = len(rank) - wrong + (wrong.to(precise) * share).floor().long()
     order = rank.argsort(stable=True)
     place = torch.empty_like(order).scatter(0, order, torch.arange(len(rank), device=order.device))
-    return place < kept
+    return place < count
 
 
 def kept_divergence(student: Tensor, teacher: Tensor, true: Tensor, *, temperature: float, share: float) -> Tensor:

@@ -148,7 +148,7 @@ def adapt_teacher(
 
     The copy's own weights do not require gradients, its additions do: give these to an optimizer, and `objective.teach`
     as their loss. The catalogue names the function of a method, which takes (teacher, student, sample, teacher_sample,
-    teacher_maps) and the method's options by keyword, and may change the teacher that it is given.
+    teacher_maps) and the method's options by keyword, and may change this copy of the teacher.
 
     Args:
         method: names joined by `+`.

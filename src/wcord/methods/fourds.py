@@ -57,12 +57,14 @@ class FourierAdapter(FullPrecisionModule):
             nn.BatchNorm2d(channels),
         )
         self.theta = nn.Parameter(torch.tensor([theta, -theta], dtype=torch.float32))
+        self.phase = nn.Identity()  # its output is P(x), which the method reads as a map
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x', B×C×H×W of x's type, of x, B×C×H×W."""
         with autocast_off(x):
             whole = in_precision_of(self, x)
             phase, amplitude = phase_amplitude(whole)
+            phase = self.phase(phase)
             adapted = phase_amplitude(self.adapt(whole))[1]
             weights = (self.theta / SHARPNESS).softmax(dim=0)
             return recompose(phase, weights[0] * adapted + weights[1] * amplitude).to(x.dtype)
@@ -252,7 +254,7 @@ class FourDsTerm(Term):
         if feature_weight:
             pairs = _stage_pairs(name, setting)
             self.student_map_names = tuple(pair.student for pair in pairs)
-            self.teacher_map_names = tuple(_before_adapter(name, setting, pair.teacher) for pair in pairs)
+            self.teacher_map_names = tuple(_phase_address(name, setting, pair.teacher) for pair in pairs)
             self.phase_gate = PhaseGate(sum(pair.student_shape[0] for pair in pairs))
             self.diagnostics = ("4ds_kd", "4ds_phase", "4ds_gate")
             self.notes = _notes(pairs)
@@ -265,7 +267,7 @@ class FourDsTerm(Term):
             return kd
         student_phases = [phase_amplitude(student.maps[name])[0] for name in self.student_map_names]
         with torch.no_grad():
-            teacher_phases = [phase_amplitude(teacher.maps[name])[0] for name in self.teacher_map_names]
+            teacher_phases = [teacher.maps[name] for name in self.teacher_map_names]
             fused = fuse_phases(teacher_phases)
         gate = self.phase_gate(fused)
         phase = phase_feature_loss(student_phases, teacher_phases, gate, wrap=self.wrap)
@@ -287,15 +289,15 @@ def _require_adapters(name: str, setting: Setting) -> None:
         )
 
 
-def _before_adapter(name: str, setting: Setting, map_name: str) -> str:
-    """Return the address of the map of a stage before its adapter."""
+def _phase_address(name: str, setting: Setting, map_name: str) -> str:
+    """Return the address of the phase of a stage's map before its adapter, which the adapter computes."""
     network = unwrap(setting.teacher) if setting.teacher is not None else nn.Module()
     path = map_path(network, map_name)
     if not isinstance(network.get_submodule(path), AdaptedStage):
         raise UsageError(
             f"{name}: the teacher's map {map_name!r} has no adapter: give adapt_teacher these teacher_maps"
         )
-    return f"{path}.stage"
+    return f"{path}.adapter.phase"
 
 
 def _stage_pairs(name: str, setting: Setting) -> list[MapPair]:

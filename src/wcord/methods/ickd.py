@@ -20,7 +20,7 @@ class ICKDTerm(Term):
 
     The embedding is a 1×1 convolution without bias and BN, also where both networks have as many channels. It trains
     with the student. The authors also build an embedding on the teacher's side, which their loss does not use; it is
-    left out here. For ImageNet theirs is a 3×3 convolution.
+    left out here. For ImageNet the authors use a 3×3 convolution.
     """
 
     needs = Needs(whole_batch=True)

@@ -50,8 +50,8 @@ class MLKDCorrTerm(Term):
 
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of one batch."""
-        wanted = similarity_of(teacher, batch, detached=True)
-        return correlation_loss(similarity_of(student, batch, self.head), wanted, temperature=self.temperature)
+        target = similarity_of(teacher, batch, detached=True)
+        return correlation_loss(similarity_of(student, batch, self.head), target, temperature=self.temperature)
 
 
 class MLKDSupTerm(Term):

@@ -185,10 +185,8 @@ class Objective(FullPrecisionModule):
             return None
         loss = teacher.logits.new_zeros(())
         with self._inputs(student.detach(), teacher, batch, terms) as inputs:
-            for name in self.weights:
+            for name in (name for name in self.weights if self._term(name) in terms):
                 term = self._term(name)
-                if term not in terms:
-                    continue
                 student_part, teacher_part, batch_part = inputs(term)
                 assert student_part is not None
                 with naming(name):

@@ -54,8 +54,8 @@ class SSKDSimilarityTerm(Term):
     def forward(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Return the loss of one batch; the teacher's head is frozen."""
         with torch.no_grad():
-            wanted = similarity_of(teacher, batch, self.teacher_head)
-        return self.compute(similarity_of(student, batch, self.student_head), wanted)
+            target = similarity_of(teacher, batch, self.teacher_head)
+        return self.compute(similarity_of(student, batch, self.student_head), target)
 
     def prepare(self, student: Features | None, teacher: Features, batch: Batch) -> Tensor:
         """Return how well the teacher's head finds the original of each turned view."""

@@ -99,7 +99,7 @@ def _attend(attention: Any, tokens: Tensor, mask: Tensor | None, prompts: int) -
 
 
 def require_windows(size: tuple[int, int], window: tuple[int, int]) -> None:
-    """Raise unless a map divides into windows: what fills the last ones up would be seen by the prompts.
+    """Raise unless a map divides into windows: prompts would attend to the padding of the last ones.
 
     >>> require_windows((6, 8), (4, 4))
     Traceback (most recent call last):

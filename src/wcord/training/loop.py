@@ -139,7 +139,6 @@ class Trainer:
         with ExitStack() as stack:
             maps, cuts = self.objective.student_map_names, self.objective.cuts
             student_tap = stack.enter_context(capture(self.student, maps=maps, cut=cuts))
-            self.teaching: Teacher | None = None
             if self.teacher is not None:
                 maps, how = self.objective.teacher_map_names, self.objective.teacher_training
                 self.teaching = stack.enter_context(
@@ -332,9 +331,9 @@ class Trainer:
                 predictions = predict(network, self.test.batches(), device=self.accelerator.device)
                 result = {self.named.test: accuracy(predictions)[self.named.measure]}
                 if self.teacher is not None and self.objective.teaches and self.teacher_test is not None:
-                    taught = predict(self.teacher, self.teacher_test.batches(), device=self.accelerator.device)
-                    if taught.num_classes == predictions.num_classes:
-                        result[self.named.teacher] = accuracy(taught)[self.named.measure]
+                    answers = predict(self.teacher, self.teacher_test.batches(), device=self.accelerator.device)
+                    if answers.num_classes == predictions.num_classes:
+                        result[self.named.teacher] = accuracy(answers)[self.named.measure]
         self.accelerator.wait_for_everyone()
         return result
 

@@ -69,8 +69,8 @@ class TeacherUpdate:
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs: the additions, all buffers, which may move, and the optimizer."""
         frozen = {name for name, parameter in self._backbone.named_parameters() if not parameter.requires_grad}
-        kept = {name: value for name, value in self._backbone.state_dict().items() if name not in frozen}
-        return {"teacher": kept, "teacher_optimizer": self.optimizer.state_dict()}
+        state = {name: value for name, value in self._backbone.state_dict().items() if name not in frozen}
+        return {"teacher": state, "teacher_optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a checkpoint.
