@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.support.small_runs import logged, run_small, silent
 
 from wcord import api, create_model
 from wcord.checks import UsageError
@@ -36,17 +37,8 @@ SMALL: dict[str, object] = {
 }
 
 
-def silent(line: str) -> None:
-    pass
-
-
 def distil(out: Path, **settings: Any) -> api.Result:
-    return api.start(configure(DistillConfig, SMALL | {"out": out} | settings), say=silent)
-
-
-def logged(run: Path) -> list[dict[str, Any]]:
-    entries = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in entry.items() if name != "seconds"} for entry in entries]
+    return run_small(out, SMALL | settings)
 
 
 @pytest.fixture(scope="module")

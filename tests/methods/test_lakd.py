@@ -1,13 +1,13 @@
 """LAKD, a reconstruction: modules that train by their own losses, and nothing that reaches from one into another."""
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.support.golden import golden
 from torch import Tensor, nn
 
 from wcord import build_method, capture, create_model
@@ -29,16 +29,6 @@ LITERAL = [1.076536333986, 1.931950928784]
 """Losses of the two modules whose maps `wave` gives."""
 STAGES = ("stage1", "stage2", "stage3")
 PLACES = {"stem": "conv1", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3", "classifier": "fc"}
-
-
-def golden() -> dict[str, Tensor]:
-    """Return the values of the reconstruction's own reference, where they are."""
-    for folder in Path(__file__).resolve().parents:
-        file = folder / "shared" / "golden" / "public_lakd.npz"
-        if file.exists():
-            values = {name: torch.from_numpy(np.asarray(value)) for name, value in np.load(file).items()}
-            return {name: value.double() if value.is_floating_point() else value for name, value in values.items()}
-    pytest.skip("shared/golden/public_lakd.npz is not beside the project")
 
 
 def setting(student: list[tuple[int, ...]], teacher: list[tuple[int, ...]], **given: Any) -> Setting:
@@ -135,7 +125,7 @@ class TestValues:
         torch.testing.assert_close(value, (F.avg_pool2d(s, 2) - t).square().mean())
 
     def test_of_the_reference(self) -> None:
-        g = golden()
+        g = golden("lakd")
         alpha, beta = g["constants"].tolist()
         shapes = [[tuple(g[f"{who}_map{i}"].shape[1:]) for i in range(3)] for who in ("student", "teacher")]
         term = LAKDTerm("lakd", setting(*shapes), alpha=alpha, beta=beta).double()
@@ -161,7 +151,7 @@ class TestValues:
 
     @pytest.mark.parametrize("cut", [True, False])
     def test_of_the_references_chain(self, cut: bool) -> None:
-        g = golden()
+        g = golden("lakd")
         chain = Chain(g)
         shapes = [(4, 4, 3), (5, 4, 3), (6, 4, 3)]
         maps = {"stem": (3, 4, 3)} | {f"stages.{i}": shape for i, shape in enumerate(shapes)}

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.support.small_runs import logged, run_small, silent
 
 from wcord import api, build_method, capture, create_model
 from wcord.checks import UsageError
 from wcord.cli import main
 from wcord.data.batch import Batch
 from wcord.models.weights import read_card
-from wcord.training.config import DistillConfig, configure
 from wcord.training.loop import Trainer
 
 SMALL: dict[str, object] = {
@@ -30,17 +30,8 @@ SMALL: dict[str, object] = {
 }
 
 
-def silent(line: str) -> None:
-    pass
-
-
 def distil(out: Path, **settings: Any) -> api.Result:
-    return api.start(configure(DistillConfig, SMALL | {"out": out} | settings), say=silent)
-
-
-def logged(run: Path) -> list[dict[str, Any]]:
-    entries = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in entry.items() if name != "seconds"} for entry in entries]
+    return run_small(out, SMALL | settings)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,7 @@
 """Runs: start one, and resume it."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,16 @@ from accelerate import Accelerator
 from torch import nn
 
 from wcord.api.conclude import conclude
+from wcord.api.folder import claimed_by_first, refuse_taken
 from wcord.bounds import checked
-from wcord.checks import UsageError, require_kind, require_text
-from wcord.claim import claim, holder, is_claimed
+from wcord.checks import UsageError, require_kind
 from wcord.data.config import DataConfig
 from wcord.data.contents import contents_of
 from wcord.data.dataset import DataSet
 from wcord.data.sources.registry import IN_MEMORY
 from wcord.models.network import Network
 from wcord.models.weights import digest
-from wcord.overwriting import is_free, require_removable
-from wcord.paths import require_folder, require_place
+from wcord.paths import require_folder
 from wcord.report.record import Record, describe_environment, working_commit
 from wcord.scope import scopes
 from wcord.setup.adapted import teacher_batches
@@ -37,7 +35,6 @@ from wcord.training.config import (
     changed,
     configure,
     learning_rate,
-    setting_values,
     teacher_weights,
     to_toml,
     trained_name,
@@ -48,7 +45,7 @@ from wcord.training.failure import failing, resumable
 from wcord.training.loop import Trainer
 from wcord.training.outcome import Outcome
 from wcord.training.places import digests_of_files, needed
-from wcord.training.run import RECORD, RUN, RunFolder, exists
+from wcord.training.run import RECORD, RunFolder
 from wcord.training.teacher_cache import TeacherCache
 
 RESUMABLE = [name for name, affects in scopes(DataConfig, TrainingConfig).items() if affects.may_change]
@@ -166,14 +163,14 @@ def start(
     config = checked(config)
     deadline = _deadline(config)
     accelerator = make_accelerator(config.training, config.out)
-    _refuse_taken(config, claimed=claimed)
+    refuse_taken(config, claimed=claimed)
     accelerator.wait_for_everyone()  # before the first one creates the folder
     provided = _with_data(config, provided)
     contents = _contents(config, provided)
     job, say = _prepare(config, provided, say, accelerator)
     recorder = recorder_for(config.training, job.objective, accelerator, say)
     cache = open_cache(job, say)
-    with _alone(config.out, accelerator, claimed=claimed):
+    with claimed_by_first(config.out, accelerator, claimed=claimed):
         if accelerator.is_main_process:
             RunFolder.create(config.out, to_toml(job.config), overwrite=config.overwrite, needed=needed(config))
         accelerator.wait_for_everyone()
@@ -236,7 +233,7 @@ def resume(
     config = checked(changed(replace(config, out=folder.path, training=training), changes))
     deadline = _deadline(config)
     accelerator = make_accelerator(config.training, folder.path)
-    with _alone(folder.path, accelerator, claimed=claimed):
+    with claimed_by_first(folder.path, accelerator, claimed=claimed):
         reporter = say if accelerator.is_main_process else _silent
         state = _last_state(folder, reporter, writes=accelerator.is_main_process)
         folder.require_settings(config)
@@ -276,26 +273,6 @@ def _last_state(folder: RunFolder, say: Reporter, *, writes: bool) -> dict[str, 
     return state
 
 
-@contextmanager
-def _alone(out: Path, accelerator: Accelerator, *, claimed: bool) -> Iterator[None]:
-    """Claim the run's folder for these processes; the first claims it for all.
-
-    Raises:
-        UsageError: other processes hold the claim.
-    """
-    if claimed or not accelerator.is_main_process:
-        yield
-        return
-    with claim(out) as acquired:
-        if not acquired:
-            raise _taken(out)
-        yield
-
-
-def _taken(out: Path) -> UsageError:
-    return UsageError(f"{str(out)!r} is in use by {holder(out)}: wait until that has ended, or stop it first")
-
-
 def _with_data(config: TrainConfig | DistillConfig, provided: Provided | None) -> Provided:
     """Return what the caller passes, with the data opened, before anything else can fail."""
     provided = provided or Provided()
@@ -324,22 +301,6 @@ def _prepare(
 
 def _silent(line: str) -> None:
     """Report nothing."""
-
-
-def _refuse_taken(config: TrainConfig | DistillConfig, *, claimed: bool) -> None:
-    """Raise if the folder is in use, or cannot be created, before any work is done for it."""
-    out = config.out
-    for name, value in setting_values(config).items():
-        require_text(f"--{name.replace('_', '-')}", value)
-    if not is_free(out, RUN):
-        if not config.overwrite:
-            raise exists(out)
-        require_removable(out, RUN, needed=needed(config))
-    require_place(out, "--out", folder=True)
-    if config.training.teacher_cache is not None:
-        require_place(config.training.teacher_cache, "--teacher-cache", folder=True)
-    if not claimed and is_claimed(out):
-        raise _taken(out)
 
 
 def _deadline(config: TrainConfig | DistillConfig) -> float | None:

@@ -91,7 +91,7 @@ class UnifiedMapping(FullPrecisionModule):
 
     h = softmax_j(e) (f W_v),    e_lj = ⟨c_l W_q, f_j W_k + P[I_j]⟩ / √d
 
-    with f the tokens (after a linear layer to the width d, if they have another one), c the centers, P a vector for each
+    with f the tokens (after a linear layer to width d, if they have another one), c the centers, P a vector for each
     bucket of distances and I_j the bucket of token j. Two networks with other numbers of tokens so have features of one
     shape, L×d, that can be compared.
 
