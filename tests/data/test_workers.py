@@ -4,6 +4,7 @@ import os
 import signal
 from multiprocessing import active_children
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -16,7 +17,14 @@ from wcord.data.augment import draw
 from wcord.data.images import Form
 from wcord.data.split import MemorySplit, StreamSplit
 from wcord.data.stores import FileImages
-from wcord.data.workers import Decoding, WorkerLostError, images_or_raise, leave_signals_to_main, read_by_workers
+from wcord.data.workers import (
+    Decoding,
+    WorkerLostError,
+    _LostWorkerHandler,
+    images_or_raise,
+    leave_signals_to_main,
+    read_by_workers,
+)
 
 
 class Numbers(Dataset[int]):
@@ -73,6 +81,28 @@ def split(tmp_path: Path) -> StreamSplit:
         Image.fromarray(np.full((12, 10, 3), 50 * shade, np.uint8)).save(path)
     paths[3].write_bytes(paths[3].read_bytes()[:40])
     return StreamSplit(FileImages(paths), torch.arange(4), torch.tensor([0, 1, 0, 1]), Form("RGB", 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("report", "line"),
+    [
+        (
+            "DataLoader worker (pid 7) is killed by signal: Killed. ",
+            "was killed .signal 9., most likely for lack of mem",
+        ),
+        ("DataLoader worker (pid 7) is killed by signal: Terminated. ", "was killed .signal 15.: give --workers 0"),
+        (
+            "DataLoader worker (pid 7) exited unexpectedly with exit code 3. Details are lost",
+            "ended .exit code 3.: give",
+        ),
+    ],
+)
+def test_a_worker_whose_exit_code_another_thread_has_taken_is_reported_by_the_signal(report: str, line: str) -> None:
+    def handler(number: int, frame: FrameType | None) -> None:
+        raise RuntimeError(report)
+
+    with pytest.raises(WorkerLostError, match=line):
+        _LostWorkerHandler(handler)(signal.SIGCHLD, None)
 
 
 def test_each_batch_holds_its_rows(split: StreamSplit) -> None:

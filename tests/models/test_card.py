@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wcord.checks import UsageError
-from wcord.models.card import ModelCard, card_from_metadata
+from wcord.models.card import EXTRA, ModelCard, card_from_metadata
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -18,7 +18,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
     view=st.sampled_from(["", "gray,resize=8"]),
     record=st.none() | st.tuples(st.integers(1, 9), st.integers(1, 99), st.integers(1, 99)),
     crop=st.floats(0.01, 1),
-    extra=st.dictionaries(st.text(), st.integers() | st.text() | st.none()),
+    extra=st.dictionaries(st.text().filter(lambda key: key not in EXTRA), st.integers() | st.text() | st.none()),
     embedding=st.sampled_from(["", "layer3.0"]),
 )
 def test_round_trip(name, classes, mean, size, view, record, crop, extra, embedding):

@@ -3,6 +3,7 @@
 import atexit
 import os
 import queue
+import re
 import signal
 import threading
 import time
@@ -171,9 +172,15 @@ def _dead(workers: set[BaseProcess], patience: float) -> bool:
         time.sleep(0.05)
 
 
-def _lost(workers: set[BaseProcess]) -> WorkerLostError:
+def _lost(workers: set[BaseProcess], report: str = "") -> WorkerLostError:
+    """Return the error for a worker that has ended.
+
+    Args:
+        workers: those that may have ended.
+        report: PyTorch's text about it, for a worker whose exit code another thread is taking.
+    """
     codes = [worker.exitcode for worker in workers if worker.exitcode not in (None, 0)]
-    code = codes[0] if codes else None
+    code = codes[0] if codes else _reported_code(report)
     if code == -signal.SIGKILL:
         how, remedy = "was killed (signal 9), most likely for lack of memory", "give fewer --workers"
     elif code == -signal.SIGBUS:
@@ -186,6 +193,14 @@ def _lost(workers: set[BaseProcess]) -> WorkerLostError:
     else:
         how, remedy = f"ended (exit code {code})", "give --workers 0 to see what happens"
     return WorkerLostError(f"a worker process that reads the data {how}: {remedy}")
+
+
+def _reported_code(report: str) -> int | None:
+    """Return the exit code that PyTorch's text states, negative for a signal; None if it states none."""
+    exit_code = re.search(r"exit code (\d+)", report)
+    if exit_code is not None:
+        return int(exit_code[1])
+    return next((-number for number in signal.Signals if f"signal: {signal.strsignal(number)}." in report), None)
 
 
 def _handle_lost_workers() -> None:
@@ -209,8 +224,8 @@ class _LostWorkerHandler:
             return
         try:
             self.handler(number, frame)
-        except RuntimeError:
-            raise _lost(_workers) from None
+        except RuntimeError as error:
+            raise _lost(_workers, str(error)) from None
 
 
 def _end(workers: set[BaseProcess]) -> None:
